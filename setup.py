@@ -1,0 +1,50 @@
+"""Packaging of voipcluster; build system and tools are configured in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="voipcluster",
+    version="0.1.0",
+    description="A VoIP cluster of SIP proxies, registrars and RTP relays that balance themselves",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["voipcluster", "voipcluster.*"]), "twisted.plugins"],
+    package_data={
+        "voipcluster": ["py.typed"],
+        "voipcluster.web": ["static/*"],
+        "twisted.plugins": ["voipcluster_plugin.py"],
+    },
+    include_package_data=False,
+    zip_safe=False,
+    install_requires=[
+        "twisted[tls]>=26.4",
+        "pyopenssl>=24",
+        "service-identity>=23",
+        "cryptography>=42",
+        "attrs>=23.1",
+        "zope.interface>=6",
+        "sqlalchemy>=2.0",
+        "prometheus-client>=0.20",
+    ],
+    extras_require={
+        "dev": ["mypy", "mypy-zope", "ruff", "import-linter", "hypothesis", "build"],
+    },
+    entry_points={"console_scripts": ["voipctl=voipcluster.voipctl:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Framework :: Twisted",
+        "Intended Audience :: Telecommunications Industry",
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Communications :: Internet Phone",
+        "Typing :: Typed",
+    ],
+)

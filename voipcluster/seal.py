@@ -1,0 +1,58 @@
+"""
+Sealed tokens: a few bytes that only this cluster can make, as text that fits into a SIP URI parameter.
+
+A token is base64url without padding of C{payload + HMAC-SHA256(key of the purpose, payload)[:16]}. It is signed, not secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+from voipcluster.errors import PeerError
+
+MAC_SIZE = 16  # octets: 128 bits, as RFC 5626 section 5.2 suggests a truncated HMAC for flow tokens
+
+
+def _encode(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).decode("ascii").rstrip("=")
+
+
+class Sealer:
+    """
+    Seals and opens tokens of one purpose; a token of one purpose never opens as another.
+
+    @param cluster_key: at least 32 random octets that every node of the cluster holds.
+    @param purpose: a word, for instance C{b"flow"}.
+    """
+
+    def __init__(self, cluster_key: bytes, purpose: bytes) -> None:
+        assert len(cluster_key) >= 32, "the cluster key is 32 random octets"
+        self._mac = hmac.new(hmac.digest(cluster_key, b"voipcluster " + purpose, "sha256"), None, hashlib.sha256)
+
+    def _sign(self, payload: bytes) -> bytes:
+        mac = self._mac.copy()
+        mac.update(payload)
+        return mac.digest()[:MAC_SIZE]
+
+    def seal(self, payload: bytes) -> str:
+        return _encode(payload + self._sign(payload))
+
+    def open(self, token: str) -> bytes:
+        """
+        @raise PeerError: not a token of this cluster and purpose; C{status_hint} is 403 (RFC 5626 section 5.3.1).
+        """
+        try:
+            if not token.isascii():
+                raise ValueError(token)
+            sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+            if _encode(sealed) != token:  # one token, one text: the unused bits of the last character count too
+                raise ValueError(token)
+        except (ValueError, binascii.Error):
+            raise PeerError("not a token of this cluster", 403) from None
+        payload, mac = sealed[:-MAC_SIZE], sealed[-MAC_SIZE:]
+        if len(mac) != MAC_SIZE or not hmac.compare_digest(mac, self._sign(payload)):
+            raise PeerError("not a token of this cluster", 403)
+        return payload
