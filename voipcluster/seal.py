@@ -30,7 +30,9 @@ class Sealer:
 
     def __init__(self, cluster_key: bytes, purpose: bytes) -> None:
         assert len(cluster_key) >= 32, "the cluster key is 32 random octets"
-        self._mac = hmac.new(hmac.digest(cluster_key, b"voipcluster " + purpose, "sha256"), None, hashlib.sha256)
+        self._mac = hmac.new(
+            hmac.digest(cluster_key, b"voipcluster " + purpose, "sha256"), None, hashlib.sha256
+        )
 
     def _sign(self, payload: bytes) -> bytes:
         mac = self._mac.copy()
@@ -48,7 +50,9 @@ class Sealer:
             if not token.isascii():
                 raise ValueError(token)
             sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-            if _encode(sealed) != token:  # one token, one text: the unused bits of the last character count too
+            if (
+                _encode(sealed) != token
+            ):  # one token, one text: the unused bits of the last character count too
                 raise ValueError(token)
         except (ValueError, binascii.Error):
             raise PeerError("not a token of this cluster", 403) from None

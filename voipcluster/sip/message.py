@@ -1,0 +1,451 @@
+"""
+The message layer: bytes to a message and back (RFC 3261 sections 7 and 25).
+
+Lazy: a message is its received lines and a key for each; a value is parsed when somebody asks for it, and what is only
+forwarded keeps the bytes it arrived with. This is the one module of the per-message path that may be replaced by a faster
+implementation of the same names: L{parse}, L{forward_request}, L{forward_response}, L{reply}, L{Request}, L{Response}.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from voipcluster.errors import ParseError
+from voipcluster.sip.values import Via, parse_via, split_list
+
+MAX_HEADERS: Final = (
+    256  # header lines of one message; more is an attack (RFC 3261 section 26 names no number)
+)
+COOKIE: Final = "z9hG4bK"  # RFC 3261 section 8.1.1.7
+
+_COMPACT = {
+    "a": "accept-contact", "b": "referred-by", "c": "content-type", "d": "request-disposition",
+    "e": "content-encoding", "f": "from", "i": "call-id", "j": "reject-contact", "k": "supported",
+    "l": "content-length", "m": "contact", "n": "identity-info", "o": "event", "r": "refer-to", "s": "subject",
+    "t": "to", "u": "allow-events", "v": "via", "x": "session-expires", "y": "identity",
+}  # fmt: skip
+_SPELLINGS = [
+    "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Contact", "Route", "Record-Route", "Content-Type",
+    "Content-Length", "User-Agent", "Allow", "Supported", "Expires", "Authorization", "Proxy-Authorization",
+    "Server", "Require", "Proxy-Require", "Accept", "Subject", "Date", "Path", "Service-Route", "Event",
+]  # fmt: skip
+_KEYS: dict[bytes, str] = {spelling.encode(): spelling.lower() for spelling in _SPELLINGS}
+_KEYS |= {short.encode(): long for short, long in _COMPACT.items()}
+_KEYS |= {short.upper().encode(): long for short, long in _COMPACT.items()}
+_PRETTY = {spelling.lower(): spelling for spelling in _SPELLINGS} | {
+    "www-authenticate": "WWW-Authenticate", "mime-version": "MIME-Version", "rseq": "RSeq", "rack": "RAck",
+}  # fmt: skip
+
+_NAME = re.compile(rb"([!-9;-~]+)[ \t]*")
+_TOKEN = re.compile(rb"[A-Za-z0-9\-.!%*_+`'~]+")
+_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_TAG = re.compile(r";\s*tag\s*=\s*([^\s;,>\"]+)", re.IGNORECASE)
+_CSEQ = re.compile(r"([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)")
+_REQUEST_LINE = re.compile(rb"([A-Za-z0-9\-.!%*_+`'~]+) ([^ \t\r\n]+) (SIP/([0-9]+\.[0-9]+))", re.IGNORECASE)
+_STATUS_LINE = re.compile(rb"SIP/([0-9]+\.[0-9]+) ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
+
+REASONS: Final = {
+    100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress", 200: "OK",
+    202: "Accepted", 300: "Multiple Choices", 301: "Moved Permanently", 302: "Moved Temporarily", 305: "Use Proxy",
+    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    407: "Proxy Authentication Required", 408: "Request Timeout", 413: "Request Entity Too Large",
+    415: "Unsupported Media Type", 416: "Unsupported URI Scheme", 420: "Bad Extension", 421: "Extension Required",
+    422: "Session Interval Too Small", 423: "Interval Too Brief", 430: "Flow Failed", 439: "First Hop Lacks Outbound Support",
+    440: "Max-Breadth Exceeded", 480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected", 483: "Too Many Hops", 484: "Address Incomplete", 486: "Busy Here", 487: "Request Terminated",
+    488: "Not Acceptable Here", 491: "Request Pending", 500: "Server Internal Error", 501: "Not Implemented",
+    502: "Bad Gateway", 503: "Service Unavailable", 504: "Server Time-out", 505: "Version Not Supported",
+    513: "Message Too Large", 600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere", 606: "Not Acceptable",
+}  # fmt: skip
+
+
+class MalformedMessage(ParseError):
+    """
+    A message that cannot be served.
+
+    @ivar request: what could be read of it, enough to answer it (RFC 3261 section 8.2.6.2), or L{None}.
+    """
+
+    def __init__(self, message: str, status_hint: int = 400, request: Request | None = None) -> None:
+        super().__init__(message, status_hint)
+        self.request = request
+
+
+def key_of(name: str) -> str:
+    """The long name of a header in lower case (7.3.3 lists the short forms)."""
+    lower = name.lower()
+    return _COMPACT.get(lower, lower)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _bytes(value: str) -> bytes:
+    return value.encode("utf-8", "surrogateescape")
+
+
+class Message:
+    """What requests and responses share: keys and lines stand in parallel, a folded line is one line."""
+
+    __slots__ = ("_cseq", "_top_via", "body", "keys", "lines", "start")
+
+    def __init__(self, start: bytes, keys: list[str], lines: list[bytes], body: bytes) -> None:
+        self.start = start
+        self.keys = keys
+        self.lines = lines
+        self.body = body
+        self._cseq: tuple[int, str] | None = None
+        self._top_via: Via | None = None
+
+    def get(self, key: str) -> str | None:
+        """The value of the first line of a header, unfolded, or L{None}; C{key}: long name in lower case."""
+        try:
+            line = self.lines[self.keys.index(key)]
+        except ValueError:
+            return None
+        return _value(line)
+
+    def get_all(self, key: str) -> list[str]:
+        """The values of all lines of a header, one a line; for headers whose values hold commas (Authorization, Date)."""
+        return [_value(line) for k, line in zip(self.keys, self.lines, strict=True) if k == key]
+
+    def values(self, key: str) -> list[str]:
+        """
+        All values of a header in their order, comma lists split (7.3.1).
+
+        @raise ParseError: unbalanced quotes.
+        """
+        if key not in self.keys:
+            return []
+        found: list[str] = []
+        for line_key, line in zip(self.keys, self.lines, strict=True):
+            if line_key == key:
+                found += split_list(_value(line))
+        return found
+
+    def has(self, key: str) -> bool:
+        return key in self.keys
+
+    @property
+    def call_id(self) -> str:
+        return self.get("call-id") or ""
+
+    @property
+    def cseq(self) -> tuple[int, str]:
+        """
+        Number and method.
+
+        @raise ParseError: absent, no number, above 2**31 - 1, or no method (8.1.1.5).
+        """
+        if self._cseq is None:
+            value = self.get("cseq")
+            match = _CSEQ.fullmatch(value) if value is not None else None
+            if match is None or int(match[1]) >= 1 << 31:
+                raise ParseError(f"not a CSeq: {value!r}")
+            self._cseq = int(match[1]), match[2]
+        return self._cseq
+
+    @property
+    def from_tag(self) -> str | None:
+        return tag_of(self.get("from"))
+
+    @property
+    def to_tag(self) -> str | None:
+        return tag_of(self.get("to"))
+
+    @property
+    def top_via(self) -> Via:
+        """@raise ParseError: no Via, or one that is none."""
+        if self._top_via is None:
+            first = split_list(self.get("via") or "")
+            if not first:
+                raise ParseError("no Via")
+            self._top_via = parse_via(first[0])
+        return self._top_via
+
+    def to_bytes(self) -> bytes:
+        return b"\r\n".join([self.start, *self.lines, b"", self.body])
+
+    @property
+    def wire_size(self) -> int:
+        return len(self.start) + sum(map(len, self.lines)) + 2 * len(self.lines) + 4 + len(self.body)
+
+
+class Request(Message):
+    """@ivar method: as received, methods are case-sensitive (7.1); C{uri}: the text of the Request-URI."""
+
+    __slots__ = ("method", "uri")
+
+    def __init__(
+        self, method: str, uri: str, start: bytes, keys: list[str], lines: list[bytes], body: bytes
+    ) -> None:
+        super().__init__(start, keys, lines, body)
+        self.method = method
+        self.uri = uri
+
+    def __repr__(self) -> str:
+        return f"<{self.method} {self.uri} Call-ID {self.call_id}>"
+
+
+class Response(Message):
+    """@ivar status: 100 to 699."""
+
+    __slots__ = ("reason", "status")
+
+    def __init__(
+        self, status: int, reason: str, start: bytes, keys: list[str], lines: list[bytes], body: bytes
+    ) -> None:
+        super().__init__(start, keys, lines, body)
+        self.status = status
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {self.reason} Call-ID {self.call_id}>"
+
+
+def _value(line: bytes) -> str:
+    value = line[line.index(b":") + 1 :].strip().decode("utf-8", "surrogateescape")
+    return value if "\r" not in value else _FOLD.sub(" ", value)
+
+
+def tag_of(value: str | None) -> str | None:
+    """The tag of a From or To value, or L{None}."""
+    if value is None or "tag" not in value.lower():
+        return None
+    match = _TAG.search(value, max(value.rfind(">"), 0))
+    return match[1] if match else None
+
+
+def _fold(lines: list[bytes]) -> list[bytes]:
+    """Put continuation lines back to the line that they continue, line breaks kept (7.3.1)."""
+    folded: list[bytes] = []
+    for line in lines:
+        if line[:1] in (b" ", b"\t") and folded:
+            folded[-1] += b"\r\n" + line
+        else:
+            folded.append(line)
+    return folded
+
+
+def parse(data: bytes) -> Request | Response:
+    """
+    Parse one whole message; octets behind C{Content-Length} are dropped (RFC 3261 section 18.3).
+
+    @param data: a datagram, or what a stream framer cut out; leading CRLFs are ignored (7.5).
+    @raise MalformedMessage: C{status_hint} 400, 505 for another SIP version, 513 for too many headers.
+    """
+    head, blank, body = data.partition(b"\r\n\r\n")
+    if head[:2] == b"\r\n" or not blank:
+        stripped = data.lstrip(b"\r\n")
+        head, blank, body = stripped.partition(b"\r\n\r\n")
+        if not blank:
+            head = head.rstrip(b"\r\n")  # a datagram may end behind its last header
+    lines = head.split(b"\r\n")
+    start = lines.pop(0)
+    if b"\r\n " in head or b"\r\n\t" in head:
+        lines = _fold(lines)
+    if len(lines) > MAX_HEADERS:
+        raise MalformedMessage(f"more than {MAX_HEADERS} header lines", 513)
+    keys: list[str] = []
+    known = _KEYS
+    fault: MalformedMessage | None = None
+    for line in lines:
+        name = line[: line.find(b":")]
+        key = known.get(name)
+        if key is None:
+            key = _key_of_line(line)
+            if key == "":
+                fault = fault or MalformedMessage(f"not a header: {line[:60]!r}")
+        keys.append(key)
+    message = _with_start_line(start, keys, lines, body)
+    if "content-length" in keys:
+        try:
+            _cut_to_content_length(message)
+        except MalformedMessage as error:
+            fault = fault or error
+    if fault is not None:
+        fault.request = message if isinstance(message, Request) else None
+        raise fault
+    return message
+
+
+def _key_of_line(line: bytes) -> str:
+    """The key of a header that is not spelled as usual; an empty string when the line is no header."""
+    match = _NAME.match(line)
+    if match is None or line[match.end() : match.end() + 1] != b":" or not _TOKEN.fullmatch(match[1]):
+        return ""
+    return key_of(match[1].decode("ascii"))
+
+
+def _with_start_line(start: bytes, keys: list[str], lines: list[bytes], body: bytes) -> Request | Response:
+    match = _REQUEST_LINE.fullmatch(start)
+    if match is not None:
+        request = Request(_text(match[1]), _text(match[2]), start, keys, lines, body)
+        if match[4] != b"2.0":
+            raise MalformedMessage(f"SIP version {_text(match[4])}", 505, request)
+        return request
+    match = _STATUS_LINE.fullmatch(start)
+    if match is not None:
+        if match[1] != b"2.0":
+            raise MalformedMessage(f"SIP version {_text(match[1])}", 505)
+        return Response(int(match[2]), _text(match[3] or b""), start, keys, lines, body)
+    # the method is all that an answer needs of a broken request line
+    word = _TOKEN.match(start)
+    broken = None
+    if word is not None and not start.upper().startswith(b"SIP/"):
+        broken = Request(_text(word[0]), "", start, keys, lines, body)
+    raise MalformedMessage(f"not a start line: {start[:60]!r}", 400, broken)
+
+
+def _cut_to_content_length(message: Message) -> None:
+    value = message.get("content-length") or ""
+    if not (value.isascii() and value.isdigit() and len(value) < 10):
+        raise MalformedMessage(f"not a Content-Length: {value[:40]!r}")
+    length = int(value)
+    if length < len(message.body):
+        message.body = message.body[:length]
+    elif length > len(message.body):
+        raise MalformedMessage(f"Content-Length {length}, but {len(message.body)} octets came")
+
+
+def header_line(key: str, value: str) -> bytes:
+    """One line for a header named by its key; a value cannot bring lines of its own."""
+    name = _PRETTY.get(key) or key.title()
+    assert "\r" not in value and "\n" not in value, f"a line break in the value of {name}"
+    return _bytes(f"{name}: {value}")
+
+
+def forward_request(
+    request: Request,
+    *,
+    uri: str,
+    via: str,
+    max_forwards: int,
+    received_via: Via | None = None,
+    record_route: str | None = None,
+    routes: Sequence[str] | None = None,
+    drop_lines: Iterable[int] = (),
+    add: Sequence[tuple[str, str]] = (),
+    body: bytes | None = None,
+) -> bytes:
+    """
+    The bytes of the copy that goes to one target (RFC 3261 section 16.6); nothing else is touched or reordered.
+
+    @param via: our value, put on top; C{received_via}: the changed value of the former top one (18.2.1), or L{None}.
+    @param record_route: our value, put in front of others; C{routes}: all values of Route, or L{None}: as they came.
+    @param drop_lines: indexes of header lines to leave out; C{add}: (key, value) of headers to append.
+    @param body: the new body, or L{None}: as it came.
+    """
+    keys, lines = request.keys, request.lines.copy()
+    dropped = set(drop_lines)
+    top = keys.index("via")
+    ours = b"Via: " + via.encode("ascii")
+    if record_route is not None:
+        ours = b"Record-Route: " + record_route.encode("ascii") + b"\r\n" + ours
+    old_top = lines[top] if received_via is None else _replace_first(lines[top], str(received_via))
+    lines[top] = ours + b"\r\n" + old_top
+    hops = b"Max-Forwards: %d" % max_forwards
+    if "max-forwards" in keys:
+        lines[keys.index("max-forwards")] = hops
+    else:
+        lines[top] = hops + b"\r\n" + lines[top]
+    if routes is not None:
+        dropped.update(i for i, key in enumerate(keys) if key == "route")
+        if routes:
+            lines[top] += b"".join(b"\r\nRoute: " + _bytes(route) for route in routes)
+    if body is None:
+        body = request.body
+    if body is not request.body or "content-length" not in keys:
+        dropped.update(i for i, key in enumerate(keys) if key == "content-length")
+        lines.append(b"Content-Length: %d" % len(body))
+    if dropped:
+        lines = [line for i, line in enumerate(lines) if i not in dropped]
+    for key, value in add:
+        lines.append(header_line(key, value))
+    return b"\r\n".join([_bytes(f"{request.method} {uri} SIP/2.0"), *lines, b"", body])
+
+
+def _replace_first(line: bytes, value: str) -> bytes:
+    """Put C{value} in the place of the first one of a comma list."""
+    rest = split_list(_value(line))[1:]
+    return _bytes("Via: " + ", ".join([value, *rest]))
+
+
+def forward_response(response: Response, body: bytes | None = None) -> bytes:
+    """
+    The bytes of a response without its topmost Via, which was ours (RFC 3261 section 16.7 step 3).
+
+    @param body: the new body, or L{None}: as it came.
+    """
+    keys, lines = response.keys, response.lines.copy()
+    top = keys.index("via")
+    dropped = {top}
+    if b"," in lines[top]:
+        rest = split_list(_value(lines[top]))[1:]
+        if rest:
+            lines[top] = _bytes("Via: " + ", ".join(rest))
+            dropped.clear()
+    if body is None:
+        body = response.body
+    if body is not response.body or "content-length" not in keys:
+        dropped.update(i for i, key in enumerate(keys) if key == "content-length")
+        lines.append(b"Content-Length: %d" % len(body))
+    lines = [line for i, line in enumerate(lines) if i not in dropped]
+    start = response.start if response.start.startswith(b"SIP/2.0 ") else b"SIP/2.0" + response.start[7:]
+    return b"\r\n".join([start, *lines, b"", body])
+
+
+_COPIED = frozenset({"via", "from", "to", "call-id", "cseq"})
+
+
+def reply(
+    request: Request,
+    status: int,
+    reason: str | None = None,
+    to_tag: str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+    received_via: Via | None = None,
+) -> Response:
+    """
+    Our own response to a request (RFC 3261 section 8.2.6).
+
+    @param to_tag: put on To unless it has one; L{None} for a 100 (8.2.6.2).
+    @param headers: (key or name, value), one line each.
+    @param received_via: the changed value of the top Via (18.2.1), or L{None}: as it came.
+    """
+    keys: list[str] = []
+    lines: list[bytes] = []
+    for key, line in zip(request.keys, request.lines, strict=True):
+        if key in _COPIED or (key == "timestamp" and status == 100):
+            if key == "to" and to_tag is not None and request.to_tag is None:
+                line = line + b";tag=" + _bytes(to_tag)  # noqa: PLW2901
+            elif key == "via" and received_via is not None:
+                line = _replace_first(line, str(received_via))  # noqa: PLW2901
+                received_via = None
+            keys.append(key)
+            lines.append(line)
+    for name, value in headers:
+        key = key_of(name)
+        keys.append(key)
+        lines.append(header_line(key, value))
+    keys.append("content-length")
+    lines.append(b"Content-Length: %d" % len(body))
+    phrase = reason or REASONS.get(status, "Unknown")
+    return Response(status, phrase, _bytes(f"SIP/2.0 {status} {phrase}"), keys, lines, body)
+
+
+def build_request(method: str, uri: str, headers: Iterable[tuple[str, str]], body: bytes = b"") -> Request:
+    """A request of our own from (name, value) pairs in their order; Content-Length is added."""
+    keys: list[str] = []
+    lines: list[bytes] = []
+    for name, value in headers:
+        key = key_of(name)
+        keys.append(key)
+        lines.append(header_line(key, value))
+    keys.append("content-length")
+    lines.append(b"Content-Length: %d" % len(body))
+    return Request(method, uri, _bytes(f"{method} {uri} SIP/2.0"), keys, lines, body)
