@@ -1,0 +1,36 @@
+"""One TOML file and the flags to one frozen L{Config}; nothing else knows the names of options."""
+
+from voipcluster.config.load import ConfigError, Problem, Setting, check_file, load_config, parse_set
+from voipcluster.config.options import (
+    POLICIES,
+    AuthOptions,
+    ClusterOptions,
+    Config,
+    LimitsOptions,
+    MediaOptions,
+    NodeOptions,
+    Option,
+    SipOptions,
+    WebOptions,
+    options,
+)
+
+__all__ = [
+    "POLICIES",
+    "AuthOptions",
+    "ClusterOptions",
+    "Config",
+    "ConfigError",
+    "LimitsOptions",
+    "MediaOptions",
+    "NodeOptions",
+    "Option",
+    "Problem",
+    "Setting",
+    "SipOptions",
+    "WebOptions",
+    "check_file",
+    "load_config",
+    "options",
+    "parse_set",
+]

@@ -1,0 +1,306 @@
+"""What an option may hold: each kind checks one TOML value and can say in words what it allows."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+
+from attrs import field, frozen
+
+from voipcluster.address import split_host_port
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_UNITS = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_OCTETS = re.compile(r"([0-9]{1,15})([kMG]?)", re.ASCII)
+_PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})", re.ASCII)
+_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
+_DOMAIN = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.ASCII
+)
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{8,1024}", re.ASCII)
+
+
+class Kind(Protocol[T_co]):
+    """
+    The type and range of one option.
+
+    C{allowed} ends the sentence "allowed is ..."; C{text} tells that a flag's value is taken as it is typed;
+    C{secret} that a wrong value must not be shown.
+    """
+
+    @property
+    def allowed(self) -> str: ...
+
+    @property
+    def text(self) -> bool: ...
+
+    @property
+    def secret(self) -> bool: ...
+
+    def take(self, value: object) -> T_co:
+        """
+        Turn what the TOML reader gave into what the program uses.
+
+        @raise ValueError: not of this kind.
+        """
+
+
+@frozen
+class Number:
+    """A finite number; C{above} excludes the lower end itself."""
+
+    low: float
+    high: float
+    unit: str = ""
+    above: bool = False
+    text = secret = False
+
+    @property
+    def allowed(self) -> str:
+        start = f"above {self.low:g} and at most" if self.above else f"from {self.low:g} to"
+        return f"a number {start} {self.high:g}{self.unit and ' ' + self.unit}"
+
+    def take(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(value)
+        if not self.low <= value <= self.high or (self.above and value == self.low):
+            raise ValueError(value)
+        return float(value)
+
+
+@frozen
+class Whole:
+    """A whole number."""
+
+    low: int
+    high: int
+    unit: str = ""
+    text = secret = False
+
+    @property
+    def allowed(self) -> str:
+        return f"a whole number from {self.low} to {self.high}{self.unit and ' ' + self.unit}"
+
+    def take(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
+            raise ValueError(value)
+        return value
+
+
+@frozen
+class Octets:
+    """A size in octets: a whole number, or text with k, M or G (powers of 1024)."""
+
+    low: int
+    high: int
+    text = secret = False
+
+    @property
+    def allowed(self) -> str:
+        return f'a size in octets from {self.low} to {self.high}, or text such as "512M" (k, M, G)'
+
+    def take(self, value: object) -> int:
+        if isinstance(value, str):
+            match = _OCTETS.fullmatch(value)
+            if match is None:
+                raise ValueError(value)
+            value = int(match[1]) * _UNITS[match[2]]
+        return Whole(self.low, self.high).take(value)
+
+
+@frozen
+class Flag:
+    """True or false."""
+
+    allowed = "true or false"
+    text = secret = False
+
+    def take(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError(value)
+        return value
+
+
+@frozen
+class Choice:
+    """One word out of a few."""
+
+    words: tuple[str, ...]
+    text = True
+    secret = False
+
+    @property
+    def allowed(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError(value)
+        return value
+
+
+@frozen
+class Word:
+    """One text of a given pattern."""
+
+    pattern: re.Pattern[str]
+    allowed: str
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str) or self.pattern.fullmatch(value) is None:
+            raise ValueError(value)
+        return value
+
+
+@frozen
+class Words:
+    """A list of different texts, each of the kind C{item}; C{least} of them at least."""
+
+    item: Kind[str]
+    of: str
+    least: int = 0
+    text = secret = False
+
+    @property
+    def allowed(self) -> str:
+        return f"a list of {self.of}" + (f", at least {self.least}" if self.least else ", each once")
+
+    def take(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or len(value) < self.least:
+            raise ValueError(value)
+        words = tuple(self.item.take(word) for word in value)
+        if len(set(words)) != len(words):
+            raise ValueError(value)
+        return words
+
+
+@frozen
+class Ports:
+    """A range of ports as text, C{"first-last"}, both ends included; RTP and RTCP need two each (RFC 3550 section 11)."""
+
+    allowed = 'two ports as "first-last", from 1024 to 65535 and at least 4 of them, such as "30000-39999"'
+    text = True
+    secret = False
+
+    def take(self, value: object) -> tuple[int, int]:
+        match = _PORTS.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError(value)
+        first, last = int(match[1]), int(match[2])
+        if not 1024 <= first <= last - 3 or last > 65535:
+            raise ValueError(value)
+        return first, last
+
+
+@frozen
+class Address:
+    """An IP literal; an interface's own address, so neither 0.0.0.0 nor multicast."""
+
+    allowed = "an IPv4 or IPv6 address of this machine, such as 10.0.0.1"
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str) or "%" in value:
+            raise ValueError(value)
+        address = ipaddress.ip_address(value)
+        if (
+            address.is_unspecified
+            or address.is_multicast
+            or address == ipaddress.ip_address("255.255.255.255")
+        ):
+            raise ValueError(value)
+        return str(address)
+
+
+@frozen
+class BindAddress:
+    """An IP literal to listen on, 0.0.0.0 and :: included."""
+
+    allowed = "an IPv4 or IPv6 address to listen on, such as 127.0.0.1 or 0.0.0.0"
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str) or "%" in value:
+            raise ValueError(value)
+        address = ipaddress.ip_address(value)
+        if address.is_multicast:
+            raise ValueError(value)
+        return str(address)
+
+
+@frozen
+class JoinToken:
+    """What C{voipctl join-token} prints: C{TOKEN@ADDRESS}, with a port behind the address if it is not 8787."""
+
+    allowed = "TOKEN@ADDRESS as voipctl join-token prints it"
+    text = True
+    secret = True
+
+    def take(self, value: object) -> str:
+        token, at, address = value.rpartition("@") if isinstance(value, str) else ("", "", "")
+        if not at or _TOKEN.fullmatch(token) is None:
+            raise ValueError("not a join token")
+        host, _ = split_host_port(address, 8787)
+        ipaddress.ip_address(host)
+        return f"{token}@{address}"
+
+
+@frozen
+class Domain:
+    """A host name in lower case, or an IP literal without brackets."""
+
+    allowed = "a domain such as example.com"
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(value)
+        if ":" in value:
+            return str(ipaddress.IPv6Address(value))
+        name = value.lower().removesuffix(".")
+        if _DOMAIN.fullmatch(name) is None:
+            raise ValueError(value)
+        return name
+
+
+@frozen
+class Path:
+    """The path of a directory."""
+
+    allowed = "the path of a directory"
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise ValueError(value)
+        return value
+
+
+POLICY_NAME = Word(_NODE_NAME, "the name of a policy")
+NODE_NAME = Word(_NODE_NAME, "1 to 63 letters, digits, - and _, the first a letter or digit")
+
+
+def option(default: T, kind: Kind[T], doc: str) -> T:
+    """
+    One attribute of a section.
+
+    @param doc: one or two lines for F{etc/voipcluster.toml}; the unit comes first.
+    """
+    made: Any = field(default=default, metadata={"kind": kind, "doc": doc})
+    return made  # type: ignore[no-any-return]  # attrs turns it into an attribute of type T
+
+
+def kind_of(metadata: Mapping[Any, Any]) -> Kind[object]:
+    kind: Kind[object] = metadata["kind"]
+    return kind

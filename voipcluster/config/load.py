@@ -1,0 +1,303 @@
+"""One TOML file and the flags become one L{Config}; every mistake is one line that says where and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from attrs import evolve, frozen
+
+from voipcluster.config.lines import key_lines, line_of
+from voipcluster.config.options import POLICIES, SECTIONS, Config, Option, options
+from voipcluster.errors import UsageError
+
+MAX_FILE = 1 << 20  # octets; far above any real file, and what the line finder can take at once
+_SHOWN = 60  # characters of a wrong value
+_TOML_PLACE = re.compile(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)")
+_QUOTED = ('"', "'", "[", "{")
+
+
+class Problem(NamedTuple):
+    """One mistake: C{where} is C{file:line} or the flag, C{key} is C{section.key} or empty."""
+
+    where: str
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in self if part)
+
+
+class ConfigError(UsageError):
+    """The configuration cannot be used; C{str()} is one line, with the first mistake."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        assert problems, "an error has a reason"
+        more = len(problems) - 1
+        rest = f" (and {more} more: voipctl check shows {'it' if more == 1 else 'them'})" if more else ""
+        super().__init__(f"{problems[0]}{rest}")
+        self.problems = tuple(problems)
+
+
+@frozen
+class Setting:
+    """One option given by a flag: C{key} is C{section.key}, C{text} is as typed, C{flag} names it in errors."""
+
+    key: str
+    text: str
+    flag: str
+
+
+def parse_set(argument: str) -> Setting:
+    """
+    Take C{SECTION.KEY=VALUE} of C{--set} apart.
+
+    @raise ConfigError: no key or no equals sign.
+    """
+    key, equals, text = argument.partition("=")
+    key = key.strip()
+    if not equals or key.count(".") != 1:
+        problem = Problem(
+            f"--set {_shown(argument)}", "", "allowed is SECTION.KEY=VALUE, such as limits.calls=20"
+        )
+        raise ConfigError([problem])
+    return Setting(key, text, f"--set {key}")
+
+
+def load_config(path: str | None, settings: Sequence[Setting] = (), policies: Collection[str] = ()) -> Config:
+    """
+    Read the file, let the flags win over it, and check all of it.
+
+    @param path: the TOML file; L{None} when there is none.
+    @param settings: the flags; of two for one key the later wins.
+    @param policies: names of balancing policies that plugins offer, beside the built-in ones.
+    @raise ConfigError: one or more mistakes; nothing is used then.
+    """
+    reading = _Reading({option.name: option for option in options()}, {*POLICIES, *policies})
+    if path is not None:
+        reading.take_file(path)
+    for setting in settings:
+        reading.take_flag(setting)
+    reading.check_together()
+    if reading.problems:
+        raise ConfigError(sorted(reading.problems, key=_line_number))
+    return reading.config(path)
+
+
+class _Reading:
+    """Values and mistakes found so far; C{_where} says for each set option where it was set."""
+
+    def __init__(self, known: Mapping[str, Option], policies: Collection[str]) -> None:
+        self._known, self._policies = known, policies
+        self._values: dict[str, object] = {name: option.default for name, option in known.items()}
+        self._where: dict[str, str] = {}
+        self.problems: list[Problem] = []
+
+    def take_file(self, path: str) -> None:
+        try:
+            text = _read(path)
+        except ValueError as error:
+            self.problems.append(Problem(path, "", str(error)))
+            return
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            self.problems.append(_syntax_problem(path, text, error))
+            return
+        except RecursionError:
+            self.problems.append(Problem(path, "", "lists or tables nested too deeply"))
+            return
+        lines = key_lines(text)
+
+        def where(*key: str) -> str:
+            return f"{path}:{line_of(lines, key)}"
+
+        for section, content in document.items():
+            if section not in SECTIONS:
+                self._unknown_section(where(section), section)
+            elif not isinstance(content, dict):
+                self.problems.append(
+                    Problem(
+                        where(section), section, f"found {_shown(content)}, allowed is a table: [{section}]"
+                    )
+                )
+            else:
+                for key, value in content.items():
+                    self._take(where(section, key), f"{section}.{key}", value)
+
+    def take_flag(self, setting: Setting) -> None:
+        option = self._known.get(setting.key)
+        if option is None:
+            self._unknown_key(setting.flag, setting.key)
+            return
+        raw = setting.text.strip()
+        value: object = raw
+        if raw.startswith(_QUOTED) or not option.kind.text:
+            try:
+                value = _toml_value(raw)
+            except ValueError:
+                if raw.startswith(_QUOTED):
+                    self.problems.append(Problem(setting.flag, "", f"{_shown(raw)} is not a TOML value"))
+                    return
+        self._take(setting.flag, setting.key, value)
+
+    def _take(self, where: str, name: str, value: object) -> None:
+        option = self._known.get(name)
+        if option is None:
+            self._unknown_key(where, name)
+            return
+        self._where[name] = where
+        try:
+            self._values[name] = option.kind.take(value)
+        except ValueError:
+            found = "something else" if option.kind.secret else _shown(value)
+            self._refuse(name, f"found {found}, allowed is {option.kind.allowed}")
+
+    def _refuse(self, name: str, text: str) -> None:
+        where = self._where.get(name, "")
+        # A flag of an option names its key already.
+        self.problems.append(Problem(where, "" if where.startswith("--") else name, text))
+        self._where.pop(name, None)
+
+    def _unknown_section(self, where: str, section: str) -> None:
+        guess = _guess(section, SECTIONS)
+        hint = f"did you mean [{guess}]? " if guess else ""
+        known = ", ".join(SECTIONS)
+        self.problems.append(
+            Problem(where, "", f"unknown section {_shown(section)}; {hint}allowed are {known}")
+        )
+
+    def _unknown_key(self, where: str, name: str) -> None:
+        section, _, key = name.partition(".")
+        if section not in SECTIONS:
+            self._unknown_section(where, section)
+            return
+        siblings = {option.key: option.name for option in self._known.values() if option.section == section}
+        elsewhere = {option.key: option.name for option in self._known.values()}
+        guess = siblings.get(_guess(key, siblings)) or elsewhere.get(_guess(key, elsewhere))
+        hint = f"did you mean {guess}?" if guess else f"allowed are {', '.join(siblings)}"
+        text = f"unknown key {_shown(key)} in [{section}]; {hint}"
+        self.problems.append(Problem(where, "", text))
+
+    def check_together(self) -> None:
+        """What no option can say alone. Only options that were set and are right so far are blamed."""
+        values = self._values
+        policy = values["cluster.policy"]
+        if policy not in self._policies:
+            guess = _guess(str(policy), self._policies)
+            hint = f"did you mean {guess}? " if guess else ""
+            self._refuse(
+                "cluster.policy",
+                f"unknown policy {_shown(policy)}; {hint}allowed are {', '.join(sorted(self._policies))}",
+            )
+        self._order("cluster.threshold", "cluster.hard_limit")
+        self._order("sip.min_expires", "sip.default_expires")
+        self._order("sip.default_expires", "sip.max_expires")
+        media = values["media.ports"]
+        assert isinstance(media, tuple), "its kind made it"
+        for name in ("sip.port", "cluster.port", "web.port"):
+            port = values[name]
+            assert isinstance(port, int), "its kind made it"
+            if media[0] <= port <= media[1]:
+                blamed, other = self._blame("media.ports", name)
+                if blamed:
+                    self._refuse(
+                        blamed, f"media.ports {media[0]}-{media[1]} include {name} {port}; change {other}"
+                    )
+
+    def _order(self, low: str, high: str) -> None:
+        """Option C{low} must not be above option C{high}."""
+        least, most = self._values[low], self._values[high]
+        assert isinstance(least, int | float), "its kind made it"
+        assert isinstance(most, int | float), "its kind made it"
+        blamed, _ = self._blame(low, high)
+        if least > most and blamed:
+            relation, value = ("at least", least) if blamed == high else ("at most", most)
+            other = low if blamed == high else high
+            found = most if blamed == high else least
+            self._refuse(blamed, f"found {found:g}, allowed is {relation} {value:g}, which is {other}")
+
+    def _blame(self, one: str, other: str) -> tuple[str, str]:
+        """Which of two options that do not fit was set, and how to call the remedy; nothing when none was."""
+        both = f"{one} or {other}"
+        return (one, both) if one in self._where else (other, both) if other in self._where else ("", both)
+
+    def config(self, path: str | None) -> Config:
+        config = Config(path=path)
+        for section in SECTIONS:
+            of_section = {option.key: self._values[option.name] for option in self._section(section)}
+            config = evolve(config, **{section: SECTIONS[section](**of_section)})
+        return config
+
+    def _section(self, section: str) -> Iterator[Option]:
+        return (option for option in self._known.values() if option.section == section)
+
+
+def _line_number(problem: Problem) -> int:
+    """Mistakes of the file in its order, those of flags after them."""
+    line = problem.where.rpartition(":")[2]
+    return int(line) if line.isdigit() else sys.maxsize
+
+
+def _read(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror or error}") from None
+    if len(content) > MAX_FILE:
+        raise ValueError(f"larger than {MAX_FILE} octets")
+    try:
+        return content.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not UTF-8") from None
+
+
+def _syntax_problem(path: str, text: str, error: tomllib.TOMLDecodeError) -> Problem:
+    message = str(error)
+    place = _TOML_PLACE.search(message)
+    line = place[1] if place and place[1] else str(text.count("\n") + 1)
+    reason = _TOML_PLACE.sub("", message)
+    return Problem(f"{path}:{line}", "", f"not TOML: {reason[:1].lower()}{reason[1:]}")
+
+
+def _toml_value(text: str) -> object:
+    try:
+        document = tomllib.loads(f"v = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        raise ValueError(text) from None
+    if set(document) != {"v"}:  # a line break in it began a second key
+        raise ValueError(text)
+    value: object = document["v"]
+    return value
+
+
+def _guess(word: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), known, 1, 0.7)
+    return near[0] if near else ""
+
+
+def _shown(value: object) -> str:
+    """A value as TOML would write it, on one line and not longer than a glance."""
+    if isinstance(value, tuple):
+        value = list(value)
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def check_file(path: str, policies: Collection[str] = ()) -> list[str]:
+    """
+    All mistakes of a file, one line each; an empty list when it can be used.
+    """
+    try:
+        load_config(path, (), policies)
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return []

@@ -1,0 +1,231 @@
+"""Every option with its default, its range and a line of explanation, as F{etc/voipcluster.toml} shows them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from attrs import Attribute, Factory, fields, frozen
+
+from voipcluster.config.kinds import (
+    NODE_NAME,
+    POLICY_NAME,
+    Address,
+    BindAddress,
+    Choice,
+    Domain,
+    Flag,
+    JoinToken,
+    Kind,
+    Number,
+    Octets,
+    Path,
+    Ports,
+    Whole,
+    Words,
+    kind_of,
+    option,
+)
+
+POLICIES = ("planned", "sequence", "least-loaded", "two-choices")
+MODES = ("forward", "redirect", "auto")
+RELAYS = ("auto", "kernel", "userspace", "off")
+ROLES = ("primary", "secondary")
+ALGORITHMS = ("SHA-256", "MD5")
+
+
+@frozen
+class ClusterOptions:
+    """Options of the whole cluster; the same on every node."""
+
+    domain: tuple[str, ...] = option(
+        ("example.com",),
+        Words(Domain(), 'domains such as "example.com"', 1),
+        "SIP domains that this cluster serves",
+    )
+    threshold: float = option(0.75, Number(0, 1), "workload (0..1) above which a node hands new requests on")
+    hard_limit: float = option(0.95, Number(0, 1), "workload above which it refuses what nobody else takes")
+    mode: str = option(
+        "forward", Choice(MODES), "forward | redirect | auto: how a client gets to the chosen node"
+    )
+    policy: str = option(
+        "planned",
+        POLICY_NAME,
+        "planned | sequence | least-loaded | two-choices | a plugin's name",
+    )
+    sequence: tuple[str, ...] = option(
+        (), Words(NODE_NAME, "node names"), 'node names, for policy = "sequence"; [] = order of joining'
+    )
+    period: float = option(1.0, Number(0, 3600, "s", above=True), "s between workload reports")
+    hop_budget: int = option(2, Whole(0, 16), "how many times one request may be handed on")
+    step: float = option(
+        0.02, Number(0, 1, above=True), "a workload that moved by more than this is reported at once"
+    )
+    port: int = option(8787, Whole(1, 65535), "TCP port of the link between the nodes (TLS)")
+
+
+@frozen
+class LimitsOptions:
+    """What one node takes; the first five are the scale of its workload, the others protect it."""
+
+    calls: int = option(2000, Whole(1, 10_000_000), "calls in progress that count as workload 1.0")
+    registrations_per_user: int = option(10, Whole(1, 10_000), "bindings of one user at the same time")
+    transactions: int = option(20_000, Whole(1, 10_000_000), "SIP transactions that count as workload 1.0")
+    packets_per_second: int = option(
+        50_000, Whole(1, 100_000_000), "relayed RTP packets per second that count as workload 1.0"
+    )
+    memory: int = option(
+        2 << 30,
+        Octets(64 << 20, 1 << 50),
+        'octets of memory that count as workload 1.0; "2G" is the same as 2147483648',
+    )
+    message_size: int = option(65_535, Octets(1500, 1 << 24), "octets of one SIP message")
+    connections: int = option(10_000, Whole(1, 1_000_000), "TCP connections at the same time")
+    connections_per_address: int = option(
+        200, Whole(1, 1_000_000), "TCP connections of one address at the same time"
+    )
+    header_lines: int = option(256, Whole(16, 10_000), "header lines of one SIP message")
+
+
+@frozen
+class MediaOptions:
+    """The RTP relay."""
+
+    ports: tuple[int, int] = option((30000, 39999), Ports(), "UDP ports for RTP and RTCP, first-last")
+    relay: str = option("auto", Choice(RELAYS), "auto | kernel | userspace | off")
+    timeout: float = option(
+        60.0, Number(1, 86_400, "s"), "s without any packet of a call after which its relay is given up"
+    )
+    hold_timeout: float = option(3600.0, Number(1, 604_800, "s"), "the same in s for a call on hold")
+    quarantine: float = option(
+        5.0, Number(0, 3600, "s"), "s before a port is used again, so that late packets find no new call"
+    )
+
+
+@frozen
+class AuthOptions:
+    """Digest authentication (RFC 8760)."""
+
+    required: bool = option(True, Flag(), "digest for users of our domains")
+    algorithms: tuple[str, ...] = option(
+        ALGORITHMS,
+        Words(Choice(ALGORITHMS), "SHA-256 and MD5", 1),
+        "offered to clients, the preferred one first",
+    )
+    nonce_lifetime: float = option(
+        300.0, Number(1, 86_400, "s"), "s before a client is asked for a new digest"
+    )
+
+
+@frozen
+class SipOptions:
+    """Transport, registrar and transactions."""
+
+    port: int = option(5060, Whole(1, 65535), "UDP and TCP port for SIP")
+    min_expires: int = option(60, Whole(1, 86_400, "s"), "s; a shorter registration is refused with 423")
+    default_expires: int = option(3600, Whole(1, 604_800, "s"), "s of a registration that names no time")
+    max_expires: int = option(3600, Whole(1, 604_800, "s"), "s; a longer registration is cut to this")
+    idle_timeout: float = option(
+        3700.0,
+        Number(1, 604_800, "s"),
+        "s without traffic before a TCP connection is closed; above max_expires",
+    )
+    t1: float = option(0.5, Number(0.01, 10, "s"), "s; estimated round trip, RFC 3261 section 17.1.1.1")
+    timer_c: float = option(
+        185.0, Number(180, 3600, "s", above=True), "s that a call may ring, RFC 3261 section 16.6"
+    )
+
+
+@frozen
+class WebOptions:
+    """Dashboard, JSON and metrics; read-only."""
+
+    port: int = option(8080, Whole(0, 65535), "TCP port of the web page, /api and /metrics; 0 = off")
+    host: str = option(
+        "",
+        BindAddress(),
+        'address to listen on; "" = the node\'s own if it is a loopback address, else 127.0.0.1',
+    )
+
+
+@frozen
+class NodeOptions:
+    """This node; usually given by flags, since the file is the same on every node."""
+
+    name: str = option("", NODE_NAME, '"" = first label of the host name (--name)')
+    role: str = option("", Choice(ROLES), "primary | secondary (--role)")
+    address: str = option("", Address(), '"" = the address of the default route (--address)')
+    state_dir: str = option("voipcluster-state", Path(), "keys, accounts and the admin socket (--state-dir)")
+    join: str = option(
+        "", JoinToken(), "what voipctl join-token printed, for a secondary's first start (--join)"
+    )
+
+
+@frozen
+class Config:
+    """
+    All that can be set, checked and complete.
+
+    @ivar path: the file that it came from, or L{None}.
+    """
+
+    cluster: ClusterOptions = Factory(ClusterOptions)
+    limits: LimitsOptions = Factory(LimitsOptions)
+    media: MediaOptions = Factory(MediaOptions)
+    auth: AuthOptions = Factory(AuthOptions)
+    sip: SipOptions = Factory(SipOptions)
+    web: WebOptions = Factory(WebOptions)
+    node: NodeOptions = Factory(NodeOptions)
+    path: str | None = None
+
+    @property
+    def web_host(self) -> str:
+        """
+        Where the web page listens: C{web.host}, else the node's own loopback address, else 127.0.0.1.
+
+        The page needs no password, so it is not shown to a network that nobody asked for.
+        """
+        if self.web.host:
+            return self.web.host
+        address = self.node.address
+        return address if address and ipaddress.ip_address(address).is_loopback else "127.0.0.1"
+
+
+SECTIONS: dict[str, type] = {
+    "cluster": ClusterOptions,
+    "limits": LimitsOptions,
+    "media": MediaOptions,
+    "auth": AuthOptions,
+    "sip": SipOptions,
+    "web": WebOptions,
+    "node": NodeOptions,
+}
+
+
+class Option(NamedTuple):
+    """One option: where it is, what it holds when nobody sets it, and what it is for."""
+
+    section: str
+    key: str
+    default: object
+    kind: Kind[object]
+    doc: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.section}.{self.key}"
+
+
+def options() -> Iterator[Option]:
+    """All options, in the order of the sample file."""
+    for section, made_from in SECTIONS.items():
+        attribute: Attribute[object]
+        for attribute in fields(made_from):
+            yield Option(
+                section,
+                attribute.name,
+                attribute.default,
+                kind_of(attribute.metadata),
+                attribute.metadata["doc"],
+            )
