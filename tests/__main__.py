@@ -1,0 +1,109 @@
+"""
+Run the tests and count them: C{python -m tests [PART or trial name]...}.
+
+The unit tests are one C{trial}; every other module is a C{trial} of its own, so that two can run at once and a hanging one
+can be ended. The last line is C{N passed, N failed, N skipped}; the exit status is 1 unless all passed and none was skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent
+PARTS = ("unit", "simulation", "conformance", "integration")
+TIME_LIMIT = 400  # seconds for one trial
+AT_ONCE = 2
+
+_SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>[^)]*)\))?$", re.MULTILINE)
+_COUNT = re.compile(r"(\w+)=(\d+)")
+
+
+class Totals(NamedTuple):
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def plus(self, other: Totals) -> Totals:
+        return Totals(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def totals_of(output: str, status: int) -> Totals:
+    """Read what trial says at its end; a trial that died, or ran nothing, is one failure."""
+    summaries = list(_SUMMARY.finditer(output))
+    if not summaries:
+        return Totals(failed=1)
+    counts = {name: int(number) for name, number in _COUNT.findall(summaries[-1]["counts"] or "")}
+    failed = counts.get("failures", 0) + counts.get("errors", 0) + counts.get("unexpectedSuccesses", 0)
+    skipped = counts.get("skips", 0) + counts.get("expectedFailures", 0)
+    totals = Totals(counts.get("successes", 0), failed, skipped)
+    if sum(totals) == 0 or (status != 0 and not failed):
+        return totals._replace(failed=failed + 1)
+    return totals
+
+
+def trials(names: list[str]) -> list[list[str]]:
+    """What each trial is to run; the long ones first."""
+    runs: list[list[str]] = []
+    for name in names:
+        if name == "unit":
+            runs.append(["tests.unit"])
+        elif name in PARTS:
+            modules = sorted((HERE / name).rglob("test_*.py"), key=lambda file: -file.stat().st_size)
+            runs += [[".".join(file.relative_to(HERE.parent).with_suffix("").parts)] for file in modules]
+        else:
+            runs.append([name])
+    return runs
+
+
+def run(names: list[str]) -> tuple[Totals, str]:
+    """Run one trial in a process group of its own; give its totals, and its output where something is to be seen."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="trial-") as folder, tempfile.TemporaryFile() as output:
+        command = [sys.executable, "-m", "twisted.trial", "--reporter=bwverbose", f"--temp-directory={folder}/t", *names]
+        trial = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        ended = ""
+        try:
+            trial.wait(TIME_LIMIT)
+        except subprocess.TimeoutExpired:
+            ended = f"\nended after {TIME_LIMIT} s\n"
+        finally:
+            # also what a test left behind
+            try:
+                os.killpg(trial.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            trial.wait()
+        output.seek(0)
+        text = output.read().decode("utf-8", "replace") + ended
+    totals = totals_of(text, trial.returncode)
+    if ended and not totals.failed:
+        totals = totals._replace(failed=1)
+    heading = f"== {' '.join(names)}: {totals.passed} passed in {time.monotonic() - started:.1f} s\n"
+    return totals, heading if totals.failed == totals.skipped == 0 else text + heading
+
+
+def main(arguments: list[str]) -> int:
+    runs = trials(arguments or list(PARTS))
+    totals = Totals()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for counted, text in pool.map(run, runs):
+            totals = totals.plus(counted)
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped", flush=True)
+    return 1 if totals.failed or totals.skipped or not totals.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
