@@ -1,0 +1,93 @@
+"""The INVITE server transaction (RFC 3261 section 17.2.1 and figure 7, with RFC 6026 section 7.1)."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from attrs import define
+
+from voipcluster.machine import CancelTimer, SetTimer, TimerFired
+from voipcluster.sip.transaction.events import (
+    STANDARD,
+    AckReceived,
+    Durations,
+    Finished,
+    RequestReceived,
+    Respond,
+    SendResponse,
+)
+
+Event = RequestReceived | AckReceived | Respond | TimerFired
+Effect = SendResponse | SetTimer | CancelTimer | Finished
+
+
+class State(Enum):
+    PROCEEDING = auto()
+    ACCEPTED = auto()
+    COMPLETED = auto()
+    CONFIRMED = auto()
+    TERMINATED = auto()
+
+
+@define
+class InviteServer:
+    """
+    Answer one INVITE and each copy of it.
+
+    A failed sending of a response changes nothing here (RFC 6026 section 6): the caller repeats its INVITE.
+    """
+
+    reliable: bool
+    durations: Durations = STANDARD
+    state: State = State.PROCEEDING
+    _sent: bytes = b""
+    _timer_g: float = 0.0
+
+    def feed(self, event: Event) -> list[Effect]:
+        match self.state, event:
+            case State.PROCEEDING, Respond(status, wire):
+                return self._respond(status, wire)
+            case State.PROCEEDING, RequestReceived():
+                return [SendResponse(self._sent)] if self._sent else []
+            case State.ACCEPTED, Respond(status, wire) if 200 <= status < 300:
+                return [SendResponse(wire)]  # another fork, or the UAS repeats its answer
+            case State.ACCEPTED, TimerFired("L"):
+                return self._finish()
+            case State.COMPLETED, RequestReceived():
+                return [SendResponse(self._sent)]
+            case State.COMPLETED, TimerFired("G"):
+                self._timer_g = min(2 * self._timer_g, self.durations.t2)
+                return [SendResponse(self._sent), SetTimer("G", self._timer_g)]
+            case State.COMPLETED, AckReceived():
+                self.state = State.CONFIRMED
+                self._sent = b""
+                timer_i = 0.0 if self.reliable else self.durations.t4
+                return [CancelTimer("G"), CancelTimer("H"), SetTimer("I", timer_i)]
+            case State.COMPLETED, TimerFired("H"):
+                return self._finish()
+            case State.CONFIRMED, TimerFired("I"):
+                return self._finish()
+            case _:
+                return []
+
+    def _respond(self, status: int, wire: bytes) -> list[Effect]:
+        if status < 200:
+            self._sent = wire
+            return [SendResponse(wire)]
+        if status < 300:
+            # copies of the INVITE are absorbed from now on, the UAS repeats the 2xx itself (RFC 6026 section 7.1)
+            self.state = State.ACCEPTED
+            self._sent = b""
+            return [SendResponse(wire), SetTimer("L", 64 * self.durations.t1)]
+        self.state = State.COMPLETED
+        self._sent = wire
+        effects: list[Effect] = [SendResponse(wire), SetTimer("H", 64 * self.durations.t1)]
+        if not self.reliable:
+            self._timer_g = self.durations.t1
+            effects.append(SetTimer("G", self._timer_g))
+        return effects
+
+    def _finish(self) -> list[Effect]:
+        self.state = State.TERMINATED
+        self._sent = b""
+        return [CancelTimer("G"), Finished()]

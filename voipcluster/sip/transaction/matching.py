@@ -1,0 +1,36 @@
+"""Which transaction a message belongs to (RFC 3261 sections 17.1.3 and 17.2.3)."""
+
+from __future__ import annotations
+
+from voipcluster.sip.message import COOKIE, Request, Response
+
+ServerKey = tuple[str, ...]
+ClientKey = tuple[str, str]
+
+
+def server_key(request: Request, method: str | None = None) -> ServerKey:
+    """
+    The key of the server transaction that a request makes or matches; an ACK has that of its INVITE.
+
+    @param method: the method to match instead, for a CANCEL that asks for its INVITE (9.2).
+    @raise ParseError: no usable top Via or CSeq.
+    """
+    method = method or request.method
+    if method == "ACK":
+        method = "INVITE"
+    via = request.top_via
+    branch = via.branch
+    if branch.startswith(COOKIE) and len(branch) > len(COOKIE):
+        return (branch, via.host, str(via.port or ""), method)
+    # an element of RFC 2543: all that identifies the request, but the tag of To, which an ACK has and its INVITE has not
+    number = request.cseq[0]
+    return ("2543", str(via), request.uri, request.from_tag or "", request.call_id, str(number), method)
+
+
+def client_key(response: Response) -> ClientKey:
+    """
+    The key of the client transaction whose response this is: branch of our Via, and method.
+
+    @raise ParseError: no usable top Via or CSeq.
+    """
+    return (response.top_via.branch, response.cseq[1])

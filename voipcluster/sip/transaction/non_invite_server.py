@@ -1,0 +1,56 @@
+"""The non-INVITE server transaction (RFC 3261 section 17.2.2 and figure 8)."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from attrs import define
+
+from voipcluster.machine import SetTimer, TimerFired
+from voipcluster.sip.transaction.events import (
+    STANDARD,
+    Durations,
+    Finished,
+    RequestReceived,
+    Respond,
+    SendResponse,
+)
+
+Event = RequestReceived | Respond | TimerFired
+Effect = SendResponse | SetTimer | Finished
+
+
+class State(Enum):
+    TRYING = auto()
+    PROCEEDING = auto()
+    COMPLETED = auto()
+    TERMINATED = auto()
+
+
+@define
+class NonInviteServer:
+    """Answer one request that is no INVITE, and each copy of it."""
+
+    reliable: bool
+    durations: Durations = STANDARD
+    state: State = State.TRYING
+    _sent: bytes = b""
+
+    def feed(self, event: Event) -> list[Effect]:
+        match self.state, event:
+            case ((State.TRYING | State.PROCEEDING), Respond(status, wire)):
+                self._sent = wire
+                if status < 200:
+                    self.state = State.PROCEEDING
+                    return [SendResponse(wire)]
+                self.state = State.COMPLETED
+                timer_j = 0.0 if self.reliable else 64 * self.durations.t1
+                return [SendResponse(wire), SetTimer("J", timer_j)]
+            case ((State.PROCEEDING | State.COMPLETED), RequestReceived()):
+                return [SendResponse(self._sent)]
+            case State.COMPLETED, TimerFired("J"):
+                self.state = State.TERMINATED
+                self._sent = b""
+                return [Finished()]
+            case _:
+                return []
