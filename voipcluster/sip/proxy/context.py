@@ -1,0 +1,366 @@
+"""
+The response context of one proxied request (RFC 3261 sections 16.5 to 16.10).
+
+Targets in groups by q, forks, CANCEL, Timer C, and the best response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import NamedTuple
+
+from attrs import frozen
+
+from voipcluster.address import Flow
+from voipcluster.errors import TransportError
+from voipcluster.machine import CancelTimer, SetTimer, TimerFired
+from voipcluster.sip.message import Response
+from voipcluster.sip.proxy.responses import best_response
+from voipcluster.sip.route import Party
+
+
+@frozen(slots=True)
+class Target:
+    """
+    One place to bring a request to (section 16.5).
+
+    @ivar uri: the Request-URI of the copy; C{routes}: values put in front of its Route (Path, RFC 3327 section 5.4).
+    @ivar flow: the flow to send over, or L{None}: the next hop of Route or Request-URI says it.
+    @ivar q: 0 to 1000; targets of equal q are tried together, higher q first.
+    @ivar party: how later requests of the dialog reach this target, for the call token.
+    @ivar answer_within: seconds in which a node of ours must give any sign, else the next target is tried; 0: Timer B.
+    @ivar node: the name of the node that the request is handed over to, or an empty string.
+    """
+
+    uri: str
+    routes: tuple[str, ...] = ()
+    flow: Flow | None = None
+    q: int = 1000
+    party: Party | None = None
+    answer_within: float = 0.0
+    node: str = ""
+
+
+class Located(NamedTuple):
+    """Event: these are the targets, or more of them; an empty list means that there are no more."""
+
+    targets: Sequence[Target]
+
+
+class BranchAnswered(NamedTuple):
+    """Event: a response came on a branch."""
+
+    branch: int
+    response: Response
+
+
+class BranchTimedOut(NamedTuple):
+    """Event: Timer B or F of a branch."""
+
+    branch: int
+
+
+class BranchFailed(NamedTuple):
+    """Event: a branch could not be sent."""
+
+    branch: int
+    error: TransportError
+
+
+class Cancelled(NamedTuple):
+    """Event: the caller gave up."""
+
+
+class LocateTargets(NamedTuple):
+    """Effect: answer with L{Located}. C{failed}: targets that took nothing (503, time-out, no transport)."""
+
+    failed: tuple[Target, ...]
+
+
+class StartBranch(NamedTuple):
+    """Effect: send a copy of the request to a target."""
+
+    branch: int
+    target: Target
+
+
+class CancelBranch(NamedTuple):
+    """Effect: send CANCEL on a branch (section 9.1)."""
+
+    branch: int
+
+
+class ForwardResponse(NamedTuple):
+    """Effect: this response of a branch goes upstream."""
+
+    response: Response
+    branch: int
+
+
+class Answer(NamedTuple):
+    """Effect: a response of our own goes upstream."""
+
+    status: int
+
+
+class Ended(NamedTuple):
+    """Effect: a final response went upstream, or none ever will; C{status} is 0 then."""
+
+    status: int
+
+
+Event = Located | BranchAnswered | BranchTimedOut | BranchFailed | Cancelled | TimerFired
+Effect = (
+    LocateTargets | StartBranch | CancelBranch | ForwardResponse | Answer | Ended | SetTimer | CancelTimer
+)
+
+
+class _State(Enum):
+    CALLING = auto()  # nothing heard
+    PROCEEDING = auto()  # a provisional response came
+    CANCELLING = auto()  # CANCEL is sent or waits for a provisional response
+    ENDED = auto()
+
+
+class _Branch:
+    __slots__ = ("final", "heard", "state", "target", "unreachable")
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.state = _State.CALLING
+        self.heard = False
+        self.unreachable = False
+        self.final: Response | None = None
+
+
+class ProxyContext:
+    """
+    Bring one request to its targets and choose what the caller hears.
+
+    @param invite: whether the request is an INVITE.
+    @param timer_c: seconds, above three minutes (section 16.6 step 11); C{timer_cancel}: 64*T1 (section 9.1).
+    @param relocate: whether more targets are asked for when all took nothing (hand-over to the next node).
+    """
+
+    __slots__ = (
+        "_branches", "_cancelled", "_final_sent", "_seen", "_stop", "_waiting", "invite", "relocate", "timer_c",
+        "timer_cancel",
+    )  # fmt: skip
+
+    def __init__(
+        self, invite: bool, timer_c: float = 185.0, timer_cancel: float = 32.0, relocate: bool = False
+    ) -> None:
+        self.invite = invite
+        self.timer_c = timer_c
+        self.timer_cancel = timer_cancel
+        self.relocate = relocate
+        self._branches: list[_Branch] = []
+        self._waiting: list[Target] = []
+        self._seen: set[tuple[str, tuple[str, ...], str]] = set()
+        self._final_sent = False
+        self._cancelled = False
+        self._stop = False  # a 6xx came: no new branch (section 16.7 step 5)
+
+    def start(self) -> list[Effect]:
+        return [LocateTargets(())]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the caller has its final response."""
+        return self._final_sent
+
+    def target(self, branch: int) -> Target:
+        return self._branches[branch].target
+
+    def feed(self, event: Event) -> list[Effect]:
+        match event:
+            case BranchAnswered(number, response):
+                return self._branch_answered(number, response)
+            case Located(targets):
+                return self._located(targets)
+            case BranchTimedOut(number):
+                return self._branch_ended(number)
+            case BranchFailed(number):
+                self._branches[number].unreachable = True
+                return self._branch_ended(number)
+            case Cancelled():
+                return self._cancel()
+            case TimerFired(name):
+                return self._timer(name)
+
+    def _located(self, targets: Sequence[Target]) -> list[Effect]:
+        if self._final_sent:
+            return []
+        if self._cancelled:
+            return self._finish_when_done()
+        for target in targets:
+            key = (target.uri, target.routes, target.node)
+            if key not in self._seen:  # a target is used once in a context (section 16.5)
+                self._seen.add(key)
+                self._waiting.append(target)
+        self._waiting.sort(key=lambda t: -t.q)
+        if not targets:
+            self.relocate = False
+        return self._next_group() if self._waiting else self._finish_when_done()
+
+    def _next_group(self) -> list[Effect]:
+        effects: list[Effect] = []
+        q = self._waiting[0].q
+        while self._waiting and self._waiting[0].q == q:
+            target = self._waiting.pop(0)
+            number = len(self._branches)
+            self._branches.append(_Branch(target))
+            if target.answer_within:
+                effects.append(SetTimer(f"answer:{number}", target.answer_within))
+            if self.invite:
+                effects.append(SetTimer(f"C:{number}", self.timer_c))
+            effects.append(StartBranch(number, target))
+        return effects
+
+    def _branch_answered(self, number: int, response: Response) -> list[Effect]:
+        branch = self._branches[number]
+        status = response.status
+        effects: list[Effect] = []
+        if not branch.heard:
+            branch.heard = True
+            if branch.target.answer_within:
+                effects.append(CancelTimer(f"answer:{number}"))
+        if status < 200:
+            return effects + self._provisional(number, branch, response)
+        if self.invite and status < 300:
+            # every 2xx goes up, at once, also behind another final one (section 16.7 step 5)
+            effects += self._end(number, branch)
+            effects.append(ForwardResponse(response, number))
+            if not self._final_sent:
+                effects += self._final(status)
+            return effects
+        if branch.state is _State.ENDED:
+            return effects
+        branch.final = response
+        effects += self._end(number, branch)
+        if self._final_sent:
+            return effects
+        if status < 300:
+            return [*effects, ForwardResponse(response, number), *self._final(status)]
+        if status >= 600:
+            self._stop = True
+            self._waiting.clear()
+            effects += self._cancel_pending()
+        return effects + self._finish_when_done()
+
+    def _provisional(self, number: int, branch: _Branch, response: Response) -> list[Effect]:
+        effects: list[Effect] = []
+        if branch.state is _State.CALLING:
+            branch.state = _State.PROCEEDING
+        elif branch.state is _State.CANCELLING and not branch.final:
+            # CANCEL had to wait for this (section 9.1); the transaction layer sends one CANCEL a branch at most
+            effects += [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
+        if response.status > 100 and not self._final_sent:
+            if self.invite and branch.state is _State.PROCEEDING:
+                effects.append(SetTimer(f"C:{number}", self.timer_c))
+            effects.append(ForwardResponse(response, number))
+        return effects
+
+    def _end(self, number: int, branch: _Branch) -> list[Effect]:
+        branch.state = _State.ENDED
+        return [CancelTimer(f"C:{number}"), CancelTimer(f"X:{number}")] if self.invite else []
+
+    def _branch_ended(self, number: int) -> list[Effect]:
+        """A branch ended without a response: it counts as a 408 or 503 that says nothing (sections 16.8, 16.9)."""
+        branch = self._branches[number]
+        if branch.state is _State.ENDED:
+            return []
+        effects = self._end(number, branch)
+        if branch.target.answer_within:
+            effects.append(CancelTimer(f"answer:{number}"))
+        return effects + self._finish_when_done()
+
+    def _cancel(self) -> list[Effect]:
+        if self._final_sent or self._cancelled:
+            return []
+        self._cancelled = True
+        self._waiting.clear()
+        return self._cancel_pending() + self._finish_when_done()
+
+    def _cancel_pending(self) -> list[Effect]:
+        effects: list[Effect] = []
+        if not self.invite:
+            return effects  # only INVITE is cancelled (section 9.1)
+        for number, branch in enumerate(self._branches):
+            if branch.state is _State.PROCEEDING:
+                effects += [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
+                branch.state = _State.CANCELLING
+            elif branch.state is _State.CALLING:
+                branch.state = _State.CANCELLING
+        return effects
+
+    def _timer(self, name: str) -> list[Effect]:
+        kind, _, index = name.partition(":")
+        number = int(index)
+        branch = self._branches[number]
+        if branch.state is _State.ENDED:
+            return []
+        match kind, branch.state:
+            case "C", _State.PROCEEDING:
+                branch.state = _State.CANCELLING
+                return [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
+            case (("C" | "X"), _):
+                return self._branch_ended(number)
+            case "answer", _State.CALLING:
+                # the node may be alive and slow: should it answer yet, CANCEL goes out then
+                branch.state = _State.CANCELLING
+                return self._finish_when_done()
+        return []
+
+    def _finish_when_done(self) -> list[Effect]:
+        if self._final_sent:
+            return []
+        pending = [b for b in self._branches if b.state is not _State.ENDED and not self._given_up(b)]
+        if pending:
+            return []
+        if self._waiting:
+            return self._next_group()
+        finals = [b.final for b in self._branches if b.final is not None]
+        failed = tuple(b.target for b in self._branches if b.final is None or b.final.status == 503)
+        if self.relocate and not (self._cancelled or self._stop) and len(failed) == len(self._branches):
+            return [LocateTargets(failed)]
+        if self._cancelled and not any(f.status >= 600 for f in finals):
+            return [Answer(487), *self._final(487)]
+        best = best_response(finals)
+        if best is None:
+            return self._no_answer()
+        if best.status == 503:
+            # our other requests may well be served: 503 would make the caller avoid this proxy (section 16.7 step 6)
+            return [Answer(500), *self._final(500)]
+        if best.status == 430:
+            # the flow of a phone is gone; to the caller that is a phone which cannot be reached (RFC 5626 section 5.3.1)
+            return [Answer(480), *self._final(480)]
+        return [ForwardResponse(best, self._number_of(best)), *self._final(best.status)]
+
+    def _given_up(self, branch: _Branch) -> bool:
+        return branch.state is _State.CANCELLING and not branch.heard and branch.target.answer_within > 0
+
+    def _number_of(self, best: Response) -> int:
+        for number, branch in enumerate(self._branches):
+            if branch.final is not None and branch.final.start == best.start:
+                return number
+        return 0
+
+    def _no_answer(self) -> list[Effect]:
+        """No branch brought a response: nobody there (480), all unreachable (480 or 500), or silence (408)."""
+        if not self._branches:
+            return [Answer(480), *self._final(480)]
+        if all(b.unreachable for b in self._branches):
+            # section 16.9: as if each had answered 503; a registered phone that is gone is "unavailable" to its caller
+            status = 480 if all(b.target.party is not None for b in self._branches) else 500
+            return [Answer(status), *self._final(status)]
+        if self.invite:
+            return [Answer(408), *self._final(408)]
+        # RFC 4320 section 4.2: no 408 to a non-INVITE, the client has timed out by now itself
+        return self._final(0)
+
+    def _final(self, status: int) -> list[Effect]:
+        self._final_sent = True
+        self._waiting.clear()
+        return [*self._cancel_pending(), Ended(status)]

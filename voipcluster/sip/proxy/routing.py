@@ -1,0 +1,97 @@
+"""Names of ours and the Route headers that name us (RFC 3261 sections 16.4 and 16.12)."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from voipcluster.sip.message import Request
+from voipcluster.sip.route import Address, route_uri
+from voipcluster.sip.uri import SipUri, parse_uri, unescape
+
+
+@frozen
+class Names:
+    """
+    Who we are.
+
+    @ivar own: (host, port) of each address that this node listens on or is known by.
+    @ivar cluster: the same of every node of the cluster, this one included.
+    @ivar domains: the SIP domains that the cluster serves, in lower case; the first one is the default.
+    """
+
+    own: frozenset[Address]
+    cluster: frozenset[Address]
+    domains: tuple[str, ...]
+
+    def is_own(self, uri: SipUri) -> bool:
+        """Whether a URI resolves to this very node."""
+        return (
+            uri.param("maddr") or uri.host,
+            uri.port or (5061 if uri.scheme == "sips" else 5060),
+        ) in self.own
+
+    def is_local(self, uri: SipUri) -> bool:
+        """Whether a URI is in a domain that the cluster answers for."""
+        if uri.host in self.domains:
+            return True
+        return (uri.host, uri.port or (5061 if uri.scheme == "sips" else 5060)) in self.cluster
+
+    def domain_of(self, uri: SipUri) -> str | None:
+        """The domain of ours that a URI is in; the first one when it names a node, L{None} when it is foreign."""
+        if uri.host in self.domains:
+            return uri.host
+        if self.is_local(uri):
+            return self.domains[0] if self.domains else uri.host
+        return None
+
+    def aor(self, uri: SipUri) -> str | None:
+        """The address of record that a URI means here, C{user@domain} with escapes decoded, or L{None}."""
+        domain = self.domain_of(uri)
+        if domain is None or not uri.user:
+            return None
+        return f"{unescape(uri.user)}@{domain}"
+
+
+@frozen(slots=True)
+class Routed:
+    """
+    A request behind the pre-processing of its Route (section 16.4).
+
+    @ivar uri: the text of its Request-URI.
+    @ivar own: the URI of the Route value that named us, or L{None}.
+    @ivar routes: the values that are left, or L{None} when nothing changed.
+    """
+
+    uri: str
+    own: SipUri | None
+    routes: list[str] | None
+
+
+def preprocess_route(request: Request, names: Names) -> Routed:
+    """
+    Take our own value off the top of Route; put back what a strict router in front of us moved (section 16.4).
+
+    Two values of ours in a row are both taken (double Record-Route); the first one carries the token.
+
+    @raise ParseError: a Route value that is none.
+    """
+    if "route" not in request.keys:
+        return Routed(request.uri, None, None)
+    routes = request.values("route")
+    uri = request.uri
+    if ";lr" in uri and routes:
+        target = parse_uri(uri)
+        if target.has_param("lr") and names.is_own(target):
+            # a strict router put our Record-Route value into the Request-URI: the true one is the last Route
+            last = routes.pop()
+            return Routed(str(route_uri(last)), target, routes)
+    own: SipUri | None = None
+    while routes:
+        top = route_uri(routes[0])
+        if not names.is_own(top):
+            break
+        own = own or top
+        del routes[0]
+        if own is not top:
+            break
+    return Routed(uri, own, routes if own is not None else None)

@@ -1,0 +1,183 @@
+"""
+Route URIs of ours and the tokens in them: what any node needs to serve a later request, carried by the messages.
+
+C{<sip:10.0.0.1:5060;lr;call=TOKEN>} is a Record-Route value of a dialog (RFC 3261 section 16.6 step 4);
+C{<sip:10.0.0.1:5060;lr;flow=TOKEN>} asks the node that owns a flow to send over it (RFC 5626 section 5.3);
+C{<sip:10.0.0.1:5060;lr;ho=TOKEN>} hands a request over (see L{voipcluster.balance.handover}).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import struct
+
+from attrs import frozen
+
+from voipcluster.address import TCP, TLS, UDP, WS, WSS, Flow, join_host_port
+from voipcluster.errors import ParseError, PeerError
+from voipcluster.seal import Sealer
+from voipcluster.sip.uri import SipUri, parse_uri
+from voipcluster.sip.values import parse_name_addr
+
+Address = tuple[str, int]
+
+_TRANSPORTS = (UDP, TCP, TLS, WS, WSS)
+_FLOW_HEAD = struct.Struct("!BIIHH")  # transport and families, epoch, connection, local port, remote port
+_EMPTY = b"\xff"
+
+
+def route_value(address: Address, transport: str, token: str) -> str:
+    """
+    A Route or Record-Route value that names one of our nodes; C{token}: C{name=text}, or an empty string.
+    """
+    asked = "" if transport == UDP else f";transport={transport.lower()}"
+    behind = f";{token}" if token else ""
+    return f"<sip:{join_host_port(*address)};lr{asked}{behind}>"
+
+
+def route_uri(value: str) -> SipUri:
+    """
+    The URI of one Route value.
+
+    @raise ParseError: neither name-addr nor a SIP URI.
+    """
+    return parse_uri(parse_name_addr(value).uri)
+
+
+def pack_flow(flow: Flow, epoch: int) -> bytes:
+    """A flow and the boot epoch (0 to 2**32 - 1) of the node that owns it, in 21 octets for IPv4."""
+    local, remote = ipaddress.ip_address(flow.local[0]).packed, ipaddress.ip_address(flow.remote[0]).packed
+    head = (
+        _TRANSPORTS.index(flow.transport)
+        | (0x80 if len(local) == 16 else 0)
+        | (0x40 if len(remote) == 16 else 0)
+    )
+    packed = _FLOW_HEAD.pack(
+        head, epoch & 0xFFFFFFFF, flow.connection & 0xFFFFFFFF, flow.local[1], flow.remote[1]
+    )
+    return packed + local + remote
+
+
+def unpack_flow(packed: bytes, start: int = 0) -> tuple[Flow, int, int]:
+    """
+    @return: the flow, the epoch of its owner, and where the next field starts.
+    @raise PeerError: cut short.
+    """
+    try:
+        head, epoch, connection, local_port, remote_port = _FLOW_HEAD.unpack_from(packed, start)
+        position = start + _FLOW_HEAD.size
+        hosts = []
+        for long in (head & 0x80, head & 0x40):
+            size = 16 if long else 4
+            hosts.append(str(ipaddress.ip_address(packed[position : position + size])))
+            position += size
+        flow = Flow(_TRANSPORTS[head & 0x0F], (hosts[0], local_port), (hosts[1], remote_port), connection)
+    except (struct.error, ValueError, IndexError):
+        raise PeerError("broken flow in a token", 403) from None
+    return flow, epoch, position
+
+
+class FlowTokens:
+    """Flow tokens as in RFC 5626 section 5.2: self-contained, signed, worthless to another cluster."""
+
+    def __init__(self, cluster_key: bytes) -> None:
+        self._sealer = Sealer(cluster_key, b"flow")
+
+    def seal(self, flow: Flow, epoch: int) -> str:
+        return self._sealer.seal(pack_flow(flow, epoch))
+
+    def open(self, token: str) -> tuple[Flow, int]:
+        """@raise PeerError: 403, altered or foreign (RFC 5626 section 5.3.1)."""
+        flow, epoch, _ = unpack_flow(self._sealer.open(token))
+        return flow, epoch
+
+
+@frozen(slots=True)
+class Party:
+    """
+    How one party of a dialog is reached.
+
+    @ivar owner: SIP address of the node that owns the flow.
+    @ivar contact: hash of host and port of its Contact; the flow serves while the Request-URI still names that.
+    """
+
+    owner: Address
+    flow: Flow
+    epoch: int
+    contact: bytes
+
+
+def contact_hash(uri: str) -> bytes:
+    """Four octets that tell one contact address of a dialog from another."""
+    try:
+        parsed = parse_uri(uri)
+        key = f"{parsed.host}:{parsed.port}"
+    except ParseError:
+        key = uri
+    return hashlib.blake2s(key.encode("utf-8", "surrogateescape"), digest_size=4).digest()
+
+
+def dialog_hash(call_id: str, caller_tag: str) -> bytes:
+    """Eight octets that bind a call token to its dialog and tell the caller's requests from the callee's."""
+    text = f"{call_id}\n{caller_tag}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2s(text, digest_size=8).digest()
+
+
+@frozen(slots=True)
+class CallToken:
+    """
+    What a Record-Route value carries (design: calls live in the messages).
+
+    @ivar dialog: L{dialog_hash} of Call-ID and the caller's tag.
+    @ivar caller: how the caller is reached, or L{None}: by its Contact; C{callee} likewise.
+    """
+
+    dialog: bytes
+    caller: Party | None
+    callee: Party | None
+
+
+class CallTokens:
+    """Seals and opens the tokens of Record-Route values."""
+
+    def __init__(self, cluster_key: bytes) -> None:
+        self._sealer = Sealer(cluster_key, b"call")
+
+    def seal(self, token: CallToken) -> str:
+        return self._sealer.seal(token.dialog + _pack_party(token.caller) + _pack_party(token.callee))
+
+    def open(self, text: str) -> CallToken:
+        """@raise PeerError: 403, altered or foreign."""
+        payload = self._sealer.open(text)
+        caller, position = _unpack_party(payload, 8)
+        callee, _ = _unpack_party(payload, position)
+        return CallToken(payload[:8], caller, callee)
+
+
+def _pack_party(party: Party | None) -> bytes:
+    if party is None:
+        return _EMPTY
+    host = ipaddress.ip_address(party.owner[0]).packed
+    return (
+        bytes([len(host)])
+        + host
+        + struct.pack("!H", party.owner[1])
+        + party.contact
+        + pack_flow(party.flow, party.epoch)
+    )
+
+
+def _unpack_party(payload: bytes, start: int) -> tuple[Party | None, int]:
+    try:
+        size = payload[start]
+        if size == _EMPTY[0]:
+            return None, start + 1
+        position = start + 1 + size
+        host = str(ipaddress.ip_address(payload[start + 1 : position]))
+        (port,) = struct.unpack_from("!H", payload, position)
+    except (struct.error, ValueError, IndexError):
+        raise PeerError("broken call token", 403) from None
+    contact = payload[position + 2 : position + 6]
+    flow, epoch, end = unpack_flow(payload, position + 6)
+    return Party((host, port), flow, epoch, contact), end
