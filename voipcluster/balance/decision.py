@@ -1,0 +1,106 @@
+"""What goes into a placement and what comes out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from attrs import frozen
+
+from voipcluster.balance.explain import Explanation
+from voipcluster.balance.state import NodeState
+from voipcluster.balance.workload import Workload
+
+
+@frozen
+class Gates:
+    """
+    The numbers of a placement; workloads, unless they say otherwise.
+
+    @ivar threshold: the gate for a request that comes from a client.
+    @ivar hard_limit: from here on a node refuses what nobody else takes.
+    @ivar rise: what the own gate rises by for each hop that the request has made, so that it comes to rest.
+    @ivar step: how much better another one must be before a node above the threshold hands a call to it.
+    @ivar hop_budget: how often a request may be handed over.
+    @ivar headroom: how many times the own headroom another one must have, when time (C{cpu}, C{lag}) is what is short.
+    @ivar plan_delay: seconds; with less own delay the plan's share is not given away, because the node is idle.
+    @ivar replan: seconds between plans while only numbers change.
+    """
+
+    threshold: float = 0.75
+    hard_limit: float = 0.95
+    rise: float = 0.1
+    step: float = 0.02
+    hop_budget: int = 2
+    headroom: float = 2.0
+    plan_delay: float = 0.001
+    replan: float = 0.05
+
+
+@frozen(slots=True)
+class PlacementRequest:
+    """
+    What placing needs to know of a request.
+
+    @ivar call: it starts a call (INVITE); a REGISTER or MESSAGE fills no place, and is not refused for want of one.
+    @ivar visited: the nodes that handed it on; C{hops}: how often that was.
+    @ivar refused: the nodes that this node handed it to before, in vain.
+    @ivar committed: the client was redirected here: serve or refuse.
+    """
+
+    call_id: str
+    call: bool = True
+    visited: tuple[str, ...] = ()
+    hops: int = 0
+    refused: tuple[str, ...] = ()
+    committed: bool = False
+
+
+@frozen(slots=True)
+class Own:
+    """
+    The own node at this moment.
+
+    @ivar drowning: see L{voipcluster.balance.state.NodeStateMachine}.
+    @ivar delay: C{arrival_rate}, C{capacity}: see L{voipcluster.balance.report.Report}.
+    """
+
+    workload: Workload
+    state: NodeState = NodeState.OPEN
+    drowning: bool = False
+    delay: float = 0.0
+    arrival_rate: float = 0.0
+    capacity: float = 0.0
+
+
+class Ticket(NamedTuple):
+    """One assignment, to be closed by C{Placement.answered} or C{Placement.failed}."""
+
+    node: str
+    number: int
+
+
+@frozen(slots=True)
+class Serve:
+    """Serve it here; a call counts from now on."""
+
+    explanation: Explanation
+
+
+@frozen(slots=True)
+class HandOver:
+    """Hand it to C{node}, or redirect the client there."""
+
+    node: str
+    ticket: Ticket
+    explanation: Explanation
+
+
+@frozen(slots=True)
+class Refuse:
+    """Answer C{status}, without Retry-After (RFC 7339 section 5.10.2)."""
+
+    explanation: Explanation
+    status: int = 503
+
+
+Decision = Serve | HandOver | Refuse

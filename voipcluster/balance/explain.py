@@ -1,0 +1,95 @@
+"""
+Why a request went where it went: one record per placement, kept for C{voipctl explain}.
+
+A record is made for every request, so making one is cheap: what was not looked at is shared between the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import field, frozen
+
+
+@frozen(slots=True)
+class Considered:
+    """
+    One node as the placing node saw it.
+
+    @ivar state: a L{NodeState} value.
+    @ivar workload: with our own unanswered assignments added.
+    @ivar age: seconds since its report came; -1 when there was none.
+    @ivar reason: why it was taken or passed over.
+    """
+
+    node: str
+    state: str
+    workload: float
+    age: float
+    reason: str
+
+
+@frozen(slots=True, kw_only=True)
+class Explanation:
+    """
+    One decision.
+
+    @ivar node: who decided; C{own} is its workload then, C{leading} the component that led.
+    @ivar hops: how often the request had been handed over before.
+    @ivar gate: below this a node serves at this hop; C{hard_limit}: from here on it refuses.
+    @ivar outcome: C{serve}, C{hand-over} or C{refuse}; C{chosen} the node that serves or takes it, or empty.
+    @ivar time: the placing node's clock, seconds.
+    """
+
+    call_id: str
+    node: str
+    time: float
+    hops: int
+    own: float
+    leading: str
+    gate: float
+    hard_limit: float
+    policy: str
+    outcome: str
+    chosen: str
+    reason: str
+    candidates: tuple[Considered, ...] = ()
+
+
+@frozen(slots=True, kw_only=True)
+class Explained:
+    """What one node knows about one Call-ID: its decisions, oldest first."""
+
+    node: str
+    epoch: int
+    seq: int
+    call_id: str
+    items: tuple[Explanation, ...] = ()
+
+
+@frozen
+class ExplainLog:
+    """
+    The latest decisions by Call-ID.
+
+    @ivar capacity: Call-IDs that are kept; the one that had no decision for longest goes first.
+    @ivar depth: decisions kept per Call-ID, the latest ones (a phone registers for ever with one Call-ID).
+    """
+
+    capacity: int = 2000
+    depth: int = 8
+    _kept: dict[str, tuple[Explanation, ...]] = field(factory=dict)
+
+    def add(self, explanation: Explanation) -> None:
+        kept = self._kept
+        earlier = kept.pop(explanation.call_id, ())
+        kept[explanation.call_id] = (*earlier, explanation)[-self.depth :]
+        if len(kept) > self.capacity:
+            del kept[next(iter(kept))]
+
+    def get(self, call_id: str) -> tuple[Explanation, ...]:
+        """The decisions about that Call-ID, oldest first; none when it is not known (any more)."""
+        return self._kept.get(call_id, ())
+
+    def call_ids(self) -> Iterable[str]:
+        return self._kept.keys()

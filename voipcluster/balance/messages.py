@@ -1,0 +1,175 @@
+"""
+The other messages of the cluster link, as frozen values; L{voipcluster.balance.codec} turns each into a dict and back.
+
+Each message names its sender's node, boot epoch and sequence number, so that a receiver can drop what is old.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+
+@frozen(slots=True, kw_only=True)
+class Member:
+    """
+    One node of the cluster, as the primary lists it.
+
+    @ivar role: C{primary} or C{secondary}.
+    @ivar address: an IP literal: where it listens for SIP.
+    @ivar port: of the cluster link at that address.
+    @ivar epoch: its latest start that is known.
+    @ivar state: a L{NodeState} value, as last heard.
+    """
+
+    name: str
+    role: str
+    address: str
+    port: int = 8787
+    epoch: int = 0
+    state: str = "unknown"
+
+
+@frozen(slots=True, kw_only=True)
+class Membership:
+    """Who belongs to the cluster, in the order of joining. C{seq} counts the changes of the list."""
+
+    node: str
+    epoch: int
+    seq: int
+    nodes: tuple[Member, ...] = ()
+
+
+@frozen(slots=True, kw_only=True)
+class Binding:
+    """
+    One binding of the location service (RFC 3261 section 10), held by C{node} of C{epoch}, which owns the client's flow.
+
+    @ivar aor: canonical C{user@domain}.
+    @ivar contact: the Contact URI.
+    @ivar path: Path URIs (RFC 3327), nearest proxy first.
+    @ivar expires: seconds left; 0 removes the binding.
+    @ivar received: where the REGISTER came from, C{udp:192.0.2.1:5060}.
+    @ivar flow: the flow token (RFC 5626 section 5.2) with which C{node} finds the client's connection.
+    @ivar instance: C{+sip.instance} without quotes, or empty; C{reg_id} (RFC 5626 section 4.2) is 0 when absent.
+    """
+
+    node: str
+    epoch: int
+    seq: int
+    aor: str
+    contact: str
+    path: tuple[str, ...] = ()
+    expires: int
+    q: float = 1.0
+    call_id: str
+    cseq: int
+    user_agent: str = ""
+    received: str = ""
+    flow: str = ""
+    instance: str = ""
+    reg_id: int = 0
+
+
+@frozen(slots=True, kw_only=True)
+class Bindings:
+    """
+    Many bindings in one message, for a node that joins or comes back.
+
+    @ivar complete: C{items} are the last ones of all that C{node} holds: what it did not name is gone.
+    """
+
+    node: str
+    epoch: int
+    seq: int
+    items: tuple[Binding, ...] = ()
+    complete: bool = False
+
+
+@frozen(slots=True, kw_only=True)
+class Ha1:
+    """H(A1) of a user for one digest algorithm (RFC 7616 section 3.4.2), in lower-case hex; a secret."""
+
+    algorithm: str
+    ha1: str = field(repr=False)
+
+
+@frozen(slots=True, kw_only=True)
+class Account:
+    """One user. C{removed}: the account exists no more."""
+
+    username: str
+    domain: str
+    ha1: tuple[Ha1, ...] = ()
+    disabled: bool = False
+    removed: bool = False
+
+
+@frozen(slots=True, kw_only=True)
+class Accounts:
+    """Accounts as the primary has them. C{complete}: what is not named does not exist."""
+
+    node: str
+    epoch: int
+    seq: int
+    items: tuple[Account, ...] = ()
+    complete: bool = False
+
+
+@frozen(slots=True, kw_only=True)
+class Drain:
+    """
+    An order to C{target}: take nothing new (C{on}) or take part again.
+
+    @ivar stop: end the process when no call is left.
+    @ivar deadline: seconds after which it stops anyhow; 0 waits for ever.
+    """
+
+    node: str
+    epoch: int
+    seq: int
+    target: str
+    on: bool = True
+    stop: bool = False
+    deadline: float = 0.0
+
+
+@frozen(slots=True, kw_only=True)
+class Call:
+    """
+    A call in progress, for people (C{voipctl calls}).
+
+    @ivar caller: and C{callee}: addresses of record or URIs.
+    @ivar node: where it is served; C{ingress}: the node that the client sent it to.
+    @ivar state: a word: C{ringing}, C{up}, C{ending}.
+    @ivar started: and C{answered}: seconds since 1970; 0 when not yet.
+    @ivar source: the client's true address and port, C{192.0.2.1:5060}; C{transport} in upper case.
+    @ivar user: who authenticated, or empty.
+    @ivar visited: the nodes that handed it on.
+    @ivar relayed: its media goes through the relay of C{node}.
+    """
+
+    call_id: str
+    caller: str
+    callee: str
+    node: str
+    ingress: str = ""
+    state: str = ""
+    started: float = 0.0
+    answered: float = 0.0
+    source: str = ""
+    transport: str = ""
+    user: str = ""
+    visited: tuple[str, ...] = ()
+    relayed: bool = False
+    packets: int = 0
+
+
+@frozen(slots=True, kw_only=True)
+class Calls:
+    """Some of the calls of C{node}. C{more}: not all of them are in this message."""
+
+    node: str
+    epoch: int
+    seq: int
+    items: tuple[Call, ...] = ()
+    more: bool = False

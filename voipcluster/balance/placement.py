@@ -1,0 +1,309 @@
+"""
+Placement: who serves a request.
+
+The first node below the threshold, in the order of the policy; when nobody is below, the node itself while it is below the hard
+limit; else nobody. The guards keep "forward until one is found" stable: a target is fresh, open, not visited, within the hop
+budget and known to have room, and a node that has no time left refuses instead of searching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+from voipcluster.balance.decision import (
+    Decision,
+    Gates,
+    HandOver,
+    Own,
+    PlacementRequest,
+    Refuse,
+    Serve,
+    Ticket,
+)
+from voipcluster.balance.explain import Considered, Explanation
+from voipcluster.balance.membership import (
+    SILENT_PERIODS,
+    CallAnswered,
+    CallFailed,
+    CallRefused,
+    Membership,
+    Node,
+)
+from voipcluster.balance.policy import IBalancingPolicy, IPlan, Rand
+from voipcluster.balance.state import NodeState
+
+OPEN, SHED, FULL, DRAIN, UNKNOWN = (
+    NodeState.OPEN,
+    NodeState.SHED,
+    NodeState.FULL,
+    NodeState.DRAIN,
+    NodeState.UNKNOWN,
+)
+STANDING = {
+    OPEN: "not asked",
+    SHED: "above its threshold",
+    FULL: "full",
+    DRAIN: "draining",
+    UNKNOWN: "silent or failing",
+}
+EPSILON = 1e-9  # workloads are quotients: 0.85 - 0.80 is a little less than 0.05
+REFUSED_FOR = 0.5  # s, the default of oc-validity (RFC 7339 section 4.3)
+PICTURE = 0.1  # s that the picture of the nodes nobody asked is shared between explanations
+
+
+@define(slots=True)
+class _Search:
+    """One request on its way through the table. C{seen}: the nodes passed over, and why."""
+
+    request: PlacementRequest
+    own: Own
+    gate: float
+    now: float
+    below: bool
+    seen: dict[str, str] = field(factory=dict)
+
+
+@define
+class Placement:
+    """
+    Places requests for the node C{table.own}.
+
+    @ivar own: gives the own node as it is now; it must count a call from the moment on that L{Serve} was said.
+    """
+
+    own: Callable[[], Own]
+    table: Membership
+    policy: IBalancingPolicy
+    gates: Gates = field(factory=Gates)
+    _plan: IPlan | None = None
+    _planned_at: float = 0.0
+    _planned_version: tuple[int, int] = (-1, -1)
+    _picture: tuple[Considered, ...] = ()
+    _pictured_at: float = -1.0
+    _pictured_generation: int = -1
+
+    def place(self, request: PlacementRequest, now: float, rand: Rand) -> Decision:
+        """
+        Decide once. After a refusal or failure of the chosen node, ask again with its name in C{request.refused}.
+
+        @param now: seconds on the clock that the table was fed with.
+        @param rand: gives floats from 0.0 to below 1.0.
+        """
+        own, gates, policy = self.own(), self.gates, self.policy
+        # A predefined order means its threshold at every hop; elsewhere the gate rises, so that a request comes to rest.
+        rise = 0.0 if policy.own_place else gates.rise * request.hops
+        gate = min(gates.hard_limit, gates.threshold + rise)
+        below = own.workload.value < gate and own.state is not DRAIN
+        search = _Search(request, own, gate, now, below)
+        may_leave = request.hops < gates.hop_budget and not request.committed and len(self.table) > 0
+        if below and not (may_leave and policy.own_place):
+            if may_leave and not request.hops and own.delay > gates.plan_delay:
+                plan = self._current_plan(own, now)
+                if plan.share and rand() < plan.share:
+                    name = self._first(search, plan, rand, planned=True)
+                    if name:
+                        return self._hand_over(search, name, "the plan gives this share away")
+            return self._serve(search, "below the gate")
+        if own.drowning:
+            return self._refuse(search, f"{own.workload.leading} at the hard limit for too long")
+        must_leave = self._must_leave(request, own)
+        if may_leave:
+            name = self._first(search, self._current_plan(own, now), rand, planned=False)
+            if name == self.table.own:
+                return self._serve(search, "first below the threshold")
+            if name:
+                return self._hand_over(search, name, "first below the threshold")
+            if (request.call and not request.hops) or must_leave:
+                name = self._roomier(search, must_leave, rand)
+                if name:
+                    return self._hand_over(
+                        search, name, "nobody is below the threshold, and it has more room"
+                    )
+        if must_leave:
+            why = "draining" if own.state is DRAIN else "at the hard limit"
+            return self._refuse(search, f"{why}, and nobody can take it")
+        return self._serve(search, self._why_here(search))
+
+    def answered(self, ticket: Ticket, status: int, now: float) -> None:
+        """The first response to a handed-over request came (1xx counts); 503 keeps others away for a while."""
+        node = self.table.get(ticket.node)
+        if node is None:
+            return
+        node.assigned.answered(ticket.number, status < 300, now)
+        if status == 503:
+            self.table.feed(CallRefused(ticket.node, now + REFUSED_FOR))
+        self.table.feed(CallAnswered(ticket.node))
+
+    def failed(self, ticket: Ticket, now: float) -> None:
+        """A handed-over request got no response, or could not be sent; the second in a row makes the node UNKNOWN."""
+        node = self.table.get(ticket.node)
+        if node is None:
+            return
+        node.assigned.answered(ticket.number, False, now)
+        self.table.feed(CallFailed(ticket.node))
+
+    def _must_leave(self, request: PlacementRequest, own: Own) -> bool:
+        """Whether the node must not serve it: it drains, or a countable thing that the request needs is used up."""
+        load = own.workload
+        needed = max(load.transactions, load.memory)
+        if request.call:
+            needed = max(needed, load.calls, load.packets)
+        return own.state is DRAIN or needed >= self.gates.hard_limit
+
+    def _why_here(self, search: _Search) -> str:
+        if search.request.committed:
+            return "redirected here"
+        if search.below:
+            return "below the gate"
+        if search.request.hops >= self.gates.hop_budget:
+            return "hop budget spent, below the hard limit"
+        return "nobody is below the threshold, below the hard limit"
+
+    def _current_plan(self, own: Own, now: float) -> IPlan:
+        """The plan: made anew when a node became something else, and when numbers changed and it is old enough."""
+        version = self.table.generation, self.table.version
+        plan = self._plan
+        if plan is not None and (
+            version == self._planned_version
+            or (version[0] == self._planned_version[0] and now - self._planned_at < self.gates.replan)
+        ):
+            return plan
+        others = [node for node in self.table if node.member is not None and node.state is not UNKNOWN]
+        others.sort(key=lambda node: node.place)
+        this = Node(
+            self.table.own,
+            self.table.own_place,
+            state=own.state,
+            value=own.workload.value,
+            delay=own.delay,
+            arrival_rate=own.arrival_rate,
+            capacity=own.capacity,
+        )
+        plan = self.policy.plan(this, others, all(node.heartbeat(now) for node in others))
+        self._plan, self._planned_version, self._planned_at = plan, version, now
+        return plan
+
+    def _first(self, search: _Search, plan: IPlan, rand: Rand, planned: bool) -> str:
+        """The first name of the order that passes the gate, or an empty string."""
+        seen, own_name = search.seen, self.table.own
+        for name in plan.order(rand, planned):
+            if name == own_name:
+                if search.below:
+                    return name
+                continue
+            node = None if name in seen else self.table.get(name)
+            if node is None:
+                continue
+            reason = self._unfit(search, node)
+            if not reason and node.state is not OPEN:
+                reason = STANDING[node.state]
+            if not reason and node.load >= self.gates.threshold:
+                reason = "at its threshold with what we handed to it"
+            if not reason:
+                return name
+            seen[name] = reason
+        return ""
+
+    def _unfit(self, search: _Search, node: Node) -> str:
+        """Why a node is no target whatever its workload, or an empty string."""
+        request, report = search.request, node.report
+        if node.name in request.visited:
+            return "visited before"
+        if node.name in request.refused:
+            return "refused it"
+        if node.member is None:
+            return "not a member yet"
+        if node.state is UNKNOWN or report is None or node.heard is None:
+            return STANDING[UNKNOWN]
+        if search.now - node.heard >= SILENT_PERIODS * node.period:
+            return "its report is too old"
+        if search.now < node.refused_until:
+            return "refused a request just now"
+        if report.spontaneous:
+            node.assigned.settle(search.now)
+        return ""
+
+    def _roomier(self, search: _Search, must_leave: bool, rand: Rand) -> str:
+        """
+        The node with most room when nobody is below the threshold, or an empty string.
+
+        Calls in progress are exact, and handing a call over costs nothing while it lasts, so one step is reason enough. Where
+        time is short handing over costs time here and there, so the other one must have much more of it.
+        """
+        value, gates = search.own.workload.value, self.gates
+        if must_leave:
+            highest = gates.hard_limit - EPSILON
+        elif search.own.workload.leading == "calls":
+            highest = value - gates.step + EPSILON
+        else:
+            highest = 1.0 - gates.headroom * (1.0 - value)
+        best, least = "", (highest, 1.0)
+        for node in self.table:
+            if node.state not in (OPEN, SHED):
+                search.seen.setdefault(node.name, STANDING[node.state])
+                continue
+            reason = self._unfit(search, node)
+            load = node.load
+            if not reason and load >= gates.hard_limit:
+                reason = "at its hard limit with what we handed to it"
+            if not reason and load > highest:
+                reason = "not enough better"
+            search.seen[node.name] = reason or "another one has more room"
+            if not reason and (candidate := (load, rand())) <= least:
+                best, least = node.name, candidate
+        return best
+
+    def _hand_over(self, search: _Search, name: str, reason: str) -> HandOver:
+        node = self.table.get(name)
+        assert node is not None, name
+        search.seen[name] = reason
+        explanation = self._explain(search, "hand-over", name, reason)
+        number = node.assigned.assigned(search.request.call, search.now)
+        return HandOver(name, Ticket(name, number), explanation)
+
+    def _serve(self, search: _Search, reason: str) -> Serve:
+        return Serve(self._explain(search, "serve", self.table.own, reason))
+
+    def _refuse(self, search: _Search, reason: str) -> Refuse:
+        return Refuse(self._explain(search, "refuse", "", reason))
+
+    def _explain(self, search: _Search, outcome: str, chosen: str, reason: str) -> Explanation:
+        seen, own = search.seen, search.own
+        candidates = self._nodes_seen(search.now)
+        if seen:
+            candidates = (
+                *(self._considered(name, why, search.now) for name, why in seen.items()),
+                *(other for other in candidates if other.node not in seen),
+            )
+        return Explanation(
+            call_id=search.request.call_id,
+            node=self.table.own,
+            time=search.now,
+            hops=search.request.hops,
+            own=own.workload.value,
+            leading=own.workload.leading,
+            gate=search.gate,
+            hard_limit=self.gates.hard_limit,
+            policy=self.policy.name,
+            outcome=outcome,
+            chosen=chosen,
+            reason=reason,
+            candidates=candidates,
+        )
+
+    def _considered(self, name: str, reason: str, now: float) -> Considered:
+        node = self.table.get(name)
+        assert node is not None, name
+        return Considered(name, node.state.value, node.load, node.age(now), reason)
+
+    def _nodes_seen(self, now: float) -> tuple[Considered, ...]:
+        """All nodes without a search; a picture a tenth of a second old is good enough for those nobody asked."""
+        generation = self.table.generation
+        if generation != self._pictured_generation or not 0.0 <= now - self._pictured_at < PICTURE:
+            self._picture = tuple(
+                [self._considered(node.name, STANDING[node.state], now) for node in self.table]
+            )
+            self._pictured_at, self._pictured_generation = now, generation
+        return self._picture
