@@ -1,0 +1,269 @@
+"""All SIP stream connections of one transport: their numbers, who may have one, and which one a message takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv6Address, IPv6Network
+from itertools import count
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IConnector, IReactorTCP, IReactorTime
+from twisted.internet.protocol import ClientFactory, Protocol, ServerFactory
+from twisted.python.failure import Failure
+
+from voipcluster.address import TCP, Flow
+from voipcluster.errors import TransportError
+from voipcluster.net.sink import ISipSink, SinkErrors
+from voipcluster.net.stream import SipStream, StreamLimits
+from voipcluster.net.timers import TimerWheel
+
+Address = tuple[str, int]
+Failed = Callable[[TransportError], None]
+
+_WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+_STOP_LINGER = 1.0  # seconds for the peers to take the last octets when we stop
+_numbers = count(1)  # of this process: a number never names two connections
+
+
+class Acceptor(ServerFactory):
+    """
+    Takes the connections that clients open to one listening port.
+
+    @ivar local: the address of that port, known once it listens.
+    """
+
+    noisy = False
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self.local: Address = ("", 0)
+
+    def buildProtocol(self, addr: IAddress | None) -> SipStream | None:
+        remote: Address = (addr.host, addr.port)  # type: ignore[union-attr]
+        return self._connections.accept(self.local, remote)
+
+
+class _Opening(ClientFactory):
+    """One connection being opened, and the messages that wait for it."""
+
+    noisy = False
+
+    def __init__(self, connections: Connections, flow: Flow) -> None:
+        self._connections, self.flow = connections, flow
+        self.waiting: list[tuple[bytes, Failed | None]] = []
+        self.octets = 0
+        self.connector: IConnector | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return self._connections.opened(self)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self._connections.not_opened(self, reason)
+
+
+class Connections:
+    """
+    The table of connections. L{SipStream} reports to it (L{voipcluster.net.stream.StreamOwner}).
+
+    A connection, whoever opened it, is reused for its remote address (RFC 3261 section 18.1.1), and found again by its
+    number for answers and for flows (RFC 5626). When there are too many, one that never sent a whole message makes
+    room for the newcomer.
+
+    @ivar refused: connections closed at once for want of room; C{evicted} those that made room.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTCP,
+        sink: ISipSink,
+        errors: SinkErrors,
+        timers: TimerWheel,
+        limits: StreamLimits,
+        transport: str = TCP,
+    ) -> None:
+        self._reactor, self._clock = reactor, IReactorTime(reactor)
+        self._limits, self._transport = limits, transport
+        self._stream = partial(
+            SipStream,
+            owner=self,
+            sink=sink,
+            errors=errors,
+            timers=timers,
+            seconds=self._clock.seconds,
+            limits=limits,
+        )
+        self._streams: dict[int, SipStream] = {}  # until they are gone
+        self._alive: dict[int, SipStream] = {}  # that can be sent over
+        self._by_remote: dict[tuple[Address, Address], SipStream] = {}
+        self._openings: dict[tuple[Address, Address], _Opening] = {}
+        self._unproven: dict[int, SipStream] = {}  # accepted, oldest first
+        self._sources: dict[str, dict[int, SipStream]] = {}  # accepted, by source
+        self._stopped: Deferred[None] | None = None
+        self.accepted = self.opened_count = self.refused = self.evicted = self.not_opened_count = 0
+
+    def __len__(self) -> int:
+        """Connections that exist or are being opened."""
+        return len(self._streams) + len(self._openings)
+
+    # What the owner of the table does.
+
+    def send(self, data: bytes, flow: Flow, failed: Failed | None) -> None:
+        """Send over the connection of a flow, or open one if the flow has no number; C{failed} is called later."""
+        stream = self._find(flow)
+        if stream is not None:
+            if not stream.send(data):
+                self._fail(failed, f"{flow} does not read what it is sent")
+        elif flow.connection:
+            self._fail(failed, f"the connection to {flow} is closed")
+        else:
+            self._send_when_open(data, flow, failed)
+
+    def flow(self, local: Address, remote: Address) -> Flow | None:
+        """The flow of a live connection between two addresses."""
+        stream = self._by_remote.get((local, remote))
+        return None if stream is None else stream.flow
+
+    def is_alive(self, flow: Flow) -> bool:
+        return self._find(flow) is not None or (
+            not flow.connection and (flow.local, flow.remote) in self._openings
+        )
+
+    def keep(self, flow: Flow, seconds: float) -> None:
+        stream = self._find(flow)
+        if stream is not None:
+            stream.keep(seconds)
+
+    def close(self, flow: Flow) -> None:
+        stream = self._find(flow)
+        if stream is not None:
+            stream.close()
+
+    def close_all(self) -> Deferred[None]:
+        """Close everything; fires when all is closed."""
+        for opening in list(self._openings.values()):
+            if opening.connector is not None:
+                opening.connector.disconnect()
+        for stream in list(self._alive.values()):
+            stream.close(_STOP_LINGER)
+        if not self._streams:
+            return succeed(None)
+        if self._stopped is None:
+            self._stopped = Deferred()
+        done: Deferred[None] = Deferred()
+        self._stopped.chainDeferred(done)
+        return done
+
+    # What the factories report.
+
+    def accept(self, local: Address, remote: Address) -> SipStream | None:
+        source = _source(remote[0])
+        of_source = self._sources.get(source, {})
+        if len(of_source) >= self._limits.per_source and not self._evict(of_source):
+            self.refused += 1
+            return None
+        if not self._make_room():
+            self.refused += 1
+            return None
+        self.accepted += 1
+        stream = self._add(Flow(self._transport, local, remote, next(_numbers)), opened=False)
+        self._unproven[stream.flow.connection] = stream
+        self._sources.setdefault(source, {})[stream.flow.connection] = stream
+        return stream
+
+    def opened(self, opening: _Opening) -> SipStream:
+        self.opened_count += 1
+        return self._add(opening.flow._replace(connection=next(_numbers)), opened=True)
+
+    def not_opened(self, opening: _Opening, reason: Failure) -> None:
+        self.not_opened_count += 1
+        del self._openings[opening.flow.local, opening.flow.remote]
+        for _, failed in opening.waiting:
+            self._fail(failed, f"no connection to {opening.flow}: {reason.getErrorMessage()}")
+
+    # What a stream reports.
+
+    def up(self, stream: SipStream) -> None:
+        opening = self._openings.pop((stream.flow.local, stream.flow.remote), None)
+        if opening is not None:
+            for data, failed in opening.waiting:
+                self.send(data, stream.flow, failed)
+
+    def proven(self, stream: SipStream) -> None:
+        self._unproven.pop(stream.flow.connection, None)
+
+    def closing(self, stream: SipStream) -> None:
+        flow = stream.flow
+        self._alive.pop(flow.connection, None)
+        self._unproven.pop(flow.connection, None)
+        if self._by_remote.get((flow.local, flow.remote)) is stream:
+            del self._by_remote[flow.local, flow.remote]
+
+    def lost(self, stream: SipStream) -> None:
+        self._streams.pop(stream.flow.connection, None)
+        if not stream.opened:
+            source = _source(stream.flow.remote[0])
+            of_source = self._sources.get(source, {})
+            of_source.pop(stream.flow.connection, None)
+            if not of_source:
+                self._sources.pop(source, None)
+        if not self._streams and self._stopped is not None:
+            stopped, self._stopped = self._stopped, None
+            stopped.callback(None)
+
+    def _find(self, flow: Flow) -> SipStream | None:
+        if flow.connection:
+            return self._alive.get(flow.connection)
+        return self._by_remote.get((flow.local, flow.remote))
+
+    def _add(self, flow: Flow, opened: bool) -> SipStream:
+        stream: SipStream = self._stream(flow=flow, opened=opened)
+        self._streams[flow.connection] = self._alive[flow.connection] = stream
+        self._by_remote[flow.local, flow.remote] = stream
+        return stream
+
+    def _send_when_open(self, data: bytes, flow: Flow, failed: Failed | None) -> None:
+        opening = self._openings.get((flow.local, flow.remote))
+        if opening is None:
+            if not self._make_room():
+                self._fail(failed, "too many connections")
+                return
+            opening = self._open(flow)
+        full = len(opening.waiting) >= self._limits.waiting
+        if full or opening.octets + len(data) > self._limits.write_buffer:
+            self._fail(failed, f"too much waits for a connection to {flow}")
+            return
+        opening.waiting.append((data, failed))
+        opening.octets += len(data)
+
+    def _open(self, flow: Flow) -> _Opening:
+        opening = self._openings[flow.local, flow.remote] = _Opening(self, flow)
+        source = None if flow.local[0] in _WILDCARDS else (flow.local[0], 0)
+        opening.connector = self._reactor.connectTCP(
+            *flow.remote, opening, timeout=self._limits.connect, bindAddress=source
+        )
+        return opening
+
+    def _make_room(self) -> bool:
+        return len(self) < self._limits.connections or self._evict(self._unproven)
+
+    def _evict(self, candidates: dict[int, SipStream]) -> bool:
+        """Abort the oldest of them that never sent a whole message."""
+        for number, stream in candidates.items():
+            if number in self._unproven:
+                self.evicted += 1
+                stream.abort()
+                return True
+        return False
+
+    def _fail(self, failed: Failed | None, reason: str) -> None:
+        if failed is not None:
+            self._clock.callLater(0, failed, TransportError(reason))
+
+
+def _source(host: str) -> str:
+    """Who counts as one source: an IPv4 address, or an IPv6 /64, which is what one customer gets."""
+    if ":" not in host:
+        return host
+    prefix = int(IPv6Address(host.partition("%")[0])) >> 64 << 64
+    return str(IPv6Network((prefix, 64)))

@@ -1,0 +1,177 @@
+"""
+SIP's timers at a tenth of the price of C{callLater}: durations are few, so each has a first-in first-out queue.
+
+What fires next of one duration is at the front of its queue, starting is an append, cancelling forgets the call. One
+tick serves all, and only while a timer runs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+_COMPACT = 256  # cancelled timers that a queue may hold before it is worth cleaning
+
+
+class Timer:
+    """One started timer, to be cancelled by who started it."""
+
+    __slots__ = ("_arguments", "_call", "_queue", "deadline")
+
+    def __init__(
+        self, deadline: float, call: Callable[..., object], arguments: tuple[Any, ...], queue: _Queue
+    ) -> None:
+        self.deadline = deadline
+        self._call: Callable[..., object] | None = call
+        self._arguments = arguments
+        self._queue = queue
+
+    @property
+    def active(self) -> bool:
+        return self._call is not None
+
+    def cancel(self) -> None:
+        """Never fire, and let go of the call and its arguments at once; harmless when it fired or was cancelled."""
+        if self._call is not None:
+            self._call = None
+            self._arguments = ()
+            self._queue.one_cancelled()
+
+    def _take(self) -> tuple[Callable[..., object] | None, tuple[Any, ...]]:
+        taken = self._call, self._arguments
+        self._call = None
+        self._arguments = ()
+        return taken
+
+
+class _Queue:
+    """The timers of one duration in the order of their deadlines."""
+
+    __slots__ = ("_wheel", "armed", "cancelled", "duration", "timers")
+
+    def __init__(self, duration: float, wheel: TimerWheel) -> None:
+        self.duration, self._wheel = duration, wheel
+        self.timers: deque[Timer] = deque()
+        self.cancelled = 0
+        self.armed = False  # the wheel will look at it
+
+    def one_cancelled(self) -> None:
+        self._wheel.running -= 1
+        if not self._wheel.running:
+            self._wheel.stop()
+            return
+        self.cancelled += 1
+        # Waiting for half of them keeps the cost of cleaning at a constant per cancelled timer.
+        if self.cancelled > _COMPACT and self.cancelled * 2 > len(self.timers):
+            alive = [timer for timer in self.timers if timer.active]
+            self.timers.clear()
+            self.timers.extend(alive)
+            self.cancelled = 0
+
+
+class TimerWheel:
+    """
+    Timers that fire at the first tick at or after their deadline, never before.
+
+    @param tick: seconds between two looks at the queues.
+    @ivar running: how many timers run.
+    @ivar lateness: seconds by which the last tick came too late: how long work waits for the reactor.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, tick: float = 0.05) -> None:
+        self._clock, self._tick = clock, tick
+        self._seconds = clock.seconds
+        self._queues: dict[float, _Queue] = {}
+        self._order: list[
+            tuple[float, float]
+        ] = []  # heap of (deadline of the front, duration), one per queue
+        self._next: IDelayedCall | None = None
+        self._expected = 0.0
+        self.running = 0
+        self.lateness = 0.0
+
+    def start(self, duration: float, call: Callable[..., object], *arguments: Any) -> Timer:
+        """
+        Call C{call(*arguments)} in C{duration} seconds, 0 or more.
+
+        @raise ValueError: the duration is negative or no number.
+        """
+        queue = self._queues.get(duration)
+        if queue is None:
+            queue = self._add_queue(duration)
+        timer = Timer(self._seconds() + duration, call, arguments, queue)
+        queue.timers.append(timer)
+        self.running += 1
+        if not queue.armed:
+            self._arm(queue)
+        return timer
+
+    def stop(self) -> None:
+        """Forget all timers; nothing fires until the next C{start}."""
+        for queue in self._queues.values():
+            for timer in queue.timers:
+                timer._take()
+            queue.timers.clear()
+        self.running = 0
+        self._queues.clear()
+        self._order.clear()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _add_queue(self, duration: float) -> _Queue:
+        if not duration >= 0.0:
+            raise ValueError(f"not a duration: {duration!r}")
+        queue = self._queues[duration] = _Queue(duration, self)
+        return queue
+
+    def _arm(self, queue: _Queue) -> None:
+        queue.armed = True
+        heappush(self._order, (queue.timers[0].deadline, queue.duration))
+        if self._next is None:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._expected = self._seconds() + self._tick
+        self._next = self._clock.callLater(self._tick, self._on_tick)
+
+    def _on_tick(self) -> None:
+        self._next = None
+        now = self._seconds()
+        self.lateness = max(0.0, now - self._expected)
+        due = []
+        while self._order and self._order[0][0] <= now:
+            due.append(self._queues[heappop(self._order)[1]])
+        for queue in due:
+            self._fire(queue, now)
+        if self._order and self._next is None:
+            self._schedule()
+
+    def _fire(self, queue: _Queue, now: float) -> None:
+        timers = queue.timers
+        # Counted before anything is called: what a call starts with no delay waits for the next tick.
+        for _ in range(len(timers)):
+            if not timers or (timers[0].deadline > now and timers[0].active):
+                break
+            call, arguments = timers.popleft()._take()
+            if call is None:
+                queue.cancelled -= 1
+                continue
+            self.running -= 1
+            try:
+                call(*arguments)
+            except Exception:
+                self._log.failure("a timer of {duration} s failed", duration=queue.duration)
+        if self._queues.get(queue.duration) is not queue:
+            return  # stopped by what was called
+        if timers:
+            self._arm(queue)
+        else:
+            del self._queues[queue.duration]

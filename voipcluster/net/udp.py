@@ -1,0 +1,208 @@
+"""
+SIP over UDP on a socket of our own, because this is the hot path.
+
+C{transport.write()} checks each address anew, which costs more than the system call; here C{sendto} is called at once.
+C{bench/transport.py} compares both.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from contextlib import suppress
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from voipcluster.address import UDP, Flow, Hop
+from voipcluster.errors import TransportError
+from voipcluster.net.sink import ISipSink, SinkErrors
+from voipcluster.net.stun import binding_response
+
+BATCH = 64  # datagrams in one wake-up: the reactor's own cost is spread, and timers still get their turn
+RECEIVE_BUFFER, SEND_BUFFER = 8 << 20, 1 << 20  # octets; the kernel gives what it allows
+_LARGEST = 65535
+
+_IP_RECVERR, _IPV6_RECVERR = 11, 25  # linux/in.h, linux/in6.h
+_MSG_ERRQUEUE = 0x2000
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")  # struct sock_extended_err
+_ICMP, _ICMP6 = 2, 3  # its ee_origin
+# Types of ICMP and ICMPv6 that RFC 3261 section 18.4 takes for a failure; time exceeded is to be ignored.
+_UNREACHABLE, _PARAMETER_PROBLEM, _FRAGMENTATION_NEEDED = 3, 12, 4
+_UNREACHABLE6, _PARAMETER_PROBLEM6 = 1, 4
+
+
+def open_udp_socket(host: str, port: int) -> socket.socket:
+    """
+    A bound socket for L{UdpPort}.
+
+    @param host: IP literal; C{port} 0 takes a free one.
+    @raise OSError: the address is in use, not ours, or not allowed.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if sys.platform == "linux":
+            if family == socket.AF_INET6:
+                opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+            else:
+                opened.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        opened.bind((host, port))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+@implementer(IReadDescriptor)
+class UdpPort:
+    """
+    One bound socket: reads into the sink, sends for everybody.
+
+    @ivar local: the address and port that it is bound to.
+    @ivar received: datagrams that went to the sink; C{keep_alives} those that were not SIP.
+    @ivar dropped: datagrams not sent because the socket's buffer was full, as a network drops them.
+    @ivar unreachable: ICMP errors that were reported.
+    """
+
+    def __init__(
+        self, reactor: IReactorFDSet, bound: socket.socket, sink: ISipSink, errors: SinkErrors
+    ) -> None:
+        self._reactor, self._socket, self._sink, self._errors = reactor, bound, sink, errors
+        self._sendto = bound.sendto
+        self.local: tuple[str, int] = bound.getsockname()[:2]
+        self._ipv6 = ":" in self.local[0]
+        self._open = False
+        self.received = self.keep_alives = self.sent = self.dropped = self.unreachable = 0
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._open = True
+        self._reactor.addReader(self)
+
+    def close(self) -> None:
+        """Stop reading and close the socket; harmless when closed."""
+        if self._open:
+            self._reactor.removeReader(self)
+        self._open = False
+        self._socket.close()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "SIP/UDP"
+
+    def send(self, data: bytes, remote: tuple[str, int]) -> None:
+        """
+        Send one datagram.
+
+        @raise TransportError: the system refuses: no route, too long, closed.
+        """
+        try:
+            self._sendto(data, remote)
+        except BlockingIOError:
+            self.dropped += 1
+        except OSError as error:
+            self._send_again(data, remote, error)
+        else:
+            self.sent += 1
+
+    def _send_again(self, data: bytes, remote: tuple[str, int], error: OSError) -> None:
+        # With IP_RECVERR an ICMP error for an earlier datagram, to anybody, is raised by whatever call comes next, and
+        # that call has done nothing. It stays in the error queue for doRead, so here it is enough to try again.
+        for _ in range(3):
+            try:
+                self._sendto(data, remote)
+            except BlockingIOError:
+                self.dropped += 1
+                return
+            except OSError as again:
+                error = again
+            else:
+                self.sent += 1
+                return
+        raise TransportError(f"{error.strerror or error} (to {Hop(UDP, *remote)})")
+
+    def doRead(self) -> None:
+        recvfrom, local, ipv6 = self._socket.recvfrom, self.local, self._ipv6
+        bytes_received, new = self._sink.bytes_received, tuple.__new__
+        for count in range(BATCH):
+            try:
+                data, source = recvfrom(_LARGEST)
+            except BlockingIOError:
+                if not count:
+                    self._read_errors()  # select() reports a pending error as something to read
+                return
+            except OSError:
+                if not self._open:
+                    return
+                self._read_errors()
+                continue
+            if ipv6:
+                source = source[:2]
+            if data[:1] <= b"\r":  # empty, CRLF or STUN: no SIP message begins with a control character
+                self._keep_alive(data, source)
+                continue
+            self.received += 1
+            flow = new(Flow, (UDP, local, source, 0))  # half the price of Flow(...)
+            try:
+                bytes_received(data, flow)
+            except Exception:
+                self._errors.failed(flow)
+
+    def _keep_alive(self, data: bytes, source: tuple[str, int]) -> None:
+        self.keep_alives += 1
+        answer = binding_response(data, source)
+        if answer is not None:
+            with suppress(TransportError):
+                self.send(answer, source)
+
+    def connectionLost(self, reason: Failure) -> None:
+        # The reactor takes EPOLLERR without EPOLLIN for the end of a connection. On this socket it says that an ICMP
+        # error waits, so we read it and go on; anything but ConnectionDone is the reactor's shutdown.
+        if not self._open:
+            return
+        if isinstance(reason.value, ConnectionDone):
+            self._read_errors()
+            if self._open:
+                self._reactor.addReader(self)
+        else:
+            self._open = False
+            self._socket.close()
+
+    def _read_errors(self) -> None:
+        """Report what is in the socket's error queue; at most one batch, the rest wakes us again."""
+        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        for _ in range(BATCH):
+            try:
+                _, ancillary, _, destination = self._socket.recvmsg(0, 512, _MSG_ERRQUEUE)
+            except OSError:
+                return
+            if any(_is_unreachable(level, kind, data) for level, kind, data in ancillary):
+                self.unreachable += 1
+                hop = Hop(UDP, *destination[:2])
+                try:
+                    self._sink.unreachable(hop)
+                except Exception:
+                    self._errors.failed(hop)
+                if not self._open:
+                    return
+
+
+def _is_unreachable(level: int, kind: int, data: bytes) -> bool:
+    if (level, kind) not in ((socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)):
+        return False
+    fields: tuple[int, ...] = _EXTENDED_ERROR.unpack_from(data)
+    _, origin, icmp_type, code, *_ = fields
+    if origin == _ICMP:
+        unreachable = icmp_type == _UNREACHABLE and code != _FRAGMENTATION_NEEDED
+        return unreachable or icmp_type == _PARAMETER_PROBLEM
+    return origin == _ICMP6 and icmp_type in (_UNREACHABLE6, _PARAMETER_PROBLEM6)

@@ -1,0 +1,302 @@
+"""The SIP transports of one node as a service: what listens, what is sent where, and which address we name."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from ipaddress import ip_address
+
+from attrs import evolve, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IReactorFDSet, IReactorTCP, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from voipcluster.address import TCP, UDP, Flow, Hop, is_ipv6, join_host_port
+from voipcluster.errors import TransportError, UsageError
+from voipcluster.net.connections import Acceptor, Connections
+from voipcluster.net.sink import ISipSink, SinkErrors
+from voipcluster.net.stream import StreamLimits
+from voipcluster.net.timers import TimerWheel
+from voipcluster.net.udp import UdpPort, open_udp_socket
+
+__all__ = ["ISipSink", "ListenAddress", "StreamLimits", "TransportService"]
+
+Address = tuple[str, int]
+_BACKLOG = 1024  # connections that the system holds until we accept them
+_FREE_PORT_TRIES = 20
+
+
+@frozen
+class ListenAddress:
+    """
+    Where to listen for UDP and TCP.
+
+    @ivar host: IP literal; C{port} 0 takes one that is free for both.
+    @ivar advertised_host: what to name in Via and Record-Route instead, behind a NAT; C{advertised_port} likewise.
+    """
+
+    host: str
+    port: int = 5060
+    advertised_host: str | None = None
+    advertised_port: int | None = None
+
+
+class TransportService(Service):
+    """
+    Listens for SIP on UDP and TCP of each address, hands what comes to the sink, sends for everybody.
+
+    @param reactor: provides C{IReactorTCP}, C{IReactorFDSet} and C{IReactorTime}.
+    @param listen: L{ListenAddress}, or tuples of its arguments; addresses of one family are preferred in this order.
+    @param timers: the process's timer wheel; one of our own when not given.
+    @raise UsageError: an address is no IP literal, is listed twice, or is a wildcard without an advertised host.
+    """
+
+    name: str | None = "transport"
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTCP,
+        sink: ISipSink,
+        listen: Iterable[ListenAddress | tuple[str, int]],
+        limits: StreamLimits = StreamLimits(),  # noqa: B008 - frozen
+        timers: TimerWheel | None = None,
+        open_socket: Callable[[str, int], socket.socket] = open_udp_socket,
+    ) -> None:
+        self._reactor, self._clock = reactor, IReactorTime(reactor)
+        self._sink, self._open_socket = sink, open_socket
+        self._listen = [_checked(entry) for entry in listen]
+        if len({(entry.host, entry.port) for entry in self._listen if entry.port}) < sum(
+            1 for entry in self._listen if entry.port
+        ):
+            raise UsageError("an address to listen on is given twice")
+        self._own_timers = TimerWheel(self._clock) if timers is None else None
+        self._errors = SinkErrors(self._clock)
+        wheel = timers or self._own_timers
+        assert wheel is not None
+        self._connections = Connections(reactor, sink, self._errors, wheel, limits)
+        self._udp: dict[Address, UdpPort] = {}
+        self._tcp: list[IListeningPort] = []
+        self._sent_by: dict[Address, Address] = {}
+        self._ours: frozenset[Address] = frozenset()
+
+    # Life
+
+    def privilegedStartService(self) -> None:
+        """
+        Open everything, while ports below 1024 may be opened.
+
+        @raise UsageError: one address cannot be listened on; nothing stays open.
+        """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        try:
+            for entry in self._listen:
+                self._open(entry)
+        except BaseException:
+            self._close_ports()
+            raise
+        self._ours = frozenset(self._sent_by) | frozenset(self._sent_by.values())
+
+    def startService(self) -> None:
+        if not self._udp:
+            self.privilegedStartService()
+        super().startService()  # type: ignore[no-untyped-call]
+        for port in self._udp.values():
+            port.start()
+        for address in self._udp:
+            self._log.info("SIP listens on {address} (UDP and TCP)", address=join_host_port(*address))
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when every port and connection is closed."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        closing = [*self._close_ports(), self._connections.close_all()]
+        return gatherResults(closing, consumeErrors=True).addBoth(self._all_closed)
+
+    def _all_closed(self, result: list[None] | Failure) -> Failure | None:
+        if self._own_timers is not None:
+            self._own_timers.stop()
+        return result if isinstance(result, Failure) else None
+
+    def _open(self, entry: ListenAddress) -> None:
+        for attempt in range(_FREE_PORT_TRIES):
+            try:
+                bound = self._open_socket(entry.host, entry.port)
+            except OSError as error:
+                raise _cannot_listen(UDP, entry, error) from error
+            port = UdpPort(IReactorFDSet(self._reactor), bound, self._sink, self._errors)
+            acceptor = Acceptor(self._connections)
+            try:
+                listening = self._reactor.listenTCP(port.local[1], acceptor, _BACKLOG, entry.host)
+            except CannotListenError as error:
+                port.close()
+                if entry.port or attempt == _FREE_PORT_TRIES - 1:
+                    raise _cannot_listen(TCP, entry, error.socketError) from error
+                continue  # the system chose a port that is free for UDP only
+            break
+        self._tcp.append(listening)
+        self._udp[port.local] = port
+        acceptor.local = port.local
+        self._sent_by[port.local] = (
+            entry.advertised_host or entry.host,
+            entry.advertised_port or port.local[1],
+        )
+
+    def _close_ports(self) -> list[Deferred[None]]:
+        for port in self._udp.values():
+            port.close()
+        closing: list[Deferred[None]] = [port.stopListening() or succeed(None) for port in self._tcp]
+        self._udp, self._tcp, self._sent_by, self._ours = {}, [], {}, frozenset()
+        return closing
+
+    # Sending
+
+    def send(self, data: bytes, flow: Flow, failed: Callable[[TransportError], None] | None = None) -> None:
+        """
+        Send one message on a flow: from the socket of C{flow.local}, or over its connection.
+
+        A stream flow without a number opens a connection, or uses the one that goes there.
+
+        @param failed: called later, never from in here, when it surely was not sent (RFC 3261 section 18.4). A
+            datagram lost to a full buffer counts as lost in the network. A connection that breaks with the message
+            under way is told by C{ISipSink.connection_lost} alone.
+        """
+        if flow.transport == UDP:
+            port = self._udp.get(flow.local)
+            if port is not None:
+                try:
+                    port.send(data, flow.remote)
+                except TransportError as error:
+                    if failed is not None:
+                        self._clock.callLater(0, failed, error)
+                return
+        elif flow.transport == TCP and flow.local in self._udp:
+            self._connections.send(data, flow, failed)
+            return
+        if failed is not None:
+            here = f"{flow.transport.lower()}:{join_host_port(*flow.local)}"
+            self._clock.callLater(0, failed, TransportError(f"nothing to send from at {here}"))
+
+    def flow_to(self, hop: Hop, near: Address | None = None) -> Flow:
+        """
+        The flow to a next hop: a live connection to it if there is one, else one from our address of its family.
+
+        @param near: that of our addresses to prefer, for instance the one a request came in on.
+        @raise TransportError: no address of that family, or no such transport.
+        """
+        host = _canonical(hop.host)
+        ours = self._candidates(host, near)
+        if not ours:
+            family = "IPv6" if is_ipv6(host) else "IPv4"
+            raise TransportError(f"no {family} address here to reach {hop}")
+        remote = (host, hop.port)
+        if hop.transport == UDP:
+            return Flow(UDP, ours[0], remote)
+        if hop.transport != TCP:
+            raise TransportError(f"no {hop.transport} here to reach {hop}")
+        for local in ours:
+            flow = self._connections.flow(local, remote)
+            if flow is not None:
+                return flow
+        return Flow(TCP, ours[0], remote)
+
+    def _candidates(self, host: str, near: Address | None) -> list[Address]:
+        """Our addresses of the family of C{host}, best first: a loopback one only for a loopback one."""
+        ipv6, loopback = is_ipv6(host), _is_loopback(host)
+        ours = [local for local in self._udp if is_ipv6(local[0]) == ipv6]
+        if len(ours) > 1:
+            ours.sort(key=lambda local: (_is_loopback(local[0]) != loopback, local != near))
+        return ours
+
+    def is_alive(self, flow: Flow) -> bool:
+        """Whether something can be sent on the flow now; for UDP, whether we have the socket."""
+        if flow.transport == UDP:
+            return flow.local in self._udp
+        return flow.transport == TCP and self._connections.is_alive(flow)
+
+    def keep(self, flow: Flow, seconds: float) -> None:
+        """Do not close the flow's connection for being idle in that time: a binding depends on it."""
+        self._connections.keep(flow, seconds)
+
+    def close(self, flow: Flow) -> None:
+        """Close the flow's connection once all is sent; harmless for UDP and for what is closed."""
+        if flow.transport != UDP:
+            self._connections.close(flow)
+
+    # What we are called
+
+    def local_addresses(self) -> list[Address]:
+        """Where we listen, for UDP and TCP, in the order given."""
+        return list(self._udp)
+
+    def sent_by(self, flow: Flow | str, ipv6: bool = False) -> Address:
+        """
+        Host and port to name in Via and Record-Route for what goes out on C{flow}, or by a transport and family.
+
+        @raise TransportError: we have no such address.
+        """
+        if isinstance(flow, Flow):
+            named = self._sent_by.get(flow.local)
+        else:
+            named = next((named for local, named in self._sent_by.items() if is_ipv6(local[0]) == ipv6), None)
+        if named is None:
+            raise TransportError("no address of ours for that")
+        return named
+
+    def is_ours(self, host: str, port: int) -> bool:
+        """Whether host and port name this node: an address that we listen on, or its advertised form."""
+        return (_canonical(host), port) in self._ours
+
+    def statistics(self) -> dict[str, int]:
+        """Counters since the start, and how many connections there are now."""
+        ports, streams = list(self._udp.values()), self._connections
+        return {
+            "udp_received": sum(port.received for port in ports),
+            "udp_sent": sum(port.sent for port in ports),
+            "udp_dropped": sum(port.dropped for port in ports),
+            "udp_keep_alives": sum(port.keep_alives for port in ports),
+            "udp_unreachable": sum(port.unreachable for port in ports),
+            "connections": len(streams),
+            "connections_accepted": streams.accepted,
+            "connections_opened": streams.opened_count,
+            "connections_not_opened": streams.not_opened_count,
+            "connections_refused": streams.refused,
+            "connections_evicted": streams.evicted,
+            "sink_errors": self._errors.count,
+        }
+
+
+def _checked(entry: ListenAddress | tuple[str, int]) -> ListenAddress:
+    entry = entry if isinstance(entry, ListenAddress) else ListenAddress(*entry)
+    try:
+        address = ip_address(entry.host)
+    except ValueError:
+        raise UsageError(f"cannot listen on {entry.host!r}: not an IP address") from None
+    if address.is_unspecified and not entry.advertised_host:
+        raise UsageError(f"listening on {entry.host} needs an advertised host, for Via and Record-Route")
+    advertised = entry.advertised_host
+    return evolve(entry, host=str(address), advertised_host=advertised and _canonical(advertised))
+
+
+def _cannot_listen(transport: str, entry: ListenAddress, error: Exception) -> UsageError:
+    address = join_host_port(entry.host, entry.port)
+    reason = getattr(error, "strerror", None) or str(error)
+    return UsageError(f"cannot listen for SIP on {transport} {address}: {reason}")
+
+
+@lru_cache(1024)
+def _canonical(host: str) -> str:
+    """One spelling for equal hosts: lower case, and for IPv6 the short form (RFC 5952)."""
+    if ":" not in host:
+        return host.lower()
+    try:
+        return str(ip_address(host.strip("[]")))
+    except ValueError:
+        return host.lower()
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host == "::1"
