@@ -1,0 +1,367 @@
+"""What a REGISTER asks for and what it is answered: RFC 3261 section 10.3, with Path and Service-Route."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Final
+
+from attrs import evolve, frozen
+
+from voipcluster.address import Flow
+from voipcluster.errors import ParseError, PeerError
+from voipcluster.sip.location import Binding
+from voipcluster.sip.message import Request
+from voipcluster.sip.uri import parse_uri, scheme_of
+from voipcluster.sip.values import NameAddr, format_params, parse_name_addr
+
+HOUR: Final = 3600  # seconds: what a broken expiry counts as (10.2.1.1), and never too brief (10.3 step 7)
+
+# what a binding keeps, in characters; the cluster link and the store take no more
+MAX_URI: Final = 1024
+MAX_CALL_ID: Final = 256
+MAX_INSTANCE: Final = 256
+MAX_PARAMS: Final = 512
+MAX_PATH: Final = 16  # values
+
+_QVALUE = re.compile(r"0?\.[0-9]{1,6}|0\.?|1(?:\.0{0,6})?")
+_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # no text: control characters, broken UTF-8
+_OTHER_URI = re.compile(r"[^\s<>\"]+")
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@frozen
+class Settings:
+    """
+    What the registrar grants.
+
+    @ivar min_expires: seconds; less is answered with 423. C{max_expires}: more is cut to it.
+    @ivar default_expires: seconds, when the client names none.
+    @ivar bindings_per_aor: contacts that one address of record may have at a time.
+    @ivar require_path_support: answer a Path that the client has no C{Supported: path} for with 420 (RFC 3327 section 5.3
+        recommends it; by default it is accepted, for few phones name it).
+    @ivar outbound: promise RFC 5626 to clients that ask for it; the binding's key follows its section 6 in any case.
+    """
+
+    min_expires: int = 60
+    max_expires: int = 3600
+    default_expires: int = 3600
+    bindings_per_aor: int = 10
+    require_path_support: bool = False
+    outbound: bool = False
+
+
+@frozen
+class Source:
+    """
+    Where a REGISTER came from: what its bindings say of the way back.
+
+    @ivar node: the node that owns the client's flow, C{flow_token} names the flow to it.
+    @ivar flow: when it is a flow of this process. C{remote}: the client's own address as text, for people.
+    @ivar first_hop: no proxy outside the cluster is between the client and us.
+    """
+
+    node: str
+    flow_token: str = ""
+    flow: Flow | None = None
+    remote: str = ""
+    first_hop: bool = True
+
+
+class Kind(Enum):
+    ADDED = auto()
+    REFRESHED = auto()
+    REMOVED = auto()
+
+
+@frozen
+class Change:
+    kind: Kind
+    binding: Binding
+
+
+@frozen
+class RegisterResult:
+    """
+    The answer to a REGISTER, and what it changes: all of it or, with a status above 299, nothing.
+
+    @ivar headers: (key, value) to go with the response, one line each.
+    """
+
+    status: int
+    reason: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+class _Refused(PeerError):
+    """An answer other than 200; C{headers} go with it."""
+
+    def __init__(self, status: int, reason: str | None = None, *headers: tuple[str, str]) -> None:
+        super().__init__(reason or str(status), status)
+        self.reason, self.headers = reason, headers
+
+
+def date_text(seconds: float) -> str:
+    """The Date header of a time in unix seconds (20.17); GMT, whatever the locale is."""
+    at = datetime.fromtimestamp(seconds, UTC)
+    return (
+        f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year} "
+        f"{at.hour:02}:{at.minute:02}:{at.second:02} GMT"
+    )
+
+
+def address_of_record(request: Request) -> str:
+    """
+    The key of the address of record that a REGISTER is for: its To without parameters, escapes decoded (10.3 step 5).
+
+    @raise ParseError: no To, or one that is no SIP or SIPS URI; C{status_hint} is 400.
+    """
+    try:
+        uri = parse_name_addr(request.get("to") or "").sip_uri()
+    except ParseError as error:
+        raise ParseError(str(error), 400) from None  # 416 speaks of the Request-URI only
+    if not uri.user:
+        raise ParseError("To names no user")
+    return uri.aor()
+
+
+def register(
+    request: Request,
+    current: Sequence[Binding],
+    source: Source,
+    settings: Settings,
+    *,
+    now: float,
+    date: str,
+    user: str | None = None,
+    is_ours: Callable[[str], bool] = lambda domain: True,
+    is_known: Callable[[str], bool] = lambda aor: True,
+    service_route: Sequence[str] = (),
+) -> RegisterResult:
+    """
+    Decide about one REGISTER.
+
+    @param current: the bindings of L{address_of_record} that have not run out.
+    @param now: seconds, the clock of C{Binding.expires_at}; C{date}: the Date header (L{date_text}).
+    @param user: the authenticated user as C{user@domain}, L{None} when nobody needs to authenticate.
+    @param is_ours: whether we are the registrar of a domain; C{is_known}: whether an address of record exists.
+    @param service_route: values of Service-Route for the 200 (RFC 3608).
+    """
+    try:
+        if not is_ours(parse_uri(request.uri).host):
+            raise _Refused(403, "Not The Registrar Of This Domain")
+    except PeerError as error:
+        return _refusal(error)
+    try:
+        _check_extensions(request, settings)
+        aor = _checked_aor(request, user, is_ours, is_known)
+        wanted, changes = _changed(request, aor, current, source, settings, now)
+    except ParseError:
+        return RegisterResult(400)  # also for another scheme: 416 speaks of the Request-URI only
+    except _Refused as refused:
+        return _refusal(refused)
+    headers = [("contact", _contact_value(b, now)) for b in wanted]
+    headers += [("path", value) for value in request.values("path")]
+    headers += [("service-route", value) for value in service_route]
+    if settings.outbound and _uses_outbound(request, changes):
+        headers.append(("require", "outbound"))
+    headers.append(("date", date))
+    return RegisterResult(200, None, tuple(headers), tuple(changes))
+
+
+def _refusal(error: PeerError) -> RegisterResult:
+    if isinstance(error, _Refused):
+        return RegisterResult(error.status_hint, error.reason, error.headers)
+    return RegisterResult(error.status_hint)
+
+
+def _clean(text: str, longest: int) -> str:
+    """@raise ParseError: text that no header or table may hold, or too much of it."""
+    if len(text) > longest or _UNSAFE.search(text):
+        raise ParseError(f"unsafe or too long: {text[:80]!r}")
+    return text
+
+
+def _checked_aor(
+    request: Request, user: str | None, is_ours: Callable[[str], bool], is_known: Callable[[str], bool]
+) -> str:
+    """Steps 4 and 5: an address of record in a domain of ours, that this user may register, and that exists."""
+    aor = _clean(address_of_record(request), MAX_URI)
+    if not is_ours(aor.rpartition("@")[2]):
+        raise _Refused(404)
+    if user is not None and user != aor:
+        raise _Refused(403, "Not Your Address Of Record")
+    if not is_known(aor):
+        raise _Refused(404)
+    return aor
+
+
+def _words(request: Request, key: str) -> list[str]:
+    return [word.lower() for word in request.values(key)]
+
+
+def _check_extensions(request: Request, settings: Settings) -> None:
+    """Step 2: Require names nothing that we do not do; a Path is one the client knows of (RFC 3327 section 5.3)."""
+    ours = {"path", "outbound"} if settings.outbound else {"path"}
+    unknown = [word for word in request.values("require") if word.lower() not in ours]
+    if unknown:
+        raise _Refused(420, None, ("unsupported", _clean(", ".join(unknown), MAX_PARAMS)))
+    if request.has("path"):
+        path = request.values("path")
+        if len(path) > MAX_PATH:
+            raise ParseError(f"more than {MAX_PATH} Path values")
+        for value in path:
+            parse_name_addr(_clean(value, MAX_URI)).sip_uri()
+        if settings.require_path_support and "path" not in _words(request, "supported"):
+            raise _Refused(420, None, ("unsupported", "path"))
+
+
+def _changed(
+    request: Request, aor: str, current: Sequence[Binding], source: Source, settings: Settings, now: float
+) -> tuple[list[Binding], list[Change]]:
+    """Steps 6 and 7: all bindings as the request wants them, and what is new about them."""
+    contacts = request.values("contact")
+    call_id, (cseq, _) = _clean(request.call_id, MAX_CALL_ID), request.cseq
+    if not call_id:
+        raise ParseError("no Call-ID")
+    if "*" in contacts:
+        if len(contacts) > 1 or (request.get("expires") or "").strip("0") or not request.has("expires"):
+            raise _Refused(400, "Contact * Is Alone And With Expires 0")
+        for binding in current:
+            _check_order(binding, call_id, cseq)
+        return [], [Change(Kind.REMOVED, binding) for binding in current]
+    template = Binding(
+        aor=aor,
+        contact="",
+        expires_at=now,
+        registered_at=now,
+        call_id=call_id,
+        cseq=cseq,
+        path=tuple(request.values("path")),
+        user_agent=_UNSAFE.sub("", request.get("user-agent") or "")[:128],
+        node=source.node,
+        flow_token=source.flow_token,
+        flow=source.flow,
+        source=source.remote,
+    )
+    asked = [_asked(value, request, settings, template) for value in contacts]
+    _check_outbound(request, asked, source, settings)
+    wanted = list(current)
+    for binding in asked:
+        old = next((b for b in wanted if b.is_of(binding.contact, binding.instance, binding.reg_id)), None)
+        if old is not None:
+            if any(old is b for b in current):
+                _check_order(old, call_id, cseq)
+            place = wanted.index(old)
+            wanted[place : place + 1] = [binding] if binding.expires_at > now else []
+        elif binding.expires_at > now:
+            wanted.append(binding)
+    if len(wanted) > max(settings.bindings_per_aor, len(current)):
+        raise _Refused(403, "Too Many Contacts")
+    return wanted, _difference(current, wanted)
+
+
+def _check_order(binding: Binding, call_id: str, cseq: int) -> None:
+    """A request of the same Call-ID that is not newer changes nothing at all (10.3 steps 6 and 7)."""
+    if binding.call_id == call_id and cseq <= binding.cseq:
+        raise _Refused(400, "CSeq Is Not Above The Last One")
+
+
+def _difference(before: Sequence[Binding], after: Sequence[Binding]) -> list[Change]:
+    kept = {id(b) for b in before}
+    new = [b for b in after if id(b) not in kept]
+    left = {id(b) for b in after}
+    changes: list[Change] = []
+    for old in before:
+        if id(old) not in left:
+            match = next((b for b in new if b.is_of(old.contact, old.instance, old.reg_id)), None)
+            if match is None:
+                changes.append(Change(Kind.REMOVED, old))
+            else:
+                new = [b for b in new if b is not match]
+                changes.append(Change(Kind.REFRESHED, match))
+    return changes + [Change(Kind.ADDED, b) for b in new]
+
+
+def _asked(value: str, request: Request, settings: Settings, template: Binding) -> Binding:
+    """One Contact value as a binding; one to be removed runs out at once."""
+    contact = parse_name_addr(_clean(value, 2 * MAX_URI))
+    if "<" not in value and "?" in value:
+        raise ParseError("a URI with headers needs <> (20.10)")  # RFC 4475 section 3.1.2.13
+    if scheme_of(contact.uri) in ("sip", "sips"):
+        contact.sip_uri()
+    elif not scheme_of(contact.uri) or not _OTHER_URI.fullmatch(contact.uri):
+        raise ParseError(f"a contact that is no URI: {contact.uri[:80]!r}")
+    instance, reg_id = _instance(contact)
+    kept = tuple(p for p in contact.params if p[0] not in ("q", "expires"))
+    return evolve(
+        template,
+        contact=_clean(contact.uri, MAX_URI),
+        expires_at=template.registered_at + _expires(contact, request, settings),
+        q=_q(contact),
+        params=_clean(format_params(kept), MAX_PARAMS),
+        instance=instance,
+        reg_id=reg_id,
+    )
+
+
+def _instance(contact: NameAddr) -> tuple[str, int]:
+    """C{+sip.instance} and C{reg-id}; the latter means nothing without the former (RFC 5626 section 6)."""
+    instance = _clean(contact.param("+sip.instance") or "", MAX_INSTANCE)
+    number = contact.param("reg-id")
+    if not instance or number is None:
+        return instance, 0
+    if not (number.isascii() and number.isdigit() and len(number) <= 10 and 1 <= int(number) < 1 << 31):
+        raise ParseError(f"not a reg-id: {number[:40]!r}")
+    return instance, int(number)
+
+
+def _q(contact: NameAddr) -> float:
+    text = contact.param("q")
+    if text is None:
+        return 1.0
+    if not _QVALUE.fullmatch(text):
+        raise ParseError(f"not a q value: {text[:40]!r}")
+    return float(text)
+
+
+def _expires(contact: NameAddr, request: Request, settings: Settings) -> int:
+    """Seconds that are granted: the parameter, else the header, else our default (10.3 step 7)."""
+    text = contact.param("expires")
+    if text is None:
+        text = request.get("expires")
+    if text is None:
+        return settings.default_expires
+    number = text.isascii() and text.isdigit() and len(text) <= 10
+    seconds = int(text) if number and int(text) < 1 << 32 else HOUR
+    if 0 < seconds < min(settings.min_expires, HOUR):
+        raise _Refused(423, None, ("min-expires", str(settings.min_expires)))
+    return min(seconds, settings.max_expires)
+
+
+def _check_outbound(request: Request, asked: Sequence[Binding], source: Source, settings: Settings) -> None:
+    """RFC 5626 section 6: one contact when there is a reg-id, and a first hop that knows of outbound."""
+    if not any(b.reg_id for b in asked):
+        return
+    if sum(b.expires_at > b.registered_at for b in asked) > 1:
+        raise _Refused(400, "More Than One Contact With A Reg-Id")
+    if settings.outbound and not source.first_hop and "outbound" in _words(request, "supported"):
+        path = request.values("path")
+        if not path or not parse_name_addr(path[0]).sip_uri().has_param("ob"):
+            raise _Refused(439)
+
+
+def _uses_outbound(request: Request, changes: Sequence[Change]) -> bool:
+    return "outbound" in _words(request, "supported") and any(
+        c.kind is not Kind.REMOVED and c.binding.reg_id for c in changes
+    )
+
+
+def _contact_value(binding: Binding, now: float) -> str:
+    q = "" if binding.q == 1.0 else f";q={binding.q:g}"
+    left = max(1, round(binding.expires_at - now))
+    return f"<{binding.contact}>;expires={left}{q}{binding.params}"
