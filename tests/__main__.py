@@ -7,6 +7,7 @@ can be ended. The last line is C{N passed, N failed, N skipped}; the exit status
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -68,7 +69,14 @@ def run(names: list[str]) -> tuple[Totals, str]:
     """Run one trial in a process group of its own; give its totals, and its output where something is to be seen."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="trial-") as folder, tempfile.TemporaryFile() as output:
-        command = [sys.executable, "-m", "twisted.trial", "--reporter=bwverbose", f"--temp-directory={folder}/t", *names]
+        command = [
+            sys.executable,
+            "-m",
+            "twisted.trial",
+            "--reporter=bwverbose",
+            f"--temp-directory={folder}/t",
+            *names,
+        ]
         trial = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -79,10 +87,8 @@ def run(names: list[str]) -> tuple[Totals, str]:
             ended = f"\nended after {TIME_LIMIT} s\n"
         finally:
             # also what a test left behind
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(trial.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             trial.wait()
         output.seek(0)
         text = output.read().decode("utf-8", "replace") + ended

@@ -1,0 +1,137 @@
+"""The audio of the phone: a socket a call that sends its tone and listens, and one clock for all that send."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IReactorUDP
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import LoopingCall
+
+from voipcluster.errors import UsageError
+from voipcluster.phone.tone import FRAME, decode, strongest, tone_frame
+
+PCMU = 0  # RFC 3551 table 4
+PACKET_TIME = 0.02  # seconds
+_CATCH_UP = 5  # packets that a late clock sends at once, at most
+_LISTEN_EVERY = 50  # packets from one look at the tone to the next; until a tone is heard, half of that
+_LOOK_AT = 5  # packets that one look takes
+_HEADER = struct.Struct("!BBHII")
+_PORT_TRIES = 50
+
+
+class AudioClock:
+    """Ticks every 20 ms for all streams of the process that send: one timer, however many calls there are."""
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._streams: dict[AudioStream, None] = {}
+        self._loop = LoopingCall.withCount(self._tick)
+        self._loop.clock = reactor
+
+    def add(self, stream: AudioStream) -> None:
+        self._streams[stream] = None
+        if not self._loop.running:
+            self._loop.start(PACKET_TIME, now=False)
+
+    def remove(self, stream: AudioStream) -> None:
+        """Harmless for a stream that was not added."""
+        self._streams.pop(stream, None)
+        if not self._streams and self._loop.running:
+            self._loop.stop()
+
+    def _tick(self, count: int) -> None:
+        for stream in list(self._streams):
+            for _ in range(min(count, _CATCH_UP)):
+                stream.send_frame()
+
+
+class AudioStream(DatagramProtocol):
+    """
+    One call's audio: PCMU packets of 20 ms (RFC 3550, RFC 3551) both ways.
+
+    @ivar address: (IP literal, even port) where it is taken; known once open.
+    @ivar remote: where ours goes, or L{None}: nowhere.
+    @ivar heard_hz: the tone that was heard last, to within 10 Hz, or L{None}.
+    @ivar source: (IP literal, port) that the last packet came from.
+    @ivar packets_received: RTP packets of PCMU; C{packets_sent} ours.
+    """
+
+    noisy = False
+
+    def __init__(self, clock: AudioClock, hz: int, ssrc: int) -> None:
+        self._clock = clock
+        self._frame = tone_frame(hz)
+        self._ssrc = ssrc
+        self._sequence = ssrc & 0x7FFF
+        self._timestamp = 0
+        self._port: IListeningPort | None = None
+        self._sendto: Callable[[bytes, tuple[str, int]], int] | None = None
+        self._look: list[bytes] = []
+        self.address: tuple[str, int] = ("", 0)
+        self.remote: tuple[str, int] | None = None
+        self.source: tuple[str, int] | None = None
+        self.heard_hz: int | None = None
+        self.packets_received = self.packets_sent = 0
+
+    def open(self, reactor: IReactorUDP, host: str) -> None:
+        """
+        Take an even port (RFC 3550 section 11).
+
+        @raise UsageError: there is no port, or the host is not ours.
+        """
+        for _ in range(_PORT_TRIES):
+            number = random.randrange(40000, 60000, 2)  # noqa: S311 - a port is no secret
+            try:
+                self._port = reactor.listenUDP(number, self, host, 2048)
+            except CannotListenError as error:
+                refused = error
+                continue
+            self.address = (host, number)
+            return
+        raise UsageError(f"no port for audio on {host}: {refused.socketError}")
+
+    def startProtocol(self) -> None:
+        # transport.write() checks the address anew for each packet; fifty calls send 2,500 a second
+        self._sendto = self.transport.socket.sendto  # type: ignore[union-attr]
+
+    def aim(self, remote: tuple[str, int] | None) -> None:
+        """Send to that place from now on, or (L{None}) be silent."""
+        self.remote = remote
+        if remote is None:
+            self._clock.remove(self)
+        else:
+            self._clock.add(self)
+
+    def close(self) -> None:
+        """Silent and closed; harmless when it is."""
+        self.aim(None)
+        port, self._port, self._sendto = self._port, None, None
+        if port is not None:
+            port.stopListening()
+
+    def send_frame(self) -> None:
+        if self.remote is None or self._sendto is None:
+            return
+        header = _HEADER.pack(0x80, PCMU, self._sequence, self._timestamp, self._ssrc)
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._timestamp = (self._timestamp + FRAME) & 0xFFFFFFFF
+        try:
+            self._sendto(header + self._frame, self.remote)
+        except OSError:
+            return  # a full buffer, or nobody listens there yet: as lost as on any network
+        self.packets_sent += 1
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        if len(datagram) <= _HEADER.size or datagram[0] & 0xC0 != 0x80 or datagram[1] & 0x7F != PCMU:
+            return
+        self.packets_received += 1
+        self.source = addr[:2]
+        period = _LISTEN_EVERY if self.heard_hz is not None else _LISTEN_EVERY // 2
+        if self._look or self.packets_received % period == period // 2:
+            self._look.append(datagram[_HEADER.size + 4 * (datagram[0] & 0x0F) :])
+            if len(self._look) == _LOOK_AT:
+                self.heard_hz = strongest(decode(b"".join(self._look)))
+                self._look.clear()

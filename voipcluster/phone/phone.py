@@ -1,0 +1,397 @@
+"""The phone: one account on real sockets, for tests and the demo. What it decides is in L{voipcluster.phone.agent}."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime, IReactorUDP
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from voipcluster.address import Flow, Hop
+from voipcluster.errors import ParseError, TransportError, VoipclusterError
+from voipcluster.machine import CancelTimer, SetTimer, TimerFired
+from voipcluster.net.timers import Timer, TimerWheel
+from voipcluster.phone.agent import Effect, UserAgent
+from voipcluster.phone.call import Call
+from voipcluster.phone.dialog import Line
+from voipcluster.phone.events import (
+    Ended,
+    Incoming,
+    MediaAt,
+    Received,
+    Registered,
+    RegistrationFailed,
+    Ringing,
+    Send,
+    SendFailed,
+    Up,
+)
+from voipcluster.phone.media import AudioClock, AudioStream
+from voipcluster.services.transport import ISipSink, TransportService
+from voipcluster.sip.message import parse
+
+
+class RegistrationRefused(VoipclusterError):
+    """@ivar status: what the registrar answered, 408 when it did not, 503 when it could not be reached."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"registration refused: {status} {reason}")
+        self.status = status
+
+
+class CallFailed(VoipclusterError):
+    """@ivar status: the final answer to the INVITE, 408 when there was none, 487 after hanging up first."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"call failed: {status} {reason}")
+        self.status = status
+
+
+class PhoneCall:
+    """
+    One call of a phone.
+
+    @ivar status: how it ended: 200 after a BYE, else that of the refusal; 0 while it lasts.
+    @ivar caller: the URI of who calls; empty for a call of our own.
+    @ivar up: whether it was established, also after its end.
+    """
+
+    def __init__(self, phone: Phone, call: Call, stream: AudioStream, caller: str = "") -> None:
+        self._phone, self._call, self._stream = phone, call, stream
+        self._ended: list[Deferred[PhoneCall]] = []
+        self.caller = caller
+        self.status = 0
+        self.reason = ""
+        self.up = False
+        self.ringing = False
+
+    @property
+    def call_id(self) -> str:
+        return self._call.call_id
+
+    @property
+    def outgoing(self) -> bool:
+        return self._call.outgoing
+
+    @property
+    def over(self) -> bool:
+        return self.status != 0
+
+    @property
+    def heard_hz(self) -> int | None:
+        """The tone of the far end as heard last, to within 10 Hz; L{None} before, and for what is no tone."""
+        return self._stream.heard_hz
+
+    @property
+    def packets_received(self) -> int:
+        return self._stream.packets_received
+
+    @property
+    def packets_sent(self) -> int:
+        return self._stream.packets_sent
+
+    @property
+    def remote_media(self) -> tuple[str, int] | None:
+        """Where the far end, or the relay in between, takes our audio."""
+        return self._stream.remote
+
+    @property
+    def remote_target(self) -> str:
+        """The URI that requests of this call are for (RFC 3261 section 12)."""
+        return self._call.dialog.target
+
+    @property
+    def remote_route_set(self) -> tuple[str, ...]:
+        """The values of Route that our requests carry."""
+        return self._call.dialog.routes
+
+    @property
+    def redirects(self) -> int:
+        """How many 3xx were followed."""
+        return self._call.redirected
+
+    def when_ended(self) -> Deferred[PhoneCall]:
+        """Fires with the call once it is over, however it ended."""
+        waiting: Deferred[PhoneCall] = Deferred()
+        if self.over:
+            waiting.callback(self)
+        else:
+            self._ended.append(waiting)
+        return waiting
+
+    def hang_up(self) -> Deferred[PhoneCall]:
+        """CANCEL, refuse or BYE, whatever fits; fires when the call is over, at once when it is."""
+        self._phone.hang_up(self)
+        return self.when_ended()
+
+    def finish(self, status: int, reason: str) -> None:
+        """To be called by the phone alone."""
+        self.status, self.reason = status, reason
+        self._stream.close()
+        waiting, self._ended = self._ended, []
+        for deferred in waiting:
+            deferred.callback(self)
+
+
+@implementer(ISipSink)
+class Phone:
+    """
+    A phone with one account, one tone, and as many calls at once as it is told to make.
+
+    @param proxy: where it registers and calls; C{local_host}: an IP literal of ours.
+    @param transport: C{"UDP"} or C{"TCP"}: how it reaches the proxy, and how it wants to be reached.
+    @param tone: its own, in Hz, a multiple of 50 from 200 to 3500.
+    @param answer_after: seconds that it rings; L{None}: until C{accept} is called.
+    @param capacity: calls at once; a further one gets 486.
+    @param follow_service_route: whether calls take the way that the registrar named (RFC 3608).
+    @param timers: C{audio}: to be shared by the phones of a process.
+    @ivar incoming: called with each L{PhoneCall} that comes in; C{ended} with each that ended.
+    @ivar registered: seconds that the registrar granted last, or 0.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        user: str,
+        domain: str,
+        password: str,
+        proxy: Hop,
+        local_host: str,
+        transport: str = "UDP",
+        tone: int = 1000,
+        *,
+        answer_after: float | None = 0.0,
+        capacity: int = 1,
+        expires: int = 600,
+        follow_service_route: bool = True,
+        timers: TimerWheel | None = None,
+        audio: AudioClock | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._host = local_host
+        self.tone = tone
+        self._answer_after = answer_after
+        self._capacity = capacity
+        self._wheel = timers or TimerWheel(IReactorTime(reactor))
+        self._audio = audio or AudioClock(IReactorTime(reactor))
+        self._line = Line(user, domain, password, proxy, ("", 0), transport, lambda: secrets.token_hex(8))
+        self._agent = UserAgent(self._line, expires=expires, follow_service_route=follow_service_route)
+        self.transport = TransportService(reactor, self, [(local_host, 0)], timers=self._wheel)
+        self._timers: dict[str, Timer] = {}
+        self._registering: list[Deferred[int]] = []
+        self._calling: dict[str, Deferred[PhoneCall]] = {}
+        self.calls: dict[str, PhoneCall] = {}
+        self.registered = 0
+        self.incoming: Callable[[PhoneCall], object] = lambda call: None
+        self.ended: Callable[[PhoneCall], object] = lambda call: None
+
+    @property
+    def aor(self) -> str:
+        return self._line.aor
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it takes SIP, over UDP and TCP; known once started."""
+        return self._line.contact
+
+    @property
+    def service_route(self) -> tuple[str, ...]:
+        return self._line.service_route
+
+    def start(self) -> None:
+        """
+        Open the sockets; C{register} and C{call} do it by themselves.
+
+        @raise UsageError: the address is not ours.
+        """
+        if not self.transport.running:
+            self.transport.startService()
+            self._line.contact = self.transport.local_addresses()[0]
+
+    def stop(self) -> Deferred[None]:
+        """Close everything and forget the calls, as a phone that loses its power; fires when all is closed."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for call in list(self.calls.values()):
+            self._finished(call.call_id, 503, "the phone was stopped")
+        waiting, self._registering = self._registering, []
+        for deferred in waiting:
+            deferred.errback(RegistrationRefused(503, "the phone was stopped"))
+        return maybeDeferred(self.transport.stopService)
+
+    def register(self) -> Deferred[int]:
+        """
+        Register, and refresh from then on; fires with the seconds that were granted.
+
+        Fails with L{RegistrationRefused}.
+        """
+        return self._register(None)
+
+    def unregister(self) -> Deferred[int]:
+        """Take the registration back; fires with 0."""
+        return self._register(0)
+
+    def _register(self, expires: int | None) -> Deferred[int]:
+        self.start()
+        waiting: Deferred[int] = Deferred()
+        self._registering.append(waiting)
+        self._obey(self._agent.register(expires))
+        return waiting
+
+    def call(self, to: str) -> Deferred[PhoneCall]:
+        """
+        Call a SIP URI, or C{user@domain}; fires with the call once it is established.
+
+        Fails with L{CallFailed}; cancelling the Deferred hangs up.
+        """
+        self.start()
+        stream = self._stream()
+        call, effects = self._agent.call(to if ":" in to else f"sip:{to}", stream.address)
+        phone_call = PhoneCall(self, call, stream)
+        self.calls[call.call_id] = phone_call
+        waiting: Deferred[PhoneCall] = Deferred(lambda _: self.hang_up(phone_call))
+        self._calling[call.call_id] = waiting
+        self._obey(effects)
+        return waiting
+
+    def accept(self, call: PhoneCall) -> None:
+        """Answer a call that came in; harmless when it is answered or over."""
+        if call.call_id in self.calls:
+            self._obey(self._agent.accept(call._call, call._stream.address))
+
+    def reject(self, call: PhoneCall, status: int = 486) -> None:
+        if call.call_id in self.calls:
+            self._obey(self._agent.reject(call._call, status))
+
+    def hang_up(self, call: PhoneCall) -> None:
+        if call.call_id in self.calls:
+            self._obey(self._agent.hang_up(call._call))
+
+    # what the agent orders
+
+    def _obey(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(wire, to):
+                    self._send(wire, to)
+                case SetTimer(name, delay):
+                    self._stop_timer(name)
+                    self._timers[name] = self._wheel.start(delay, self._fired, name)
+                case CancelTimer(name):
+                    self._stop_timer(name)
+                case Registered(expires):
+                    self._now_registered(expires)
+                case RegistrationFailed(status, reason):
+                    self.registered = 0
+                    waiting, self._registering = self._registering, []
+                    for deferred in waiting:
+                        deferred.errback(RegistrationRefused(status, reason))
+                case Incoming(call_id, caller):
+                    self._called(call_id, caller)
+                case Ringing(call_id):
+                    if call_id in self.calls:
+                        self.calls[call_id].ringing = True
+                case MediaAt(call_id, audio):
+                    if call_id in self.calls:
+                        aim = audio is not None and audio.receiving
+                        self.calls[call_id]._stream.aim((audio.host, audio.port) if audio and aim else None)
+                case Up(call_id):
+                    if call_id in self.calls:
+                        self.calls[call_id].up = True
+                    established = self._calling.pop(call_id, None)
+                    if established is not None:
+                        established.callback(self.calls[call_id])
+                case Ended(call_id, status, reason):
+                    self._finished(call_id, status, reason)
+
+    def _send(self, wire: bytes, to: Hop | Flow) -> None:
+        hop = to.hop if isinstance(to, Flow) else to
+
+        def failed(error: TransportError) -> None:
+            self._obey(self._agent.feed(SendFailed(hop, str(error))))
+
+        try:
+            flow = to if isinstance(to, Flow) else self.transport.flow_to(to)
+        except TransportError as error:
+            self._reactor.callLater(0, failed, error)
+            return
+        self.transport.send(wire, flow, failed)
+
+    def _stop_timer(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _fired(self, name: str) -> None:
+        self._timers.pop(name, None)
+        self._obey(self._agent.feed(TimerFired(name)))
+
+    def _now_registered(self, expires: int) -> None:
+        self.registered = expires
+        if self._line.transport != "UDP":
+            # the registrar reaches us over this connection: it must not go for being idle
+            self.transport.keep(self.transport.flow_to(self._line.proxy), expires)
+        waiting, self._registering = self._registering, []
+        for deferred in waiting:
+            deferred.callback(expires)
+
+    def _called(self, call_id: str, caller: str) -> None:
+        call = self._agent.calls[call_id]
+        if len(self.calls) >= self._capacity:
+            self._obey(self._agent.reject(call, 486))
+            return
+        phone_call = PhoneCall(self, call, self._stream(), caller)
+        self.calls[call_id] = phone_call
+        if self._answer_after is not None:
+            self._timers[f"answer {call_id}"] = self._wheel.start(
+                self._answer_after, self._answer, phone_call
+            )
+        self.incoming(phone_call)
+
+    def _answer(self, call: PhoneCall) -> None:
+        self._timers.pop(f"answer {call.call_id}", None)
+        self.accept(call)
+
+    def _stream(self) -> AudioStream:
+        stream = AudioStream(self._audio, self.tone, secrets.randbits(32))
+        stream.open(IReactorUDP(self._reactor), self._host)
+        return stream
+
+    def _finished(self, call_id: str, status: int, reason: str) -> None:
+        self._stop_timer(f"answer {call_id}")
+        call = self.calls.pop(call_id, None)
+        if call is None:
+            return
+        call.finish(status, reason)
+        waiting = self._calling.pop(call_id, None)
+        if waiting is not None:
+            waiting.errback(CallFailed(status, reason))
+        self.ended(call)
+
+    # ISipSink
+
+    def bytes_received(self, data: bytes, flow: Flow) -> None:
+        try:
+            message = parse(data)
+        except ParseError as error:
+            self._log.warn("{user}: {peer} sent no SIP: {error}", user=self.aor, peer=flow, error=error)
+            return
+        self._obey(self._agent.feed(Received(message, flow)))
+
+    def framing_failed(self, head: bytes, flow: Flow, status_hint: int, reason: str) -> None:
+        self._log.warn(
+            "{user}: stream of {peer} is broken: {reason}", user=self.aor, peer=flow, reason=reason
+        )
+
+    def connection_lost(self, flow: Flow) -> None:
+        self._obey(self._agent.feed(SendFailed(flow.hop, "the connection is lost")))
+
+    def unreachable(self, hop: Hop) -> None:
+        self._obey(self._agent.feed(SendFailed(hop, "nobody listens there")))
