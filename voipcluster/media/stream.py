@@ -1,0 +1,92 @@
+"""The machine of one relayed media line: two sides, each with one latch for RTP and one for RTCP."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from attrs import define, field
+
+from voipcluster.media.latch import Arrived, Effect, Latch, Signalled
+from voipcluster.media.offer_answer import Side
+from voipcluster.media.sdp import MediaLine, Transport
+from voipcluster.media.target import Address, Targets, is_unspecified
+
+RTP, RTCP = 0, 1
+
+
+class Spot(NamedTuple):
+    """One port of a stream: the side that it faces, and L{RTP} or L{RTCP}."""
+
+    side: Side
+    component: int
+
+
+class Directed(NamedTuple):
+    """An effect of the latch of one spot."""
+
+    spot: Spot
+    effect: Effect
+
+
+@define
+class Stream:
+    """
+    @ivar window: see L{Latch}.
+    @ivar kind: C{audio}, C{video}, ... of the line in force.
+    @ivar lines: what each side last said about itself; missing until it spoke.
+    """
+
+    targets: Targets
+    window: float
+    kind: str = ""
+    lines: dict[Side, MediaLine] = field(factory=dict)
+    _latches: dict[Spot, Latch] = field(factory=dict)
+
+    @property
+    def paired(self) -> bool:
+        """RTP has a second port; any other datagram protocol has not."""
+        return all(line.transport is Transport.RTP for line in self.lines.values())
+
+    @property
+    def held(self) -> bool:
+        return any(line.held for line in self.lines.values())
+
+    def muted(self, side: Side) -> bool:
+        """The side asked for nothing to be sent, by the null address (RFC 3264 section 8.4)."""
+        return side in self.lines and is_unspecified(self.lines[side].host)
+
+    def latch(self, spot: Spot) -> Latch:
+        return self._latches.setdefault(spot, Latch(self.window))
+
+    def described(self, side: Side, line: MediaLine, source: str, now: float) -> list[Directed]:
+        """
+        Event: a description of that side comes into force.
+
+        The null address leaves the latches as they are: the resume that follows names the old address again.
+
+        @param source: host that sent the message; IP literal.
+        """
+        self.kind = line.kind
+        self.lines[side] = line
+        addresses = [
+            None if is_unspecified(line.host) else self.targets.usable(line.host, line.port),
+            None if is_unspecified(line.rtcp_host) else self.targets.usable(line.rtcp_host, line.rtcp_port),
+        ]
+        effects: list[Directed] = []
+        for component, address in enumerate(addresses if self.paired else addresses[:1]):
+            spot = Spot(side, component)
+            latch = self.latch(spot)
+            latch.checked = line.transport is Transport.RTP
+            if not self.muted(side):
+                effects += [Directed(spot, e) for e in latch.feed(Signalled(address, source), now)]
+        return effects
+
+    def arrived(self, spot: Spot, event: Arrived, now: float) -> list[Directed]:
+        """Event: a datagram at a latch that is not firm. One from our own ports teaches nothing: it would come back."""
+        if self.targets.usable(*event.source) is None:
+            return []
+        return [Directed(spot, effect) for effect in self.latch(spot).feed(event, now)]
+
+    def remote(self, spot: Spot) -> Address | None:
+        """Where media for that side goes now."""
+        return None if self.muted(spot.side) else self.latch(spot).remote

@@ -1,0 +1,69 @@
+"""Which addresses the relay may send media to: a signalled address is a stranger's word (attack: relay as a weapon)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from typing import NamedTuple
+
+from attrs import frozen
+
+THIS_NETWORK = IPv4Network("0.0.0.0/8")  # RFC 1122 section 3.2.1.3
+
+
+class Address(NamedTuple):
+    """C{host} is an IP literal in its shortest form, as the socket layer gives it; C{port} 1 to 65535."""
+
+    host: str
+    port: int
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.host else 4
+
+
+def literal(host: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that a text is, or L{None} for names and for scoped addresses."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return None if isinstance(address, IPv6Address) and address.scope_id else address
+
+
+def is_unspecified(host: str) -> bool:
+    """C{0.0.0.0} or C{::}, the way to hold a call in RFC 2543 (RFC 3264 section 8.4)."""
+    address = literal(host)
+    return address is not None and address.is_unspecified
+
+
+@frozen
+class Targets:
+    """
+    Judges addresses for one node.
+
+    @ivar own: the addresses that the relay binds or advertises.
+    @ivar first, last: its port range; own address and own port together would make two calls feed each other.
+    @ivar loopback: loopback addresses are good; true when the node itself lives on one.
+    """
+
+    own: frozenset[str]
+    first: int
+    last: int
+    loopback: bool
+
+    def usable(self, host: str, port: int) -> Address | None:
+        """The address in canonical form, or L{None} when media must not go there."""
+        address = literal(host)
+        if address is None or not 1 <= port <= 65535:
+            return None
+        if address.is_loopback:
+            if not self.loopback:
+                return None
+        elif address.is_multicast or address.is_unspecified or address.is_reserved or address in THIS_NETWORK:
+            return None  # reserved: 240.0.0.0/4 with the limited broadcast, mapped and compatible IPv6
+        elif isinstance(address, IPv6Address) and address.is_link_local:
+            return None  # means nothing without its link, which SDP cannot name
+        if address.compressed in self.own and self.first <= port <= self.last:
+            return None
+        return Address(address.compressed, port)

@@ -1,0 +1,266 @@
+"""
+Relay ports: sockets that hand each datagram of their peer to the other side with as few steps as Python allows.
+
+The hot path. A latched port is a connected socket, so that the kernel turns strangers away and a packet costs one
+C{recv} and one C{send}. All ports of a node hang on one epoll object, which is the one reader that the reactor sees:
+what many ports have at once is read in one wake-up, and Twisted's cost per wake-up is shared (C{bench/relay.py}). It
+also spares us that the reactor drops a reader on whose socket an ICMP error is pending.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import select
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from voipcluster.media.rtp import Kind, kind_of
+from voipcluster.media.target import Address
+
+MAX_DATAGRAM = 2048  # octets: more than any path carries without fragments, RTP has no larger ones
+AT_A_TIME = 128  # ports read per wake-up; SIP gets its turn in between
+_BACKLOG = 256  # datagrams that can wait in a socket when it is connected
+
+_log = Logger()
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class IReaders(Protocol):
+    """The part of L{IReactorFDSet} that ports need."""
+
+    def addReader(self, reader: IReadDescriptor) -> None: ...
+
+    def removeReader(self, reader: IReadDescriptor) -> None: ...
+
+
+Send = Callable[[bytes], object]
+Sink = Callable[["RtpPort", bytes, Address], None]
+
+
+def nowhere(_: bytes) -> object:
+    """Where media goes as long as nobody wants it."""
+    return None
+
+
+@implementer(IReadDescriptor)
+class RtpPort:
+    """
+    One bound UDP socket that faces one side of a call.
+
+    @ivar forward: takes each datagram of the latched peer; set it to L{out} of the port on the far side.
+    @ivar out: sends one datagram to this port's own peer; changes with L{aim} and L{connect}.
+    @ivar checked: an RTP line: short datagrams and unknown protocols are dropped.
+    @ivar strangers: datagrams that were not forwarded, without those that the kernel turned away.
+    """
+
+    __slots__ = (
+        "_recv",
+        "_sink",
+        "_socket",
+        "checked",
+        "connected",
+        "errors",
+        "forward",
+        "octets",
+        "out",
+        "packets",
+        "strangers",
+    )
+
+    def __init__(self, host: str, number: int, sink: Sink) -> None:
+        """
+        @raise OSError: the port is taken, or the address is not ours.
+        """
+        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            if self._socket.family == socket.AF_INET6:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self._socket.bind((host, number))
+        except OSError:
+            self._socket.close()
+            raise
+        self._recv = self._socket.recv
+        self._sink = sink
+        self.forward: Send = nowhere
+        self.out: Send = nowhere
+        self.checked, self.connected = True, False
+        self.packets = self.octets = self.strangers = self.errors = 0
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "RtpPort"
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.close()
+
+    def address(self) -> Address:
+        return Address(*self._socket.getsockname()[:2])
+
+    def doRead(self) -> None:
+        """
+        Read one datagram. Not more: a second C{recv} would mostly find nothing, and cost as much as the first.
+        """
+        if not self.connected:
+            self._read_from_anyone()
+            return
+        try:
+            datagram = self._recv(MAX_DATAGRAM)
+        except OSError:  # nothing there, or an ICMP error about something that we sent
+            self.errors += 1
+            return
+        if (
+            self.checked
+            and (len(datagram) < 12 or datagram[0] & 0xC0 != 0x80)
+            and kind_of(datagram) is Kind.OTHER
+        ):
+            self.strangers += 1
+            return
+        self.packets += 1
+        self.octets += len(datagram)
+        try:
+            self.forward(datagram)
+        except OSError:
+            self.errors += 1
+
+    def _read_from_anyone(self) -> None:
+        try:
+            datagram, source = self._socket.recvfrom(MAX_DATAGRAM)
+        except OSError:
+            self.errors += 1
+            return
+        self._sink(self, datagram, Address(*source[:2]))
+
+    def accept(self, datagram: bytes) -> None:
+        """Count and forward a datagram that the latch let in."""
+        self.packets += 1
+        self.octets += len(datagram)
+        try:
+            self.forward(datagram)
+        except OSError:
+            self.errors += 1
+
+    def aim(self, remote: Address | None) -> None:
+        """Send to that address, or nowhere; report datagrams from anyone."""
+        if self.connected:
+            _disconnect(self._socket)
+            self.connected = False
+        if remote is None:
+            self.out = nowhere
+            return
+        sendto, destination = self._socket.sendto, tuple(remote)
+        self.out = lambda datagram: sendto(datagram, destination)
+
+    def connect(self, remote: Address) -> None:
+        """
+        Send to that address, and let the kernel keep all others out.
+
+        What others sent before is still in the socket: it is read and dropped here.
+        """
+        self._socket.connect(remote)
+        self.connected = True
+        self.out = self._socket.send
+        for _ in range(_BACKLOG):
+            try:
+                datagram, source = self._socket.recvfrom(MAX_DATAGRAM)
+            except OSError:
+                break
+            if Address(*source[:2]) != remote:
+                self.strangers += 1
+            elif not self.checked or kind_of(datagram) is not Kind.OTHER:
+                self.accept(datagram)
+
+    def close(self) -> None:
+        self.forward = self.out = nowhere
+        self._socket.close()
+
+
+def _disconnect(sock: socket.socket) -> None:
+    """Dissolve the association (connect(2), C{AF_UNSPEC}); address and port stay, since C{bind} chose them."""
+    unspecified = ctypes.create_string_buffer(16)
+    if _libc.connect(sock.fileno(), unspecified, 16) == -1 and ctypes.get_errno() != errno.EAFNOSUPPORT:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+@implementer(IReadDescriptor)
+class PortGroup:
+    """
+    All relay ports behind one reader of the reactor.
+
+    Takes ports as the reactor does. A wake-up reads one datagram from each ready port; epoll is level-triggered, so the
+    rest of a backlog comes up again after the reactor served everybody else.
+    """
+
+    def __init__(self, reactor: IReactorFDSet) -> None:
+        self._reactor = reactor
+        self._epoll = select.epoll()
+        self._ports: dict[int, IReadDescriptor] = {}
+        self._number: dict[IReadDescriptor, int] = {}
+        reactor.addReader(self)
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        number = reader.fileno()
+        self._ports[number] = reader
+        self._number[reader] = number
+        self._epoll.register(number, select.EPOLLIN)
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        number = self._number.pop(reader, None)
+        if number is not None:
+            del self._ports[number]
+            self._epoll.unregister(number)
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def logPrefix(self) -> str:
+        return "PortGroup"
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.close()
+
+    def doRead(self) -> None:
+        ports = self._ports
+        ready = self._epoll.poll(0, AT_A_TIME)
+        for number, _ in ready:
+            port = ports.get(number)
+            if port is None:
+                continue  # closed by a datagram that was read just before
+            try:
+                port.doRead()
+            except Exception:
+                _log.failure("reading a media port")
+
+    def close(self) -> None:
+        """Let go of the ports; closing them is their owners' part."""
+        if not self._epoll.closed:
+            self._reactor.removeReader(self)
+            self._epoll.close()
+        self._ports.clear()
+        self._number.clear()
+
+
+def raise_descriptor_limit(wanted: int) -> int:
+    """
+    Lift the soft limit on open files as far as the hard one allows: a call has 4 sockets or more per media line.
+
+    @return: the limit now.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    goal = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if goal > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (goal, hard))
+    return goal
