@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
 
 from attrs import define, field, frozen
@@ -43,6 +44,11 @@ class Binding:
     source: str = ""
     instance: str = ""
     reg_id: int = 0
+
+    @property
+    def key(self) -> str:
+        """What tells the rows of one address of record apart in a store; a refresh may change it, see L{is_of}."""
+        return f"{self.instance};{self.reg_id}" if self.reg_id and self.instance else self.contact
 
     def is_of(self, contact: str, instance: str = "", reg_id: int = 0) -> bool:
         """Whether a Contact with these values means this binding."""
@@ -98,11 +104,11 @@ class Location:
         self._records: dict[str, _Record] = {}
         self._due: list[tuple[float, str]] = []
         self._connections: dict[int, set[str]] = {}  # connection number: its addresses of record
-        self._size = 0
+        self._of_node: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """Bindings, also those that ran out and were not collected yet."""
-        return self._size
+        return self._of_node.total()
 
     def __iter__(self) -> Iterator[Binding]:
         for record in self._records.values():
@@ -141,7 +147,6 @@ class Location:
                 record.bindings = (*record.bindings, binding)
             else:
                 record.bindings = tuple(binding if b is old else b for b in record.bindings)
-        self._size += old is None
         if old is not None:
             self._unlink(old)
         self._link(binding)
@@ -161,9 +166,12 @@ class Location:
             record.bindings = left
         else:
             del self._records[binding.aor]  # its entry in the heap is passed over later
-        self._size -= 1
         self._unlink(old)
         return old
+
+    def count_of(self, node: str) -> int:
+        """How many bindings a node owns the flow of."""
+        return self._of_node[node]
 
     def of_node(self, node: str) -> list[Binding]:
         """All bindings whose flow a node owns; looks at every binding."""
@@ -205,11 +213,13 @@ class Location:
         return gone
 
     def _link(self, binding: Binding) -> None:
+        self._of_node[binding.node] += 1
         if binding.flow is not None and binding.flow.connection:
             self._connections.setdefault(binding.flow.connection, set()).add(binding.aor)
 
     def _unlink(self, binding: Binding) -> None:
         """Forget the connection of a binding that left the table, unless its address of record has another one over it."""
+        self._of_node[binding.node] -= 1
         if binding.flow is None or not binding.flow.connection:
             return
         connection = binding.flow.connection
