@@ -5,67 +5,80 @@ A call that we hand over fills a place there at once, but the node's report says
 otherwise a burst all goes to the one that looked emptiest. It must not be counted for too long either: among nodes that
 report spontaneously silence means "unchanged", so an assignment that was answered is believed to be reported, or too small
 to matter, after one report latency.
+
+A report and an answer travel on different connections, and either can overtake the other. What a report that comes close to an
+answer includes is told by how much the node's calls have risen.
 """
 
 from __future__ import annotations
 
-from collections import deque
-
 from attrs import define, field
 
 LATENCY = 0.25  # s: an assignment answered this long ago is in the node's report, or less than a step
+OVERTAKING = 0.05  # s: a report that comes this much later than an answer was sent after it
 
 
 @define(slots=True)
 class Assignments:
-    """
-    Our assignments to one node. Tickets are numbers, times are seconds.
+    """Our assignments to one node. Tickets are numbers, times are seconds."""
 
-    @ivar calls: calls among them that the node's report does not show yet.
-    """
-
-    calls: int = 0
     _number: int = 0
-    _open: dict[int, tuple[float, bool]] = field(factory=dict)  # ticket -> when, whether it is a call
-    _answered: deque[float] = field(factory=deque)  # calls only
+    _pending: dict[int, float] = field(factory=dict)  # ticket without an answer -> when it was assigned
+    _calls: dict[int, float | None] = field(
+        factory=dict
+    )  # call not reported yet, oldest first -> when answered
+
+    @property
+    def calls(self) -> int:
+        """Calls that the node's reports do not show yet."""
+        return len(self._calls)
 
     @property
     def pending(self) -> int:
         """Requests of any kind without an answer."""
-        return len(self._open)
+        return len(self._pending)
 
     def assigned(self, call: bool, now: float) -> int:
-        self._number += 1
-        self._open[self._number] = (now, call)
-        self.calls += call
-        return self._number
+        self._number = ticket = self._number + 1
+        self._pending[ticket] = now
+        if call:
+            self._calls[ticket] = None
+        return ticket
 
     def answered(self, ticket: int, accepted: bool, now: float) -> None:
         """The first response came; not C{accepted}: it fills no place there. A second answer is harmless."""
-        _, call = self._open.pop(ticket, (now, False))
-        if not call:
+        if self._pending.pop(ticket, None) is None or ticket not in self._calls:
             return
         if accepted:
-            self._answered.append(now)
+            self._calls[ticket] = now
         else:
-            self.calls -= 1
+            del self._calls[ticket]
 
-    def reported(self, now: float) -> None:
-        """A report of the node came: it counts what the node answered before, and what it must have got by now."""
-        self.calls -= len(self._answered)
-        self._answered.clear()
-        lost = [ticket for ticket, (when, _) in self._open.items() if now - when >= LATENCY]
-        for ticket in lost:
-            self.calls -= self._open.pop(ticket)[1]
+    def reported(self, risen: int, now: float) -> None:
+        """A report of the node came, which shows C{risen} calls more than the one before."""
+        lost = [ticket for ticket, when in self._pending.items() if now - when >= LATENCY]
+        for ticket in lost:  # it has it and counts it, or it will never have it
+            del self._pending[ticket]
+        if not self._calls:
+            return
+        shown = [
+            ticket
+            for ticket, answered in self._calls.items()
+            if (ticket not in self._pending if answered is None else now - answered >= OVERTAKING)
+        ]
+        for ticket in shown:
+            del self._calls[ticket]
+        for ticket in list(self._calls)[: max(0, risen - len(shown))]:
+            del self._calls[ticket]
 
     def settle(self, now: float) -> None:
         """Forget what a spontaneously reporting node would have reported by now."""
-        answered = self._answered
-        while answered and now - answered[0] >= LATENCY:
-            answered.popleft()
-            self.calls -= 1
+        while self._calls:
+            ticket, answered = next(iter(self._calls.items()))
+            if answered is None or now - answered < LATENCY:
+                return
+            del self._calls[ticket]
 
     def clear(self) -> None:
-        self.calls = 0
-        self._open.clear()
-        self._answered.clear()
+        self._pending.clear()
+        self._calls.clear()

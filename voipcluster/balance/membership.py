@@ -118,10 +118,11 @@ class Node:
     assigned: Assignments = field(factory=Assignments)
 
     def take(self, report: Report, now: float) -> None:
+        risen = report.calls - self.report.calls if self.report else 0
         self.report, self.heard = report, now
         self.value, self.delay = report.value, report.delay
         self.arrival_rate, self.capacity = report.arrival_rate, report.capacity
-        self.assigned.reported(now)
+        self.assigned.reported(risen, now)
 
     @property
     def load(self) -> float:

@@ -98,7 +98,8 @@ class Placement:
         below = own.workload.value < gate and own.state is not DRAIN
         search = _Search(request, own, gate, now, below)
         may_leave = request.hops < gates.hop_budget and not request.committed and len(self.table) > 0
-        if below and not (may_leave and policy.own_place):
+        # Who handed it here had passed over those that stand before us, and has newer reports of them than we may have.
+        if below and not (may_leave and policy.own_place and not request.hops):
             if may_leave and not request.hops and own.delay > gates.plan_delay:
                 plan = self._current_plan(own, now)
                 if plan.share and rand() < plan.share:

@@ -46,7 +46,8 @@ class IBalancingPolicy(Interface):
 
     name = Attribute("The name in the configuration.")
     own_place = Attribute(
-        "Whether the own node stands in the order. If not, it serves whatever comes while it is below its gate."
+        "Whether the own node stands in the order for what its clients send, and the threshold binds at every hop. "
+        "If not, a node serves whatever comes while it is below its gate, which rises with the hops."
     )
 
     def plan(own: Node, others: Sequence[Node], fresh: bool) -> IPlan:

@@ -1,0 +1,263 @@
+"""
+The node's own workload: measured ten times a second, counted with each call, told at once when it matters.
+
+What is measured jitters (CPU, delay, rates) and is sampled by a timer. Calls are counted: L{WorkloadService.touch} takes each
+start and end at once, because the next request may be placed before the next sample.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections import deque
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from voipcluster.balance.decision import Own
+from voipcluster.balance.rate import Bucket, MovingRate
+from voipcluster.balance.report import Report
+from voipcluster.balance.state import DrainOrdered, DrainRevoked, Levels, Measured, NodeStateMachine
+from voipcluster.balance.workload import PeakEwma, Workload
+
+SAMPLE = 0.1  # s between samples
+CPU_SAMPLES = 5  # one sample holds a handshake or a garbage collection; half a second says what the node does
+LATE_SAMPLES = 2  # the delay that stays: one late timer among punctual ones is no queue
+TOO_LATE = 0.1  # s of delay that count as workload 1.0
+BUSY = 0.3  # share of CPU below which the capacity is not measured: idle work costs more per request
+REPORTS, BURST = 45.0, 5.0  # per second, and at once after a pause: never more than 50 in any second
+MEMORY_FULL = 0.95  # of the limit: from here on memory counts as used up, because the next step is the end of the process
+
+
+def resident_bytes() -> int:
+    """The resident size of this process (proc(5), F{statm}); 0 where there is no such file."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _nothing() -> int:
+    return 0
+
+
+@frozen(kw_only=True)
+class Sources:
+    """
+    Where the numbers come from; each is called once per sample, C{calls} also on each touch.
+
+    @ivar cpu: CPU seconds that the reactor's thread used so far; it is called on that thread.
+    @ivar packets: packets relayed so far.
+    @ivar memory: resident bytes.
+    @ivar wall: seconds since 1970, for the time in a report.
+    """
+
+    calls: Callable[[], int] = _nothing
+    transactions: Callable[[], int] = _nothing
+    registrations: Callable[[], int] = _nothing
+    packets: Callable[[], int] = _nothing
+    memory: Callable[[], int] = resident_bytes
+    cpu: Callable[[], float] = time.thread_time
+    wall: Callable[[], float] = time.time
+
+
+@frozen(kw_only=True)
+class Limits:
+    """What counts as workload 1.0; 0 means that it does not count."""
+
+    calls: int = 2000
+    transactions: int = 0
+    packets_per_second: float = 0.0
+    memory: int = 0
+
+
+def _share(value: float, limit: float) -> float:
+    return value / limit if limit else 0.0
+
+
+class WorkloadService(Service):
+    """
+    Measures while it runs, and calls C{on_change()} when the others must hear of it at once.
+
+    That is: the workload moved by more than C{step} from what the last report said, the state changed, or the calls
+    crossed their limit; at most 50 times a second, and the last value is never lost. C{on_change} must call C{report(seq)},
+    from which the next change is measured; the periodic reports, also made by C{report(seq)}, are the cluster link's.
+
+    @param clock: the reactor.
+    @param period: seconds between reports, told in each report.
+    @ivar on_change: called without arguments; replace it before the service starts.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        *,
+        node: str,
+        epoch: int,
+        sources: Sources,
+        limits: Limits,
+        levels: Levels,
+        step: float = 0.02,
+        period: float = 1.0,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.on_change = on_change
+        self._clock, self._sources, self._limits = clock, sources, limits
+        self._node, self._epoch, self._step, self._period = node, epoch, step, period
+        self._machine = NodeStateMachine(levels)
+        self._cpu_peak, self._lag_peak = PeakEwma(), PeakEwma()
+        self._arrivals, self._capacity = MovingRate(tau=0.75), MovingRate(tau=5.0)
+        self._bucket = Bucket(REPORTS, BURST)
+        self._late: deque[float] = deque(maxlen=LATE_SAMPLES)
+        self._cpu: deque[tuple[float, float]] = deque(maxlen=CPU_SAMPLES + 1)  # (wall, CPU) seconds
+        self._packets, self._sampled_at = 0, 0.0
+        self._arrived = self._completed = 0
+        self._calls, self._told_calls, self._told = 0, 0, Workload()
+        self._untold = False
+        self._workload = Workload()
+        self._own = Own(self._workload)
+        self._delay = 0.0
+        self._next: IDelayedCall | None = None
+        self._trailing: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        now = self._clock.seconds()
+        self._cpu.append((now, self._sources.cpu()))
+        self._packets, self._sampled_at = self._sources.packets(), now
+        self._next = self._clock.callLater(SAMPLE, self._sample, now + SAMPLE)
+        self.touch()
+
+    def stopService(self) -> None:
+        super().stopService()
+        for call in (self._next, self._trailing):
+            if call is not None and call.active():
+                call.cancel()
+        self._next = self._trailing = None
+
+    def workload(self) -> Workload:
+        return self._workload
+
+    def own(self) -> Own:
+        """The node as L{voipcluster.balance.placement.Placement} wants it; the same object until something changed."""
+        return self._own
+
+    def report(self, seq: int) -> Report:
+        """A report to be sent now; changes are measured from it."""
+        self._told, self._told_calls, self._untold = self._workload, self._calls, False
+        own = self._own
+        return Report(
+            node=self._node,
+            epoch=self._epoch,
+            seq=seq,
+            state=own.state,
+            workload=self._workload,
+            delay=own.delay,
+            arrival_rate=own.arrival_rate,
+            capacity=own.capacity,
+            calls=self._calls,
+            calls_limit=self._limits.calls,
+            registrations=self._sources.registrations(),
+            time=self._sources.wall(),
+            period=self._period,
+        )
+
+    def request_arrived(self) -> None:
+        """A client sent a new request (not: another node handed it over)."""
+        self._arrived += 1
+
+    def request_completed(self) -> None:
+        """A new request was worked off, wherever it came from."""
+        self._completed += 1
+
+    def touch(self) -> None:
+        """A call began or ended: count anew, now."""
+        self._calls = self._sources.calls()
+        old = self._workload
+        self._settle(
+            Workload(
+                cpu=old.cpu,
+                lag=old.lag,
+                calls=_share(self._calls, self._limits.calls),
+                transactions=old.transactions,
+                packets=old.packets,
+                memory=old.memory,
+            )
+        )
+
+    def drain(self, on: bool) -> None:
+        """Take nothing new from now on, or take part again."""
+        self._changed(bool(self._machine.feed(DrainOrdered() if on else DrainRevoked())))
+
+    def _sample(self, due: float) -> None:
+        now = self._clock.seconds()
+        self._next = self._clock.callLater(SAMPLE, self._sample, now + SAMPLE)
+        elapsed = max(now - self._sampled_at, 1e-6)
+        self._sampled_at = now
+        self._late.append(max(0.0, now - due))
+        self._delay = min(self._late)
+        used = self._sources.cpu()
+        busy_now = used - self._cpu[-1][1]
+        self._cpu.append((now, used))
+        since, before = self._cpu[0]
+        busy = min(1.0, max(0.0, used - before) / max(now - since, 1e-6))
+        self._measure_rates(elapsed, busy_now, now)
+        packets, self._packets = self._packets, self._sources.packets()
+        limits, self._calls = self._limits, self._sources.calls()
+        memory = _share(self._sources.memory(), limits.memory) if limits.memory else 0.0
+        self._settle(
+            Workload(
+                cpu=self._cpu_peak.feed(busy, now),
+                lag=self._lag_peak.feed(min(1.0, self._delay / TOO_LATE), now),
+                calls=_share(self._calls, limits.calls),
+                transactions=_share(self._sources.transactions(), limits.transactions),
+                packets=_share(max(0, self._packets - packets) / elapsed, limits.packets_per_second),
+                memory=max(1.0, memory) if memory >= MEMORY_FULL else memory,
+            )
+        )
+
+    def _measure_rates(self, elapsed: float, busy: float, now: float) -> None:
+        self._arrivals.feed(self._arrived / elapsed, elapsed)
+        if busy / elapsed > BUSY and self._completed:
+            self._capacity.feed(self._completed / busy, elapsed)
+        self._arrived = self._completed = 0
+
+    def _settle(self, workload: Workload) -> None:
+        self._workload = workload
+        changed = bool(self._machine.feed(Measured(workload, self._clock.seconds())))
+        limit = self._limits.calls
+        crossed = bool(limit) and (self._calls >= limit) != (self._told_calls >= limit)
+        moved = abs(workload.value - self._told.value) > self._step
+        self._changed(changed or crossed or moved)
+
+    def _changed(self, tell: bool) -> None:
+        machine = self._machine
+        self._own = Own(
+            workload=self._workload,
+            state=machine.state,
+            drowning=machine.drowning,
+            delay=self._delay,
+            arrival_rate=self._arrivals.value,
+            capacity=self._capacity.value,
+        )
+        if tell and self.running:
+            self._untold = True
+            self._tell()
+
+    def _tell(self) -> None:
+        """Call C{on_change}, or do so when the rate allows it again."""
+        if self._trailing is not None:
+            return
+        wait = self._bucket.take(self._clock.seconds())
+        if wait:
+            self._trailing = self._clock.callLater(wait, self._tell_late)
+        else:
+            self.on_change()
+
+    def _tell_late(self) -> None:
+        self._trailing = None
+        if self._untold:  # else a periodic report said it in the meantime
+            self._tell()
