@@ -1,8 +1,9 @@
 """
 SIP over UDP on a socket of our own, because this is the hot path.
 
-C{transport.write()} checks each address anew, which costs more than the system call; here C{sendto} is called at once.
-C{bench/transport.py} compares both.
+Here C{sendto} is called at once, where C{transport.write()} checks each address anew (C{bench/transport.py} compares
+both), a wake-up is bounded so that timers get their turn, and the socket's ICMP errors are read, which Twisted's port
+leaves aside.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from voipcluster.errors import TransportError
 from voipcluster.net.sink import ISipSink, SinkErrors
 from voipcluster.net.stun import binding_response
 
-BATCH = 64  # datagrams in one wake-up: the reactor's own cost is spread, and timers still get their turn
+BATCH = 64  # datagrams in one wake-up: spreads the reactor's own cost, which is that of four datagrams
 RECEIVE_BUFFER, SEND_BUFFER = 8 << 20, 1 << 20  # octets; the kernel gives what it allows
 _LARGEST = 65535
 
@@ -148,9 +149,10 @@ class UdpPort:
                 continue
             if ipv6:
                 source = source[:2]
-            if data[:1] <= b"\r":  # empty, CRLF or STUN: no SIP message begins with a control character
-                self._keep_alive(data, source)
-                continue
+            if data[:1] <= b"\r":  # empty, CRLF or STUN: no start line begins with a control character
+                data = self._without_keep_alive(data, source)
+                if not data:
+                    continue
             self.received += 1
             flow = new(Flow, (UDP, local, source, 0))  # half the price of Flow(...)
             try:
@@ -158,12 +160,17 @@ class UdpPort:
             except Exception:
                 self._errors.failed(flow)
 
-    def _keep_alive(self, data: bytes, source: tuple[str, int]) -> None:
+    def _without_keep_alive(self, data: bytes, source: tuple[str, int]) -> bytes:
+        """What follows the CRLFs (RFC 3261 section 7.5); nothing when it was a keep-alive, which is served here."""
+        rest = data.lstrip(b"\r\n")
+        if rest[:1] > b"\r":
+            return rest
         self.keep_alives += 1
         answer = binding_response(data, source)
         if answer is not None:
             with suppress(TransportError):
                 self.send(answer, source)
+        return b""
 
     def connectionLost(self, reason: Failure) -> None:
         # The reactor takes EPOLLERR without EPOLLIN for the end of a connection. On this socket it says that an ICMP
