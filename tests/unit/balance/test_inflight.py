@@ -1,0 +1,67 @@
+"""Calls handed to a node that its reports do not show yet."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.balance.inflight import LATENCY, OVERTAKING, Assignments
+
+
+class AssignmentsTests(SynchronousTestCase):
+    def test_counts_until_reported(self) -> None:
+        """An assignment counts from the decision, over its answer, to the report that came well after it."""
+        sent = Assignments()
+        ticket = sent.assigned(True, 0.0)
+        self.assertEqual((sent.calls, sent.pending), (1, 1))
+        sent.answered(ticket, True, 0.01)
+        self.assertEqual((sent.calls, sent.pending), (1, 0))
+        sent.reported(0, 0.01 + OVERTAKING)
+        self.assertEqual(sent.calls, 0)
+
+    def test_report_overtakes_the_answer(self) -> None:
+        """A report that shows one call more shows the oldest of ours, answered or not; the rest still counts."""
+        sent = Assignments()
+        first = sent.assigned(True, 0.0)
+        sent.assigned(True, 0.001)
+        sent.reported(1, 0.004)
+        self.assertEqual((sent.calls, sent.pending), (1, 2))
+        sent.answered(first, True, 0.005)
+        self.assertEqual((sent.calls, sent.pending), (1, 1))
+
+    def test_answer_overtakes_the_report(self) -> None:
+        """A report sent before the call came there does not make it uncounted."""
+        sent = Assignments()
+        sent.answered(sent.assigned(True, 0.0), True, 0.004)
+        sent.reported(0, 0.005)
+        self.assertEqual(sent.calls, 1)
+
+    def test_refused(self) -> None:
+        """A refused call fills no place; answering twice changes nothing."""
+        sent = Assignments()
+        ticket = sent.assigned(True, 0.0)
+        sent.answered(ticket, False, 0.01)
+        sent.answered(ticket, True, 0.02)
+        self.assertEqual((sent.calls, sent.pending), (0, 0))
+
+    def test_other_requests(self) -> None:
+        """A REGISTER waits for its answer like a call, and fills no place."""
+        sent = Assignments()
+        sent.assigned(False, 0.0)
+        self.assertEqual((sent.calls, sent.pending), (0, 1))
+
+    def test_silence_means_unchanged(self) -> None:
+        """Of a node that reports spontaneously, an answered call counts for one latency; an unanswered one longer."""
+        sent = Assignments()
+        sent.answered(sent.assigned(True, 0.0), True, 0.0)
+        sent.assigned(True, 0.0)
+        sent.settle(LATENCY - 0.01)
+        self.assertEqual(sent.calls, 2)
+        sent.settle(LATENCY)
+        self.assertEqual(sent.calls, 1)
+
+    def test_never_answered(self) -> None:
+        """A ticket that nobody closed ends with the first report after a latency: nothing leaks."""
+        sent = Assignments()
+        sent.assigned(True, 0.0)
+        sent.reported(0, LATENCY)
+        self.assertEqual((sent.calls, sent.pending), (0, 0))
