@@ -1,0 +1,74 @@
+"""What every part of the SIP side of a node shares: its names, tokens, transports and clocks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from attrs import define, field
+
+from voipcluster.address import Flow, is_ipv6, join_host_port
+from voipcluster.balance.handover import HandoverTokens
+from voipcluster.net.timers import TimerWheel
+from voipcluster.services.transactions import TransactionService
+from voipcluster.services.transport import TransportService
+from voipcluster.sip.proxy.routing import Names
+from voipcluster.sip.uri import SipUri
+from voipcluster.sip.route import Address, CallTokens, FlowTokens
+
+
+@define(slots=True)
+class SipCore:
+    """
+    @ivar node: our name; C{epoch}: of this start (see L{voipcluster.store.state}).
+    @ivar names: replaced when members come and go.
+    @ivar addresses: SIP address of each node of the cluster by name, ours included.
+    @ivar seconds: the reactor's clock; C{wall}: seconds since 1970, for what other nodes read.
+    """
+
+    node: str
+    epoch: int
+    cluster_key: bytes = field(repr=False)
+    transport: TransportService
+    transactions: TransactionService
+    wheel: TimerWheel
+    names: Names
+    addresses: dict[str, Address]
+    seconds: Callable[[], float]
+    wall: Callable[[], float]
+    epochs: Callable[[str], int] = lambda node: 0
+    flow_tokens: FlowTokens = field(init=False)
+    call_tokens: CallTokens = field(init=False)
+    handovers: HandoverTokens = field(init=False)
+    _sent_by: dict[tuple[str, int], str] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.flow_tokens = FlowTokens(self.cluster_key)
+        self.call_tokens = CallTokens(self.cluster_key)
+        self.handovers = HandoverTokens(self.cluster_key)
+
+    @property
+    def own_address(self) -> Address:
+        return self.addresses[self.node]
+
+    def sent_by(self, flow: Flow) -> str:
+        """Host and port for the Via of what goes out on a flow (RFC 3261 section 18.1.1)."""
+        text = self._sent_by.get(flow.local)
+        if text is None:
+            text = self._sent_by[flow.local] = join_host_port(*self.transport.sent_by(flow))
+        return text
+
+    def address_towards(self, flow: Flow) -> Address:
+        """What we are called by somebody of that flow's family, for Record-Route."""
+        try:
+            return self.transport.sent_by("", is_ipv6(flow.remote[0]))
+        except Exception:
+            return self.own_address
+
+    def canonical_aor(self, uri: SipUri) -> str | None:
+        """The address of record that a URI means in this cluster, L{None} for a domain that is not ours."""
+        return self.names.aor(uri)
+
+    def secret(self, purpose: bytes) -> bytes:
+        """A key of its own for one purpose, the same on every node."""
+        return hashlib.blake2s(self.cluster_key, person=purpose[:8], digest_size=32).digest()

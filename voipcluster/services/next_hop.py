@@ -1,0 +1,39 @@
+"""Where a request goes next (RFC 3261 sections 16.6 steps 6 and 7, and RFC 3263 for what needs no DNS)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from voipcluster.address import DEFAULT_PORT, Hop, is_ip
+from voipcluster.errors import TransportError
+from voipcluster.sip.route import route_uri
+from voipcluster.sip.uri import SipUri, parse_uri
+
+
+def hop_of(uri: SipUri) -> Hop:
+    """
+    The hop that a URI names by itself: a numeric host (RFC 3263 section 4.2).
+
+    @raise TransportError: the host is a name.
+    """
+    host = uri.param("maddr") or uri.host
+    if not is_ip(host):
+        raise TransportError(f"cannot resolve {host[:80]!r}: names are not looked up yet")
+    transport = uri.transport
+    return Hop(transport, host, uri.port or DEFAULT_PORT.get(transport, 5060))
+
+
+def strict_or_loose(uri: str, routes: Sequence[str]) -> tuple[str, list[str], SipUri]:
+    """
+    Order Request-URI and Route for the next hop (section 16.6 step 6).
+
+    @return: the Request-URI's text, the Route values, and the URI to send to.
+    @raise ParseError: the first Route value is none.
+    """
+    if not routes:
+        return uri, [], parse_uri(uri)
+    first = route_uri(routes[0])
+    if first.has_param("lr"):
+        return uri, list(routes), first
+    # a strict router wants itself in the Request-URI and the true one at the end of Route
+    return str(first.request_uri()), [*routes[1:], f"<{uri}>"], first

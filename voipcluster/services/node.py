@@ -1,0 +1,419 @@
+"""One node of the cluster: everything that a node is, made from a L{Config}, started in order and stopped in reverse."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from voipcluster import __version__
+from voipcluster.address import Flow
+from voipcluster.balance.decision import Gates
+from voipcluster.balance.membership import Membership, Tick
+from voipcluster.balance.placement import Placement
+from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, Planned, TwoChoices
+from voipcluster.balance.state import Levels, NodeState
+from voipcluster.config import Config
+from voipcluster.errors import PeerError, UsageError
+from voipcluster.net.stream import StreamLimits
+from voipcluster.net.timers import TimerWheel
+from voipcluster.seal import Sealer
+from voipcluster.services.access import Access, credentials_lookup
+from voipcluster.services.admin import AdminService
+from voipcluster.services.admission import open_member
+from voipcluster.services.calls import CallTable
+from voipcluster.services.cluster import ClusterService
+from voipcluster.services.core import SipCore
+from voipcluster.services.dialogs import Dialogs
+from voipcluster.services.hooks import ICallHook
+from voipcluster.services.media import MediaService
+from voipcluster.services.media_ports import RelayAddress
+from voipcluster.services.node_cluster import ClusterSide
+from voipcluster.services.node_numbers import numbers
+from voipcluster.services.node_view import NodeView
+from voipcluster.services.placing import Placing
+from voipcluster.services.policies import plugin_policies
+from voipcluster.services.proxy import ProxyService
+from voipcluster.services.registrar import RegistrarService
+from voipcluster.services.serving import Serving
+from voipcluster.services.targets import Targets
+from voipcluster.services.transactions import TransactionService
+from voipcluster.services.transport import TransportService
+from voipcluster.services.workload import Limits, Sources, WorkloadService
+from voipcluster.sip.auth import Authenticator
+from voipcluster.sip.proxy.routing import Names
+from voipcluster.sip.registrar import Settings
+from voipcluster.sip.transaction.events import Durations
+from voipcluster.store.accounts import Accounts
+from voipcluster.store.database import Database
+from voipcluster.store.location import Locations
+from voipcluster.store.state import NodeState as StoredState
+from voipcluster.web.history import History
+from voipcluster.web.metrics import NodeMetrics
+from voipcluster.web.site import WebService
+
+HISTORY = 1.0  # seconds between samples for the plot
+SESSION_LIMIT = 12 * 3600.0  # seconds after which a call without media and without a BYE is forgotten
+
+
+def policy_of(config: Config, plugins: dict[str, IBalancingPolicy]) -> IBalancingPolicy:
+    """
+    The policy that the configuration names.
+
+    @raise UsageError: there is none of that name.
+    """
+    cluster = config.cluster
+    built_in: tuple[IBalancingPolicy, ...] = (
+        Planned(cluster.period),
+        InSequence(cluster.sequence),
+        LeastLoaded(),
+        TwoChoices(),
+    )
+    known = {policy.name: policy for policy in built_in} | plugins
+    if cluster.policy not in known:
+        raise UsageError(f"cluster.policy: {cluster.policy!r} is none of {', '.join(sorted(known))}")
+    return known[cluster.policy]
+
+
+class NodeService(Service):
+    """
+    A SIP proxy, registrar and RTP relay that shares its workload with the other nodes of its cluster.
+
+    @param reactor: any reactor with UDP, TCP, UNIX sockets and threads.
+    @param config: complete: with role, name, address and state directory.
+    @param policies: by name, beside the built-in ones; those found by twisted.plugin when not given.
+    @param hook: provides L{ICallHook}: may refuse or retarget each call that this node serves.
+    @param stop: what C{voipctl stop} does; the default stops the reactor.
+    """
+
+    name: str | None = "voipcluster"  # type: ignore[assignment]
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        policies: dict[str, IBalancingPolicy] | None = None,
+        hook: ICallHook | None = None,
+        stop: Callable[[], object] | None = None,
+    ) -> None:
+        self.config = config
+        self._reactor = reactor
+        self._policy = policy_of(config, plugin_policies() if policies is None else policies)
+        self._hook = hook
+        self._stop = stop or (lambda: IReactorCore(reactor).stop())
+        self._state: StoredState | None = None
+        self._stopping = False
+        self._loops: list[LoopingCall] = []
+
+    # -- life
+
+    def privilegedStartService(self) -> None:
+        """
+        Take the state directory, join or found the cluster, and open the SIP ports.
+
+        @raise UsageError: one line that says why the node cannot start; nothing is left open.
+        """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        node = self.config.node
+        self._state = open_member(
+            Path(node.state_dir), node.role, node.name, node.address, self.config.cluster.port, node.join or None
+        )
+        try:
+            self._make(self._state)
+            self.transport.privilegedStartService()
+        except BaseException:
+            self._abandon()
+            raise
+
+    @inlineCallbacks
+    def startService(self) -> Any:
+        """@return: fires when the node serves; fails with L{UsageError} when it cannot."""
+        if self._state is None:
+            self.privilegedStartService()
+        self._threads.start()
+        try:
+            yield self.registrar.restore()
+            self._start_all()
+        except BaseException:
+            yield self._stop_all()
+            raise
+        super().startService()  # type: ignore[no-untyped-call]
+        node, cluster = self.config.node, self.config.cluster
+        self._log.info(
+            "node {name} ({role}) of cluster {cluster} serves {domains} at {address}",
+            name=self.core.node,
+            role=node.role,
+            cluster=self.state.cluster,
+            domains=", ".join(cluster.domain),
+            address=node.address,
+        )
+        if node.role == "primary":
+            token = self.cluster.create_token()
+            self._log.info(
+                "another node joins with: twistd voipcluster --role secondary --join {token}", token=token
+            )
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()  # type: ignore[no-untyped-call]
+        return maybeDeferred(self._stop_all)
+
+    @property
+    def state(self) -> StoredState:
+        assert self._state is not None, "the node has been started"
+        return self._state
+
+    def _parts(self) -> Sequence[Any]:
+        """Everything with a life of its own, in the order of starting."""
+        return (
+            self.media, self.registrar, self.workload, self.cluster, self.admin, *self._web, self.transport,
+        )  # fmt: skip
+
+    def _start_all(self) -> None:
+        for part in self._parts():
+            part.startService()
+        cluster = self.config.cluster
+        for period, call in ((min(cluster.period, 1.0) / 2, self._tick), (HISTORY, self._sample)):
+            loop = LoopingCall(call)
+            loop.clock = self._reactor
+            loop.start(period).addErrback(
+                lambda failure: self._log.failure("a periodic task failed", failure=failure)
+            )
+            self._loops.append(loop)
+
+    @inlineCallbacks
+    def _stop_all(self) -> Any:
+        for loop in self._loops:
+            if loop.running:
+                loop.stop()
+        self._loops.clear()
+        for part in reversed(self._parts()):
+            try:
+                yield maybeDeferred(part.stopService)
+            except Exception:  # noqa: BLE001 - the other parts stop all the same
+                self._log.failure("stopping {part} failed", part=type(part).__name__)
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Let go of what has no service of its own."""
+        wheel = getattr(self, "wheel", None)
+        if wheel is not None:
+            wheel.stop()
+        threads = getattr(self, "_threads", None)
+        if threads is not None and threads.started:
+            threads.stop()
+        database = getattr(self, "database", None)
+        if database is not None:
+            database.close()
+        state, self._state = self._state, None
+        if state is not None:
+            state.close()
+
+    # -- making
+
+    def _make(self, state: StoredState) -> None:
+        config, reactor = self.config, self._reactor
+        clock = IReactorTime(reactor)
+        key = state.read("cluster.key")
+        self._threads = ThreadPool(1, 2, "voipcluster-store")
+        self.database = Database(
+            state.database, lambda work: deferToThreadPool(reactor, self._threads, work)
+        )
+        self.accounts = Accounts(self.database)
+        self.wheel = TimerWheel(clock)
+        t1 = config.sip.t1
+        self.transactions = TransactionService(
+            self.wheel, key, Durations(t1=t1, t2=8 * t1, t4=10 * t1, d=64 * t1, c=config.sip.timer_c)
+        )
+        address = (config.node.address, config.sip.port)
+        self.transport = TransportService(
+            reactor,
+            self.transactions,
+            [address],
+            StreamLimits(
+                idle=config.sip.idle_timeout,
+                max_body=config.limits.message_size,
+                connections=config.limits.connections,
+                per_source=config.limits.connections_per_address,
+            ),
+            self.wheel,
+        )
+        domains = tuple(domain.lower() for domain in config.cluster.domain)
+        self.core = SipCore(
+            state.name, state.epoch, key, self.transport, self.transactions, self.wheel,
+            Names(frozenset({address}), frozenset({address}), domains), {state.name: address},
+            clock.seconds, clock.seconds,
+        )  # fmt: skip
+        self._make_balance(state, clock)
+        self._make_services(state, clock)
+        self._make_faces(state)
+
+    def _make_balance(self, state: StoredState, clock: IReactorTime) -> None:
+        config = self.config
+        cluster, limits = config.cluster, config.limits
+        self.calls = CallTable()
+        self.membership = Membership(state.name, cluster.period)
+        self.core.epochs = self._epoch_of
+        self.workload = WorkloadService(
+            clock,
+            node=state.name,
+            epoch=state.epoch,
+            sources=Sources(
+                calls=lambda: len(self.calls),
+                transactions=lambda: len(self.transactions),
+                registrations=lambda: len(self.registrar.location),
+                packets=lambda: self.media.statistics().total_packets,
+            ),
+            limits=Limits(
+                calls=limits.calls,
+                transactions=limits.transactions,
+                packets_per_second=limits.packets_per_second,
+                memory=limits.memory,
+            ),
+            levels=Levels(cluster.threshold, cluster.hard_limit),
+            step=cluster.step,
+            period=cluster.period,
+            on_change=lambda: self.cluster.report_now(),
+        )
+        self.placement = Placement(
+            self.workload.own,
+            self.membership,
+            self._policy,
+            Gates(
+                threshold=cluster.threshold,
+                hard_limit=cluster.hard_limit,
+                step=cluster.step,
+                hop_budget=cluster.hop_budget,
+            ),
+        )
+
+    def _make_services(self, state: StoredState, clock: IReactorTime) -> None:
+        config, core = self.config, self.core
+        media, sip, auth = config.media, config.sip, config.auth
+        self.media = MediaService(
+            clock,
+            ports=media.ports,
+            addresses=[RelayAddress(config.node.address)],
+            relay=media.relay,
+            timeout=media.timeout,
+            hold_timeout=media.hold_timeout,
+            quarantine=media.quarantine,
+            start=secrets.randbelow(1 << 16),
+        )
+        self.cluster_side = ClusterSide(self)
+        self.registrar = RegistrarService(
+            clock,
+            state.name,
+            state.epoch,
+            Settings(
+                min_expires=sip.min_expires,
+                max_expires=sip.max_expires,
+                default_expires=sip.default_expires,
+                bindings_per_aor=config.limits.registrations_per_user,
+            ),
+            publish=self.cluster_side.publish,
+            aor_of=core.canonical_aor,
+            is_known=self.is_user if auth.required else lambda aor: True,
+            flow_of=self._flow_of,
+            store=Locations(self.database),
+        )
+        dialogs = Dialogs(core)
+        targets = Targets(core, dialogs, self.registrar, self.is_user, self._usable)
+        self.serving = Serving(core, dialogs, targets, self.media, self.calls, self._hook, sip.timer_c)
+        authenticator = Authenticator(Sealer(core.cluster_key, b"nonce"), auth.algorithms, auth.nonce_lifetime)
+        self.access = Access(core, authenticator, credentials_lookup(self.accounts.ha1), auth.required)
+        self.placing = Placing(
+            core, self.placement, config.cluster.mode, random.SystemRandom().random, self.serve, sip.timer_c
+        )
+        self.proxy = ProxyService(
+            core, self.access, dialogs, self.serving, self.placing, self.registrar, self.registrar.connection_lost
+        )
+        self.transactions.connect(self.transport, self.proxy)
+        self.proxy.arrived = self.workload.request_arrived
+        self.serving.completed = self.workload.request_completed
+        self.calls.changed = self._calls_changed
+        self.calls.released = self.media.call_ended
+        self.media.on_timeout = lambda key: self.calls.end(key, "media time-out")
+
+    def _make_faces(self, state: StoredState) -> None:
+        config, reactor = self.config, self._reactor
+        self.cluster = ClusterService(
+            reactor, state, config.node.address, config.cluster.port, config.cluster.period, self.cluster_side
+        )
+        self.history = History(reactor.seconds())
+        self.metrics = NodeMetrics(__version__, state.name, state.role, lambda: numbers(self))
+        self.view = NodeView(self)
+        self.admin = AdminService(reactor, str(state.directory), self.view)
+        self._web = [WebService(reactor, config.web_host, config.web.port, self.view)] if config.web.port else []
+
+    # -- what the parts ask each other
+
+    def serve(self, accepted: Any) -> None:
+        self.proxy.serve(accepted)
+
+    def is_user(self, aor: str) -> bool:
+        username, _, domain = aor.rpartition("@")
+        return self.accounts.get(username, domain) is not None
+
+    def _usable(self, node: str) -> bool:
+        known = self.membership.get(node)
+        return node == self.core.node or (known is not None and known.state is not NodeState.UNKNOWN)
+
+    def _epoch_of(self, node: str) -> int:
+        known = self.membership.get(node)
+        return known.report.epoch if known is not None and known.report is not None else 0
+
+    def _flow_of(self, token: str) -> Flow | None:
+        """The flow that a token of ours names, while it can be sent over."""
+        try:
+            flow, epoch = self.core.flow_tokens.open(token)
+        except PeerError:
+            return None
+        if flow.connection and (epoch != self.core.epoch & 0xFFFFFFFF or not self.transport.is_alive(flow)):
+            return None
+        return flow if flow.local == self.core.own_address else None
+
+    # -- time
+
+    def _tick(self) -> None:
+        self.cluster_side.learn(self.membership.feed(Tick(self._reactor.seconds())))
+
+    def _sample(self) -> None:
+        now = self._reactor.seconds()
+        workloads: dict[str, float | None] = {
+            node.name: None if node.state is NodeState.UNKNOWN else node.value for node in self.membership
+        }
+        workloads[self.core.node] = self.workload.workload().value
+        self.history.sample(now, workloads)
+        for call in [c for c in self.calls if now - c.started > SESSION_LIMIT and not c.relayed]:
+            self.calls.end(call.key, "too long")
+
+    # -- draining
+
+    def drain(self, on: bool) -> None:
+        """Take nothing new, or take part again."""
+        self.workload.drain(on)
+        if not on:
+            self._stopping = False
+
+    def stop_when_empty(self) -> None:
+        """Drain, and end when the last call has ended."""
+        self.drain(True)
+        self._stopping = True
+        self._calls_changed()
+
+    def _calls_changed(self) -> None:
+        self.workload.touch()
+        if self._stopping and not len(self.calls):
+            self._stopping = False
+            self._reactor.callLater(0.2, self._stop)

@@ -1,0 +1,150 @@
+"""The node as the cluster link sees it: what other members tell us goes to the right part, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from voipcluster.balance import codec
+from voipcluster.balance.membership import (
+    Effect,
+    LinkLost,
+    MembersListed,
+    ReportDropped,
+    ReportReceived,
+    StateLearnt,
+)
+from voipcluster.balance.messages import Account, Binding, Drain, Member
+from voipcluster.balance.report import Report
+from voipcluster.errors import PeerError
+from voipcluster.net.envelope import Body
+from voipcluster.services.received import IClusterUser
+
+if TYPE_CHECKING:
+    from voipcluster.services.node import NodeService
+
+
+@implementer(IClusterUser)
+class ClusterSide:
+    """Joins the cluster link to one node."""
+
+    _log = Logger()
+
+    def __init__(self, node: NodeService) -> None:
+        self._node = node
+        self.reports_dropped = 0
+
+    # -- reports and members
+
+    def report(self) -> Report:
+        return self._node.workload.report(0)
+
+    def report_received(self, report: Report) -> None:
+        self.learn(self._node.membership.feed(ReportReceived(report, self._node.core.seconds())))
+
+    def node_changed(self, name: str, up: bool) -> None:
+        if not up:
+            self.learn(self._node.membership.feed(LinkLost(name)))
+
+    def members_changed(self, members: tuple[Member, ...]) -> None:
+        node, core = self._node, self._node.core
+        port = node.config.sip.port
+        gone = set(core.addresses) - {member.name for member in members} - {core.node}
+        core.addresses.update({m.name: (m.address, port) for m in members if m.name != core.node})
+        for name in gone:
+            del core.addresses[name]
+            node.registrar.forget_node(name)
+        core.names = evolve(core.names, cluster=frozenset(core.addresses.values()))
+        self.learn(node.membership.feed(MembersListed(members)))
+
+    def learn(self, effects: Sequence[Effect]) -> None:
+        """Say what the table learnt."""
+        for effect in effects:
+            match effect:
+                case StateLearnt(name, old, new, reason):
+                    self._log.info(
+                        "node {name} is {new}, was {old}: {reason}",
+                        name=name, new=new.value, old=old.value, reason=reason,
+                    )  # fmt: skip
+                case ReportDropped(name, reason, dropped):
+                    self.reports_dropped += 1
+                    if dropped & (dropped - 1) == 0:  # 1, 2, 4, 8 ...: seen, and no flood
+                        self._log.warn(
+                            "report of node {name} dropped: {reason} ({dropped} so far)",
+                            name=name, reason=reason, dropped=dropped,
+                        )  # fmt: skip
+
+    # -- registrations
+
+    def publish(self, binding: Binding) -> None:
+        """A registration changed here: told to all, or handed to the node that owns the client's flow, which tells all."""
+        cluster, own = self._node.cluster, self._node.core.node
+        if binding.node == own:
+            cluster.publish_binding(binding)
+            return
+        asked = cluster.ask(binding.node, "binding", codec.encode(binding))
+        asked.addErrback(
+            lambda failure: self._log.warn(
+                "node {owner} did not take over the registration of {aor}: {error}",
+                owner=binding.node, aor=binding.aor, error=failure.getErrorMessage(),
+            )  # fmt: skip
+        )
+
+    def full_bindings(self) -> Iterable[Binding]:
+        return self._node.registrar.owned_messages()
+
+    def binding_received(self, binding: Binding) -> None:
+        self._node.registrar.apply_remote(binding)
+
+    def bindings_listed(self, node: str, keys: frozenset[tuple[str, ...]]) -> None:
+        self._node.registrar.keep_only(node, keys)
+
+    # -- accounts
+
+    def full_accounts(self) -> Iterable[Account]:
+        return iter(self._node.accounts)
+
+    def store_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
+        return self._node.accounts.put(*accounts)
+
+    def accounts_listed(self, keys: frozenset[tuple[str, str]]) -> None:
+        self._node.accounts.keep_only(keys).addErrback(
+            lambda failure: self._log.failure("accounts were not removed", failure=failure)
+        )
+
+    # -- questions and orders
+
+    def asked(self, kind: str, params: Body) -> Any:
+        node = self._node
+        match kind:
+            case "binding":
+                binding = codec.decode("binding", params)
+                if binding.node != node.core.node:
+                    raise PeerError(f"the binding is of node {binding.node[:64]!r}", 403)
+                node.registrar.take_over(binding)
+                return {}
+            case "calls":
+                return {"calls": node.view.own_calls(_text(params, "call_id"))}
+            case "explain":
+                return {"hops": node.view.own_explanations(_text(params, "call_id") or "")}
+            case "counters":
+                return {"handed_over": node.placing.total_handed_over}
+        raise PeerError(f"question {kind[:32]!r} is not known here")
+
+    def drain_requested(self, order: Drain) -> None:
+        if order.stop:
+            self._node.stop_when_empty()
+        else:
+            self._node.drain(order.on)
+
+
+def _text(params: Body, name: str) -> str | None:
+    value = params.get(name)
+    if value is not None and not (isinstance(value, str) and len(value) <= 512):
+        raise PeerError(f"{name}: not a text")
+    return value

@@ -1,0 +1,60 @@
+"""The numbers of one node for F{/metrics}."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from voipcluster.balance.state import NodeState
+from voipcluster.web.metrics import Numbers
+
+if TYPE_CHECKING:
+    from voipcluster.services.node import NodeService
+
+
+def numbers(node: NodeService) -> Numbers:
+    """Metric to value, under the names of L{voipcluster.web.metrics.CATALOGUE}."""
+    now, own = node.core.seconds(), node.workload.own()
+    others = list(node.membership)
+    media, transport = node.media.statistics(), node.transport.statistics()
+    transactions, placing = node.transactions, node.placing
+    answered: Counter[str] = Counter()
+    for (_, status), count in transactions.answered.items():
+        answered[str(status)] += count
+    handed_over, redirected = placing.total_handed_over, sum(placing.redirected.values())
+    load = own.workload
+    return {
+        "voipcluster_workload": {n.name: n.value for n in others if n.state is not NodeState.UNKNOWN}
+        | {node.core.node: load.value},
+        "voipcluster_workload_component": {
+            name: load.component(name) for name in ("cpu", "lag", "calls", "transactions", "packets", "memory")
+        },
+        "voipcluster_node_up": {n.name: float(n.state is not NodeState.UNKNOWN) for n in others}
+        | {node.core.node: 1.0},
+        "voipcluster_report_age_seconds": {n.name: n.age(now) for n in others if n.heard is not None},
+        "voipcluster_calls": len(node.calls),
+        "voipcluster_calls_total": node.calls.started,
+        "voipcluster_registrations": len(node.registrar.location),
+        "voipcluster_transactions": {"server": len(transactions.servers), "client": len(transactions.clients)},
+        "voipcluster_requests_total": dict(transactions.received),
+        "voipcluster_responses_total": dict(answered),
+        "voipcluster_placements_total": {
+            "serve": node.proxy.served,
+            "hand-over": handed_over,
+            "redirect": redirected,
+            "refuse": placing.refused,
+        },
+        "voipcluster_handed_over_total": dict(placing.handed_over),
+        "voipcluster_authentications_total": dict(node.access.outcomes),
+        "voipcluster_media_streams": media.sessions,
+        "voipcluster_media_ports_free": media.ports_free,
+        "voipcluster_media_packets_total": {"relayed": media.total_packets},
+        "voipcluster_media_bytes_total": media.total_octets,
+        "voipcluster_connections": {"tcp": transport["connections"]},
+        "voipcluster_messages_dropped_total": {
+            "malformed": transactions.malformed,
+            "stray response": transactions.stray_responses,
+        },
+        "voipcluster_link_dropped_total": {"old report": node.cluster_side.reports_dropped},
+        "voipcluster_reactor_delay_seconds": node.wheel.lateness,
+    }

@@ -1,0 +1,241 @@
+"""The node as its operator sees it: what C{voipctl} and the web page read and change, gathered from the whole cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict
+from twisted.internet.defer import Deferred, DeferredList
+from zope.interface import implementer
+
+from voipcluster.balance.messages import Account
+from voipcluster.balance.state import NodeState
+from voipcluster.errors import UsageError
+from voipcluster.services.calls import Call
+from voipcluster.services.commands import INodeControl
+from voipcluster.services.media import MediaSnapshot
+from voipcluster.store.accounts import new_account
+from voipcluster.web.view import Row
+
+if TYPE_CHECKING:
+    from voipcluster.services.node import NodeService
+
+ASK_TIMEOUT = 2.0  # seconds; a node that is slow is left out of what people look at
+MAX_CALLS = 2000  # of one node in one answer: the link takes no larger ones
+
+
+@implementer(INodeControl)
+class NodeView:
+    """Answers L{INodeControl} for one node."""
+
+    def __init__(self, node: NodeService) -> None:
+        self._node = node
+
+    # -- reading
+
+    def status(self) -> Deferred[Row]:
+        return self._ask_others("counters", {}).addCallback(self._status)
+
+    def _status(self, counters: dict[str, Row]) -> Row:
+        node = self._node
+        core, now, config = node.core, node.core.seconds(), node.config
+        own = node.workload.own()
+        rows = []
+        for member in node.cluster.members():
+            row: Row = {"name": member.name, "role": member.role, "address": member.address}
+            if member.name == core.node:
+                row |= {
+                    "state": own.state.value,
+                    "workload": round(own.workload.value, 4),
+                    "calls": len(node.calls),
+                    "registrations": node.registrar.owned,
+                    "report_age": 0.0,
+                    "handed_over": node.placing.total_handed_over,
+                    "components": _components(own.workload),
+                }
+            else:
+                row |= self._other(member.name, now, counters)
+            rows.append(row)
+        return {
+            "cluster": node.state.cluster,
+            "node": core.node,
+            "threshold": config.cluster.threshold,
+            "hard_limit": config.cluster.hard_limit,
+            "nodes": rows,
+        }
+
+    def _other(self, name: str, now: float, counters: dict[str, Row]) -> Row:
+        known = self._node.membership.get(name)
+        report = known.report if known is not None else None
+        if known is None or report is None:
+            return {
+                "state": NodeState.UNKNOWN.value, "workload": None, "calls": 0, "registrations": 0,
+                "report_age": None, "handed_over": 0, "components": {},
+            }  # fmt: skip
+        return {
+            "state": known.state.value,
+            "workload": round(report.value, 4),
+            "calls": report.calls,
+            "registrations": report.registrations,
+            "report_age": round(known.age(now), 3),
+            "handed_over": counters.get(name, {}).get("handed_over", 0),
+            "components": _components(report.workload),
+        }
+
+    def registrations(self, aor: str | None) -> list[Row]:
+        now = self._node.core.seconds()
+        rows: list[Row] = []
+        for binding in self._node.registrar.registrations(aor):
+            transport, _, source = binding.source.partition(":")
+            rows.append(
+                {
+                    "aor": binding.aor,
+                    "contact": binding.contact,
+                    "node": binding.node,
+                    "source": source,
+                    "transport": transport.upper(),
+                    "user_agent": binding.user_agent,
+                    "expires": max(0, round(binding.expires_at - now)),
+                }
+            )
+        return sorted(rows, key=lambda row: (row["aor"], row["contact"]))
+
+    def calls(self, call_id: str | None) -> Deferred[list[Row]]:
+        def gathered(others: dict[str, Row]) -> list[Row]:
+            rows = self.own_calls(call_id)
+            for answer in others.values():
+                rows += [row for row in answer.get("calls", ()) if isinstance(row, dict)]
+            now = self._node.core.seconds()
+            for row in rows:
+                row["duration"] = round(max(0.0, now - row.pop("started", now)), 1)
+            return sorted(rows, key=lambda row: -row["duration"])
+
+        return self._ask_others("calls", {} if call_id is None else {"call_id": call_id}).addCallback(gathered)
+
+    def own_calls(self, call_id: str | None) -> list[Row]:
+        """The calls that this node serves; C{started} in unix seconds instead of a duration."""
+        node = self._node
+        heard = {snapshot.call: snapshot for snapshot in node.media.calls()}
+        chosen = [call for call in node.calls if call_id is None or call.key.call_id == call_id]
+        return [self._call(call, heard.get(call.key)) for call in chosen[:MAX_CALLS]]
+
+    def _call(self, call: Call, media: MediaSnapshot | None) -> Row:
+        return {
+            "call_id": call.key.call_id,
+            "from": call.caller,
+            "to": call.callee,
+            "node": self._node.core.node,
+            "ingress": call.ingress,
+            "state": call.state,
+            "client": call.source,
+            "transport": call.transport,
+            "user": call.user or None,
+            "started": call.started,
+            "audio": _audio(media),
+            "packets": _packets(media),
+            "visited": list(call.visited),
+        }
+
+    def explain(self, call_id: str) -> Deferred[list[Row]]:
+        def gathered(others: dict[str, Row]) -> list[Row]:
+            rows = self.own_explanations(call_id)
+            for answer in others.values():
+                rows += [row for row in answer.get("hops", ()) if isinstance(row, dict)]
+            if not rows:
+                raise UsageError(f"no node knows of a placement of Call-ID {call_id}")
+            return sorted(rows, key=lambda row: (row["hops"], row["time"]))
+
+        return self._ask_others("explain", {"call_id": call_id}).addCallback(gathered)
+
+    def own_explanations(self, call_id: str) -> list[Row]:
+        rows = [asdict(one) for one in self._node.placing.explanations.get(call_id)]
+        for row in rows:
+            row["candidates"] = list(row["candidates"])
+        return rows
+
+    def history(self, since: float | None) -> Row:
+        return self._node.history.read(since)
+
+    def metrics(self) -> str:
+        return self._node.metrics.text()
+
+    def _ask_others(self, kind: str, params: Row) -> Deferred[dict[str, Row]]:
+        """The answers of all members that can be reached now, by name."""
+        cluster, own = self._node.cluster, self._node.core.node
+        names = [m.name for m in cluster.members() if m.name != own and cluster.is_up(m.name)]
+        asked = DeferredList(
+            [cluster.ask(name, kind, params, ASK_TIMEOUT) for name in names], consumeErrors=True
+        )
+
+        def collected(results: Any) -> dict[str, Row]:
+            pairs = zip(names, results, strict=True)
+            return {name: answer for name, (good, answer) in pairs if good and isinstance(answer, dict)}
+
+        return asked.addCallback(collected)
+
+    # -- changing
+
+    def create_token(self, ttl: float, uses: int) -> str:
+        return self._node.cluster.create_token(ttl, uses)
+
+    def user_add(self, name: str, domain: str, password: str) -> Deferred[None]:
+        domain = self._own_domain(domain)
+        if self._node.accounts.get(name, domain) is not None:
+            raise UsageError(f"user {name}@{domain} exists already")
+        return self._node.cluster.change_account(new_account(name, domain, password))
+
+    def user_remove(self, name: str, domain: str) -> Deferred[None]:
+        self._existing(name, domain)
+        return self._node.cluster.change_account(Account(username=name, domain=domain.lower(), removed=True))
+
+    def user_passwd(self, name: str, domain: str, password: str) -> Deferred[None]:
+        self._existing(name, domain)
+        return self._node.cluster.change_account(new_account(name, domain.lower(), password))
+
+    def user_list(self, domain: str | None) -> list[str]:
+        return sorted(
+            f"{a.username}@{a.domain}"
+            for a in self._node.accounts
+            if domain is None or a.domain == domain.lower()
+        )
+
+    def _own_domain(self, domain: str) -> str:
+        domains = self._node.core.names.domains
+        if domain.lower() not in domains:
+            raise UsageError(f"{domain} is not a domain of this cluster; cluster.domain is {', '.join(domains)}")
+        return domain.lower()
+
+    def _existing(self, name: str, domain: str) -> None:
+        if self._node.accounts.get(name, domain) is None:
+            raise UsageError(f"there is no user {name}@{domain}")
+
+    def drain(self, node: str | None, on: bool) -> Deferred[None]:
+        return self._node.cluster.drain(node or self._node.core.node, on)
+
+    def stop(self, node: str | None) -> Deferred[None]:
+        return self._node.cluster.drain(node or self._node.core.node, True, stop=True)
+
+
+_NAMES: tuple[str, ...] = ("cpu", "lag", "calls", "transactions", "packets", "memory")
+
+
+def _components(workload: Any) -> dict[str, float]:
+    return {name: round(workload.component(name), 4) for name in _NAMES}
+
+
+def _audio(media: MediaSnapshot | None) -> str:
+    """From which side packets were heard."""
+    if media is None:
+        return "none"
+    heard: Callable[[Any], bool] = lambda leg: leg is not None and leg.packets > 0  # noqa: E731
+    caller = any(heard(stream.caller) for stream in media.streams)
+    callee = any(heard(stream.callee) for stream in media.streams)
+    return "both" if caller and callee else "caller" if caller else "callee" if callee else "none"
+
+
+def _packets(media: MediaSnapshot | None) -> int:
+    if media is None:
+        return 0
+    legs = [leg for stream in media.streams for leg in (stream.caller, stream.callee) if leg is not None]
+    return sum(leg.packets for leg in legs)
