@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from voipcluster.errors import ParseError
-from voipcluster.sip.values import Via, parse_via, split_list
+from voipcluster.sip.values import Via, parse_name_addr, parse_via, split_list
 
 MAX_HEADERS: Final = (
     256  # header lines of one message; more is an attack (RFC 3261 section 26 names no number)
@@ -30,13 +30,14 @@ _SPELLINGS = [
     "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Contact", "Route", "Record-Route", "Content-Type",
     "Content-Length", "User-Agent", "Allow", "Supported", "Expires", "Authorization", "Proxy-Authorization",
     "Server", "Require", "Proxy-Require", "Accept", "Subject", "Date", "Path", "Service-Route", "Event",
+    "Session-Expires", "Min-SE", "Allow-Events", "P-Asserted-Identity", "Privacy", "Reason", "RAck", "RSeq", "Replaces",
+    "Refer-To", "Referred-By", "WWW-Authenticate", "Proxy-Authenticate", "Retry-After", "Min-Expires", "Unsupported",
+    "Timestamp", "MIME-Version", "Content-Disposition", "Accept-Language", "Accept-Encoding", "Organization", "Warning",
 ]  # fmt: skip
-_KEYS: dict[bytes, str] = {spelling.encode(): spelling.lower() for spelling in _SPELLINGS}
-_KEYS |= {short.encode(): long for short, long in _COMPACT.items()}
-_KEYS |= {short.upper().encode(): long for short, long in _COMPACT.items()}
-_PRETTY = {spelling.lower(): spelling for spelling in _SPELLINGS} | {
-    "www-authenticate": "WWW-Authenticate", "mime-version": "MIME-Version", "rseq": "RSeq", "rack": "RAck",
-}  # fmt: skip
+_KEYS: dict[bytes, str] = {f"{spelling}:".encode(): spelling.lower() for spelling in _SPELLINGS}
+_KEYS |= {f"{short}:".encode(): long for short, long in _COMPACT.items()}
+_KEYS |= {f"{short.upper()}:".encode(): long for short, long in _COMPACT.items()}
+_PRETTY = {spelling.lower(): spelling for spelling in _SPELLINGS}
 
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*")
 _TOKEN = re.compile(rb"[A-Za-z0-9\-.!%*_+`'~]+")
@@ -213,9 +214,15 @@ def _value(line: bytes) -> str:
 
 def tag_of(value: str | None) -> str | None:
     """The tag of a From or To value, or L{None}."""
-    if value is None or "tag" not in value.lower():
+    if value is None:
         return None
-    match = _TAG.search(value, max(value.rfind(">"), 0))
+    bracket = value.rfind(">")
+    if bracket >= 0 and value.count(">") > 1:  # one of them is in quotes
+        try:
+            return parse_name_addr(value).param("tag") or None
+        except ParseError:
+            return None
+    match = _TAG.search(value, max(bracket, 0))
     return match[1] if match else None
 
 
@@ -244,22 +251,28 @@ def parse(data: bytes) -> Request | Response:
         if not blank:
             head = head.rstrip(b"\r\n")  # a datagram may end behind its last header
     lines = head.split(b"\r\n")
+    breaks = len(lines) - 1
     start = lines.pop(0)
-    if b"\r\n " in head or b"\r\n\t" in head:
-        lines = _fold(lines)
     if len(lines) > MAX_HEADERS:
         raise MalformedMessage(f"more than {MAX_HEADERS} header lines", 513)
-    keys: list[str] = []
-    known = _KEYS
     fault: MalformedMessage | None = None
+    if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
+        # the next hop may take it for the end of a line, and read a header that we did not see
+        fault = MalformedMessage("a CR or LF alone")
+    known = _KEYS
+    keys: list[str] = []
+    add = keys.append
     for line in lines:
-        name = line[: line.find(b":")]
-        key = known.get(name)
+        key = known.get(line[: line.find(b":") + 1])
         if key is None:
+            if line[:1] in (b" ", b"\t"):  # folded: put the lines together and begin again
+                lines = _fold(lines)
+                keys = [_KEYS.get(line[: line.find(b":") + 1]) or _key_of_line(line) for line in lines]
+                break
             key = _key_of_line(line)
-            if key == "":
-                fault = fault or MalformedMessage(f"not a header: {line[:60]!r}")
-        keys.append(key)
+        add(key)
+    if "" in keys:
+        fault = fault or MalformedMessage(f"not a header: {lines[keys.index('')][:60]!r}")
     message = _with_start_line(start, keys, lines, body)
     if "content-length" in keys:
         try:
@@ -301,8 +314,9 @@ def _with_start_line(start: bytes, keys: list[str], lines: list[bytes], body: by
 
 
 def _cut_to_content_length(message: Message) -> None:
-    value = message.get("content-length") or ""
-    if not (value.isascii() and value.isdigit() and len(value) < 10):
+    line = message.lines[message.keys.index("content-length")]
+    value = line[line.index(b":") + 1 :].strip()
+    if not (value.isdigit() and len(value) < 10):
         raise MalformedMessage(f"not a Content-Length: {value[:40]!r}")
     length = int(value)
     if length < len(message.body):

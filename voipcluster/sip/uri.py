@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from functools import lru_cache
 
 from attrs import evolve, frozen
 
-from voipcluster.address import bracketed, is_ip
+from voipcluster.address import bracketed, is_ip, is_ipv6
 from voipcluster.errors import ParseError
 
 _URI = re.compile(
@@ -39,6 +40,25 @@ def unescape(text: str) -> str:
         return chr(octet) if octet in _UNRESERVED else "%" + match[1].upper()
 
     return _ESCAPE.sub(decoded, text)
+
+
+def ipv6_reference(text: str) -> str:
+    """
+    The address in C{[address]}; an extra colon, which a bug in a grammar allowed, goes away (RFC 5118 section 4.10).
+
+    @raise ParseError: no IPv6 address.
+    """
+    host = text[1:-1]
+    if not (is_ipv6(host) and (is_ip(host) or is_ip(host := host.replace(":::", "::", 1)))):
+        raise ParseError(f"not an IPv6 reference: {text[:80]!r}")
+    return host
+
+
+def _same_host(ours: str, theirs: str) -> bool:
+    """Host names as text, IPv6 addresses as what they mean (RFC 5954 section 4.2)."""
+    if ours == theirs or not (is_ipv6(ours) and is_ipv6(theirs)):
+        return ours == theirs
+    return ipaddress.ip_address(ours) == ipaddress.ip_address(theirs)
 
 
 def parse_uri_params(text: str) -> Params:
@@ -114,7 +134,7 @@ class SipUri:
 
     def equivalent(self, other: SipUri) -> bool:
         """Compare by the rules of RFC 3261 section 19.1.4."""
-        if (self.scheme, self.host, self.port) != (other.scheme, other.host, other.port):
+        if (self.scheme, self.port) != (other.scheme, other.port) or not _same_host(self.host, other.host):
             return False
         if unescape(self.user or "") != unescape(other.user or "") or (self.user is None) != (
             other.user is None
@@ -149,9 +169,7 @@ def parse_uri(text: str) -> SipUri:
         raise ParseError(f"broken %-escape in URI: {text[:80]!r}")
     host = match["host"].lower()
     if host.startswith("["):
-        host = host[1:-1]
-        if not is_ip(host):
-            raise ParseError(f"not an IPv6 reference: {host[:80]!r}")
+        host = ipv6_reference(host)
     port = None
     if match["port"] is not None:
         port = int(match["port"])

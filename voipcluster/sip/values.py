@@ -7,9 +7,9 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from voipcluster.address import bracketed, is_ip
+from voipcluster.address import bracketed
 from voipcluster.errors import ParseError
-from voipcluster.sip.uri import Params, SipUri, parse_uri
+from voipcluster.sip.uri import Params, SipUri, ipv6_reference, parse_uri
 
 RPORT_ASKED: Final = 0  # an rport parameter without a value (RFC 3581 section 3); 0 is no port
 
@@ -56,10 +56,11 @@ def split_list(value: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def parse_params(text: str) -> Params:
+def parse_params(text: str, *, quoted: bool = False) -> Params:
     """
     Parse C{;name=value;flag} behind a header value; names in lower case, values without their quotes.
 
+    @param quoted: leave values in their quotes, to write them as they came.
     @raise ParseError: anything else stands there.
     """
     if not text or text.isspace():
@@ -73,7 +74,7 @@ def parse_params(text: str) -> Params:
                 break  # a trailing ";" is harmless
             raise ParseError(f"not a parameter: {text[position : position + 40]!r}")
         value = match["value"]
-        found.append((match["name"].lower(), unquote(value) if value is not None else None))
+        found.append((match["name"].lower(), value if value is None or quoted else unquote(value)))
         position = match.end()
     return tuple(found)
 
@@ -156,9 +157,10 @@ def parse_name_addr(value: str) -> NameAddr:
         return NameAddr(text[bracket + 1 : closing].strip(), display, parse_params(text[closing + 1 :]))
     # without brackets everything behind the first ";" belongs to the header (20: ", ; ?" need brackets)
     uri, semicolon, params = text.partition(";")
+    uri = uri.rstrip()
     if not uri or any(c in uri for c in ' \t"'):
         raise ParseError(f"not an address: {value[:80]!r}")
-    return NameAddr(uri.strip(), "", parse_params(semicolon + params))
+    return NameAddr(uri, "", parse_params(semicolon + params))
 
 
 @frozen
@@ -167,6 +169,8 @@ class Via:
     One Via value (RFC 3261 section 20.42).
 
     @ivar transport: in upper case; C{host} in lower case, IPv6 without brackets; C{port} 1 to 65535 or L{None}.
+    @ivar params: (name in lower case, value as it stands, also in quotes).
+    @ivar received: an IP literal without brackets, though they may be there (RFC 5118 section 4.5).
     @ivar rport: the port, L{RPORT_ASKED} when present without a value (RFC 3581 section 3), L{None} when absent.
     """
 
@@ -187,14 +191,16 @@ class Via:
 
     @property
     def received(self) -> str | None:
-        return self.param("received") or None
+        return (self.param("received") or "").strip("[]") or None
 
     @property
     def rport(self) -> int | None:
         value = self.param("rport")
         if value is None:
             return None
-        return int(value) if value.isascii() and value.isdigit() and 0 < int(value) < 65536 else RPORT_ASKED
+        if not (value.isascii() and value.isdigit() and len(value) <= 5):
+            return RPORT_ASKED
+        return int(value) if int(value) < 65536 else RPORT_ASKED
 
     def with_source(self, host: str, port: int) -> Via:
         """Note where the request really came from (RFC 3261 section 18.2.1, RFC 3581 section 4)."""
@@ -210,7 +216,8 @@ class Via:
 
     def __str__(self) -> str:
         port = "" if self.port is None else f":{self.port}"
-        return f"SIP/2.0/{self.transport} {bracketed(self.host)}{port}{format_params(self.params)}"
+        params = "".join(f";{n}" if v is None else f";{n}={v}" for n, v in self.params)
+        return f"SIP/2.0/{self.transport} {bracketed(self.host)}{port}{params}"
 
 
 def parse_via(value: str) -> Via:
@@ -225,10 +232,8 @@ def parse_via(value: str) -> Via:
         raise ParseError(f"not a Via: {value[:80]!r}")
     host = match["host"].lower()
     if host.startswith("["):
-        host = host[1:-1]
-        if not is_ip(host):
-            raise ParseError(f"not an IPv6 reference in Via: {host[:80]!r}")
+        host = ipv6_reference(host)
     port = int(match["port"]) if match["port"] else None
     if port is not None and not 1 <= port <= 65535:
         raise ParseError(f"port {port} in Via is outside 1 to 65535")
-    return Via(match["transport"].upper(), host, port, parse_params(match["params"]))
+    return Via(match["transport"].upper(), host, port, parse_params(match["params"], quoted=True))
