@@ -25,7 +25,7 @@ CA_DAYS = 3653  # ten years
 NODE_DAYS = 365
 BACKDATED = 3600.0  # seconds: the clocks of nodes that join differ a little
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
 
 
 def check_name(name: str) -> str:
@@ -34,9 +34,7 @@ def check_name(name: str) -> str:
     @raise UsageError: it cannot.
     """
     if _NAME.fullmatch(name) is None:
-        raise UsageError(
-            f"node name {name!r}: 1 to 63 letters, digits, '.', '_', '-', the first a letter or digit"
-        )
+        raise UsageError(f"node name {name!r}: 1 to 63 letters, digits, - and _, the first a letter or digit")
     return name
 
 

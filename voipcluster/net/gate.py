@@ -200,10 +200,10 @@ class GateFactory(Factory):
         if left_out is not None:
             self._log.info("link from node {name} closed: {reason}", name=name, reason=reason)
 
-    def recheck(self, members: set[str]) -> None:
-        """Close the connections of nodes that are no members any more."""
-        for name in self._brokers.keys() - members:
-            self._brokers[name].abort("it is no member any more")
+    def close_node(self, name: str, reason: str) -> None:
+        """Close the connection of a node that is no member any more, or another one by that name."""
+        if name in self._brokers:
+            self._brokers[name].abort(reason)
 
     def close(self) -> None:
         for gate in list(self._pending):

@@ -29,24 +29,21 @@ CALL_TIMEOUT = 5.0  # seconds
 
 
 class LinkSecurity(jelly.SecurityOptions):
-    """Basic types only; in particular no decimal (its exponent is free), no instance, class, module or function."""
+    """
+    Basic types only; in particular no decimal (its exponent is free), no instance, class, module or function.
+
+    Jelly asks one object about what is received, under jelly's names, and what is sent, under Python's. A received C{builtins.x}
+    has no reader in jelly and falls to L{isModuleAllowed}.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        names = (
-            "None",
-            "boolean",
-            "string",
-            "str",
-            "int",
-            "float",
-            "unicode",
-            "dictionary",
-            "dict",
-            "list",
-            "tuple",
-        )
-        self.allowedTypes = {name.encode(): 1 for name in names}
+        received = ("None", "boolean", "unicode", "dictionary", "list", "tuple")
+        sent = [
+            f"builtins.{kind.__name__}"
+            for kind in (type(None), bool, int, float, str, bytes, dict, list, tuple)
+        ]
+        self.allowedTypes = {name.encode(): 1 for name in (*received, *sent)}
 
     def isTypeAllowed(self, typeName: bytes | str) -> bool:
         """Unlike the base class, a name with a dot is not allowed either."""

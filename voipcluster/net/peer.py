@@ -106,6 +106,7 @@ class PeerLink:
         self._reactor, self._tls, self._where, self._stamp = reactor, tls, where, stamp
         self._on_up, self._on_lost, self._own_address, self._random = on_up, on_lost, own_address, random
         self._running, self._delay, self._spoke, self._fault = False, FIRST_DELAY, 0.0, ""
+        self._up_since = 0.0
         self._timer: IDelayedCall | None = (
             None  # next attempt, end of this attempt, or next ping: never two of them
         )
@@ -203,7 +204,8 @@ class PeerLink:
     def _ready(self, broker: LinkBroker) -> None:
         if not self._running or broker is not self._broker:
             return
-        self.up, self._delay, self._spoke = True, FIRST_DELAY, self._reactor.seconds()
+        self.up, self._spoke = True, self._reactor.seconds()
+        self._up_since = self._spoke
         self._set_timer(self._reactor.callLater(KEEP_ALIVE, self._keep_alive))
         self._log.info("link to node {name} is up", name=self.name)
         self._on_up(self)
@@ -221,6 +223,8 @@ class PeerLink:
         if broker is not self._broker:
             return
         self._broker, was_up, self.up = None, self.up, False
+        if was_up and self._reactor.seconds() - self._up_since >= LAST_DELAY:
+            self._delay = FIRST_DELAY  # it was a good one
         self.attempt_ended(reason)
         if was_up:
             self._log.warn("link to node {name} is lost: {reason}", name=self.name, reason=reason)

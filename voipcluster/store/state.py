@@ -55,6 +55,10 @@ class NodeState:
     def is_member(self) -> bool:
         return bool(self.cluster)
 
+    @property
+    def is_primary(self) -> bool:
+        return self.role == PRIMARY
+
     def read(self, name: str) -> bytes:
         """@raise UsageError: the file is not there or not readable."""
         try:

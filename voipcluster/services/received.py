@@ -1,0 +1,181 @@
+"""What the other members tell this node and ask of it, each message checked for its form and for its sender's right to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from zope.interface import Interface
+
+from voipcluster.balance import codec
+from voipcluster.balance.messages import Account, Accounts, Binding, Bindings, Drain, Member
+from voipcluster.balance.report import Report
+from voipcluster.errors import PeerError
+from voipcluster.net.certificates import Certified
+from voipcluster.net.envelope import Body
+from voipcluster.store.state import PRIMARY
+
+
+class IClusterUser(Interface):
+    """What the node does with what it hears from the others. C{Deferred} answers are waited for."""
+
+    def report(seq: int) -> Report:
+        """Our present report, which goes to everybody."""
+
+    def report_received(report: Report) -> None:
+        """A member has reported."""
+
+    def node_changed(name: str, up: bool) -> None:
+        """Our link to a member is up, or lost."""
+
+    def members_changed(members: tuple[Member, ...]) -> None:
+        """These are the members now, this node included, in the order of joining."""
+
+    def full_bindings() -> Iterable[Bindings]:
+        """All bindings that this node holds, in messages of at most 64; the last one is C{complete}."""
+
+    def bindings_received(update: Binding | Bindings) -> None:
+        """Another node tells of one change, or a part of all that it holds."""
+
+    def full_accounts() -> Iterable[Account]:
+        """All accounts; asked at the primary only."""
+
+    def store_accounts(accounts: tuple[Account, ...]) -> Deferred[None]:
+        """Keep, or (C{removed}) remove accounts that the primary has decided on."""
+
+    def accounts_listed(keys: frozenset[tuple[str, str]]) -> Deferred[None]:
+        """There are accounts of these (username, domain), and no others."""
+
+    def asked(kind: str, params: Body) -> Body | Deferred[Body]:
+        """A member asks something; L{PeerError} is its answer when we cannot."""
+
+    def drain_requested(order: Drain) -> None:
+        """This node is to take nothing new, or to take part again."""
+
+
+def binding_key(binding: Binding) -> tuple[str, str]:
+    """What makes two bindings the same: the Contact (RFC 3261 section 10.2.1), or instance and reg-id (RFC 5626 section 6)."""
+    if binding.instance and binding.reg_id:
+        return binding.aor, f"{binding.instance};{binding.reg_id}"
+    return binding.aor, binding.contact
+
+
+def account_key(account: Account) -> tuple[str, str]:
+    return account.username, account.domain
+
+
+def _own(name: str, node: str) -> None:
+    """@raise PeerError: a node speaks for another one."""
+    if name != node:
+        raise PeerError(f"node {name!r} speaks for node {node[:64]!r}", 403)
+
+
+class Received:
+    """
+    Hands the messages of the members to the node.
+
+    @param name: of this node.
+    @param user: an L{IClusterUser}.
+    @param is_member: whether a node of that name is one.
+    @param change_account: what to do when a member wants an account changed; L{None} where that is not decided.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        user: Any,
+        is_member: Callable[[str], bool],
+        change_account: Callable[[Account], Deferred[None]] | None,
+    ) -> None:
+        self._name, self._user, self._is_member, self._change_account = name, user, is_member, change_account
+        self._named: dict[
+            str, set[tuple[str, str]]
+        ] = {}  # by node: what its full copy of accounts has named so far
+        self.kinds: dict[str, Callable[[Certified, Body], Any]] = {
+            "report": self._report,
+            "bindings": self._bindings,
+            "binding-changes": self._binding_changes,
+            "accounts": self._accounts,
+            "account-changes": self._account_changes,
+            "account": self._account,
+            "drain": self._drain,
+            "ask": self._ask,
+        }
+
+    def begin_copy(self, node: str) -> None:
+        """The node has connected and begins a full copy; what it sent of one before is void."""
+        self._named.pop(node, None)
+
+    def _report(self, peer: Certified, body: Body) -> None:
+        self.take_report(peer.name, body)
+
+    def take_report(self, name: str, body: object) -> None:
+        """@raise PeerError: not a report of that node."""
+        report: Report = codec.decode("report", body)
+        _own(name, report.node)
+        self._user.report_received(report)
+
+    def _bindings(self, peer: Certified, body: Body) -> None:
+        message: Bindings = codec.decode("bindings", body)
+        for node in (message.node, *(binding.node for binding in message.items)):
+            _own(peer.name, node)
+        self._user.bindings_received(message)
+
+    def _binding_changes(self, peer: Certified, body: Body) -> None:
+        """
+        What has changed. A node that answers a REGISTER which another node handed to it tells of it, though the other one
+        owns the flow and so the binding; hence each binding has to be one of a member.
+        """
+        message: Bindings = codec.decode("bindings", body)
+        _own(peer.name, message.node)
+        for binding in message.items:
+            if not self._is_member(binding.node):
+                raise PeerError(f"a binding of {binding.node[:64]!r}, which is not a member", 403)
+        for binding in message.items:
+            self._user.bindings_received(binding)
+
+    def _accounts(self, peer: Certified, body: Body) -> Deferred[None]:
+        """A part of all accounts; what they do not name does not exist."""
+        message = self._decided(peer, body)
+        named = self._named.setdefault(peer.name, set())
+        named.update(map(account_key, message.items))
+        stored: Deferred[None] = maybeDeferred(self._user.store_accounts, message.items)
+        if not message.complete:
+            return stored
+        del self._named[peer.name]
+        return stored.addCallback(lambda _: self._user.accounts_listed(frozenset(named)))
+
+    def _account_changes(self, peer: Certified, body: Body) -> Deferred[None]:
+        return maybeDeferred(self._user.store_accounts, self._decided(peer, body).items)
+
+    def _decided(self, peer: Certified, body: Body) -> Accounts:
+        if peer.role != PRIMARY:
+            raise PeerError("only the primary decides on accounts", 403)
+        message: Accounts = codec.decode("accounts", body)
+        _own(peer.name, message.node)
+        return message
+
+    def _account(self, peer: Certified, body: Body) -> Deferred[None]:
+        if self._change_account is None:
+            raise PeerError("accounts are changed at the primary, and this is a secondary", 403)
+        return self._change_account(codec.decode("account", body))
+
+    def _drain(self, peer: Certified, body: Body) -> None:
+        order: Drain = codec.decode("drain", body)
+        _own(peer.name, order.node)
+        if order.target != self._name:
+            raise PeerError(f"this is node {self._name}, not {order.target!r}")
+        self._log.info(
+            "node {peer} orders: drain {on}, stop {stop}", peer=peer.name, on=order.on, stop=order.stop
+        )
+        self._user.drain_requested(order)
+
+    def _ask(self, peer: Certified, body: Body) -> Any:
+        kind, params = body.get("kind"), body.get("params")
+        if not isinstance(kind, str) or not isinstance(params, dict):
+            raise PeerError("a question has a kind and params")
+        return self._user.asked(kind, params)

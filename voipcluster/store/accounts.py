@@ -1,0 +1,126 @@
+"""The accounts: who may register and call. They are in memory for the hot path, and on the disk before a change counts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from sqlalchemy import Executable, delete, select
+from sqlalchemy.dialects.sqlite import insert
+from twisted.internet.defer import Deferred
+
+from voipcluster.balance.messages import Account, Ha1
+from voipcluster.errors import UsageError
+from voipcluster.store.database import Database, Statement, subscriber
+
+MD5, SHA_256 = "MD5", "SHA-256"
+_USERNAME = re.compile(r"[A-Za-z0-9!$&*+\-./=?_~%,;]{1,128}")
+_DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:\-]{0,253}[A-Za-z0-9])?")
+
+
+def new_account(username: str, domain: str, password: str) -> Account:
+    """
+    An account with H(A1) for MD5 and SHA-256 (RFC 7616 section 3.4.2); the realm is the domain, and the password is not kept.
+
+    @raise UsageError: not a user name or domain of a SIP URI, or no password.
+    """
+    if _USERNAME.fullmatch(username) is None or _DOMAIN.fullmatch(domain) is None:
+        raise UsageError(f"{username}@{domain}: not a user name and domain of a SIP address")
+    if not password or len(password) > 256:
+        raise UsageError("a password has 1 to 256 characters")
+    domain = domain.lower()
+    a1 = f"{username}:{domain}:{password}".encode()
+    md5 = hashlib.md5(a1, usedforsecurity=False).hexdigest()
+    sha_256 = hashlib.sha256(a1).hexdigest()
+    ha1 = (Ha1(algorithm=MD5, ha1=md5), Ha1(algorithm=SHA_256, ha1=sha_256))
+    return Account(username=username, domain=domain, ha1=ha1)
+
+
+class Accounts:
+    """All accounts; at the primary these are the accounts of the cluster, elsewhere a copy."""
+
+    def __init__(self, database: Database, wall_clock: Callable[[], float] = time.time) -> None:
+        self._database, self._wall_clock = database, wall_clock
+        self._accounts: dict[tuple[str, str], Account] = {}
+        for row in database.rows(select(subscriber)):
+            ha1 = tuple(
+                Ha1(algorithm=name, ha1=value)
+                for name, value in ((MD5, row.ha1), (SHA_256, row.ha1_sha256))
+                if value
+            )
+            self._keep(Account(username=row.username, domain=row.domain, ha1=ha1, disabled=row.disabled))
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(list(self._accounts.values()))
+
+    def get(self, username: str, domain: str) -> Account | None:
+        """The account, also when it is disabled."""
+        return self._accounts.get((username, domain.lower()))
+
+    def ha1(self, username: str, domain: str, algorithm: str) -> str | None:
+        """H(A1) in lower-case hex of an account that may be used; C{algorithm} is C{MD5} or C{SHA-256}."""
+        account = self.get(username, domain)
+        if account is None or account.disabled:
+            return None
+        return next((one.ha1 for one in account.ha1 if one.algorithm == algorithm), None)
+
+    def put(self, *accounts: Account) -> Deferred[None]:
+        """
+        Add, replace or (C{removed}) remove accounts.
+
+        @return: fires when they are on the disk and count from then on.
+        """
+        now = self._wall_clock()
+        rows = [_row(account, now) for account in accounts if not account.removed]
+        gone = [account for account in accounts if account.removed]
+        statement = insert(subscriber)
+        upsert = statement.on_conflict_do_update(
+            index_elements=["username", "domain"],
+            set_={
+                name: statement.excluded[name] for name in ("ha1", "ha1_sha256", "disabled", "last_modified")
+            },
+        )
+        statements: list[Statement] = [(_delete(account), None) for account in gone]
+        written = self._database.write(*statements, *([(upsert, rows)] if rows else []))
+
+        def count(_: None) -> None:
+            for account in accounts:
+                self._keep(account)
+
+        return written.addCallback(count)
+
+    def keep_only(self, keys: Iterable[tuple[str, str]]) -> Deferred[None]:
+        """Remove all accounts but those; C{keys} are (username, domain)."""
+        kept = {(username, domain.lower()) for username, domain in keys}
+        return self.put(
+            *(
+                Account(username=name, domain=domain, removed=True)
+                for name, domain in self._accounts.keys() - kept
+            )
+        )
+
+    def _keep(self, account: Account) -> None:
+        key = (account.username, account.domain.lower())
+        if account.removed:
+            self._accounts.pop(key, None)
+        else:
+            self._accounts[key] = account
+
+
+def _delete(account: Account) -> Executable:
+    return delete(subscriber).where(
+        subscriber.c.username == account.username, subscriber.c.domain == account.domain.lower()
+    )
+
+
+def _row(account: Account, now: float) -> dict[str, object]:
+    found = {one.algorithm: one.ha1 for one in account.ha1}
+    return {
+        "username": account.username, "domain": account.domain.lower(), "ha1": found.get(MD5, ""),
+        "ha1_sha256": found.get(SHA_256, ""), "disabled": account.disabled, "created": now, "last_modified": now,
+    }  # fmt: skip
