@@ -16,9 +16,9 @@ _URI = re.compile(
         (?:(?P<user>[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+)(?::(?P<password>[A-Za-z0-9\-_.!~*'()&=+$,%]*))?@)?
         (?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)
         (?::(?P<port>[0-9]{1,5}))?
-        (?P<params>(?:;[^;?\s<>"@]+)*)
-        (?:\?(?P<headers>[^\s<>"]*))?""",
-    re.VERBOSE | re.IGNORECASE,
+        (?P<params>(?:;[^;?\x00-\x20\x7f<>"@]+)*)
+        (?:\?(?P<headers>[^\x00-\x20\x7f<>"]*))?""",
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")

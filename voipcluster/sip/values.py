@@ -23,7 +23,7 @@ _VIA = re.compile(
     r"""\s*SIP\s*/\s*(?P<version>[^\s/]+)\s*/\s*(?P<transport>[^\s/;,]+)\s+
         (?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?
         (?P<params>(?:\s*;.*)?)\s*""",
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL | re.ASCII,
 )
 TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 
