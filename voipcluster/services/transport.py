@@ -70,10 +70,10 @@ class TransportService(Service):
         self._reactor, self._clock = reactor, IReactorTime(reactor)
         self._sink, self._open_socket = sink, open_socket
         self._listen = [_checked(entry) for entry in listen]
-        if len({(entry.host, entry.port) for entry in self._listen if entry.port}) < sum(
-            1 for entry in self._listen if entry.port
-        ):
-            raise UsageError("an address to listen on is given twice")
+        fixed = [(entry.host, entry.port) for entry in self._listen if entry.port]
+        for address in fixed:
+            if fixed.count(address) > 1:
+                raise UsageError(f"{join_host_port(*address)} is given twice to listen on")
         self._own_timers = TimerWheel(self._clock) if timers is None else None
         self._errors = SinkErrors(self._clock)
         wheel = timers or self._own_timers

@@ -31,7 +31,7 @@ class UdpPortTests(SynchronousTestCase):
 
     def open(self, fake: FakeSocket) -> None:
         self.socket = fake
-        self.port = UdpPort(self.reactor, fake, self.sink, SinkErrors(self.reactor))  # type: ignore[arg-type]
+        self.port = UdpPort(self.reactor, fake, self.sink, SinkErrors(self.reactor))
         self.port.start()
 
     def test_interfaces(self) -> None:
