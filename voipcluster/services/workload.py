@@ -111,7 +111,7 @@ class WorkloadService(Service):
         self._cpu_peak, self._lag_peak = PeakEwma(), PeakEwma()
         self._arrivals, self._capacity = MovingRate(tau=0.75), MovingRate(tau=5.0)
         self._bucket = Bucket(REPORTS, BURST)
-        self._late: deque[float] = deque(maxlen=LATE_SAMPLES)
+        self._late = deque([0.0] * LATE_SAMPLES, maxlen=LATE_SAMPLES)
         self._cpu: deque[tuple[float, float]] = deque(maxlen=CPU_SAMPLES + 1)  # (wall, CPU) seconds
         self._packets, self._sampled_at = 0, 0.0
         self._arrived = self._completed = 0

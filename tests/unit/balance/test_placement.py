@@ -1,0 +1,387 @@
+"""Who serves a request: the gate and its guards."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.balance.test_membership import members, report
+from voipcluster.balance.codec import decode, encode
+from voipcluster.balance.decision import Decision, Gates, HandOver, Own, PlacementRequest, Refuse, Serve
+from voipcluster.balance.membership import LinkLost, Membership, ReportReceived, Tick
+from voipcluster.balance.placement import REFUSED_FOR, Placement
+from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, Planned
+from voipcluster.balance.state import NodeState
+from voipcluster.balance.workload import Workload
+
+OPEN, SHED, FULL, DRAIN = NodeState.OPEN, NodeState.SHED, NodeState.FULL, NodeState.DRAIN
+CALL = PlacementRequest("call")
+
+
+def state_of(calls: int) -> NodeState:
+    return FULL if calls >= 19 else SHED if calls >= 15 else OPEN
+
+
+class PlacementCase(SynchronousTestCase):
+    """A placement of node a among b, c and d, whose calls are told to the table; the limit is 20."""
+
+    policy: IBalancingPolicy = LeastLoaded()
+
+    def setUp(self) -> None:
+        self.own, self.now, self.seq = Own(Workload()), 0.0, 0
+        self.table = Membership("a")
+        self.table.feed(members("a", "b", "c", "d"))
+        self.placement = Placement(lambda: self.own, self.table, self.policy, Gates())
+
+    def at(self, calls: int = 0, **load: float) -> None:
+        self.own = Own(Workload(calls=calls / 20, **load), state_of(calls))
+
+    def tell(self, **calls: int) -> None:
+        self.seq += 1
+        for name, count in calls.items():
+            self.table.feed(
+                ReportReceived(report(name, seq=self.seq, calls=count, state=state_of(count)), self.now)
+            )
+
+    def place(self, request: PlacementRequest = CALL) -> Decision:
+        return self.placement.place(request, self.now, Random(1).random)
+
+    def assertServed(self, request: PlacementRequest = CALL) -> None:
+        self.assertIsInstance(self.place(request), Serve)
+
+    def assertRefused(self, request: PlacementRequest = CALL) -> None:
+        decision = self.place(request)
+        assert isinstance(decision, Refuse), decision
+        self.assertEqual(decision.status, 503)
+
+    def assertHanded(self, name: str, request: PlacementRequest = CALL) -> HandOver:
+        decision = self.place(request)
+        assert isinstance(decision, HandOver), decision
+        self.assertEqual(decision.node, name)
+        return decision
+
+
+class GateTests(PlacementCase):
+    def test_below(self) -> None:
+        """Below the threshold a node serves itself, also when others are emptier."""
+        self.tell(b=0, c=0, d=0)
+        self.at(14)
+        self.assertServed()
+
+    def test_at_the_threshold(self) -> None:
+        """From the threshold on the first one below it takes the request."""
+        self.tell(b=16, c=3, d=15)
+        self.at(15)
+        self.assertHanded("c")
+
+    def test_candidate_must_be_below(self) -> None:
+        """A candidate at the threshold is none; with everybody there the node serves."""
+        self.tell(b=15, c=15, d=15)
+        self.at(15)
+        self.assertServed()
+
+    def test_rises_with_the_hops(self) -> None:
+        """A node serves a handed-over request up to 0.85, then 0.95, so that it comes to rest."""
+        self.tell(b=0, c=0, d=0)
+        self.at(16)
+        self.assertIsInstance(self.place(), HandOver)
+        self.assertServed(PlacementRequest("x", visited=("b",), hops=1))
+        self.at(17)
+        self.assertIsInstance(self.place(PlacementRequest("x", visited=("b",), hops=1)), HandOver)
+
+    def test_not_listed(self) -> None:
+        """A node that is not a member yet is no target."""
+        self.table.feed(members("a"))
+        self.tell(x=0)
+        self.at(16)
+        self.assertServed()
+
+    def test_alone(self) -> None:
+        """A single node serves up to the hard limit."""
+        self.table.feed(members("a"))
+        self.at(18)
+        self.assertServed()
+        self.at(19)
+        self.assertRefused()
+
+
+class GuardTests(PlacementCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.at(16)
+
+    def test_visited(self) -> None:
+        """No request comes to a node twice."""
+        self.tell(b=0, c=10, d=10)
+        self.at(17)
+        self.assertNotEqual(self.place(PlacementRequest("x", visited=("b",), hops=1)).explanation.chosen, "b")
+
+    def test_refused_before(self) -> None:
+        """Who had it in vain does not get it again."""
+        self.tell(b=0, c=16, d=16)
+        self.assertServed(PlacementRequest("x", refused=("b",)))
+
+    def test_hop_budget(self) -> None:
+        """After the budget is spent the node serves or refuses."""
+        self.tell(b=0, c=0, d=0)
+        spent = PlacementRequest("x", visited=("x", "y"), hops=2)
+        self.at(18)
+        self.assertServed(spent)
+        self.at(19)
+        self.assertRefused(spent)
+
+    def test_committed(self) -> None:
+        """A redirected client is not sent on: served below the hard limit, refused above."""
+        self.tell(b=0, c=0, d=0)
+        committed = PlacementRequest("x", committed=True)
+        self.assertServed(committed)
+        self.at(19)
+        self.assertRefused(committed)
+
+    def test_unknown(self) -> None:
+        """A node that is silent, or whose link broke, is never a target (RFC 5390 REQ 8)."""
+        self.assertServed()
+        self.tell(b=0)
+        self.assertHanded("b")
+        self.table.feed(LinkLost("b"))
+        self.assertServed()
+
+    def test_too_old(self) -> None:
+        """A report older than three periods is none, also before a tick says so; a tick makes it UNKNOWN."""
+        self.tell(b=0)
+        self.now = 3.0
+        self.assertServed()
+        self.table.feed(Tick(self.now))
+        self.assertServed()
+
+    def test_states(self) -> None:
+        """Only an OPEN node is below its threshold, whatever number it tells."""
+        for state in (SHED, FULL, DRAIN, NodeState.UNKNOWN):
+            self.seq += 1
+            self.table.feed(ReportReceived(report("b", seq=self.seq, state=state, calls=14), self.now))
+            decision = self.place()
+            self.assertEqual(
+                isinstance(decision, HandOver), state is SHED, state
+            )  # SHED: it only has more room
+
+
+class LevelTests(PlacementCase):
+    def test_one_step_is_enough_for_calls(self) -> None:
+        """Between threshold and hard limit calls level out: to the one with most room, if it is a step better."""
+        self.tell(b=17, c=16, d=17)
+        self.at(17)
+        self.assertHanded("c")
+        self.tell(c=17)
+        self.assertServed()
+
+    def test_own_assignments_count(self) -> None:
+        """The second of two calls at once does not go where the first one has just gone."""
+        self.tell(b=17, c=16, d=17)
+        self.at(17)
+        self.assertHanded("c")
+        self.assertServed()
+
+    def test_at_the_hard_limit(self) -> None:
+        """A node full of calls hands over to whoever is below the hard limit, and refuses only when nobody is."""
+        self.tell(b=19, c=18, d=19)
+        self.at(19)
+        handed = self.assertHanded("c")
+        self.assertRefused()
+        self.placement.answered(handed.ticket, 503, self.now)
+        self.assertRefused()
+        self.now = REFUSED_FOR
+        self.assertHanded("c")
+
+    def test_only_once(self) -> None:
+        """Levelling is the first node's; one that got the request serves it while it may."""
+        self.tell(b=19, c=15, d=19)
+        self.at(18)
+        self.assertServed(PlacementRequest("x", visited=("b",), hops=1))
+        self.at(19)
+        self.assertHanded("c", PlacementRequest("x", visited=("b",), hops=1))
+
+    def test_short_of_time(self) -> None:
+        """Where CPU is short one step is not enough: handing over costs CPU here and there."""
+        self.at(0, cpu=0.85)
+        self.tell(b=16, c=16, d=16)
+        self.assertServed()
+        self.at(0, cpu=0.92)
+        self.assertIsInstance(self.place(), HandOver)
+
+    def test_register(self) -> None:
+        """A REGISTER fills no place: it is neither levelled nor refused for want of places."""
+        register = PlacementRequest("r", call=False)
+        self.tell(b=16, c=16, d=16)
+        self.at(20)
+        self.assertServed(register)
+        self.at(20, memory=1.0)
+        self.assertIsInstance(self.place(register), HandOver)
+
+
+class DrowningTests(PlacementCase):
+    def test_refuses_cheaply(self) -> None:
+        """Without time a node refuses, although others have room; no candidate is looked at."""
+        self.tell(b=0, c=0, d=0)
+        self.own = Own(Workload(cpu=1.0), FULL, drowning=True)
+        self.assertRefused()
+        self.assertEqual({one.reason for one in self.place().explanation.candidates}, {"not asked"})
+
+    def test_a_peak_refuses_nobody(self) -> None:
+        """One late sample gives requests away; with nobody to take them they are served."""
+        self.own = Own(Workload(lag=1.0), FULL, drowning=False)
+        self.assertServed()
+        self.tell(b=0)
+        self.assertHanded("b")
+
+    def test_drain(self) -> None:
+        """A draining node serves nothing new: others do, or nobody."""
+        self.own = Own(Workload(), DRAIN)
+        self.assertRefused()
+        self.tell(b=16)
+        self.assertHanded("b")
+        self.tell(c=0)
+        self.assertHanded("c")
+
+
+class TicketTests(PlacementCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.at(15)
+        self.tell(b=14)
+
+    def test_counted_until_reported(self) -> None:
+        """An assignment fills the place at once, and a report takes its part over."""
+        ticket = self.assertHanded("b").ticket
+        self.assertServed()
+        self.placement.answered(ticket, 100, self.now)
+        self.assertServed()
+        self.now = 0.1
+        self.tell(b=14)
+        self.assertHanded("b")
+
+    def test_refused(self) -> None:
+        """A delegate that says 503 is left alone for half a second, one that says 486 is not."""
+        self.placement.answered(self.assertHanded("b").ticket, 486, self.now)
+        self.placement.answered(self.assertHanded("b").ticket, 503, self.now)
+        self.assertServed()
+        self.now += REFUSED_FOR
+        self.assertHanded("b")
+
+    def test_failed_twice(self) -> None:
+        """Two requests without an answer make the delegate UNKNOWN."""
+        self.placement.failed(self.assertHanded("b").ticket, self.now)
+        self.placement.failed(self.assertHanded("b").ticket, self.now)
+        self.assertServed()
+        node = self.table.get("b")
+        assert node is not None
+        self.assertEqual(node.state, NodeState.UNKNOWN)
+
+    def test_member_gone(self) -> None:
+        """The ticket of a node that left is harmless."""
+        ticket = self.assertHanded("b").ticket
+        self.table.feed(members("a"))
+        self.placement.answered(ticket, 503, self.now)
+        self.placement.failed(ticket, self.now)
+
+
+class SequenceTests(PlacementCase):
+    policy = InSequence(("b", "a", "c"))
+
+    def test_own_place(self) -> None:
+        """The first of the sequence below the threshold, whoever was asked."""
+        self.tell(b=14, c=0, d=0)
+        self.assertHanded("b")
+        self.assertServed()
+        self.at(15)
+        self.assertHanded("c")
+
+    def test_after_a_hop(self) -> None:
+        """Who got it serves it below the threshold, which does not rise; above, those behind it are tried."""
+        self.tell(b=0, c=0, d=0)
+        handed = PlacementRequest("x", visited=("d",), hops=1)
+        self.at(14)
+        self.assertServed(handed)
+        self.at(15)
+        self.assertHanded("b", handed)
+
+
+class PlannedTests(PlacementCase):
+    policy = Planned()
+
+    def test_share(self) -> None:
+        """A node with more than its part gives some away below the gate, if requests wait there at all."""
+        self.table.feed(ReportReceived(report("b", seq=9, capacity=100.0), 0.0))
+        served: dict[float, int] = {}
+        for delay in (0.0, 0.01):
+            self.own = Own(Workload(cpu=0.5), delay=delay, arrival_rate=50.0, capacity=50.0)
+            random, count = Random(1), 0
+            for _ in range(300):
+                decision = self.placement.place(CALL, self.now, random.random)
+                count += isinstance(decision, Serve)
+                if isinstance(decision, HandOver):
+                    self.placement.answered(decision.ticket, 486, self.now)
+            served[delay] = count
+        self.assertEqual(served[0.0], 300)
+        self.assertApproximates(served[0.01] / 300, 1 / 3, 0.08)
+
+    def test_plan_is_kept(self) -> None:
+        """A plan serves until a state changes, or numbers changed and 50 ms passed."""
+        made = []
+
+        class Counting:
+            name, own_place = "counting", False
+
+            def plan(self, *args: Any) -> Any:
+                made.append(self_test.now)
+                return LeastLoaded().plan(*args)
+
+        self_test = self
+        self.placement.policy = Counting()  # type: ignore[assignment]
+        self.at(16)
+        self.tell(b=0)
+        for _ in range(10):
+            self.place()
+        self.now = 0.01
+        self.tell(b=1)
+        self.place()
+        self.assertEqual(made, [0.0])
+        self.now = 0.05
+        self.place()
+        self.assertEqual(made, [0.0, 0.05])
+        self.tell(b=16)
+        self.place()
+        self.assertEqual(made, [0.0, 0.05, 0.05])
+
+
+class ExplanationTests(PlacementCase):
+    def test_says_why(self) -> None:
+        """Each candidate with workload, age and reason, and it travels over the link."""
+        self.tell(b=16, c=0)
+        self.now = 0.5
+        self.at(16)
+        explanation = self.place().explanation
+        self.assertEqual(
+            (explanation.outcome, explanation.chosen, explanation.own, explanation.leading, explanation.gate),
+            ("hand-over", "c", 0.8, "calls", 0.75),
+        )
+        self.assertEqual(
+            {one.node: (one.workload, one.age, one.reason) for one in explanation.candidates},
+            {
+                "b": (0.8, 0.5, "above its threshold"),
+                "c": (0.0, 0.5, "first below the threshold"),
+                "d": (0.0, -1.0, "silent or failing"),
+            },
+        )
+        self.assertEqual(decode("explanation", encode(explanation)), explanation)
+
+    def test_served_and_refused(self) -> None:
+        """A refusal and a service name what decided."""
+        self.assertEqual(self.place().explanation.reason, "below the gate")
+        self.at(19)
+        refused = self.place().explanation
+        self.assertEqual(
+            (refused.outcome, refused.chosen, refused.reason),
+            ("refuse", "", "at the hard limit, and nobody can take it"),
+        )

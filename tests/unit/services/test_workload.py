@@ -1,0 +1,245 @@
+"""The node's own workload, on a fake clock with fake sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.simulation.clock import HeapClock
+from voipcluster.balance.report import Report
+from voipcluster.balance.state import Levels, NodeState
+from voipcluster.services.workload import Limits, Sources, WorkloadService, resident_bytes
+
+
+class WorkloadServiceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock: HeapClock | Clock = (
+            HeapClock()
+        )  # its timers are punctual; those of Clock are late on demand
+        self.calls = self.transactions = self.packets = self.memory = 0
+        self.busy = self.used = self.used_at = 0.0
+        self.told: list[Report] = []
+
+    def cpu(self) -> float:
+        self.used += self.busy * (self.clock.seconds() - self.used_at)
+        self.used_at = self.clock.seconds()
+        return self.used
+
+    def service(self, on_change: Callable[[], None] | None = None) -> WorkloadService:
+        service = WorkloadService(
+            self.clock,
+            node="a",
+            epoch=7,
+            sources=Sources(
+                calls=lambda: self.calls,
+                transactions=lambda: self.transactions,
+                registrations=lambda: 3,
+                packets=lambda: self.packets,
+                memory=lambda: self.memory,
+                cpu=self.cpu,
+                wall=lambda: 1.7e9,
+            ),
+            limits=Limits(calls=20, transactions=1000, packets_per_second=5000.0, memory=100_000),
+            levels=Levels(),
+            on_change=on_change or self.tell,
+        )
+        service.startService()
+        self.addCleanup(self.stop, service)
+        return service
+
+    def stop(self, service: WorkloadService) -> None:
+        """After a stop no delayed call is left; a second stop is harmless."""
+        service.stopService()
+        service.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def tell(self) -> None:
+        self.told.append(self.running.report(len(self.told)))
+
+    def start(self) -> WorkloadService:
+        self.running = self.service()
+        return self.running
+
+    def run_for(self, seconds: float) -> None:
+        self.clock.advance(seconds + 1e-6)
+
+    def test_idle(self) -> None:
+        """Without work the workload is 0 and nothing is told."""
+        service = self.start()
+        self.run_for(3.0)
+        self.assertEqual((service.workload().value, self.told), (0.0, []))
+
+    def test_call_counts_at_once(self) -> None:
+        """A touch counts the calls without waiting for a sample, up and down."""
+        service = self.start()
+        for calls in (10, 15, 14):
+            self.calls = calls
+            service.touch()
+            self.assertEqual(service.own().workload.calls, calls / 20)
+        self.assertEqual(service.own().state, NodeState.OPEN)
+        self.assertEqual([report.calls for report in self.told], [10, 15, 14])
+
+    def test_report(self) -> None:
+        """A report says who, when, what state, which components, and the calls with their limit."""
+        service = self.start()
+        self.calls = 16
+        service.touch()
+        report = service.report(5)
+        self.assertEqual(
+            (
+                report.node,
+                report.epoch,
+                report.seq,
+                report.state,
+                report.value,
+                report.calls,
+                report.calls_limit,
+            ),
+            ("a", 7, 5, NodeState.SHED, 0.8, 16, 20),
+        )
+        self.assertEqual((report.registrations, report.time, report.period), (3, 1.7e9, 1.0))
+
+    def test_less_than_a_step(self) -> None:
+        """Less than a step from what was told last is not told; many small moves together are."""
+        self.start()
+        self.transactions = 20
+        self.run_for(0.1)
+        self.assertEqual(self.told, [])
+        self.transactions = 30
+        self.run_for(0.1)
+        self.assertEqual([report.value for report in self.told], [0.03])
+
+    def test_hidden_state_change(self) -> None:
+        """A state change and a crossed call limit are told although the value moves less than a step."""
+        service = self.start()
+        self.transactions = 745
+        self.run_for(0.1)
+        self.transactions = 751
+        self.run_for(0.1)
+        self.assertEqual(self.told[-1].state, NodeState.SHED)
+        self.transactions, self.calls = 1000, 19
+        service.touch()
+        self.run_for(0.2)
+        told = len(self.told)
+        self.calls = 20
+        service.touch()
+        self.assertEqual((len(self.told), self.told[-1].calls), (told + 1, 20))
+
+    def test_rate(self) -> None:
+        """At most 50 a second, and the last value is told in the end."""
+        service = self.start()
+        for step in range(1000):
+            self.calls = step % 20
+            service.touch()
+            self.clock.advance(0.001)
+        self.assertLessEqual(len(self.told), 50)
+        self.assertGreaterEqual(len(self.told), 45)
+        self.run_for(0.1)
+        self.assertEqual(self.told[-1].calls, 19)
+
+    def test_periodic_report_says_it(self) -> None:
+        """A change that a periodic report told while it waited for its turn is not told again."""
+        service = self.start()
+        for calls in range(1, 8):
+            self.calls = calls
+            service.touch()
+        told = len(self.told)
+        self.assertLess(told, 7)
+        service.report(99)
+        self.run_for(0.5)
+        self.assertEqual(len(self.told), told)
+
+    def test_cpu(self) -> None:
+        """CPU is the thread's share of half a second: up with it, down slowly after a peak."""
+        service = self.start()
+        self.busy = 0.8
+        self.run_for(0.1)
+        self.assertApproximates(service.workload().cpu, 0.8, 0.001)
+        self.run_for(0.5)
+        self.assertApproximates(service.workload().cpu, 0.8, 0.001)
+        self.assertEqual(service.own().state, NodeState.SHED)
+        self.busy = 0.0
+        self.run_for(0.6)
+        self.assertGreater(service.workload().cpu, 0.3)
+        self.run_for(5.0)
+        self.assertLess(service.workload().cpu, 0.02)
+        self.assertEqual(service.own().state, NodeState.OPEN)
+
+    def test_cpu_peak_is_not_the_node(self) -> None:
+        """One busy tenth of a second in an idle half one is a workload of 0.2."""
+        service = self.start()
+        self.run_for(0.5)
+        self.busy = 1.0
+        self.run_for(0.1)
+        self.assertApproximates(service.workload().cpu, 0.2, 0.001)
+
+    def test_lag(self) -> None:
+        """The delay is what stays: one late timer does not count, two in a row do; 50 ms are half of too much."""
+        self.clock = Clock()
+        service = self.start()
+        self.clock.advance(0.150)
+        self.assertAlmostEqual(service.workload().lag, 0.0)
+        self.clock.advance(0.150)
+        self.assertAlmostEqual(service.workload().lag, 0.5)
+        self.assertAlmostEqual(service.own().delay, 0.05)
+
+    def test_drowning(self) -> None:
+        """A reactor that stays too late drowns, and recovers."""
+        self.clock = Clock()
+        service = self.start()
+        self.clock.pump([0.3] * 4)
+        self.assertTrue(service.own().drowning)
+        self.clock.pump([0.01] * 100)
+        self.assertFalse(service.own().drowning)
+
+    def test_packets_and_memory(self) -> None:
+        """Packets count as a rate; memory is used up at 0.95 of its limit."""
+        service = self.start()
+        self.packets = 250
+        self.memory = 90_000
+        self.run_for(0.1)
+        self.assertApproximates(service.workload().packets, 0.5, 0.001)
+        self.assertAlmostEqual(service.workload().memory, 0.9)
+        self.memory = 95_000
+        self.run_for(0.1)
+        self.assertEqual((service.workload().packets, service.workload().memory), (0.0, 1.0))
+
+    def test_rates(self) -> None:
+        """Arrivals per second, and completions per second of busy CPU; the latter only while there is work."""
+        service = self.start()
+        self.busy = 0.5
+        for _ in range(30):
+            for _ in range(10):
+                service.request_arrived()
+                service.request_completed()
+            self.run_for(0.1)
+        self.assertApproximates(service.own().arrival_rate, 100.0, 1.0)
+        self.assertApproximates(service.own().capacity, 200.0, 2.0)
+        self.busy = 0.1
+        for _ in range(30):
+            service.request_completed()
+            self.run_for(0.1)
+        self.assertApproximates(service.own().capacity, 200.0, 2.0)
+        self.assertLess(service.own().arrival_rate, 5.0)
+
+    def test_drain(self) -> None:
+        """Draining is told at once, and hides the workload's state until revoked."""
+        service = self.start()
+        service.drain(True)
+        self.assertEqual(self.told[-1].state, NodeState.DRAIN)
+        service.drain(False)
+        self.assertEqual(self.told[-1].state, NodeState.OPEN)
+
+    def test_stopped(self) -> None:
+        """A stopped service counts calls and tells nobody."""
+        service = self.start()
+        service.stopService()
+        self.calls = 10
+        service.touch()
+        self.assertEqual((service.workload().calls, self.told), (0.5, []))
+
+    def test_resident_bytes(self) -> None:
+        """The real source knows this process's size: a Python process is larger than 4 MB."""
+        self.assertGreater(resident_bytes(), 4_000_000)
