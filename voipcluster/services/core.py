@@ -13,8 +13,8 @@ from voipcluster.net.timers import TimerWheel
 from voipcluster.services.transactions import TransactionService
 from voipcluster.services.transport import TransportService
 from voipcluster.sip.proxy.routing import Names
-from voipcluster.sip.uri import SipUri
 from voipcluster.sip.route import Address, CallTokens, FlowTokens
+from voipcluster.sip.uri import SipUri
 
 
 @define(slots=True)

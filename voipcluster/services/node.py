@@ -6,7 +6,7 @@ import random
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
@@ -15,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
+from zope.interface import classImplements
 
 from voipcluster import __version__
 from voipcluster.address import Flow
@@ -50,6 +51,7 @@ from voipcluster.services.targets import Targets
 from voipcluster.services.transactions import TransactionService
 from voipcluster.services.transport import TransportService
 from voipcluster.services.workload import Limits, Sources, WorkloadService
+from voipcluster.services.writebehind import ILocationStore
 from voipcluster.sip.auth import Authenticator
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.registrar import Settings
@@ -61,6 +63,8 @@ from voipcluster.store.state import NodeState as StoredState
 from voipcluster.web.history import History
 from voipcluster.web.metrics import NodeMetrics
 from voipcluster.web.site import WebService
+
+classImplements(Locations, ILocationStore)  # the store is below us, and the interface sits with its caller
 
 HISTORY = 1.0  # seconds between samples for the plot
 SESSION_LIMIT = 12 * 3600.0  # seconds after which a call without media and without a BYE is forgotten
@@ -96,7 +100,7 @@ class NodeService(Service):
     @param stop: what C{voipctl stop} does; the default stops the reactor.
     """
 
-    name: str | None = "voipcluster"  # type: ignore[assignment]
+    name = "voipcluster"
     _log = Logger()
 
     def __init__(
@@ -127,7 +131,12 @@ class NodeService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         node = self.config.node
         self._state = open_member(
-            Path(node.state_dir), node.role, node.name, node.address, self.config.cluster.port, node.join or None
+            Path(node.state_dir),
+            node.role,
+            node.name,
+            node.address,
+            self.config.cluster.port,
+            node.join or None,
         )
         try:
             self._make(self._state)
@@ -200,7 +209,7 @@ class NodeService(Service):
         for part in reversed(self._parts()):
             try:
                 yield maybeDeferred(part.stopService)
-            except Exception:  # noqa: BLE001 - the other parts stop all the same
+            except Exception:
                 self._log.failure("stopping {part} failed", part=type(part).__name__)
         self._abandon()
 
@@ -226,9 +235,7 @@ class NodeService(Service):
         clock = IReactorTime(reactor)
         key = state.read("cluster.key")
         self._threads = ThreadPool(1, 2, "voipcluster-store")
-        self.database = Database(
-            state.database, lambda work: deferToThreadPool(reactor, self._threads, work)
-        )
+        self.database = Database(state.database, lambda work: deferToThreadPool(reactor, self._threads, work))
         self.accounts = Accounts(self.database)
         self.wheel = TimerWheel(clock)
         t1 = config.sip.t1
@@ -283,7 +290,7 @@ class NodeService(Service):
             levels=Levels(cluster.threshold, cluster.hard_limit),
             step=cluster.step,
             period=cluster.period,
-            on_change=lambda: self.cluster.report_now(),
+            on_change=self._report_now,
         )
         self.placement = Placement(
             self.workload.own,
@@ -325,18 +332,26 @@ class NodeService(Service):
             aor_of=core.canonical_aor,
             is_known=self.is_user if auth.required else lambda aor: True,
             flow_of=self._flow_of,
-            store=Locations(self.database),
+            store=cast(ILocationStore, Locations(self.database)),
         )
         dialogs = Dialogs(core)
         targets = Targets(core, dialogs, self.registrar, self.is_user, self._usable)
         self.serving = Serving(core, dialogs, targets, self.media, self.calls, self._hook, sip.timer_c)
-        authenticator = Authenticator(Sealer(core.cluster_key, b"nonce"), auth.algorithms, auth.nonce_lifetime)
+        authenticator = Authenticator(
+            Sealer(core.cluster_key, b"nonce"), auth.algorithms, auth.nonce_lifetime
+        )
         self.access = Access(core, authenticator, credentials_lookup(self.accounts.ha1), auth.required)
         self.placing = Placing(
             core, self.placement, config.cluster.mode, random.SystemRandom().random, self.serve, sip.timer_c
         )
         self.proxy = ProxyService(
-            core, self.access, dialogs, self.serving, self.placing, self.registrar, self.registrar.connection_lost
+            core,
+            self.access,
+            dialogs,
+            self.serving,
+            self.placing,
+            self.registrar,
+            self.registrar.connection_lost,
         )
         self.transactions.connect(self.transport, self.proxy)
         self.proxy.arrived = self.workload.request_arrived
@@ -354,7 +369,9 @@ class NodeService(Service):
         self.metrics = NodeMetrics(__version__, state.name, state.role, lambda: numbers(self))
         self.view = NodeView(self)
         self.admin = AdminService(reactor, str(state.directory), self.view)
-        self._web = [WebService(reactor, config.web_host, config.web.port, self.view)] if config.web.port else []
+        self._web = (
+            [WebService(reactor, config.web_host, config.web.port, self.view)] if config.web.port else []
+        )
 
     # -- what the parts ask each other
 
@@ -382,6 +399,9 @@ class NodeService(Service):
         if flow.connection and (epoch != self.core.epoch & 0xFFFFFFFF or not self.transport.is_alive(flow)):
             return None
         return flow if flow.local == self.core.own_address else None
+
+    def _report_now(self) -> None:
+        self.cluster.report_now()
 
     # -- time
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from voipcluster.balance import codec
@@ -19,7 +20,7 @@ from voipcluster.balance.membership import (
     ReportReceived,
     StateLearnt,
 )
-from voipcluster.balance.messages import Account, Binding, Drain, Member
+from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member
 from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError
 from voipcluster.net.envelope import Body
@@ -41,14 +42,15 @@ class ClusterSide:
 
     # -- reports and members
 
-    def report(self) -> Report:
-        return self._node.workload.report(0)
+    def report(self, seq: int) -> Report:
+        return self._node.workload.report(seq)
 
     def report_received(self, report: Report) -> None:
         self.learn(self._node.membership.feed(ReportReceived(report, self._node.core.seconds())))
 
     def node_changed(self, name: str, up: bool) -> None:
         if not up:
+            self._node.registrar.peer_lost(name)
             self.learn(self._node.membership.feed(LinkLost(name)))
 
     def members_changed(self, members: tuple[Member, ...]) -> None:
@@ -88,21 +90,21 @@ class ClusterSide:
             cluster.publish_binding(binding)
             return
         asked = cluster.ask(binding.node, "binding", codec.encode(binding))
-        asked.addErrback(
-            lambda failure: self._log.warn(
-                "node {owner} did not take over the registration of {aor}: {error}",
-                owner=binding.node, aor=binding.aor, error=failure.getErrorMessage(),
-            )  # fmt: skip
+        asked.addErrback(self._not_taken_over, binding)
+
+    def _not_taken_over(self, failure: Failure, binding: Binding) -> None:
+        self._log.warn(
+            "node {owner} did not take over the registration of {aor}: {error}",
+            owner=binding.node,
+            aor=binding.aor,
+            error=failure.getErrorMessage(),
         )
 
-    def full_bindings(self) -> Iterable[Binding]:
-        return self._node.registrar.owned_messages()
+    def full_bindings(self) -> Iterable[Bindings]:
+        return self._node.registrar.snapshot()
 
-    def binding_received(self, binding: Binding) -> None:
-        self._node.registrar.apply_remote(binding)
-
-    def bindings_listed(self, node: str, keys: frozenset[tuple[str, ...]]) -> None:
-        self._node.registrar.keep_only(node, keys)
+    def bindings_received(self, update: Binding | Bindings) -> None:
+        self._node.registrar.apply_remote(update)
 
     # -- accounts
 
@@ -112,10 +114,8 @@ class ClusterSide:
     def store_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
         return self._node.accounts.put(*accounts)
 
-    def accounts_listed(self, keys: frozenset[tuple[str, str]]) -> None:
-        self._node.accounts.keep_only(keys).addErrback(
-            lambda failure: self._log.failure("accounts were not removed", failure=failure)
-        )
+    def accounts_listed(self, keys: frozenset[tuple[str, str]]) -> Deferred[None]:
+        return self._node.accounts.keep_only(keys)
 
     # -- questions and orders
 

@@ -27,7 +27,8 @@ def numbers(node: NodeService) -> Numbers:
         "voipcluster_workload": {n.name: n.value for n in others if n.state is not NodeState.UNKNOWN}
         | {node.core.node: load.value},
         "voipcluster_workload_component": {
-            name: load.component(name) for name in ("cpu", "lag", "calls", "transactions", "packets", "memory")
+            name: load.component(name)
+            for name in ("cpu", "lag", "calls", "transactions", "packets", "memory")
         },
         "voipcluster_node_up": {n.name: float(n.state is not NodeState.UNKNOWN) for n in others}
         | {node.core.node: 1.0},
@@ -35,7 +36,10 @@ def numbers(node: NodeService) -> Numbers:
         "voipcluster_calls": len(node.calls),
         "voipcluster_calls_total": node.calls.started,
         "voipcluster_registrations": len(node.registrar.location),
-        "voipcluster_transactions": {"server": len(transactions.servers), "client": len(transactions.clients)},
+        "voipcluster_transactions": {
+            "server": len(transactions.servers),
+            "client": len(transactions.clients),
+        },
         "voipcluster_requests_total": dict(transactions.received),
         "voipcluster_responses_total": dict(answered),
         "voipcluster_placements_total": {

@@ -111,7 +111,9 @@ class NodeView:
                 row["duration"] = round(max(0.0, now - row.pop("started", now)), 1)
             return sorted(rows, key=lambda row: -row["duration"])
 
-        return self._ask_others("calls", {} if call_id is None else {"call_id": call_id}).addCallback(gathered)
+        return self._ask_others("calls", {} if call_id is None else {"call_id": call_id}).addCallback(
+            gathered
+        )
 
     def own_calls(self, call_id: str | None) -> list[Row]:
         """The calls that this node serves; C{started} in unix seconds instead of a duration."""
@@ -203,7 +205,9 @@ class NodeView:
     def _own_domain(self, domain: str) -> str:
         domains = self._node.core.names.domains
         if domain.lower() not in domains:
-            raise UsageError(f"{domain} is not a domain of this cluster; cluster.domain is {', '.join(domains)}")
+            raise UsageError(
+                f"{domain} is not a domain of this cluster; cluster.domain is {', '.join(domains)}"
+            )
         return domain.lower()
 
     def _existing(self, name: str, domain: str) -> None:

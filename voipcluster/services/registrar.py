@@ -25,6 +25,7 @@ from voipcluster.sip.registrar import (
     date_text,
     register,
 )
+from voipcluster.sip.uri import SipUri
 from voipcluster.sip.values import quote
 
 BATCH = 64  # bindings in one message of a snapshot: some 40 kB
@@ -84,7 +85,8 @@ class RegistrarService(Service):
     @param clock: the reactor: its C{seconds()} are unix seconds.
     @param node: our name, C{epoch}: of this start.
     @param publish: called with each change made here, a L{messages.Binding}, to be sent to every other node.
-    @param is_ours: whether we serve a domain; C{is_known}: whether an address of record has an account.
+    @param aor_of: the address of record that a To URI means here, or L{None} when its domain is not ours.
+    @param is_known: whether an address of record has an account.
     @param flow_of: the flow that a token of ours names while it can be sent over, else L{None}.
     """
 
@@ -96,14 +98,14 @@ class RegistrarService(Service):
         settings: Settings,
         *,
         publish: Callable[[messages.Binding], object] = lambda update: None,
-        is_ours: Callable[[str], bool] = lambda domain: True,
+        aor_of: Callable[[SipUri], str | None] = SipUri.aor,
         is_known: Callable[[str], bool] = lambda aor: True,
         flow_of: Callable[[str], Flow | None] | None = None,
         store: ILocationStore | None = None,
     ) -> None:
         self.location = Location()
         self._clock, self._node, self._epoch, self._settings = clock, node, epoch, settings
-        self._publish, self._is_ours, self._is_known, self._flow_of = publish, is_ours, is_known, flow_of
+        self._publish, self._aor_of, self._is_known, self._flow_of = publish, aor_of, is_known, flow_of
         self._seq = 0
         self._expiry: IDelayedCall | None = None
         self._snapshots: dict[
@@ -123,9 +125,10 @@ class RegistrarService(Service):
         """
         now = self._clock.seconds()
         try:
-            current = self.location.bindings(address_of_record(request), now)
+            aor = address_of_record(request, self._aor_of)
         except ParseError:
-            current = []  # answered below
+            aor = None  # answered below
+        current = [] if aor is None else self.location.bindings(aor, now)
         result = register(
             request,
             current,
@@ -134,7 +137,7 @@ class RegistrarService(Service):
             now=now,
             date=date_text(now),
             user=user,
-            is_ours=self._is_ours,
+            aor_of=self._aor_of,
             is_known=self._is_known,
             service_route=service_route,
         )
@@ -204,6 +207,12 @@ class RegistrarService(Service):
             for binding in self.location.of_node(update.node):
                 if (binding.aor, binding.contact) not in named and binding.registered_at <= now - GRACE:
                     self._remove(binding)
+
+    def take_over(self, update: messages.Binding) -> None:
+        """Another node answered the REGISTER of a client whose flow is ours: the binding is ours, and we tell all."""
+        now = self._clock.seconds()
+        self._apply(update, now, now)
+        self._publish(evolve(update, epoch=self._epoch, seq=self._next()))
 
     def peer_lost(self, node: str) -> None:
         """The link to a node broke: what it told of a snapshot is void. Its bindings stay until they run out."""

@@ -14,7 +14,7 @@ from voipcluster.address import Flow
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.sip.location import Binding
 from voipcluster.sip.message import Request
-from voipcluster.sip.uri import parse_uri, scheme_of
+from voipcluster.sip.uri import SipUri, parse_uri, scheme_of
 from voipcluster.sip.values import NameAddr, format_params, parse_name_addr
 
 HOUR: Final = 3600  # seconds: what a broken expiry counts as (10.2.1.1), and never too brief (10.3 step 7)
@@ -114,10 +114,11 @@ def date_text(seconds: float) -> str:
     )
 
 
-def address_of_record(request: Request) -> str:
+def address_of_record(request: Request, aor_of: Callable[[SipUri], str | None] = SipUri.aor) -> str | None:
     """
     The key of the address of record that a REGISTER is for: its To without parameters, escapes decoded (10.3 step 5).
 
+    @param aor_of: what a URI means here, L{None} when its domain is not ours.
     @raise ParseError: no To, or one that is no SIP or SIPS URI; C{status_hint} is 400.
     """
     try:
@@ -126,7 +127,7 @@ def address_of_record(request: Request) -> str:
         raise ParseError(str(error), 400) from None  # 416 speaks of the Request-URI only
     if not uri.user:
         raise ParseError("To names no user")
-    return uri.aor()
+    return aor_of(uri)
 
 
 def register(
@@ -138,7 +139,7 @@ def register(
     now: float,
     date: str,
     user: str | None = None,
-    is_ours: Callable[[str], bool] = lambda domain: True,
+    aor_of: Callable[[SipUri], str | None] = SipUri.aor,
     is_known: Callable[[str], bool] = lambda aor: True,
     service_route: Sequence[str] = (),
 ) -> RegisterResult:
@@ -148,17 +149,17 @@ def register(
     @param current: the bindings of L{address_of_record} that have not run out.
     @param now: seconds, the clock of C{Binding.expires_at}; C{date}: the Date header (L{date_text}).
     @param user: the authenticated user as C{user@domain}, L{None} when nobody needs to authenticate.
-    @param is_ours: whether we are the registrar of a domain; C{is_known}: whether an address of record exists.
+    @param aor_of: see L{address_of_record}; C{is_known}: whether an address of record exists.
     @param service_route: values of Service-Route for the 200 (RFC 3608).
     """
     try:
-        if not is_ours(parse_uri(request.uri).host):
+        if aor_of(evolve(parse_uri(request.uri), user="any")) is None:
             raise _Refused(403, "Not The Registrar Of This Domain")
     except PeerError as error:
         return _refusal(error)
     try:
         _check_extensions(request, settings)
-        aor = _checked_aor(request, user, is_ours, is_known)
+        aor = _checked_aor(request, user, aor_of, is_known)
         wanted, changes = _changed(request, aor, current, source, settings, now)
     except ParseError:
         return RegisterResult(400)  # also for another scheme: 416 speaks of the Request-URI only
@@ -187,12 +188,16 @@ def _clean(text: str, longest: int) -> str:
 
 
 def _checked_aor(
-    request: Request, user: str | None, is_ours: Callable[[str], bool], is_known: Callable[[str], bool]
+    request: Request,
+    user: str | None,
+    aor_of: Callable[[SipUri], str | None],
+    is_known: Callable[[str], bool],
 ) -> str:
     """Steps 4 and 5: an address of record in a domain of ours, that this user may register, and that exists."""
-    aor = _clean(address_of_record(request), MAX_URI)
-    if not is_ours(aor.rpartition("@")[2]):
+    aor = address_of_record(request, aor_of)
+    if aor is None:
         raise _Refused(404)
+    _clean(aor, MAX_URI)
     if user is not None and user != aor:
         raise _Refused(403, "Not Your Address Of Record")
     if not is_known(aor):
