@@ -51,6 +51,22 @@ def nowhere(_: bytes) -> object:
     return None
 
 
+class DatagramSocket(socket.socket):
+    """A UDP socket that can be connected and disconnected again."""
+
+    __slots__ = ()
+
+    def disconnect(self) -> None:
+        """
+        Dissolve the association (connect(2) with C{AF_UNSPEC}, which Python's own C{connect} cannot say).
+
+        Address and port stay, since they were chosen by C{bind} and not by the kernel.
+        """
+        unspecified = ctypes.create_string_buffer(16)
+        if _libc.connect(self.fileno(), unspecified, 16) == -1 and ctypes.get_errno() != errno.EAFNOSUPPORT:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
 @implementer(IReadDescriptor)
 class RtpPort:
     """
@@ -76,19 +92,8 @@ class RtpPort:
         "strangers",
     )
 
-    def __init__(self, host: str, number: int, sink: Sink) -> None:
-        """
-        @raise OSError: the port is taken, or the address is not ours.
-        """
-        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            self._socket.setblocking(False)
-            if self._socket.family == socket.AF_INET6:
-                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self._socket.bind((host, number))
-        except OSError:
-            self._socket.close()
-            raise
+    def __init__(self, sock: DatagramSocket, sink: Sink) -> None:
+        self._socket = sock
         self._recv = self._socket.recv
         self._sink = sink
         self.forward: Send = nowhere
@@ -154,7 +159,7 @@ class RtpPort:
     def aim(self, remote: Address | None) -> None:
         """Send to that address, or nowhere; report datagrams from anyone."""
         if self.connected:
-            _disconnect(self._socket)
+            self._socket.disconnect()
             self.connected = False
         if remote is None:
             self.out = nowhere
@@ -186,11 +191,21 @@ class RtpPort:
         self._socket.close()
 
 
-def _disconnect(sock: socket.socket) -> None:
-    """Dissolve the association (connect(2), C{AF_UNSPEC}); address and port stay, since C{bind} chose them."""
-    unspecified = ctypes.create_string_buffer(16)
-    if _libc.connect(sock.fileno(), unspecified, 16) == -1 and ctypes.get_errno() != errno.EAFNOSUPPORT:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+def open_rtp_port(host: str, number: int, sink: Sink) -> RtpPort:
+    """
+    @param sink: gets what arrives while the port is not connected.
+    @raise OSError: the port is taken, or the address is not ours.
+    """
+    sock = DatagramSocket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, number))
+    except OSError:
+        sock.close()
+        raise
+    return RtpPort(sock, sink)
 
 
 @implementer(IReadDescriptor)

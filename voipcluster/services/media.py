@@ -20,7 +20,7 @@ from voipcluster.media.offer_answer import MessagePassed, Side
 from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.stream import RTP, Spot, Stream
 from voipcluster.media.target import Address
-from voipcluster.net.rtp import IReaders, PortGroup, RtpPort, raise_descriptor_limit
+from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, raise_descriptor_limit
 from voipcluster.services.media_call import Line, RelayedCall
 from voipcluster.services.media_ports import OpenPort, RelayAddress, RelayPorts, by_family, targets_for
 
@@ -126,7 +126,7 @@ class MediaService(Service):
         window: float = 3.0,
         start: int = 0,
         readers: Callable[[IReactorFDSet], IReaders] = PortGroup,
-        open_port: OpenPort = RtpPort,
+        open_port: OpenPort = open_rtp_port,
     ) -> None:
         if not addresses:
             raise UsageError("the media relay needs an address")

@@ -11,7 +11,7 @@ from attrs import frozen
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.target import Targets, literal
-from voipcluster.net.rtp import IReaders, RtpPort, Sink
+from voipcluster.net.rtp import IReaders, RtpPort, Sink, open_rtp_port
 
 TRIES = 16  # pairs tried before giving up: other programs may sit in the range
 
@@ -37,7 +37,7 @@ class RelayAddress:
 
 
 class OpenPort(Protocol):
-    """Makes a bound port; L{RtpPort} is the real one."""
+    """Makes a bound port; L{open_rtp_port} is the real one."""
 
     def __call__(self, host: str, number: int, sink: Sink) -> RtpPort: ...
 
@@ -52,7 +52,7 @@ class RelayPorts:
     readers: IReaders
     addresses: Mapping[Side, Mapping[int, RelayAddress]]
     seconds: Callable[[], float]
-    open_port: OpenPort = RtpPort
+    open_port: OpenPort = open_rtp_port
 
     def family(self, side: Side, wanted: int) -> int:
         """The family that a side is served in: the wanted one if the node has it, else the one that it has."""

@@ -1,0 +1,64 @@
+"""
+The relay that C{bench/relay.py} measures: the real service on the real reactor, with calls set up by real messages.
+
+Run: C{python bench/relay_server.py CALLS CALLER_PORT CALLEE_PORT}. Prints one line of JSON: C{legs}, pairs of a party's
+port and the relay's port for it, and C{python}, which build this is. Then it relays until it is terminated.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import sysconfig
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+
+from voipcluster.address import Hop
+from voipcluster.media.offer_answer import Side
+from voipcluster.media.sdp import SessionDescription
+from voipcluster.services.media import CallKey, MediaService, RelayAddress
+
+reactor: Any = installed_reactor
+SDP = (
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+    "m=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+)
+
+
+def set_up(media: MediaService, number: int, sender: Side, port: int) -> int:
+    """Offer or answer of one call; gives the port that the other side is told."""
+    body = media.message_passes(
+        CallKey(f"call{number}", "a"),
+        sender=sender,
+        method="INVITE",
+        status=None if sender is Side.CALLER else 200,
+        cseq=1,
+        to_tag=None if sender is Side.CALLER else "b",
+        content_type="application/sdp",
+        body=SDP.format(port).encode(),
+        source=Hop("UDP", "127.0.0.1", 5060),
+    )
+    return SessionDescription.parse(body).media[0].port
+
+
+def main() -> None:
+    calls, caller, callee = (int(argument) for argument in sys.argv[1:])
+    media = MediaService(reactor, ports=(40000, 59999), addresses=[RelayAddress("127.0.0.1")])
+    media.startService()
+    legs = []
+    for n in range(calls):
+        for_callee = set_up(media, n, Side.CALLER, caller + 2 * n)
+        for_caller = set_up(media, n, Side.CALLEE, callee + 2 * n)
+        legs += [(caller + 2 * n, for_caller), (callee + 2 * n, for_callee)]
+    optimised = "enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    by_distribution = sys.executable.startswith("/usr/bin/")
+    profile = "built with PGO" if optimised or by_distribution else "built without PGO"
+    reactor_name = type(reactor).__name__
+    build = f"{sys.executable} {sys.version.split()[0]}, {profile}, {reactor_name}"
+    print(json.dumps({"legs": legs, "python": build}), flush=True)
+    reactor.addSystemEventTrigger("before", "shutdown", media.stopService)
+    reactor.run()
+
+
+main()

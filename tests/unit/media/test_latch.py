@@ -1,0 +1,129 @@
+"""Who is believed about the address of a phone: each race between signalling, NAT and strangers."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.media.latch import Accept, Aim, Arrived, Connect, Latch, Signalled, State
+from voipcluster.media.rtp import Kind
+from voipcluster.media.target import Address
+
+PUBLIC = Address("198.51.100.7", 4000)  # signalled, and where the signalling came from
+PRIVATE = Address("192.168.1.5", 4000)  # signalled from behind a NAT
+MAPPED = Address("198.51.100.7", 61234)  # the same phone through its NAT
+STRANGER = Address("203.0.113.66", 4000)
+ATTACKER_ON_HOST = Address("198.51.100.7", 5555)
+
+
+def rtp(source: Address) -> Arrived:
+    return Arrived(source, Kind.RTP)
+
+
+class LatchTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.latch = Latch(window=3.0)
+
+    def signalled(self, address: Address | None, source: str = PUBLIC.host, now: float = 0.0) -> None:
+        self.assertEqual(self.latch.feed(Signalled(address, source), now), [Aim(address)])
+
+    def test_shut_before_signalling(self) -> None:
+        """What comes before any description is not forwarded (attack M3)."""
+        self.assertEqual(self.latch.feed(rtp(STRANGER), 0), [])
+        self.assertIs(self.latch.state, State.SHUT)
+
+    def test_signalled_address_latches_at_once(self) -> None:
+        """The first packet from the signalled address makes the latch firm."""
+        self.signalled(PUBLIC)
+        self.assertEqual(self.latch.feed(rtp(PUBLIC), 0.1), [Accept(), Connect(PUBLIC)])
+        self.assertIs(self.latch.state, State.LATCHED)
+
+    def test_sends_to_signalled_address_before_a_packet(self) -> None:
+        """Media goes to the signalled address at once: the peer may only listen (RFC 3264 section 5.1)."""
+        self.signalled(PUBLIC)
+        self.assertEqual(self.latch.remote, PUBLIC)
+
+    def test_nat_is_learned_from_the_signalling_host(self) -> None:
+        """A private address in the description, packets from the host that sent it (RFC 7362 section 5)."""
+        self.signalled(PRIVATE)
+        self.assertEqual(self.latch.feed(rtp(MAPPED), 0.1), [Accept(), Aim(MAPPED)])
+        self.assertEqual(self.latch.feed(rtp(MAPPED), 3.0), [Accept()])
+        self.assertEqual(self.latch.feed(rtp(MAPPED), 3.1), [Accept(), Connect(MAPPED)])
+        self.assertEqual(self.latch.remote, MAPPED)
+
+    def test_true_peer_wins_within_the_window(self) -> None:
+        """A learned source on the right host gives way to the signalled address (attack M3)."""
+        self.signalled(PUBLIC)
+        self.latch.feed(rtp(ATTACKER_ON_HOST), 0.0)
+        self.assertEqual(self.latch.feed(rtp(PUBLIC), 0.5), [Accept(), Connect(PUBLIC)])
+        self.assertEqual(self.latch.feed(rtp(ATTACKER_ON_HOST), 0.6), [])
+
+    def test_only_one_is_learned(self) -> None:
+        """A second source on the same host is dropped while one is learned."""
+        self.signalled(PRIVATE)
+        self.latch.feed(rtp(MAPPED), 0.0)
+        self.assertEqual(self.latch.feed(rtp(ATTACKER_ON_HOST), 0.1), [])
+        self.assertEqual(self.latch.remote, MAPPED)
+
+    def test_nobody_takes_over_a_firm_latch(self) -> None:
+        """Once firm, packets from elsewhere are neither forwarded nor learned (attacks M1, M2)."""
+        self.signalled(PUBLIC)
+        self.latch.feed(rtp(PUBLIC), 0.1)
+        for now in (1.0, 10.0, 1000.0):
+            self.assertEqual(self.latch.feed(rtp(STRANGER), now), [])
+            self.assertEqual(self.latch.feed(rtp(ATTACKER_ON_HOST), now), [])
+        self.assertEqual(self.latch.feed(rtp(PUBLIC), 1001.0), [Accept()])
+
+    def test_late_packet_of_the_signalled_address_after_the_window(self) -> None:
+        """After the window the learned address is firm, even against the signalled one."""
+        self.signalled(PRIVATE)
+        self.latch.feed(rtp(MAPPED), 0.0)
+        self.latch.feed(rtp(MAPPED), 3.0)
+        self.assertEqual(self.latch.feed(rtp(PRIVATE), 3.1), [])
+
+    def test_strangers_have_no_chance_without_a_nat(self) -> None:
+        """A phone that names its public address is never replaced by a third host, however long it is silent."""
+        self.signalled(PUBLIC)
+        self.assertEqual(self.latch.feed(rtp(STRANGER), 1000.0), [])
+
+    def test_third_host_after_the_window_behind_a_nat(self) -> None:
+        """Behind a NAT with another address for media a third host is learned, but only after the window."""
+        self.signalled(PRIVATE)
+        self.assertEqual(self.latch.feed(rtp(STRANGER), 2.9), [])
+        self.assertEqual(self.latch.feed(rtp(STRANGER), 3.0), [Accept(), Aim(STRANGER)])
+        self.assertEqual(self.latch.feed(rtp(PRIVATE), 3.1), [Accept(), Connect(PRIVATE)])
+
+    def test_handshakes_of_third_hosts_teach_nothing(self) -> None:
+        """A DTLS or STUN packet from a third host is dropped also after the window (attack M6)."""
+        self.signalled(PRIVATE)
+        for kind in (Kind.DTLS, Kind.STUN, Kind.ZRTP, Kind.OTHER):
+            self.assertEqual(self.latch.feed(Arrived(STRANGER, kind), 10.0), [])
+        self.assertEqual(self.latch.feed(Arrived(MAPPED, Kind.DTLS), 10.0), [Accept(), Aim(MAPPED)])
+
+    def test_junk_teaches_nothing_on_rtp_lines(self) -> None:
+        """Not even the signalled address latches with something that is no media (attack M4)."""
+        self.signalled(PUBLIC)
+        self.assertEqual(self.latch.feed(Arrived(PUBLIC, Kind.OTHER), 0.1), [])
+        self.latch.checked = False  # T.38, for instance: we cannot read it
+        self.assertEqual(self.latch.feed(Arrived(PUBLIC, Kind.OTHER), 0.1), [Accept(), Connect(PUBLIC)])
+
+    def test_same_address_again_changes_nothing(self) -> None:
+        """A refresh with the same description keeps the latch (RFC 4028)."""
+        self.signalled(PUBLIC)
+        self.latch.feed(rtp(PUBLIC), 0.1)
+        self.assertEqual(self.latch.feed(Signalled(PUBLIC, PUBLIC.host), 900.0), [])
+        self.assertIs(self.latch.state, State.LATCHED)
+
+    def test_new_address_opens_again(self) -> None:
+        """New signalling opens a firm latch (RFC 3264 section 8.3.1)."""
+        moved = Address("203.0.113.9", 7000)
+        self.signalled(PUBLIC)
+        self.latch.feed(rtp(PUBLIC), 0.1)
+        self.signalled(moved, moved.host, 10.0)
+        self.assertEqual(self.latch.feed(rtp(PUBLIC), 10.1), [])
+        self.assertEqual(self.latch.feed(rtp(moved), 10.2), [Accept(), Connect(moved)])
+
+    def test_unusable_address(self) -> None:
+        """Nothing is sent to a forbidden address; the phone can still be learned on its signalling host (attack M7)."""
+        self.signalled(None)
+        self.assertIsNone(self.latch.remote)
+        self.assertEqual(self.latch.feed(rtp(MAPPED), 0.1), [Accept(), Aim(MAPPED)])

@@ -1,0 +1,64 @@
+"""Where media may go (attack: the relay as a weapon)."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.media.target import Address, Targets, is_unspecified
+
+PUBLIC = Targets(frozenset({"192.0.2.1", "2001:db8::1"}), 30000, 39999, loopback=False)
+LOCAL = Targets(frozenset({"127.0.0.1"}), 30000, 39999, loopback=True)
+
+
+class TargetsTests(SynchronousTestCase):
+    def test_ordinary_hosts(self) -> None:
+        """Public and private addresses of both versions are fine, in canonical form."""
+        self.assertEqual(PUBLIC.usable("198.51.100.7", 4000), Address("198.51.100.7", 4000))
+        self.assertEqual(PUBLIC.usable("192.168.1.5", 4000), Address("192.168.1.5", 4000))
+        self.assertEqual(PUBLIC.usable("2001:DB8:0:0::7", 4000), Address("2001:db8::7", 4000))
+
+    def test_no_groups_and_no_nets(self) -> None:
+        """Multicast, broadcast, unspecified, reserved and link-local addresses get nothing."""
+        for host in (
+            *("224.0.0.1", "239.255.255.250", "255.255.255.255", "0.0.0.0", "0.1.2.3", "240.0.0.1"),
+            *(
+                "ff02::1",
+                "::",
+                "fe80::1",
+                "fe80::1%eth0",
+                "::ffff:192.0.2.9",
+                "::ffff:127.0.0.1",
+                "::127.0.0.1",
+            ),
+        ):
+            self.assertIsNone(PUBLIC.usable(host, 4000), host)
+            self.assertIsNone(LOCAL.usable(host, 4000), host)
+
+    def test_loopback_only_on_loopback(self) -> None:
+        """A node on a real network sends nothing to its own host's services."""
+        for host in ("127.0.0.1", "127.9.9.9", "::1"):
+            self.assertIsNone(PUBLIC.usable(host, 4000), host)
+        self.assertEqual(LOCAL.usable("127.0.0.2", 4000), Address("127.0.0.2", 4000))
+        self.assertEqual(LOCAL.usable("::1", 4000), Address("::1", 4000))
+
+    def test_not_our_own_ports(self) -> None:
+        """A relay port as the target of a relay port would play ping-pong; other ports of the host are fine."""
+        self.assertIsNone(PUBLIC.usable("192.0.2.1", 30000))
+        self.assertIsNone(PUBLIC.usable("2001:db8:0::1", 39999))
+        self.assertIsNotNone(PUBLIC.usable("192.0.2.1", 29999))
+        self.assertIsNotNone(PUBLIC.usable("192.0.2.2", 30000))
+
+    def test_ports_and_names(self) -> None:
+        """Port 0 and above 65535, and host names, are no target."""
+        for host, port in (
+            ("198.51.100.7", 0),
+            ("198.51.100.7", 65536),
+            ("phone.example.com", 4000),
+            ("", 4000),
+        ):
+            self.assertIsNone(PUBLIC.usable(host, port))
+
+    def test_unspecified(self) -> None:
+        """The null address in each of its forms (RFC 3264 section 8.4)."""
+        self.assertTrue(all(is_unspecified(host) for host in ("0.0.0.0", "::", "0:0:0:0:0:0:0:0")))
+        self.assertFalse(any(is_unspecified(host) for host in ("0.0.0.1", "::1", "host", "")))
