@@ -32,6 +32,7 @@ setup(
         "zope.interface>=6",
         "sqlalchemy>=2.0",
         "prometheus-client>=0.20",
+        "chartkick>=1.2",  # carries Chart.js for the web page
     ],
     extras_require={
         "dev": ["mypy", "mypy-zope", "ruff", "import-linter", "hypothesis", "build"],

@@ -1,0 +1,154 @@
+"""What the admin socket can ask of a node, and the checks of each question's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from voipcluster.config.kinds import NODE_NAME, Domain, Flag, Kind, Number, Whole
+from voipcluster.errors import UsageError
+from voipcluster.web.view import INodeView, Later
+
+MAX_TTL = 30 * 86_400.0  # s; a join token is to be used, not to be kept
+MAX_PASSWORD = 256  # characters
+
+
+class INodeControl(INodeView):
+    """
+    Change a node and its cluster. A method may return a Deferred; a L{VoipclusterError} has a text for the operator.
+
+    C{node} is a name, or L{None} for the node that is asked.
+    """
+
+    def create_token(ttl: float, uses: int) -> Later:
+        """
+        A new join token as C{TOKEN@ADDRESS}; primary only.
+
+        @param ttl: s until it expires.
+        @param uses: how many nodes may join with it.
+        """
+
+    def user_add(name: str, domain: str, password: str) -> Later:
+        """Add an account; error when it exists, or when the domain is not ours."""
+
+    def user_remove(name: str, domain: str) -> Later:
+        """Remove an account; error when there is none."""
+
+    def user_passwd(name: str, domain: str, password: str) -> Later:
+        """Change the password of an account; error when there is none."""
+
+    def user_list(domain: str | None) -> Later:
+        """Accounts as C{NAME@DOMAIN}, sorted; of one domain or of all."""
+
+    def drain(node: str | None, on: bool) -> Later:
+        """Let a node take no new requests (C{on}), or let it take them again; calls in progress go on."""
+
+    def stop(node: str | None) -> Later:
+        """Stop a node; its process ends after this was answered."""
+
+
+class _Optional:
+    """An argument that may be missing or null."""
+
+    text = secret = False
+
+    def __init__(self, kind: Kind[Any]) -> None:
+        self._kind = kind
+
+    @property
+    def allowed(self) -> str:
+        return f"{self._kind.allowed}, or null"
+
+    def take(self, value: object) -> Any:
+        return None if value is None else self._kind.take(value)
+
+
+@frozen
+class _Text:
+    """Printable text without line breaks."""
+
+    allowed: str
+    longest: int = 256
+    secret: bool = False
+    text = True
+    without: str = ""
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str) or not 0 < len(value) <= self.longest or not value.isprintable():
+            raise ValueError("not printable text")
+        if set(value) & set(self.without):
+            raise ValueError("a character that is not allowed")
+        return value
+
+
+USER = _Text("a user name without spaces, @, :, quotes or brackets", 64, without=" @:;\"'<>\\/?")
+PASSWORD = _Text(f"a password of 1 to {MAX_PASSWORD} printable characters", MAX_PASSWORD, secret=True)
+AOR = _Text("an address of record such as alice@example.com")
+CALL_ID = _Text("a Call-ID", 512)
+_ACCOUNT: dict[str, Kind[Any]] = {"name": USER, "domain": Domain()}
+_ONE_NODE: dict[str, Kind[Any]] = {"node": _Optional(NODE_NAME)}
+
+
+@frozen
+class Command:
+    """
+    One command.
+
+    @ivar arguments: name to kind; those that are L{_Optional} may be missing.
+    @ivar call: asks the node, with the checked arguments.
+    """
+
+    arguments: Mapping[str, Kind[Any]]
+    call: Callable[[INodeControl, Mapping[str, Any]], Later]
+
+
+COMMANDS: dict[str, Command] = {
+    "status": Command({}, lambda node, given: node.status()),
+    "registrations": Command({"aor": _Optional(AOR)}, lambda node, given: node.registrations(given["aor"])),
+    "calls": Command({"call_id": _Optional(CALL_ID)}, lambda node, given: node.calls(given["call_id"])),
+    "explain": Command({"call_id": CALL_ID}, lambda node, given: node.explain(given["call_id"])),
+    "history": Command(
+        {"since": _Optional(Number(0, 1e11))}, lambda node, given: node.history(given["since"])
+    ),
+    "metrics": Command({}, lambda node, given: node.metrics()),
+    "join-token": Command(
+        {"ttl": Number(1, MAX_TTL, "s"), "uses": Whole(1, 1000)},
+        lambda node, given: node.create_token(given["ttl"], given["uses"]),
+    ),
+    "user-add": Command(
+        {**_ACCOUNT, "password": PASSWORD},
+        lambda node, given: node.user_add(given["name"], given["domain"], given["password"]),
+    ),
+    "user-rm": Command(_ACCOUNT, lambda node, given: node.user_remove(given["name"], given["domain"])),
+    "user-passwd": Command(
+        {**_ACCOUNT, "password": PASSWORD},
+        lambda node, given: node.user_passwd(given["name"], given["domain"], given["password"]),
+    ),
+    "user-list": Command(
+        {"domain": _Optional(Domain())}, lambda node, given: node.user_list(given["domain"])
+    ),
+    "drain": Command({**_ONE_NODE, "on": Flag()}, lambda node, given: node.drain(given["node"], given["on"])),
+    "stop": Command(_ONE_NODE, lambda node, given: node.stop(given["node"])),
+}
+
+
+def take_arguments(command: Command, given: object) -> dict[str, Any]:
+    """
+    Check a request's arguments; a missing one that is optional becomes L{None}.
+
+    @raise UsageError: unknown, missing, or not of its kind.
+    """
+    if not isinstance(given, dict):
+        raise UsageError("arguments are an object")
+    unknown = given.keys() - command.arguments.keys()
+    if unknown:
+        raise UsageError(f"unknown argument {min(unknown)[:40]!r}")
+    taken = {}
+    for name, kind in command.arguments.items():
+        try:
+            taken[name] = kind.take(given.get(name))
+        except ValueError:
+            raise UsageError(f"{name}: allowed is {kind.allowed}") from None
+    return taken

@@ -1,0 +1,309 @@
+"""C{twistd voipcluster}: the command line, and the only place that takes the global reactor."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
+
+from attrs import evolve
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.interfaces import IReactorCore
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from voipcluster.address import is_ipv6, join_host_port
+from voipcluster.config import Config, ConfigError, Setting, load_config, parse_set
+from voipcluster.errors import UsageError
+
+# Addresses for documentation (RFC 5737, RFC 3849): a route to them is the default route, and nothing is sent.
+_ANYWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+_NODE_FLAGS = (
+    ("role", "role"),
+    ("name", "name"),
+    ("address", "address"),
+    ("join", "join"),
+    ("state-dir", "state_dir"),
+)
+_log = Logger()
+
+
+class StartError(UsageError):
+    """The node cannot start; the text is one line for its operator."""
+
+
+class Options(usage.Options):
+    """What may stand behind C{twistd voipcluster}; a mistake is one line on standard error and status 1."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "A node of a VoIP cluster: SIP proxy, registrar and RTP relay that share their workload. "
+        "The first node is the primary; 'voipctl join-token' prints what each secondary joins with."
+    )
+    optParameters = [
+        ["role", None, None, "primary (founds the cluster) or secondary (joins it)"],
+        ["config", "c", None, "TOML file; the same on every node"],
+        ["name", None, None, "name of this node [default: first label of the host name]"],
+        ["address", None, None, "its IP address [default: that of the default route]"],
+        ["join", None, None, "TOKEN@ADDRESS from voipctl join-token, for a secondary's first start"],
+        ["state-dir", None, None, "keys, accounts and admin socket [default: voipcluster-state]"],
+    ]
+    compData = usage.Completions(  # type: ignore[no-untyped-call]
+        optActions={"config": usage.CompleteFiles("*.toml"), "state-dir": usage.CompleteDirs()}  # type: ignore[no-untyped-call]
+    )
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.settings: list[Setting] = []
+
+    def opt_set(self, argument: str) -> None:
+        """SECTION.KEY=VALUE: set one option over the file; the value is TOML, a bare word is text. May be repeated."""
+        try:
+            self.settings.append(parse_set(argument))
+        except ConfigError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def parseArgs(self, *rest: str) -> None:
+        if rest:
+            raise usage.UsageError(f"unexpected argument {rest[0]!r}; see twistd voipcluster --help")
+
+    def parseOptions(self, options: list[str] | None = None) -> None:
+        # twistd itself would print the whole help in front of the error.
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except usage.UsageError as error:
+            _exit(str(error))
+
+    def all_settings(self) -> list[Setting]:
+        """C{--set} in the order given, then the flags that have a name of their own."""
+        named = [
+            Setting(f"node.{key}", self[flag], f"--{flag}")
+            for flag, key in _NODE_FLAGS
+            if self[flag] is not None
+        ]
+        return [*self.settings, *named]
+
+
+def makeService(options: Options) -> Service:
+    """
+    Make the node that the command line and the configuration describe.
+
+    @raise SystemExit: they are wrong; the text is C{voipcluster: } and one line.
+    """
+    # Here, because twistd installs the reactor of --reactor first, and because --help needs no node.
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    from voipcluster.services.node import NodeService  # noqa: PLC0415
+    from voipcluster.services.policies import policy_names  # noqa: PLC0415
+
+    try:
+        config = complete(load_config(options["config"], options.all_settings(), policy_names()))
+        node = NodeService(reactor, config)
+    except UsageError as error:
+        _exit(str(error))
+    _show_start_errors_in_one_line()
+    atexit.register(_leaving)
+    return TopService(reactor, node)
+
+
+def complete(config: Config) -> Config:
+    """
+    Fill in what depends on the machine: address, name and the absolute path of the state directory.
+
+    @raise UsageError: no role, no default route, or the address is not one of this machine.
+    """
+    node = config.node
+    if not node.role:
+        raise UsageError("--role is missing: primary founds a cluster, secondary joins one")
+    if node.join and node.role == "primary":
+        raise UsageError("--join is for --role secondary; a primary founds the cluster")
+    address = node.address or default_address()
+    check_local(address)
+    name = node.name or stored_name(node.state_dir) or default_name(socket.gethostname(), address)
+    return evolve(
+        config, node=evolve(node, address=address, name=name, state_dir=str(Path(node.state_dir).absolute()))
+    )
+
+
+def default_address() -> str:
+    """
+    The address that packets to the rest of the world leave from; nothing is sent to find it.
+
+    @raise UsageError: there is no default route.
+    """
+    for family, anywhere in _ANYWHERE:
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((anywhere, 9))
+                return str(probe.getsockname()[0])
+        except OSError:
+            continue
+    raise UsageError("this machine has no default route; give its address with --address")
+
+
+def check_local(address: str) -> None:
+    """
+    @raise UsageError: C{address} is not one of this machine's.
+    """
+    family = socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UsageError(f"--address: {address} is not an address of this machine") from None
+        raise UsageError(f"--address: {address} cannot be used: {error.strerror or error}") from None
+
+
+def stored_name(state_dir: str) -> str:
+    """The name that a node took when it became a member; empty before. The node itself finds out about damage."""
+    try:
+        name = json.loads((Path(state_dir) / "cluster.json").read_bytes())["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return name if isinstance(name, str) else ""
+
+
+def default_name(host_name: str, address: str) -> str:
+    """
+    The first label of the host name; nodes that share a machine over loopback addresses get the last part of
+    theirs behind it, so that the names differ.
+    """
+    label = re.sub(r"[^A-Za-z0-9_-]", "-", host_name.partition(".")[0]).strip("-_")[:50] or "node"
+    last = address.rpartition(".")[2]
+    return f"{label}-{last}" if address.startswith("127.") and address != "127.0.0.1" else label
+
+
+class TopService(Service):
+    """
+    Starts the node, and ends the process with one line and status 1 when that fails, at once or later.
+
+    @param node: its C{startService} may raise or return a Deferred that fails.
+    @param die: called with the line when the node fails after the reactor has started.
+    """
+
+    def __init__(
+        self, reactor: IReactorCore, node: Service, die: Callable[[IReactorCore, str], None] | None = None
+    ) -> None:
+        self._reactor, self._node, self._die = reactor, node, die or _stop_with_status
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        try:
+            self._node.privilegedStartService()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            raise _start_error(error) from None
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        try:
+            starting = self._node.startService()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            raise _start_error(error) from None
+        if isinstance(starting, Deferred):
+            starting.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[object]:
+        super().stopService()  # type: ignore[no-untyped-call]
+        return maybeDeferred(self._node.stopService)
+
+    def _failed(self, failure: Failure) -> None:
+        assert failure.value is not None, "a failure has an exception"
+        self._die(self._reactor, str(_start_error(failure.value)))
+
+
+def _start_error(error: BaseException) -> StartError:
+    """What an operator can read in place of an exception; only errors of ours are logged with their trace."""
+    match error:
+        case StartError():
+            return error
+        case UsageError():
+            return StartError(str(error))
+        case CannotListenError():
+            # A UNIX socket has a path for a port.
+            place = error.port
+            where = join_host_port(error.interface or "*", place) if isinstance(place, int) else str(place)
+            reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+            return StartError(f"cannot listen on {where}: {reason}")
+        case OSError():
+            file = f"{error.filename}: " if error.filename else ""
+            return StartError(f"cannot start: {file}{error.strerror or error}")
+        case _:
+            _log.failure("the node did not start", Failure(error))  # type: ignore[no-untyped-call]
+            return StartError(f"cannot start: {type(error).__name__}: {error}")
+
+
+def _line(text: str) -> str:
+    """C{text} on one line, without control characters."""
+    return "voipcluster: " + "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+def _exit(text: str) -> NoReturn:
+    """End the process before anything was started: Python prints the text on standard error and gives status 1."""
+    raise SystemExit(_line(text))
+
+
+def _print_error(text: str) -> None:
+    # twistd has replaced sys.stderr by its log; the operator looks at the real one.
+    if sys.__stderr__ is not None:
+        print(_line(text), file=sys.__stderr__, flush=True)
+
+
+def _show_start_errors_in_one_line() -> None:
+    """
+    Let a L{StartError} end the process like any exception, but without its trace.
+
+    It is not a SystemExit because twistd removes its pid file and tells the parent of a daemon for an Exception only.
+    """
+    previous = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, StartError):
+            _print_error(str(error))
+        else:
+            previous(kind, error, trace)
+
+    sys.excepthook = show
+
+
+class _Leaving:
+    """
+    Gives the process a status after the reactor has returned, which twistd has no way for.
+
+    It is registered before anything else of the node, and so runs at exit after everything else.
+    """
+
+    status = 0
+
+    def __call__(self) -> None:
+        if self.status:
+            sys.stdout.flush()
+            os._exit(self.status)
+
+
+_leaving = _Leaving()
+
+
+def _stop_with_status(reactor: IReactorCore, text: str) -> None:
+    """Stop the running (or just starting) reactor, after all services have stopped, and leave with status 1."""
+    _log.error("the node did not start: {text}", text=text)
+    _print_error(text)
+    _leaving.status = 1
+
+    def stop() -> None:
+        with suppress(ReactorNotRunning):
+            reactor.stop()
+
+    reactor.callWhenRunning(stop)

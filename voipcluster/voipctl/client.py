@@ -1,0 +1,153 @@
+"""Ways to ask a node: its admin socket (everything), or its web page's JSON (reading only). Plain blocking I/O."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any, Protocol
+
+from voipcluster.config.paths import ADMIN_SOCKET, ShortPath
+from voipcluster.errors import UsageError
+
+TIMEOUT = 30.0  # s; a node that asks all others answers within a few
+MAX_ANSWER = 64 << 20  # octets; a hundred thousand registrations as JSON are a third of it
+
+
+class Client(Protocol):
+    """Asks a node one thing."""
+
+    def ask(self, command: str, **arguments: object) -> Any:
+        """
+        @return: the result, as JSON gives it.
+        @raise UsageError: the node cannot be reached, or it refuses; one line.
+        """
+
+
+class SocketClient:
+    """
+    Asks over F{admin.sock} in the state directory.
+    """
+
+    def __init__(self, state_dir: str) -> None:
+        self._path = Path(state_dir) / ADMIN_SOCKET
+
+    def ask(self, command: str, **arguments: object) -> Any:
+        request = json.dumps({"command": command, "arguments": arguments}).encode("utf-8") + b"\n"
+        try:
+            with (
+                ShortPath(self._path) as path,
+                socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
+            ):
+                connection.settimeout(TIMEOUT)
+                connection.connect(path)
+                connection.sendall(request)
+                answer = _read_line(connection)
+        except TimeoutError:
+            raise UsageError(f"{self._path}: no answer within {TIMEOUT:.0f} s") from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise UsageError(
+                f"no node is running on the state directory {self._path.parent} (--state-dir)"
+            ) from None
+        except OSError as error:
+            raise UsageError(f"{self._path}: {error.strerror or error}") from None
+        return _result(answer, str(self._path))
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while size <= MAX_ANSWER:
+        piece = connection.recv(1 << 16)
+        if not piece:
+            break
+        pieces.append(piece)
+        size += len(piece)
+        if piece.endswith(b"\n"):  # one answer to one request: nothing comes behind it
+            return b"".join(pieces)
+    raise UsageError(
+        "the node's answer breaks off" if size <= MAX_ANSWER else "the node's answer is too long"
+    )
+
+
+def _result(answer: bytes, where: str) -> Any:
+    try:
+        document = json.loads(answer)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or not document.keys() & {"result", "error"}:
+        raise UsageError(f"{where}: not an answer of a node")
+    if "error" in document:
+        raise UsageError(str(document["error"]))
+    return document["result"]
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A node never redirects; whoever does is not a node."""
+
+    def redirect_request(self, *given: Any) -> None:
+        return None
+
+
+class WebClient:
+    """
+    Asks over HTTP; only what C{INodeView} reads.
+
+    @param url: of the web page, for instance C{http://127.0.0.1:8080/}.
+    """
+
+    _PATHS = {
+        "status": "api/status",
+        "registrations": "api/registrations",
+        "calls": "api/calls",
+        "explain": "api/explain/",
+        "history": "api/history",
+        "metrics": "metrics",
+    }
+
+    def __init__(self, url: str) -> None:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"--url: {url!r} is not http://HOST[:PORT]/")
+        self._url = url if url.endswith("/") else f"{url}/"
+        # Its own opener: no proxy of the environment, no file: and no redirects.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+
+    def ask(self, command: str, **arguments: object) -> Any:
+        if command not in self._PATHS:
+            raise UsageError(
+                f"the web page is read-only; ask with --state-dir on the node itself for {command!r}"
+            )
+        address = urllib.parse.urljoin(self._url, self._PATHS[command])
+        if command == "explain":
+            address += urllib.parse.quote(str(arguments.pop("call_id")), safe="")
+        query = urllib.parse.urlencode(
+            {name: value for name, value in arguments.items() if value is not None}
+        )
+        try:
+            with self._opener.open(f"{address}?{query}" if query else address, timeout=TIMEOUT) as response:
+                body = response.read(MAX_ANSWER + 1)
+        except urllib.error.HTTPError as error:
+            raise UsageError(_http_error(error, address)) from None
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise UsageError(f"{self._url}: {getattr(reason, 'strerror', None) or reason}") from None
+        if command == "metrics":
+            return body.decode("utf-8", "replace")
+        try:
+            return json.loads(body)
+        except ValueError:
+            raise UsageError(f"{address}: not an answer of a node") from None
+
+
+def _http_error(error: urllib.error.HTTPError, address: str) -> str:
+    try:
+        document = json.loads(error.read(65_536))
+    except (ValueError, OSError):
+        document = None
+    if isinstance(document, dict) and "error" in document:
+        return str(document["error"])
+    return f"{address}: {error.code} {error.reason}"

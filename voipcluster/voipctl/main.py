@@ -1,0 +1,229 @@
+"""The command line of voipctl: 0 when it is done, 1 when the node refuses or is not there, 2 for a wrong command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from getpass import getpass
+from typing import Any, NoReturn
+
+from voipcluster import __version__
+from voipcluster.config.paths import DEFAULT_STATE_DIR
+from voipcluster.errors import UsageError
+from voipcluster.voipctl import tables
+from voipcluster.voipctl.client import Client, SocketClient, WebClient
+
+Given = argparse.Namespace
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, without the usage in front of them."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"voipctl: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run one command.
+
+    @param argv: without the program's name; L{None} for the process's own.
+    @return: the exit status.
+    """
+    given = _parser().parse_args(argv)
+    try:
+        run: Callable[[Given], int] = given.run
+        status = run(given)
+        sys.stdout.flush()
+    except UsageError as error:
+        print(f"voipctl: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # "voipctl calls | head" has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _client(given: Given) -> Client:
+    return WebClient(given.url) if given.url else SocketClient(given.state_dir)
+
+
+def _show(given: Given, answer: Any, text: Callable[[Any], str]) -> int:
+    print(json.dumps(answer, indent=2) if given.json else text(answer))
+    return 0
+
+
+def _status(given: Given) -> int:
+    return _show(given, _client(given).ask("status"), lambda answer: tables.status(answer, given.verbose))
+
+
+def _registrations(given: Given) -> int:
+    return _show(given, _client(given).ask("registrations", aor=given.aor), tables.registrations)
+
+
+def _calls(given: Given) -> int:
+    answer = _client(given).ask("calls", call_id=given.call_id)
+    if given.call_id and not answer:
+        raise UsageError(f"no call in progress has the Call-ID {given.call_id}")
+    return _show(given, answer, tables.calls)
+
+
+def _explain(given: Given) -> int:
+    answer = _client(given).ask("explain", call_id=given.call_id)
+    if not answer:
+        raise UsageError(f"no placement is remembered for the Call-ID {given.call_id}")
+    return _show(given, answer, tables.explain)
+
+
+def _metrics(given: Given) -> int:
+    return _show(given, _client(given).ask("metrics"), lambda answer: str(answer).rstrip("\n"))
+
+
+def _join_token(given: Given) -> int:
+    return _show(given, _client(given).ask("join-token", ttl=given.ttl, uses=given.uses), str)
+
+
+def _account(text: str) -> tuple[str, str]:
+    name, at, domain = text.removeprefix("sip:").rpartition("@")
+    if not at or not name or not domain:
+        raise UsageError(f"{text!r} is not NAME@DOMAIN")
+    return name, domain
+
+
+def _password(given: Given) -> str:
+    """The password from standard input or typed twice; never from the command line, which others can see."""
+    if given.password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        try:
+            password = getpass(f"password for {given.account}: ")
+            repeated = getpass("again: ")
+        except EOFError:
+            raise UsageError("no terminal to ask for the password; use --password-stdin") from None
+        if password != repeated:
+            raise UsageError("the two passwords differ")
+    if not password:
+        raise UsageError("the password is empty")
+    return password
+
+
+def _user_set(given: Given) -> int:
+    name, domain = _account(given.account)
+    client = _client(given)
+    answer = client.ask(f"user-{given.user_command}", name=name, domain=domain, password=_password(given))
+    done = "added" if given.user_command == "add" else "password changed"
+    return _show(given, answer, lambda _: f"{name}@{domain}: {done}")
+
+
+def _user_rm(given: Given) -> int:
+    name, domain = _account(given.account)
+    answer = _client(given).ask("user-rm", name=name, domain=domain)
+    return _show(given, answer, lambda _: f"{name}@{domain}: removed")
+
+
+def _user_list(given: Given) -> int:
+    answer = _client(given).ask("user-list", domain=given.domain)
+    if answer or given.json:
+        _show(given, answer, lambda users: "\n".join(tables.clean(user) for user in users))
+    return 0
+
+
+def _drain(given: Given) -> int:
+    on = given.command == "drain"
+    answer = _client(given).ask("drain", node=given.node, on=on)
+    whose = given.node or "the node"
+    text = f"{whose} takes no new requests; calls go on" if on else f"{whose} takes requests again"
+    return _show(given, answer, lambda _: text)
+
+
+def _stop(given: Given) -> int:
+    answer = _client(given).ask("stop", node=given.node)
+    return _show(given, answer, lambda _: f"{given.node or 'the node'} stops")
+
+
+def _check(given: Given) -> int:
+    # Here, because only this command needs the plugins, and finding them takes longer than all the rest.
+    from voipcluster.config import check_file  # noqa: PLC0415
+    from voipcluster.services.policies import policy_names  # noqa: PLC0415
+
+    problems = check_file(given.file, policy_names())
+    if given.json:
+        print(json.dumps(problems, indent=2))
+    elif not problems:
+        print(f"{given.file}: good")
+    else:
+        print("\n".join(problems), file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="voipctl", description="Look at a voipcluster node and its cluster, and operate them."
+    )
+    parser.add_argument("--version", action="version", version=f"voipctl {__version__}")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--state-dir",
+        default=DEFAULT_STATE_DIR,
+        help="state directory of a node on this machine [%(default)s]",
+    )
+    where.add_argument(
+        "--url", help="or the address of a node's web page, to read only: http://127.0.0.1:8080/"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[Given], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    status = add("status", _status, "nodes: role, state, workload, calls, age of the report")
+    status.add_argument("-v", "--verbose", action="store_true", help="what each node's workload is made of")
+    _add_user(commands)
+    token = add("join-token", _join_token, "print a token for one more node: TOKEN@ADDRESS")
+    token.add_argument("--ttl", type=float, default=3600.0, help="seconds until it expires [%(default)g]")
+    token.add_argument("--uses", type=int, default=1, help="how many nodes may join with it [%(default)s]")
+    add("registrations", _registrations, "who is registered, and at which node").add_argument(
+        "aor", nargs="?", metavar="AOR", help="only this NAME@DOMAIN"
+    )
+    add("calls", _calls, "calls in progress on all nodes").add_argument(
+        "call_id", nargs="?", metavar="CALL-ID", help="only this call"
+    )
+    add("explain", _explain, "why a call went to its node").add_argument("call_id", metavar="CALL-ID")
+    for name, run, text in (
+        ("drain", _drain, "let a node take no new requests"),
+        ("undrain", _drain, "let it take them again"),
+        ("stop", _stop, "stop a node"),
+    ):
+        add(name, run, text).add_argument("node", nargs="?", metavar="NODE", help="its name [the node asked]")
+    add("check", _check, "validate a configuration file").add_argument("file", metavar="FILE")
+    add("metrics", _metrics, "what /metrics says")
+    return parser
+
+
+def _add_user(commands: Any) -> None:
+    user = commands.add_parser(
+        "user", help="accounts: add, rm, list, passwd", description="Accounts of the cluster."
+    )
+    verbs = user.add_subparsers(dest="user_command", required=True, metavar="add|rm|list|passwd")
+    for verb, run, text in (
+        ("add", _user_set, "add an account"),
+        ("passwd", _user_set, "change the password of an account"),
+        ("rm", _user_rm, "remove an account"),
+    ):
+        command = verbs.add_parser(verb, help=text, description=text)
+        command.set_defaults(run=run)
+        command.add_argument("account", metavar="NAME@DOMAIN")
+        if run is _user_set:
+            command.add_argument(
+                "--password-stdin", action="store_true", help="read the password from standard input"
+            )
+    listing = verbs.add_parser("list", help="list the accounts", description="List the accounts.")
+    listing.set_defaults(run=_user_list)
+    listing.add_argument("domain", nargs="?", metavar="DOMAIN", help="only those of this domain")

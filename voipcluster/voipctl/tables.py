@@ -1,0 +1,133 @@
+"""Answers of a node as text for people: aligned columns, units, and no control characters from the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Column = tuple[str, Callable[[Mapping[str, Any]], str], bool]
+"""Title, text of a row, and whether it is aligned to the right."""
+
+
+def clean(value: object) -> str:
+    """Text from the network that cannot move the terminal's cursor; C{-} for nothing."""
+    if value is None or value == "":
+        return "-"
+    return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows under titles, each column as wide as its widest cell."""
+    lines = [[title for title, _, _ in columns]]
+    lines += [[cell(row) for _, cell, _ in columns] for row in rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, (_, _, right) in zip(line, widths, columns, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _text(key: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: clean(row.get(key))
+
+
+def _workload(key: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: "-" if row.get(key) is None else f"{row[key]:.2f}"
+
+
+def clock(seconds: float | None) -> str:
+    """A duration as C{m:ss} or C{h:mm:ss}."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def status(answer: Mapping[str, Any], verbose: bool) -> str:
+    columns: list[Column] = [
+        ("NODE", _text("name"), False),
+        ("ROLE", _text("role"), False),
+        ("STATE", _text("state"), False),
+        ("ADDRESS", _text("address"), False),
+        ("WORKLOAD", _workload("workload"), True),
+        ("CALLS", _text("calls"), True),
+        ("REGISTRATIONS", _text("registrations"), True),
+        ("HANDED OVER", _text("handed_over"), True),
+        ("REPORT AGE", lambda row: _age({"age": row.get("report_age")}), True),
+    ]
+    nodes = answer["nodes"]
+    if verbose:
+        resources = sorted({resource for node in nodes for resource in node.get("components") or {}})
+        columns += [(resource.upper(), _component(resource), True) for resource in resources]
+    return f"cluster {clean(answer.get('cluster'))}\n{table(columns, nodes)}"
+
+
+def _component(resource: str) -> Callable[[Mapping[str, Any]], str]:
+    def cell(row: Mapping[str, Any]) -> str:
+        value = (row.get("components") or {}).get(resource)
+        return "-" if value is None else f"{value:.2f}"
+
+    return cell
+
+
+def registrations(answer: Sequence[Mapping[str, Any]]) -> str:
+    columns: list[Column] = [
+        ("AOR", _text("aor"), False),
+        ("CONTACT", _text("contact"), False),
+        ("NODE", _text("node"), False),
+        ("SOURCE", _text("source"), False),
+        ("TRANSPORT", _text("transport"), False),
+        ("EXPIRES", lambda row: clock(row.get("expires")), True),
+        ("USER AGENT", _text("user_agent"), False),
+    ]
+    return table(columns, answer)
+
+
+def calls(answer: Sequence[Mapping[str, Any]]) -> str:
+    columns: list[Column] = [
+        ("CALL-ID", _text("call_id"), False),
+        ("FROM", _text("from"), False),
+        ("TO", _text("to"), False),
+        ("NODE", _text("node"), False),
+        ("STATE", _text("state"), False),
+        ("CLIENT", _text("client"), False),
+        ("TRANSPORT", _text("transport"), False),
+        ("USER", _text("user"), False),
+        ("DURATION", lambda row: clock(row.get("duration")), True),
+        ("AUDIO", _text("audio"), False),
+    ]
+    return table(columns, answer)
+
+
+def explain(answer: Sequence[Mapping[str, Any]]) -> str:
+    """Each hop with its candidates: the chosen one with C{*}, and why each was taken or passed over."""
+    return "\n\n".join(_hop(number, hop) for number, hop in enumerate(answer, 1))
+
+
+def _hop(number: int, hop: Mapping[str, Any]) -> str:
+    chosen = hop.get("chosen")
+    columns: list[Column] = [
+        ("", lambda row: "  *" if chosen and row.get("node") == chosen else "   ", False),
+        ("CANDIDATE", _text("node"), False),
+        ("STATE", _text("state"), False),
+        ("WORKLOAD", _workload("workload"), True),
+        ("AGE", _age, True),
+        ("REASON", _text("reason"), False),
+    ]
+    target = f" to {clean(chosen)}" if chosen and chosen != hop.get("node") else ""
+    title = f"hop {number}: {clean(hop.get('node'))}: {clean(hop.get('outcome'))}{target}: {clean(hop.get('reason'))}"
+    own = _workload("own")(hop) + (f" ({clean(hop['leading'])})" if hop.get("leading") else "")
+    levels = f"gate {_workload('gate')(hop)}, hard limit {_workload('hard_limit')(hop)}"
+    facts = f"   policy {clean(hop.get('policy'))}, own workload {own}, {levels}"
+    candidates = hop.get("candidates") or []
+    return "\n".join([title, facts, *([table(columns, candidates)] if candidates else [])])
+
+
+def _age(row: Mapping[str, Any]) -> str:
+    """A report's age; a node that never reported has a negative one."""
+    age = row.get("age")
+    return "-" if age is None or age < 0 else f"{age:.1f} s"

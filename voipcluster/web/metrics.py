@@ -1,0 +1,121 @@
+"""What F{/metrics} says: the node's plain numbers under names that Prometheus users expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, TypeAlias
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+Numbers: TypeAlias = Mapping[str, float | Mapping[str, float]]
+"""Metric to its value, or to one value for each value of its label; a metric without a value is left out."""
+
+
+class Described(NamedTuple):
+    """One metric; a counter's name ends in C{_total} and only rises."""
+
+    name: str
+    help: str
+    label: str | None = None
+
+
+CATALOGUE = {
+    described.name: described
+    for described in (
+        Described("voipcluster_start_time_seconds", "When this node started, unix time."),
+        Described("voipcluster_workload", "Workload of each node as this node knows it, 0 to 1.", "node"),
+        Described("voipcluster_workload_component", "This node's use of each resource, 0 to 1.", "resource"),
+        Described("voipcluster_node_up", "1 when the node is heard of and serves, else 0.", "node"),
+        Described("voipcluster_report_age_seconds", "Age of the last workload report.", "node"),
+        Described("voipcluster_calls", "Calls in progress at this node."),
+        Described("voipcluster_calls_total", "Calls that this node has placed on itself."),
+        Described("voipcluster_registrations", "Bindings that this node knows."),
+        Described("voipcluster_transactions", "SIP transactions in progress.", "side"),
+        Described("voipcluster_requests_total", "SIP requests received.", "method"),
+        Described("voipcluster_responses_total", "SIP responses sent.", "code"),
+        Described(
+            "voipcluster_placements_total", "Requests placed: serve, hand-over, redirect, refuse.", "decision"
+        ),
+        Described("voipcluster_handed_over_total", "Requests handed over to each node.", "node"),
+        Described(
+            "voipcluster_authentications_total", "Digests checked: accepted, refused, stale.", "result"
+        ),
+        Described("voipcluster_media_streams", "Relayed media streams."),
+        Described("voipcluster_media_ports_free", "Relay ports that are free."),
+        Described("voipcluster_media_packets_total", "RTP and RTCP packets: relayed or dropped.", "result"),
+        Described("voipcluster_media_bytes_total", "Octets of relayed packets."),
+        Described("voipcluster_connections", "Open SIP connections.", "transport"),
+        Described("voipcluster_messages_dropped_total", "SIP messages dropped.", "reason"),
+        Described("voipcluster_reports_sent_total", "Workload reports sent: periodic, spontaneous.", "cause"),
+        Described("voipcluster_link_dropped_total", "Messages of other nodes dropped.", "reason"),
+        Described("voipcluster_reactor_delay_seconds", "How late timers run."),
+    )
+}
+
+
+class _NodeCollector(Collector):
+    """Asks for the numbers at each scrape, so that counting costs the node no more than an addition."""
+
+    def __init__(self, read: Callable[[], Numbers]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        numbers = self._read()
+        unknown = numbers.keys() - CATALOGUE.keys()
+        assert not unknown, f"not in the catalogue: {unknown}"
+        for name, described in CATALOGUE.items():
+            value = numbers.get(name)
+            if value is not None:
+                yield _family(described, value)
+
+    def describe(self) -> list[Metric]:
+        return []  # else the registry would read the numbers before the node has started
+
+
+def _family(described: Described, value: float | Mapping[str, float]) -> Metric:
+    family_of = CounterMetricFamily if described.name.endswith("_total") else GaugeMetricFamily
+    labels = [] if described.label is None else [described.label]
+    family = family_of(described.name, described.help, labels=labels)
+    if described.label is None:
+        assert not isinstance(value, Mapping), described.name
+        family.add_metric([], value)
+    else:
+        assert isinstance(value, Mapping), described.name
+        for label, one in sorted(value.items()):
+            family.add_metric([label], one)
+    return family
+
+
+class NodeMetrics:
+    """
+    The metrics of one node, in a registry of its own so that one process can hold several nodes.
+
+    @param version: of voipcluster.
+    @param node: this node's name.
+    @param role: C{primary} or C{secondary}.
+    @param read: returns the numbers of now; called at each scrape.
+    """
+
+    def __init__(self, version: str, node: str, role: str, read: Callable[[], Numbers]) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_Info({"version": version, "node": node, "role": role}))
+        self.registry.register(_NodeCollector(read))
+        ProcessCollector(registry=self.registry)
+
+    def text(self) -> str:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry).decode("utf-8")
+
+
+class _Info(Collector):
+    """Always 1; its labels tell which node this is."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self._labels = labels
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("voipcluster_node_info", "Which node this is.", labels=list(self._labels))
+        family.add_metric(list(self._labels.values()), 1)
+        yield family

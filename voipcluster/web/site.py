@@ -1,0 +1,184 @@
+"""The web page's site: read-only, no inline script, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.web import http
+from twisted.web.resource import EncodingResourceWrapper, IResource, Resource
+from twisted.web.server import GzipEncoderFactory, Request, Site
+
+from voipcluster.web.pages import Api, Asset, Explain, Metrics, Missing, Refused
+from voipcluster.web.view import INodeView
+
+STATIC = Path(__file__).parent / "static"
+IDLE = 60  # s; a page asks each second, a scraper usually each 15 s
+MOST_CONNECTIONS = 256  # at once; a browser opens six
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Server": "voipcluster",
+}
+
+
+def chart_library() -> Path:
+    """
+    Chart.js in one file.
+
+    It comes with the package chartkick: pure Python, no dependencies, 0.2 MB to download (plotly: 10 MB), MIT, kept up
+    to date, and the file goes from our own installation to the browser without a CDN. Drawing happens in the browser,
+    so the reactor thread, whose time is workload, only sends numbers. It is found without being imported.
+    """
+    spec = find_spec("chartkick")
+    assert spec is not None, "setup.py installs chartkick"
+    assert spec.submodule_search_locations is not None, "chartkick is a package"
+    return Path(spec.submodule_search_locations[0]) / "django" / "static" / "chartkick" / "Chart.bundle.js"
+
+
+class ReadOnlyRequest(Request):
+    """A request without a body, answered with the headers that keep a browser from harm."""
+
+    def gotLength(self, length: int | None) -> None:
+        """Called once the headers are there, with L{None} for a chunked body."""
+        super().gotLength(0)  # type: ignore[no-untyped-call]
+        if length != 0:
+            # Nothing here takes a body, and the standard class would keep one of any size on disk.
+            self.channel.forceAbortClient()  # type: ignore[no-untyped-call]
+
+    def process(self) -> None:
+        for name, value in SECURITY_HEADERS.items():
+            self.responseHeaders.setRawHeaders(name, [value])
+        super().process()  # type: ignore[no-untyped-call]
+
+
+class NodeSite(Site):
+    """
+    Serves one root; asks of names that are not ours are refused when C{names} are given.
+
+    @param loopback: whether it listens on a loopback address only. Then a page of another origin must not read it by
+        letting its own name point here (DNS rebinding), so the Host must be an address or localhost.
+    """
+
+    requestFactory = ReadOnlyRequest
+    noisy = False
+
+    def __init__(self, root: IResource, loopback: bool) -> None:
+        super().__init__(root, timeout=IDLE)  # type: ignore[no-untyped-call]
+        self._loopback = loopback
+
+    def getResourceFor(self, request: Request) -> IResource:
+        if self._loopback and not is_own_name(request.getRequestHostname().decode("latin-1")):  # type: ignore[no-untyped-call]
+            return Refused("the Host of the request is not an address of this node")
+        resource: IResource = super().getResourceFor(request)  # type: ignore[no-untyped-call]
+        return resource
+
+    def log(self, request: http.Request) -> None:
+        """Nothing: each open page asks each second."""
+
+
+def is_own_name(host: str) -> bool:
+    """Whether the C{Host} of a request to a loopback address can be meant: an IP literal or localhost."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost")
+    return True
+
+
+def node_site(view: INodeView, host: str) -> NodeSite:
+    """
+    The site of one node.
+
+    @param view: provides L{INodeView}.
+    @param host: the address that it will listen on.
+    """
+    root = Missing()  # type: ignore[no-untyped-call]
+    root.putChild(b"", Asset(STATIC / "index.html", "text/html; charset=utf-8"))
+    static = Missing()  # type: ignore[no-untyped-call]
+    for name, kind in (
+        ("dashboard.css", "text/css"),
+        ("dashboard.js", "text/javascript"),
+        ("plot.js", "text/javascript"),
+    ):
+        static.putChild(name.encode("ascii"), Asset(STATIC / name, f"{kind}; charset=utf-8"))
+    static.putChild(b"icon.svg", Asset(STATIC / "icon.svg", "image/svg+xml"))
+    static.putChild(b"chart.js", Asset(chart_library(), "text/javascript; charset=utf-8"))
+    root.putChild(b"static", static)
+    api = Missing()  # type: ignore[no-untyped-call]
+    api.putChild(b"status", _zipped(Api(view.status)))
+    api.putChild(b"history", _zipped(Api(view.history, "since", _seconds)))
+    api.putChild(b"calls", _zipped(Api(view.calls, "call_id")))
+    api.putChild(b"registrations", _zipped(Api(view.registrations, "aor")))
+    api.putChild(b"explain", Explain(view))
+    root.putChild(b"api", api)
+    root.putChild(b"metrics", _zipped(Metrics(view)))
+    return NodeSite(root, ipaddress.ip_address(host).is_loopback)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not math.isfinite(seconds):
+        raise ValueError(text)
+    return seconds
+
+
+def _zipped(resource: Resource) -> EncodingResourceWrapper:
+    return EncodingResourceWrapper(resource, [GzipEncoderFactory()])  # type: ignore[no-untyped-call]
+
+
+class CappedFactory(WrappingFactory):
+    """Closes new connections at once while there are too many, so that they cannot take the files that calls need."""
+
+    noisy = False
+
+    # Every factory may return None to close the connection; only the type of this parent does not say so.
+    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]
+        if len(self.protocols) >= MOST_CONNECTIONS:
+            return None
+        return super().buildProtocol(addr)
+
+
+class WebService(Service):
+    """
+    Listens for HTTP on one address.
+
+    @raise CannotListenError: from C{startService}.
+    """
+
+    _port: IListeningPort | None = None
+
+    def __init__(self, reactor: IReactorTCP, host: str, port: int, view: INodeView) -> None:
+        self._reactor, self._host, self._number = reactor, host, port
+        self._factory: Any = CappedFactory(node_site(view, host))  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        self._port = self._reactor.listenTCP(self._number, self._factory, interface=self._host)
+        super().startService()  # type: ignore[no-untyped-call]
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        assert self._port is not None, "started"
+        address = self._port.getHost()
+        assert isinstance(address, IPv4Address | IPv6Address), "TCP"
+        return address.port
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()  # type: ignore[no-untyped-call]
+        port, self._port = self._port, None
+        return succeed(None) if port is None else port.stopListening() or succeed(None)

@@ -1,0 +1,249 @@
+"use strict";
+/* Asks this node's JSON once a second and shows it. What comes from the network only ever becomes text. */
+
+const PERIOD = 1000; // ms
+const MOST_ROWS = 200;
+const byId = (id) => document.getElementById(id);
+const plot = new Plot(byId("plot"));
+let names = [];
+let levels = { threshold: 0.75, hard_limit: 0.95 };
+let started = null;
+
+function make(tag, text, kind) {
+  const element = document.createElement(tag);
+  if (text !== undefined && text !== null) element.textContent = text;
+  if (kind) element.className = kind;
+  return element;
+}
+
+const orDash = (value) => (value === undefined || value === null || value === "" ? "–" : String(value));
+const two = (number) => String(number).padStart(2, "0");
+
+function duration(seconds) {
+  if (typeof seconds !== "number") return "–";
+  const s = Math.floor(seconds);
+  const hours = Math.floor(s / 3600);
+  const minutes = Math.floor(s / 60) % 60;
+  return hours ? `${hours}:${two(minutes)}:${two(s % 60)}` : `${minutes}:${two(s % 60)}`;
+}
+
+/* Replace a table's rows. A column is [title, cell(row) as text or element, class]. */
+function fill(table, columns, rows, none) {
+  if (!table.tHead) {
+    const head = table.createTHead().insertRow();
+    for (const [title, , kind] of columns) head.append(make("th", title, kind === "right" ? kind : ""));
+    table.createTBody();
+  }
+  const body = make("tbody");
+  for (const row of rows.slice(0, MOST_ROWS)) {
+    const line = body.insertRow();
+    for (const [title, cell, kind] of columns) {
+      const content = cell(row);
+      const place = line.insertCell();
+      place.className = kind || "";
+      place.dataset.title = title;
+      place.append(content instanceof Node ? content : orDash(content));
+    }
+  }
+  if (!rows.length) {
+    const place = body.insertRow().insertCell();
+    place.colSpan = columns.length;
+    place.className = "empty";
+    place.textContent = none;
+  }
+  table.tBodies[0].replaceWith(body);
+}
+
+function showMore(id, count) {
+  byId(id).hidden = count <= MOST_ROWS;
+  byId(id).textContent = `and ${count - MOST_ROWS} more`;
+}
+
+const STATE_KINDS = { open: "good", joining: "warn", draining: "warn", drained: "warn", busy: "warn", unknown: "bad" };
+const stateKind = (state) => STATE_KINDS[String(state).toLowerCase()] || "soft";
+
+function nodeName(node) {
+  const cell = make("span");
+  const swatch = make("span", "", "swatch");
+  swatch.style.background = nodeColour(names, node.name);
+  cell.append(swatch, orDash(node.name));
+  return cell;
+}
+
+function workloadBar(node) {
+  if (typeof node.workload !== "number") return "–";
+  const bar = make("div", "", "load");
+  const track = make("div", "", "track");
+  const level = node.workload >= levels.hard_limit ? "bad" : node.workload >= levels.threshold ? "warn" : "";
+  const filled = make("div", "", `fill ${level}`);
+  filled.style.width = `${Math.min(100, Math.max(0, node.workload * 100))}%`;
+  track.append(filled);
+  bar.append(track, make("span", node.workload.toFixed(2)));
+  bar.title = Object.entries(node.components || {}).map(([name, value]) => `${name} ${Number(value).toFixed(2)}`).join("\n");
+  return bar;
+}
+
+function reportAge(age) {
+  if (typeof age !== "number" || age < 0) return "–";
+  return age < 60 ? `${age.toFixed(1)} s` : duration(age);
+}
+
+const NODE_COLUMNS = [
+  ["node", nodeName, "name"],
+  ["role", (node) => node.role],
+  ["state", (node) => make("span", orDash(node.state), `state ${stateKind(node.state)}`)],
+  ["workload", workloadBar],
+  ["calls", (node) => node.calls, "right"],
+  ["handed over", (node) => node.handed_over, "right"],
+  ["registrations", (node) => node.registrations, "right"],
+  ["report age", (node) => reportAge(node.report_age), "right"],
+];
+
+const AUDIO = {
+  both: ["both ways", "good"], caller: ["caller only", "warn"], callee: ["callee only", "warn"], none: ["silent", "bad"],
+};
+
+function audio(call) {
+  const [text, kind] = AUDIO[call.audio] || [orDash(call.audio), "soft"];
+  return make("span", text, kind);
+}
+
+function party(key) {
+  return (call) => {
+    const button = make("button", orDash(call[key]), "link");
+    button.type = "button";
+    button.title = "why this node";
+    button.addEventListener("click", () => explain(call.call_id));
+    return button;
+  };
+}
+
+const CALL_COLUMNS = [
+  ["from", party("from")],
+  ["to", party("to")],
+  ["node", nodeOf],
+  ["client", (call) => [call.transport, call.client].filter(Boolean).join(" ")],
+  ["user", (call) => call.user],
+  ["state", (call) => call.state],
+  ["duration", (call) => duration(call.duration), "right"],
+  ["audio heard", audio],
+];
+
+function nodeOf(row) {
+  return nodeName({ name: row.node });
+}
+
+const REGISTRATION_COLUMNS = [
+  ["address", (row) => row.aor],
+  ["contact", (row) => row.contact],
+  ["node", nodeOf],
+  ["source", (row) => [row.transport, row.source].filter(Boolean).join(" ")],
+  ["expires in", (row) => duration(row.expires), "right"],
+  ["user agent", (row) => row.user_agent],
+];
+
+async function ask(path) {
+  const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error || response.statusText);
+  return answer;
+}
+
+function showStatus(status) {
+  const nodes = status.nodes;
+  names = nodes.map((node) => node.name);
+  if (typeof status.threshold === "number") levels.threshold = status.threshold;
+  if (typeof status.hard_limit === "number") levels.hard_limit = status.hard_limit;
+  const sum = (key) => nodes.reduce((total, node) => total + (node[key] || 0), 0);
+  const serving = nodes.filter((node) => stateKind(node.state) === "good").length;
+  byId("cluster").textContent = status.cluster ? `${status.cluster}${status.node ? ` · seen from ${status.node}` : ""}` : "";
+  byId("total-nodes").textContent = `${serving} of ${nodes.length}`;
+  byId("total-registrations").textContent = status.registrations ?? sum("registrations");
+  byId("total-handed").textContent = sum("handed_over");
+  fill(byId("nodes"), NODE_COLUMNS, nodes, "no node is known");
+}
+
+function showCalls(calls) {
+  byId("total-calls").textContent = calls.length;
+  byId("total-audio").textContent = calls.filter((call) => call.audio === "both").length;
+  fill(byId("calls"), CALL_COLUMNS, calls, "no call in progress");
+  showMore("calls-more", calls.length);
+}
+
+function showHistory(history) {
+  /* A node that was started anew has a history that does not go on from ours. */
+  if (started !== null && history.started !== undefined && history.started !== started) plot.clear();
+  started = history.started ?? null;
+  plot.add(history);
+  plot.draw(names, [["threshold", levels.threshold], ["hard limit", levels.hard_limit]]);
+}
+
+async function showRegistrations() {
+  if (!byId("registrations-box").open) return;
+  const rows = await ask("/api/registrations");
+  fill(byId("registrations"), REGISTRATION_COLUMNS, rows, "nobody is registered");
+  showMore("registrations-more", rows.length);
+}
+
+async function explain(callId) {
+  const hops = byId("explain-hops");
+  byId("explain-call").textContent = callId;
+  hops.replaceChildren(make("p", "asking the nodes"));
+  byId("explain").showModal();
+  try {
+    const answer = await ask(`/api/explain/${encodeURIComponent(callId)}`);
+    hops.replaceChildren(...answer.flatMap(explainHop));
+    if (!answer.length) hops.replaceChildren(make("p", "no placement of this call is remembered"));
+  } catch (error) {
+    hops.replaceChildren(make("p", error.message, "bad"));
+  }
+}
+
+function explainHop(hop, index) {
+  const number = (value) => (typeof value === "number" ? value.toFixed(2) : "–");
+  const target = hop.chosen && hop.chosen !== hop.node ? ` to ${hop.chosen}` : "";
+  const table = make("table");
+  fill(table, [
+    ["candidate", nodeOf],
+    ["state", (row) => row.state],
+    ["workload", (row) => number(row.workload), "right"],
+    ["age", (row) => reportAge(row.age), "right"],
+    ["reason", (row) => row.reason],
+  ], hop.candidates || [], "no other node was looked at");
+  (hop.candidates || []).forEach((row, at) => {
+    if (row.node === hop.chosen) table.tBodies[0].rows[at].className = "chosen";
+  });
+  return [
+    make("h3", `${index + 1}. ${hop.node}: ${hop.outcome}${target}`),
+    make("p", `${orDash(hop.reason)}; policy ${hop.policy}, own workload ${number(hop.own)}, gate ${number(hop.gate)}`),
+    table,
+  ];
+}
+
+async function turn() {
+  const live = byId("live");
+  try {
+    const since = plot.last === null ? "" : `?since=${plot.last}`;
+    const [status, calls, history] = await Promise.all([
+      ask("/api/status"), ask("/api/calls"), ask(`/api/history${since}`),
+    ]);
+    showStatus(status);
+    showCalls(calls);
+    showHistory(history);
+    await showRegistrations();
+    live.className = "good";
+    live.textContent = "live";
+  } catch (error) {
+    live.className = "bad";
+    live.textContent = error instanceof TypeError || error.name === "TimeoutError" ? "this node does not answer" : error.message;
+  }
+}
+
+async function run() {
+  for (;;) {
+    if (!document.hidden) await turn();
+    await new Promise((resolve) => setTimeout(resolve, PERIOD));
+  }
+}
+
+run();

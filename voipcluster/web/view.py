@@ -1,0 +1,55 @@
+"""What the web page, the metrics and the admin socket read of a node."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+Row: TypeAlias = dict[str, Any]
+"""What JSON calls an object; all values are JSON's."""
+
+Later: TypeAlias = Deferred[Any] | Any
+"""A result at once or in a Deferred."""
+
+
+class INodeView(Interface):
+    """
+    Read one node and, through it, its cluster. Results are dicts and lists that JSON can hold, times are s.
+
+    Each method may return a Deferred; a L{voipcluster.errors.VoipclusterError} has a text for the one who asked.
+    """
+
+    def status() -> Later:
+        """
+        C{{"cluster": id, "node": name of this node, "threshold": 0..1, "hard_limit": 0..1, "nodes": [...]}}, each node
+        C{{"name", "role", "state", "address", "workload" (0..1 or null), "calls", "registrations", "report_age" (s or
+        null), "handed_over" (requests it gave to others), "components": {resource: 0..1}}}.
+        """
+
+    def registrations(aor: str | None) -> Later:
+        """
+        All bindings in the cluster, or those of C{user@domain}: C{[{"aor", "contact", "node", "source", "transport",
+        "user_agent", "expires" (s left)}]}.
+        """
+
+    def calls(call_id: str | None) -> Later:
+        """
+        Calls in progress on all nodes, or that one: C{[{"call_id", "from", "to", "node", "state", "client" (host:port),
+        "transport", "user" (who authenticated, or null), "duration" (s), "audio" ("both" | "caller" | "callee" | "none"),
+        "visited": [nodes]}]}; C{audio} tells from which side packets were heard.
+        """
+
+    def explain(call_id: str) -> Later:
+        """
+        One item for each placement of that call, in their order: L{voipcluster.balance.explain.Explanation} as a dict,
+        C{[{"node", "time", "hops", "own", "leading", "gate", "hard_limit", "policy", "outcome", "chosen", "reason",
+        "candidates": [{"node", "state", "workload", "age", "reason"}]}]}.
+        """
+
+    def history(since: float | None) -> Later:
+        """What L{voipcluster.web.history.History.read} returns; C{since} is unix s, L{None} for all of it."""
+
+    def metrics() -> Later:
+        """Prometheus' text format, as L{voipcluster.web.metrics.NodeMetrics.text} makes it."""
