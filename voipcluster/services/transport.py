@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -23,7 +24,7 @@ from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.net.udp import UdpPort, open_udp_socket
 
-__all__ = ["ISipSink", "ListenAddress", "StreamLimits", "TransportService"]
+__all__ = ["ISipSink", "ListenAddress", "StreamLimits", "TransportService", "within_descriptors"]
 
 Address = tuple[str, int]
 _BACKLOG = 1024  # connections that the system holds until we accept them
@@ -78,7 +79,7 @@ class TransportService(Service):
         self._errors = SinkErrors(self._clock)
         wheel = timers or self._own_timers
         assert wheel is not None
-        self._connections = Connections(reactor, sink, self._errors, wheel, limits)
+        self._connections = Connections(reactor, sink, self._errors, wheel, within_descriptors(limits))
         self._udp: dict[Address, UdpPort] = {}
         self._tcp: list[IListeningPort] = []
         self._sent_by: dict[Address, Address] = {}
@@ -267,6 +268,24 @@ class TransportService(Service):
             "connections_evicted": streams.evicted,
             "sink_errors": self._errors.count,
         }
+
+
+def within_descriptors(limits: StreamLimits, descriptors: int | None = None) -> StreamLimits:
+    """
+    Limits that the process can keep: at most half of its file descriptors for connections, and half of these for one
+    source. Who runs out of descriptors cannot choose any more whom to serve.
+
+    @param descriptors: how many the process may open; asked of the system when not given.
+    """
+    if descriptors is None:
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if descriptors == resource.RLIM_INFINITY:
+        return limits
+    return evolve(
+        limits,
+        connections=min(limits.connections, descriptors // 2),
+        per_source=min(limits.per_source, descriptors // 4),
+    )
 
 
 def _checked(entry: ListenAddress | tuple[str, int]) -> ListenAddress:

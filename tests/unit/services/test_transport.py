@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -11,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.net.fakes import FakeReactor, FakeSink, FakeSocket, FakeTransport
 from voipcluster.address import Flow, Hop
 from voipcluster.errors import TransportError, UsageError
-from voipcluster.services.transport import ListenAddress, TransportService
+from voipcluster.services.transport import ListenAddress, StreamLimits, TransportService, within_descriptors
 
 MESSAGE = b"OPTIONS sip:a.example SIP/2.0\r\nl: 0\r\n\r\n"
 ALICE = ("198.51.100.1", 5060)
@@ -235,3 +236,15 @@ class TransportServiceTests(SynchronousTestCase):
             ("[::zz]", 1),
         ):
             self.assertFalse(service.is_ours(host, port), host)
+
+
+class DescriptorTests(SynchronousTestCase):
+    def test_connections_leave_descriptors_for_the_rest(self) -> None:
+        """Half of the file descriptors are for connections, half of these for one source, never more than asked."""
+        for descriptors, connections, per_source in (
+            (1024, 512, 256),
+            (1 << 20, 10_000, 1000),
+            (resource.RLIM_INFINITY, 10_000, 1000),
+        ):
+            limits = within_descriptors(StreamLimits(connections=10_000, per_source=1000), descriptors)
+            self.assertEqual((limits.connections, limits.per_source), (connections, per_source))
