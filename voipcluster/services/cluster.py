@@ -70,9 +70,7 @@ class ClusterService(Service):
         @raise UsageError: key material or the list of members is damaged.
         """
         self._reactor, self._state, self._period, self._user = reactor, state, period, callbacks
-        self._received = Received(
-            state.name, callbacks, self._is_member, self.change_account if state.is_primary else None
-        )
+        self._received = Received(state.name, callbacks, self.change_account if state.is_primary else None)
         self.mesh = Mesh(reactor, state, listen_address, port, self, self._received.kinds, wall_clock)
         self.node = self.mesh.node
         self._replicas: dict[str, Replicas] = {}
@@ -116,9 +114,6 @@ class ClusterService(Service):
             Member(name=one.name, role=one.role, address=one.address, port=one.port)
             for one in self.roster.members
         )
-
-    def _is_member(self, name: str) -> bool:
-        return self.roster.get(name) is not None
 
     def is_up(self, name: str) -> bool:
         """Whether our link to that member is up."""

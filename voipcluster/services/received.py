@@ -78,7 +78,6 @@ class Received:
 
     @param name: of this node.
     @param user: an L{IClusterUser}.
-    @param is_member: whether a node of that name is one.
     @param change_account: what to do when a member wants an account changed; L{None} where that is not decided.
     """
 
@@ -88,10 +87,9 @@ class Received:
         self,
         name: str,
         user: Any,
-        is_member: Callable[[str], bool],
         change_account: Callable[[Account], Deferred[None]] | None,
     ) -> None:
-        self._name, self._user, self._is_member, self._change_account = name, user, is_member, change_account
+        self._name, self._user, self._change_account = name, user, change_account
         self._named: dict[
             str, set[tuple[str, str]]
         ] = {}  # by node: what its full copy of accounts has named so far
@@ -120,23 +118,19 @@ class Received:
         self._user.report_received(report)
 
     def _bindings(self, peer: Certified, body: Body) -> None:
+        """A part of all that the peer holds."""
+        self._user.bindings_received(self._held(peer, body))
+
+    def _binding_changes(self, peer: Certified, body: Body) -> None:
+        for binding in self._held(peer, body).items:
+            self._user.bindings_received(binding)
+
+    def _held(self, peer: Certified, body: Body) -> Bindings:
+        """A node tells of the bindings that it holds; nobody speaks for another one."""
         message: Bindings = codec.decode("bindings", body)
         for node in (message.node, *(binding.node for binding in message.items)):
             _own(peer.name, node)
-        self._user.bindings_received(message)
-
-    def _binding_changes(self, peer: Certified, body: Body) -> None:
-        """
-        What has changed. A node that answers a REGISTER which another node handed to it tells of it, though the other one
-        owns the flow and so the binding; hence each binding has to be one of a member.
-        """
-        message: Bindings = codec.decode("bindings", body)
-        _own(peer.name, message.node)
-        for binding in message.items:
-            if not self._is_member(binding.node):
-                raise PeerError(f"a binding of {binding.node[:64]!r}, which is not a member", 403)
-        for binding in message.items:
-            self._user.bindings_received(binding)
+        return message
 
     def _accounts(self, peer: Certified, body: Body) -> Deferred[None]:
         """A part of all accounts; what they do not name does not exist."""

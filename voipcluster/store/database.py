@@ -29,12 +29,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 
 from voipcluster.errors import UsageError
 
 Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
-"""Runs a function in one other thread, in the order of the calls; gives a Deferred in the reactor's thread."""
+"""Runs a function in some other thread; gives a Deferred in the reactor's thread."""
 
 Statement = tuple[Executable, list[dict[str, Any]] | None]
 """A statement, and the rows of its parameters or L{None} for none."""
@@ -92,12 +92,12 @@ class Database:
     """
     An open database file.
 
-    @param run: in which thread to write.
+    @param run: how to work in another thread; writes are given to it one at a time, in their order.
     """
 
     def __init__(self, path: Path, run: Run) -> None:
         """@raise UsageError: the file is damaged, not ours, or of a newer version."""
-        self.path, self._run = path, run
+        self.path, self._run, self._order = path, run, DeferredLock()
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
@@ -135,7 +135,7 @@ class Database:
 
     def write(self, *statements: Statement) -> Deferred[None]:
         """
-        Run statements in one transaction.
+        Run statements in one transaction, after those of all earlier calls.
 
         @return: fires when they are on the disk.
         """
@@ -145,7 +145,7 @@ class Database:
                 for statement, rows in statements:
                     connection.execute(statement, rows)
 
-        return self._run(work)
+        return self._order.run(self._run, work)
 
     def close(self) -> None:
         self._engine.dispose()
