@@ -245,7 +245,7 @@ def parse(data: bytes) -> Request | Response:
     @raise MalformedMessage: C{status_hint} 400, 505 for another SIP version, 513 for too many headers.
     """
     head, blank, body = data.partition(b"\r\n\r\n")
-    if head[:2] == b"\r\n" or not blank:
+    if not blank or head[:2] in (b"\r\n", b""):
         stripped = data.lstrip(b"\r\n")
         head, blank, body = stripped.partition(b"\r\n\r\n")
         if not blank:

@@ -75,6 +75,7 @@ class ParseTests(SynchronousTestCase):
         for text in (
             "", "sip:", "sip:@h", "sip:2001:db8::10", "sip:a@[1.2.3.4]", "sip:a@[::1", "sip:a@h:0", "sip:a@h:65536",
             "sip:a b@h", "sip:a%4@h", "sip:a@h ", "<sip:a@h>", "sip:a@b@c", "sip:h\r\nX: y", "noscheme",
+            "sip:h;x=\x00", "sip:h?x=\x7f", "sip:\u212aelvin", "\u017fip:h",
         ):  # fmt: skip
             with self.assertRaises(ParseError, msg=text) as caught:
                 parse_uri(text)
