@@ -20,7 +20,7 @@ from voipcluster.balance.membership import (
     ReportReceived,
     StateLearnt,
 )
-from voipcluster.balance.messages import Account, Binding, Drain, Member
+from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member
 from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError
 from voipcluster.net.envelope import Body
@@ -42,8 +42,8 @@ class ClusterSide:
 
     # -- reports and members
 
-    def report(self) -> Report:
-        return self._node.workload.report(0)
+    def report(self, seq: int) -> Report:
+        return self._node.workload.report(seq)
 
     def report_received(self, report: Report) -> None:
         self.learn(self._node.membership.feed(ReportReceived(report, self._node.core.seconds())))
@@ -100,14 +100,11 @@ class ClusterSide:
             error=failure.getErrorMessage(),
         )
 
-    def full_bindings(self) -> Iterable[Binding]:
-        return [item for batch in self._node.registrar.snapshot() for item in batch.items]
+    def full_bindings(self) -> Iterable[Bindings]:
+        return self._node.registrar.snapshot()
 
-    def binding_received(self, binding: Binding) -> None:
-        self._node.registrar.apply_remote(binding)
-
-    def bindings_listed(self, node: str, keys: frozenset[tuple[str, ...]]) -> None:
-        self._node.registrar.keep_only(node, keys)
+    def bindings_received(self, update: Binding | Bindings) -> None:
+        self._node.registrar.apply_remote(update)
 
     # -- accounts
 

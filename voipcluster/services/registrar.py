@@ -214,13 +214,6 @@ class RegistrarService(Service):
         self._apply(update, now, now)
         self._publish(evolve(update, epoch=self._epoch, seq=self._next()))
 
-    def keep_only(self, node: str, keys: frozenset[tuple[str, ...]]) -> None:
-        """A node has listed all bindings that it owns, by (aor, key): those that it did not name are gone."""
-        now = self._clock.seconds()
-        for binding in self.location.of_node(node):
-            if (binding.aor, binding.key) not in keys and binding.registered_at <= now - GRACE:
-                self._remove(binding)
-
     def peer_lost(self, node: str) -> None:
         """The link to a node broke: what it told of a snapshot is void. Its bindings stay until they run out."""
         self._snapshots.pop(node, None)
