@@ -13,7 +13,14 @@ from collections.abc import Callable
 from attrs import define, field
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IProtocol, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHandshakeListener,
+    IProtocol,
+    IReactorTime,
+    ITransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,7 +31,7 @@ from voipcluster.net.certificates import Certified, Identity, certified, check_i
 from voipcluster.net.link import LinkBroker
 from voipcluster.net.tls import ALPN_JOIN, ALPN_PB
 
-HANDSHAKE_TIMEOUT = 5.0  # seconds
+HANDSHAKE_TIMEOUT = 4.0  # seconds; for a joining node, until it has its answer
 MAX_PENDING = 128  # connections whose handshake is not complete
 IDLE = 40.0  # seconds; a calling peer sends something every 10
 
@@ -87,12 +94,13 @@ class Gate(Protocol):
             return
         assert self.transport is not None
         try:
-            self._inner = self._gates.admit(self.transport)
+            self._inner, known = self._gates.admit(self.transport)
         except PeerError as error:
             self.refuse(str(error))
             return
-        self._stop_timer()
-        self._gates.finished(self)
+        if known:  # else it is anybody, and the time runs on
+            self._stop_timer()
+            self._gates.finished(self)
         self._inner.makeConnection(self.transport)
 
     def refuse(self, reason: str) -> None:
@@ -137,7 +145,8 @@ class GateFactory(Factory):
     @param identity: gives the node's present identity.
     @param check_member: raises L{PeerError} unless the certified node is a member with this key and role.
     @param serve: makes what one member's connection serves.
-    @param joining: makes the protocol that answers a joining node; L{None} where nobody can join.
+    @param joining: makes the protocol that answers a joining node, given what logs why it is refused; L{None} where nobody
+        can join.
     """
 
     noisy = False
@@ -149,7 +158,7 @@ class GateFactory(Factory):
         identity: Callable[[], Identity],
         check_member: Callable[[Certified], None],
         serve: Callable[[Certified], Callable[[str, bytes], Deferred[bytes]]],
-        joining: Callable[[], IProtocol] | None,
+        joining: Callable[[Callable[[str], None]], IProtocol] | None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.clock, self._identity, self._check_member = clock, identity, check_member
@@ -169,13 +178,16 @@ class GateFactory(Factory):
     def finished(self, gate: Gate) -> None:
         self._pending.pop(gate, None)
 
-    def admit(self, transport: object) -> IProtocol:
-        """@raise PeerError: this peer is not served."""
+    def admit(self, transport: ITransport) -> tuple[IProtocol, bool]:
+        """
+        @return: what answers this peer, and whether the peer is a member.
+        @raise PeerError: this peer is not served.
+        """
         protocol = transport.negotiatedProtocol  # type: ignore[attr-defined]
         if protocol == ALPN_JOIN:
             if self._joining is None:
                 raise PeerError("it wants to join, which only the primary does", 403)
-            return self._joining()
+            return self._joining(lambda reason: self.log_refusal(transport.getPeer(), reason)), False
         if protocol != ALPN_PB:
             raise PeerError("it does not name the protocol of the cluster link")
         peer = check_peer(transport.getHandle(), self._identity(), self._wall_clock())  # type: ignore[attr-defined]
@@ -191,7 +203,7 @@ class GateFactory(Factory):
         self._brokers[peer.name] = broker
         if before is not None:
             before.abort("the node has connected anew")
-        return broker
+        return broker, True
 
     def _lost(self, name: str, broker: LinkBroker, reason: str) -> None:
         if self._brokers.get(name) is broker:
@@ -199,6 +211,9 @@ class GateFactory(Factory):
         left_out = self._limiter.take(f"lost {name}", self.clock.seconds())
         if left_out is not None:
             self._log.info("link from node {name} closed: {reason}", name=name, reason=reason)
+
+    def is_connected(self, name: str) -> bool:
+        return name in self._brokers
 
     def close_node(self, name: str, reason: str) -> None:
         """Close the connection of a node that is no member any more, or another one by that name."""

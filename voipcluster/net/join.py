@@ -20,7 +20,6 @@ from attrs import frozen
 from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet import protocol
-from twisted.logger import Logger
 
 from voipcluster.address import join_host_port, split_host_port
 from voipcluster.errors import PeerError, UsageError
@@ -93,12 +92,13 @@ class JoinProtocol(protocol.Protocol):
     The primary's side of one joining: takes a line, gives a line, closes.
 
     @param answer: takes the request and gives the answer, or raises L{PeerError} whose text the joining node shows.
+    @param refused: told why.
     """
 
-    _log = Logger()
-
-    def __init__(self, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        self._answer = answer
+    def __init__(
+        self, answer: Callable[[dict[str, Any]], dict[str, Any]], refused: Callable[[str], None]
+    ) -> None:
+        self._answer, self._refused = answer, refused
         self._line = b""
 
     def dataReceived(self, data: bytes) -> None:
@@ -119,7 +119,7 @@ class JoinProtocol(protocol.Protocol):
                 raise PeerError("the request is not a JSON object")
             return self._answer(request)
         except (PeerError, UsageError) as error:
-            self._log.warn("a node could not join: {error}", error=str(error))
+            self._refused(f"it cannot join: {error}")
             return {"error": str(error)}
         except (ValueError, RecursionError):
             return {"error": "the request is not JSON"}

@@ -25,6 +25,7 @@ Receive = Callable[[Certified, str, Body], "Body | Deferred[Body | None] | None"
 """Takes a checked peer, the kind of message and its body; gives the body of the answer. L{PeerError} is told to the peer."""
 
 MAX_IN_PROGRESS = 64  # requests of one peer that wait for our answer, and ours that wait for theirs
+MAX_UNREAD = 64  # answers written for a peer that does not read
 CALL_TIMEOUT = 5.0  # seconds
 
 
@@ -91,13 +92,16 @@ class LinkBroker(pb.Broker):
             idle,
         )
         self._guard = BananaGuard()
-        self._in_progress = 0
+        self._in_progress = self._unread = 0
+        self._reads = True
         self._heard = clock.seconds()
         self._commands = {b"version", b"message"} if serve else {b"version", b"answer"}
 
     def connectionMade(self) -> None:
         super().connectionMade()  # type: ignore[no-untyped-call]
         self._heard = self._clock.seconds()
+        assert self.transport is not None
+        self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
         if self._idle:
             self._timer = self._clock.callLater(self._idle, self._check_idle)
 
@@ -108,6 +112,12 @@ class LinkBroker(pb.Broker):
             return
         self._timer = None
         self.abort(f"nothing heard for {self._idle:g} s")
+
+    def pauseProducing(self) -> None:
+        self._reads = False
+
+    def resumeProducing(self) -> None:
+        self._reads, self._unread = True, 0
 
     def abort(self, reason: str) -> None:
         """Close at once, without waiting for what is not sent yet."""
@@ -168,6 +178,10 @@ class LinkBroker(pb.Broker):
 
     def _send_answer(self, payload: bytes, request: int) -> None:
         self._in_progress -= 1
+        if not self._reads:
+            self._unread += 1
+            if self._unread > MAX_UNREAD:
+                self.abort("does not read its answers")
         if not self.disconnected and self._breach is None:
             self.sendCall(b"answer", request, payload)  # type: ignore[no-untyped-call]
 

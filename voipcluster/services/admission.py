@@ -19,7 +19,7 @@ from voipcluster.address import is_ip
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net import certificates, roster
 from voipcluster.net.certificates import Identity
-from voipcluster.net.join import LINK_PORT, JoinToken, join
+from voipcluster.net.join import LINK_PORT, JoinToken, join, parse_token
 from voipcluster.net.roster import Member, Roster
 from voipcluster.store.state import PRIMARY, SECONDARY, NodeState, open_state
 from voipcluster.store.tokens import JoinTokens
@@ -43,7 +43,11 @@ def open_member(
     try:
         if state.is_member:
             state.check_role(role, name)
-            load_identity(state)
+            identity = load_identity(state)
+            if token is not None and parse_token(token).fingerprint != certificates.fingerprint(identity.ca):
+                raise UsageError(
+                    f"{directory} belongs to another cluster than the one that the token of --join names"
+                )
             if token is not None:
                 _log.info("node {name} is a member already; --join is left alone", name=state.name)
         elif role == PRIMARY:

@@ -92,7 +92,9 @@ class Mesh:
         self.roster = load_roster(state, self._tls.identity)
         self.admission: Admission | None = None
         if state.role == PRIMARY:
-            self.admission = Admission(state, self._tls.identity, self._take_roster, self.is_up, wall_clock)
+            self.admission = Admission(
+                state, self._tls.identity, self._take_roster, self._is_running, wall_clock
+            )
         self.links: dict[str, PeerLink] = {}
         self._epochs: dict[str, int] = {}  # of the life that each link of ours is connected to
         self._greeted: set[str] = set()
@@ -158,6 +160,9 @@ class Mesh:
     def is_up(self, name: str) -> bool:
         """Whether our link to that member is up and greeted."""
         return name in self._greeted
+
+    def _is_running(self, name: str) -> bool:
+        return self.is_up(name) or self._gates.is_connected(name)
 
     def _check_member(self, peer: Certified) -> None:
         if peer.name == self.node:
