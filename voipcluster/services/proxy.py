@@ -177,6 +177,9 @@ class ProxyService:
         )
         route = route_value(core.address_towards(flow), flow.transport, "")
         result = self._registrar.register(incoming.request, source, client.user, (route,))
+        if ours and flow.connection and result.changes:
+            longest = max(change.binding.expires_at for change in result.changes)
+            core.transport.keep(flow, max(0.0, longest - core.seconds()))
         incoming.answer(result.status, result.reason, result.headers)
         incoming.release_request()
         self._serving.completed()

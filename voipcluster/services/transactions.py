@@ -384,7 +384,10 @@ class TransactionService:
 
     def connection_lost(self, flow: Flow) -> None:
         error = TransportError(f"the connection to {flow} is gone")
-        for client in [c for c in self.clients.values() if c.flow.connection and c.flow == flow]:
+        hop = flow.hop
+        # what was sent before the connection was open has no number in its flow
+        numbers = (0, flow.connection)
+        for client in [c for c in self.clients.values() if c.flow.hop == hop and c.flow.connection in numbers]:
             client.feed_failure(error)
         lost = getattr(self._user, "connection_lost", None)
         if lost is not None:
