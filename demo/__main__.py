@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import secrets
 import shutil
 import sys
@@ -22,8 +23,8 @@ from demo.table import Screen
 from voipcluster.errors import VoipclusterError
 from voipcluster.phone import Phone
 
-NODES = {"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
-PHONES_AT = "127.0.0.100"
+NODES = {"a": 1, "b": 2, "c": 3}  # last number of the address
+PHONES_AT = 100
 PORTS = ((5060, "UDP"), (5060, "TCP"), (8787, "TCP"), (8080, "TCP"))
 CALLS_A_NODE = 20  # limits.calls: small, so that a few dozen calls are a workload
 BURST_RATE = 6.0  # calls a second
@@ -35,12 +36,17 @@ SOFTPHONE, TONE = "you", "tone"
 
 class Demo:
     """
+    @param network: the first three numbers of the loopback addresses to use.
     @param seconds: how long it runs from the first call on; L{None}: until it is interrupted.
     @ivar status: the exit status.
     """
 
-    def __init__(self, clock: Any, folder: Path, calls: int, seconds: float | None, screen: Screen) -> None:
+    def __init__(
+        self, clock: Any, folder: Path, network: str, calls: int, seconds: float | None, screen: Screen
+    ) -> None:
         self._clock, self._screen = clock, screen
+        self._addresses = {name: f"{network}.{last}" for name, last in NODES.items()}
+        self._phones_at = f"{network}.{PHONES_AT}"
         self._calls, self._seconds = calls, seconds
         options = ("--set", f"limits.calls={CALLS_A_NODE}", "--set", f'cluster.domain=["{DOMAIN}"]')
         self.cluster = Cluster(clock, folder, options)
@@ -53,7 +59,10 @@ class Demo:
     async def run(self) -> None:
         """Return when the time is up; never without C{seconds}."""
         in_the_way = [
-            text for host in NODES.values() for port, kind in PORTS if (text := taken(host, port, kind))
+            text
+            for host in self._addresses.values()
+            for port, kind in PORTS
+            if (text := taken(host, port, kind))
         ]
         if in_the_way:
             raise ProgramFailed("\n".join(in_the_way))
@@ -70,7 +79,7 @@ class Demo:
         await self._finish()
 
     async def _set_up(self) -> dict[str, str]:
-        (first, *others) = NODES.items()
+        (first, *others) = self._addresses.items()
         self._screen.say(
             "Starting three nodes (twistd -n voipcluster), the secondaries with a join token ..."
         )
@@ -85,9 +94,15 @@ class Demo:
         self._screen.say(f"Adding {len(passwords)} users, each with a random password ...")
         for name, password in passwords.items():
             await self.cluster.add_user(f"{name}@{DOMAIN}", password)
-        self._load = Load(self._clock, self.cluster.primary.hop(), PHONES_AT, names, passwords)
+        self._load = Load(self._clock, self.cluster.primary.hop(), self._phones_at, names, passwords)
         self._tone = Phone(
-            self._clock, TONE, DOMAIN, passwords[TONE], self.cluster.primary.hop(), PHONES_AT, capacity=10
+            self._clock,
+            TONE,
+            DOMAIN,
+            passwords[TONE],
+            self.cluster.primary.hop(),
+            self._phones_at,
+            capacity=10,
         )
         await self._load.register()
         await self._tone.register()
@@ -129,7 +144,7 @@ class Demo:
         self._screen.say(
             f"{len(finished)} calls, both ends heard each other in {len(finished) - len(failed)}"
         )
-        addresses = {address: name for name, address in NODES.items()}
+        addresses = {address: name for name, address in self._addresses.items()}
         served = sorted((addresses.get(host, host), count) for host, count in self._load.served_by().items())
         self._screen.say("served by " + ", ".join(f"{name}: {count}" for name, count in served))
         for conversation in failed[:10]:
@@ -205,6 +220,12 @@ def _arguments(given: list[str]) -> argparse.Namespace:
         " status 0 when all calls had audio both ways (default: until Ctrl-C)",
     )
     parser.add_argument(
+        "--network",
+        default="127.0.0",
+        metavar="A.B.C",
+        help="first three numbers of the loopback addresses (%(default)s)",
+    )
+    parser.add_argument(
         "--dir",
         type=Path,
         metavar="DIR",
@@ -213,6 +234,8 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     arguments = parser.parse_args(given)
     if not 1 <= arguments.calls <= MAX_CALLS:
         parser.error(f"--calls is 1 to {MAX_CALLS}")
+    if not re.fullmatch(r"127\.[0-9]{1,3}\.[0-9]{1,3}", arguments.network):
+        parser.error("--network is the beginning of a loopback address, such as 127.0.9")
     return arguments
 
 
@@ -220,7 +243,9 @@ def main(given: list[str]) -> int:
     arguments = _arguments(given)
     folder = arguments.dir or Path(tempfile.mkdtemp(prefix="voipcluster-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
-    demo = Demo(reactor, folder.absolute(), arguments.calls, arguments.seconds, Screen(sys.stdout))
+    demo = Demo(
+        reactor, folder.absolute(), arguments.network, arguments.calls, arguments.seconds, Screen(sys.stdout)
+    )
     clock: Any = reactor
     stopping = False
 

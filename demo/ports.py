@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,18 +31,21 @@ def taken(host: str, port: int, transport: str) -> str | None:
                 probe.listen()
         except OSError as error:
             reason = error.strerror or str(error)
-            return f"{transport} {join_host_port(host, port)} cannot be used: {reason}{_by_whom(port, transport)}"
+            return f"{transport} {join_host_port(host, port)} cannot be used: {reason}{_by_whom(host, port, transport)}"
     return None
 
 
-def _by_whom(port: int, transport: str) -> str:
+def _by_whom(host: str, port: int, transport: str) -> str:
     """C{" (NAME, process PID)"} of the program that holds a port, as far as this user may see it."""
+    # the kernel writes IPv4 addresses as numbers in the machine's own byte order
+    number = int.from_bytes(socket.inet_aton(host), sys.byteorder)
     inodes = set()
     with suppress(OSError):
         for line in Path(f"/proc/net/{transport.lower()}").read_text(encoding="ascii").splitlines()[1:]:
             fields = line.split()
             listening = transport == "UDP" or fields[3] == "0A"
-            if listening and int(fields[1].rpartition(":")[2], 16) == port:
+            address, _, local_port = fields[1].partition(":")
+            if listening and int(local_port, 16) == port and int(address, 16) in (number, 0):
                 inodes.add(fields[9])
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
