@@ -24,7 +24,7 @@ from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.proxy.routing import Routed, preprocess_route
 from voipcluster.sip.proxy.validation import Refused, check_request
 from voipcluster.sip.registrar import Source
-from voipcluster.sip.route import route_value
+from voipcluster.sip.route import route_uri, route_value
 from voipcluster.sip.uri import parse_uri
 from voipcluster.sip.values import Via
 
@@ -79,6 +79,8 @@ class ProxyService:
                 client = self._core.handovers.open(handover, request.call_id, self._core.wall())
                 self._new(incoming, client, routed.uri, routed.routes, max_forwards)
                 return
+        elif request.has("route") and self._along_another_node(incoming, routed, max_forwards):
+            return
         if request.to_tag is not None and request.method != "REGISTER":
             # within a dialog, but not along a Record-Route of ours: nothing says that we may relay it
             raise Refused("no Route of ours leads to that dialog", 481)
@@ -87,7 +89,52 @@ class ProxyService:
         redirected = redirected_client(self._core, request, uri, client)
         if redirected is not None:
             client, uri = redirected
-        self._new(incoming, client, uri, routed.routes, max_forwards)
+        self._new(incoming, client, uri, self._without_nodes(request, routed), max_forwards)
+
+    def _along_another_node(self, incoming: ServerTransaction, routed: Routed, max_forwards: int) -> bool:
+        """
+        A client that sends all to one node, whatever Route says: a request of a dialog at another node is passed to that one.
+
+        @raise PeerError: 403, the token in that Route is not ours.
+        """
+        request = incoming.request
+        token = self._token_of_node(request)
+        if token is None:
+            return False
+        self._core.call_tokens.open(token)
+        incoming.accept()
+        invite = request.method == "INVITE"
+        if invite:
+            incoming.answer(100)
+        context = ProxyContext(invite, timer_cancel=64 * self._core.transactions.durations.t1)
+        target = Target(routed.uri)
+        Forwarding(
+            self._core,
+            incoming,
+            context,
+            Copy(request, incoming, max_forwards, request.values("route")),
+            lambda forwarding, failed: forwarding.located((target,)),
+        ).start()
+        return True
+
+    def _token_of_node(self, request: Request) -> str | None:
+        """The call token of the topmost Route when that names another node of the cluster."""
+        routes = request.values("route")
+        if not routes:
+            return None
+        top = route_uri(routes[0])
+        if not self._core.names.is_node(top):
+            return None
+        return top.param("call")
+
+    def _without_nodes(self, request: Request, routed: Routed) -> list[str] | None:
+        """What is left of Route when a Service-Route of ours named another node: any node can place a new request."""
+        routes = routed.routes
+        if routes is None and request.has("route"):
+            routes = request.values("route")
+        if not routes or not self._core.names.is_node(route_uri(routes[0])):
+            return routed.routes
+        return routes[1:]
 
     def ack_received(self, request: Request, flow: Flow, via: Via | None) -> None:
         """An ACK for a 2xx is routed like any request of its dialog; without a Route of ours it is a stray (16.3, S16)."""
@@ -95,6 +142,12 @@ class ProxyService:
             max_forwards = check_request(request)
             routed = preprocess_route(request, self._core.names)
             if routed.own is None:
+                token = self._token_of_node(request) if request.has("route") else None
+                if token is not None:
+                    self._core.call_tokens.open(token)
+                    onward = Copy(request, None, max_forwards, request.values("route"))
+                    onward.via = via
+                    onward.send(self._core, Target(routed.uri), None, 0)
                 return
             call, flow_token = routed.own.param("call"), routed.own.param("flow")
             copy = Copy(request, None, max_forwards, routed.routes)

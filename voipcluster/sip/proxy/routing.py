@@ -30,11 +30,13 @@ class Names:
             uri.port or (5061 if uri.scheme == "sips" else 5060),
         ) in self.own
 
+    def is_node(self, uri: SipUri) -> bool:
+        """Whether a URI resolves to any node of the cluster."""
+        return (uri.host, uri.port or (5061 if uri.scheme == "sips" else 5060)) in self.cluster
+
     def is_local(self, uri: SipUri) -> bool:
         """Whether a URI is in a domain that the cluster answers for."""
-        if uri.host in self.domains:
-            return True
-        return (uri.host, uri.port or (5061 if uri.scheme == "sips" else 5060)) in self.cluster
+        return uri.host in self.domains or self.is_node(uri)
 
     def domain_of(self, uri: SipUri) -> str | None:
         """The domain of ours that a URI is in; the first one when it names a node, L{None} when it is foreign."""
