@@ -2,22 +2,35 @@
 From where one relay port takes packets and where to it sends: symmetric RTP that asks the signalling first (RFC 4961,
 RFC 7362 section 5).
 
-The order of trust: the signalled address at once; else a source on the host that sent the signalling, which is how a
-phone behind a NAT looks; else, only where the signalling shows a NAT and only after the window, any other one. A latch
-that learned an address keeps it tentative for the window, in which the signalled address still wins. Then only new
-signalling opens it again.
+The order of trust: the signalled address at once; else a source on the host that sent the signalling, if the signalled
+address is on that host too or is one that only means something behind a NAT; after the window that host in any case, and
+behind a NAT any other one. A latch that learned an address keeps it tentative for the window, in which the signalled
+address still wins. Then only new signalling opens it again.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import assert_never
 
 from attrs import define, frozen
 
 from voipcluster.media.rtp import Kind
 from voipcluster.media.target import Address
+
+# Addresses that a host elsewhere cannot reach: RFC 1918, RFC 6598, RFC 3927, RFC 4193.
+_BEHIND_NAT = [
+    ip_network(text)
+    for text in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "fc00::/7",
+    )
+]
 
 
 @frozen
@@ -112,9 +125,7 @@ class Latch:
             if source != self.remote:
                 return []
             return [Accept()] if now - self._since < self.window else self._connect(source)
-        if source.host != self._source and not (
-            now - self._since >= self.window and self._stranger_may(kind)
-        ):
+        if not self._may_learn(source, kind, now - self._since >= self.window):
             return []
         self.state, self.remote, self._since = State.LEARNED, source, now
         return [Accept(), Aim(source)]
@@ -123,14 +134,17 @@ class Latch:
         self.state, self.remote = State.LATCHED, source
         return [Accept(), Connect(source)]
 
-    def _stranger_may(self, kind: Kind) -> bool:
+    def _may_learn(self, source: Address, kind: Kind, late: bool) -> bool:
         """
-        Media from a third host is believed only when the signalled address cannot be reached from here anyway.
+        Whether a source that was not signalled is believed to be the phone.
 
-        That is the phone whose NAT has one address for SIP and one for media. Handshakes prove nothing: only media.
+        A public address on a third host is meant as it is written (music on hold, RFC 5359 section 2.3): what still comes
+        from the phone then is a left-over. From a host that has nothing to do with the call a handshake proves nothing,
+        only media does.
         """
-        if self.checked and kind not in {Kind.RTP, Kind.RTCP}:
-            return False
-        if self.signalled is None:
-            return True
-        return self.signalled.host != self._source and ip_address(self.signalled.host).is_private
+        signalled = None if self.signalled is None else self.signalled.host
+        on_source = signalled == self._source
+        natted = signalled is None or any(ip_address(signalled) in network for network in _BEHIND_NAT)
+        if source.host == self._source:
+            return late or natted or on_source
+        return late and natted and not on_source and (not self.checked or kind in {Kind.RTP, Kind.RTCP})

@@ -92,6 +92,15 @@ class LatchTests(SynchronousTestCase):
         self.assertEqual(self.latch.feed(rtp(STRANGER), 3.0), [Accept(), Aim(STRANGER)])
         self.assertEqual(self.latch.feed(rtp(PRIVATE), 3.1), [Accept(), Connect(PRIVATE)])
 
+    def test_third_host_that_was_meant(self) -> None:
+        """Left-overs of the phone are not learned at once when media was pointed elsewhere (RFC 5359 section 2.3)."""
+        music = Address("203.0.113.99", 8000)
+        self.signalled(music)
+        self.assertEqual(self.latch.feed(rtp(PUBLIC), 2.9), [])
+        self.assertEqual(self.latch.feed(rtp(STRANGER), 9.0), [])
+        self.assertEqual(self.latch.feed(rtp(PUBLIC), 3.0), [Accept(), Aim(PUBLIC)])
+        self.assertEqual(self.latch.feed(rtp(music), 3.1), [Accept(), Connect(music)])
+
     def test_handshakes_of_third_hosts_teach_nothing(self) -> None:
         """A DTLS or STUN packet from a third host is dropped also after the window (attack M6)."""
         self.signalled(PRIVATE)

@@ -1,0 +1,204 @@
+"""Relay ports on a socket without a network: the short way of a packet, and what must not take it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from tests.unit.media.fakes import FakeReaders, FakeSocket
+from voipcluster.media.target import Address
+from voipcluster.net.rtp import PortGroup, RtpPort
+
+PEER, FAR, STRANGER = (
+    Address("198.51.100.7", 4000),
+    Address("203.0.113.9", 5000),
+    Address("203.0.113.66", 4000),
+)
+RTP = b"\x80\x00" + bytes(170)
+REPORT = b"\x80\xc9\x00\x01ssrc"
+
+
+class RtpPortTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.seen: list[tuple[bytes, Address]] = []
+        near: Any = FakeSocket()
+        far: Any = FakeSocket()
+        self.near, self.far = near, far
+        self.port = RtpPort(near, lambda port, datagram, source: self.seen.append((datagram, source)))
+        self.far_port = RtpPort(far, lambda port, datagram, source: None)
+
+    def join(self) -> None:
+        self.far_port.aim(FAR)
+        self.port.forward = self.far_port.out
+
+    def test_interface(self) -> None:
+        """A port is what a reactor can read."""
+        self.assertTrue(verifyObject(IReadDescriptor, self.port))
+
+    def test_open_port_reports(self) -> None:
+        """While nobody is latched each datagram goes to the sink with its source, and nowhere else."""
+        self.join()
+        self.near.arrive(RTP, STRANGER)
+        self.port.doRead()
+        self.assertEqual((self.seen, self.far.sent), ([(RTP, STRANGER)], []))
+
+    def test_connected_port_forwards(self) -> None:
+        """Once connected a datagram goes to the far side unseen, and is counted."""
+        self.join()
+        self.port.connect(PEER)
+        self.near.arrive(RTP, PEER)
+        self.port.doRead()
+        self.assertEqual((self.seen, self.far.sent), ([], [(RTP, FAR)]))
+        self.assertEqual((self.port.packets, self.port.octets, self.port.strangers), (1, len(RTP), 0))
+
+    def test_what_waited_when_it_was_connected(self) -> None:
+        """Packets of strangers that were queued before connect() are dropped, those of the peer kept (attack M2)."""
+        self.join()
+        for source in (STRANGER, PEER, STRANGER):
+            self.near.arrive(RTP, source)
+        self.port.connect(PEER)
+        self.assertEqual(self.far.sent, [(RTP, FAR)])
+        self.assertEqual((self.port.packets, self.port.strangers, self.seen), (1, 2, []))
+
+    def test_short_and_foreign_datagrams(self) -> None:
+        """Of the latched peer only media, RTCP and handshakes pass on an RTP line (attack M4)."""
+        self.join()
+        self.port.connect(PEER)
+        passing = [RTP, REPORT, b"\x16\xfe\xfd" + bytes(10), b"\x00\x01" + bytes(18)]
+        dropped = [b"", b"\x80", RTP[:11], REPORT[:4], b"\x80\xc9\xff\xff", b"hello, this is text"]
+        for datagram in (*passing, *dropped):
+            self.near.arrive(datagram, PEER)
+            self.port.doRead()
+        self.assertEqual([datagram for datagram, _ in self.far.sent], passing)
+        self.assertEqual((self.port.packets, self.port.strangers), (len(passing), len(dropped)))
+
+    def test_unchecked_line(self) -> None:
+        """On other lines everything of the peer passes."""
+        self.join()
+        self.port.checked = False
+        self.port.connect(PEER)
+        self.near.arrive(b"t38", PEER)
+        self.port.doRead()
+        self.assertEqual(self.far.sent, [(b"t38", FAR)])
+
+    def test_aim_opens_again(self) -> None:
+        """A new address dissolves the connection: strangers are reported again, and media goes there."""
+        self.port.connect(PEER)
+        self.port.aim(FAR)
+        self.near.arrive(RTP, STRANGER)
+        self.port.doRead()
+        self.port.out(RTP)
+        self.assertEqual((self.seen, self.near.sent), ([(RTP, STRANGER)], [(RTP, FAR)]))
+        self.port.aim(None)
+        self.port.out(RTP)
+        self.assertEqual(len(self.near.sent), 1)
+
+    def test_errors_of_the_network(self) -> None:
+        """A refused or unreachable peer is counted and harms nothing (RFC 1122 section 4.1.3.3)."""
+        self.join()
+        self.port.connect(PEER)
+        self.near.error = ConnectionRefusedError(111, "Connection refused")
+        self.port.doRead()
+        self.far.error = OSError(101, "Network is unreachable")
+        self.near.arrive(RTP, PEER)
+        self.port.doRead()
+        self.near.arrive(RTP, PEER)
+        self.port.doRead()
+        self.assertEqual((self.port.errors, self.port.packets, len(self.far.sent)), (2, 2, 1))
+
+    def test_closed(self) -> None:
+        """A closed port sends nothing and has no descriptor."""
+        self.join()
+        self.port.close()
+        self.port.forward(RTP)
+        self.assertEqual((self.far.sent, self.port.fileno()), ([], -1))
+
+
+@implementer(IReadDescriptor)
+class Pipe:
+    """A reader on a pipe that runs something when it is read."""
+
+    def __init__(self, then: Any = None) -> None:
+        self.out, self.into = os.pipe()
+        self.reads = 0
+        self._then = then
+        os.write(self.into, b"xx")
+
+    def fileno(self) -> int:
+        return self.out
+
+    def doRead(self) -> None:
+        self.reads += 1
+        os.read(self.out, 1)
+        if self._then is not None:
+            self._then()
+
+    def logPrefix(self) -> str:
+        return "Pipe"
+
+    def connectionLost(self, reason: Failure) -> None:
+        pass
+
+    def close(self) -> None:
+        os.close(self.out)
+        os.close(self.into)
+
+
+class PortGroupTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = FakeReaders()
+        self.group = PortGroup(self.reactor)
+        self.addCleanup(self.group.close)
+
+    def pipe(self, then: Any = None) -> Pipe:
+        pipe = Pipe(then)
+        self.addCleanup(pipe.close)
+        self.group.addReader(pipe)
+        return pipe
+
+    def test_one_reader_for_all(self) -> None:
+        """The reactor sees the group alone; closing takes it away, and twice is harmless."""
+        self.assertTrue(verifyObject(IReadDescriptor, self.group))
+        self.assertTrue(verifyObject(IReactorFDSet, self.reactor))
+        self.pipe(), self.pipe()
+        self.assertEqual(self.reactor.readers, [self.group])
+        self.group.close()
+        self.group.close()
+        self.assertEqual(self.reactor.readers, [])
+
+    def test_each_ready_port_once(self) -> None:
+        """A wake-up reads each port once; the rest of a backlog comes with the next one."""
+        first, second = self.pipe(), self.pipe()
+        self.group.doRead()
+        self.assertEqual((first.reads, second.reads), (1, 1))
+        self.group.doRead()
+        self.group.doRead()
+        self.assertEqual((first.reads, second.reads), (2, 2))
+
+    def test_removed_while_reading(self) -> None:
+        """A port that another one removed in the same wake-up is not read."""
+        ports: list[Pipe] = []
+
+        def remove_other() -> None:
+            for port in ports:
+                if port.reads == 0:
+                    self.group.removeReader(port)
+
+        ports += [self.pipe(remove_other), self.pipe(remove_other)]
+        self.group.doRead()
+        self.assertEqual(sorted(port.reads for port in ports), [0, 1])
+        self.group.removeReader(ports[0])
+        self.group.removeReader(ports[0])
+
+    def test_fault_in_one_port(self) -> None:
+        """An exception out of one port is logged, the others are read."""
+        first, second = self.pipe(lambda: 1 / 0), self.pipe(lambda: 1 / 0)
+        self.group.doRead()
+        self.assertEqual((first.reads, second.reads), (1, 1))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
