@@ -152,12 +152,14 @@ class _Reading:
         if option is None:
             self._unknown_key(where, name)
             return
+        if value == option.default == "":
+            return  # left open, as the sample file shows it
         self._where[name] = where
         try:
             self._values[name] = option.kind.take(value)
         except ValueError:
-            found = "something else" if option.kind.secret else _shown(value)
-            self._refuse(name, f"found {found}, allowed is {option.kind.allowed}")
+            found = "" if option.kind.secret else f"found {_shown(value)}, "
+            self._refuse(name, f"{found}allowed is {option.kind.allowed}")
 
     def _refuse(self, name: str, text: str) -> None:
         where = self._where.get(name, "")

@@ -24,7 +24,6 @@ class Described(NamedTuple):
 CATALOGUE = {
     described.name: described
     for described in (
-        Described("voipcluster_start_time_seconds", "When this node started, unix time."),
         Described("voipcluster_workload", "Workload of each node as this node knows it, 0 to 1.", "node"),
         Described("voipcluster_workload_component", "This node's use of each resource, 0 to 1.", "resource"),
         Described("voipcluster_node_up", "1 when the node is heard of and serves, else 0.", "node"),
@@ -48,7 +47,6 @@ CATALOGUE = {
         Described("voipcluster_media_bytes_total", "Octets of relayed packets."),
         Described("voipcluster_connections", "Open SIP connections.", "transport"),
         Described("voipcluster_messages_dropped_total", "SIP messages dropped.", "reason"),
-        Described("voipcluster_reports_sent_total", "Workload reports sent: periodic, spontaneous.", "cause"),
         Described("voipcluster_link_dropped_total", "Messages of other nodes dropped.", "reason"),
         Described("voipcluster_reactor_delay_seconds", "How late timers run."),
     )

@@ -59,7 +59,7 @@ function showMore(id, count) {
   byId(id).textContent = `and ${count - MOST_ROWS} more`;
 }
 
-const STATE_KINDS = { open: "good", joining: "warn", draining: "warn", drained: "warn", busy: "warn", unknown: "bad" };
+const STATE_KINDS = { open: "good", shed: "warn", full: "bad", drain: "warn", unknown: "bad" };
 const stateKind = (state) => STATE_KINDS[String(state).toLowerCase()] || "soft";
 
 function nodeName(node) {
@@ -110,7 +110,7 @@ function audio(call) {
 
 function party(key) {
   return (call) => {
-    const button = make("button", orDash(call[key]), "link");
+    const button = make("button", orDash(call[key]).replace(/^sips?:/, ""), "link");
     button.type = "button";
     button.title = "why this node";
     button.addEventListener("click", () => explain(call.call_id));
@@ -119,11 +119,11 @@ function party(key) {
 }
 
 const CALL_COLUMNS = [
-  ["from", party("from")],
-  ["to", party("to")],
+  ["from", party("from"), "long"],
+  ["to", party("to"), "long"],
   ["node", nodeOf],
   ["client", (call) => [call.transport, call.client].filter(Boolean).join(" ")],
-  ["user", (call) => call.user],
+  ["user", (call) => call.user, "long"],
   ["state", (call) => call.state],
   ["duration", (call) => duration(call.duration), "right"],
   ["audio heard", audio],
@@ -134,12 +134,12 @@ function nodeOf(row) {
 }
 
 const REGISTRATION_COLUMNS = [
-  ["address", (row) => row.aor],
-  ["contact", (row) => row.contact],
+  ["address", (row) => row.aor, "long"],
+  ["contact", (row) => row.contact, "long"],
   ["node", nodeOf],
   ["source", (row) => [row.transport, row.source].filter(Boolean).join(" ")],
   ["expires in", (row) => duration(row.expires), "right"],
-  ["user agent", (row) => row.user_agent],
+  ["user agent", (row) => row.user_agent, "long"],
 ];
 
 async function ask(path) {
@@ -155,7 +155,7 @@ function showStatus(status) {
   if (typeof status.threshold === "number") levels.threshold = status.threshold;
   if (typeof status.hard_limit === "number") levels.hard_limit = status.hard_limit;
   const sum = (key) => nodes.reduce((total, node) => total + (node[key] || 0), 0);
-  const serving = nodes.filter((node) => stateKind(node.state) === "good").length;
+  const serving = nodes.filter((node) => ["open", "shed", "full"].includes(node.state)).length;
   byId("cluster").textContent = status.cluster ? `${status.cluster}${status.node ? ` · seen from ${status.node}` : ""}` : "";
   byId("total-nodes").textContent = `${serving} of ${nodes.length}`;
   byId("total-registrations").textContent = status.registrations ?? sum("registrations");
@@ -208,7 +208,7 @@ function explainHop(hop, index) {
     ["state", (row) => row.state],
     ["workload", (row) => number(row.workload), "right"],
     ["age", (row) => reportAge(row.age), "right"],
-    ["reason", (row) => row.reason],
+    ["reason", (row) => row.reason, "long"],
   ], hop.candidates || [], "no other node was looked at");
   (hop.candidates || []).forEach((row, at) => {
     if (row.node === hop.chosen) table.tBodies[0].rows[at].className = "chosen";

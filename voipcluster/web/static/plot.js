@@ -27,13 +27,13 @@ class Plot {
         responsive: true,
         maintainAspectRatio: false,
         interaction: { mode: "nearest", axis: "x", intersect: false },
-        elements: { point: { radius: 0, hitRadius: 8 }, line: { borderWidth: 2, tension: 0.15 } },
+        elements: { point: { radius: 0, hitRadius: 8 }, line: { borderWidth: 2, tension: 0 } },
         scales: {
           x: {
             type: "linear", min: -60, max: 0, grid: { color: line },
-            ticks: { color: soft, maxTicksLimit: 7, callback: (ago) => Plot.ago(ago) },
+            ticks: { color: soft, maxTicksLimit: 11, maxRotation: 0, autoSkipPadding: 16, callback: (ago) => Plot.ago(ago) },
           },
-          y: { min: 0, suggestedMax: 1, grid: { color: line }, ticks: { color: soft, stepSize: 0.25 } },
+          y: { min: 0, suggestedMax: 1, grid: { color: line }, ticks: { color: soft, stepSize: 0.25, callback: (value) => value.toFixed(2) } },
         },
         plugins: {
           legend: { labels: { color: soft, boxWidth: 14, boxHeight: 2 } },
@@ -46,7 +46,7 @@ class Plot {
   static ago(seconds) {
     const s = Math.round(-seconds);
     if (s <= 0) return "now";
-    return s < 120 ? `${s} s ago` : `${(s / 60).toFixed(s % 60 ? 1 : 0)} min ago`;
+    return s % 60 && s < 600 ? `${s} s ago` : `${Math.round(s / 60)} min ago`;
   }
 
   get last() {
@@ -98,6 +98,7 @@ class Plot {
     const kept = new Map(this.chart.data.datasets.map((set) => [set.label, set]));
     this.chart.data.datasets = sets.map((set) => Object.assign(kept.get(set.label) || {}, set));
     this.chart.options.scales.x.min = -Math.min(span, PLOT_SPAN);
+    this.chart.options.scales.x.ticks.stepSize = span > 120 ? 60 : 10;
     this.chart.update("none");
   }
 }
