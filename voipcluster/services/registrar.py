@@ -211,8 +211,8 @@ class RegistrarService(Service):
     def take_over(self, update: messages.Binding) -> None:
         """Another node answered the REGISTER of a client whose flow is ours: the binding is ours, and we tell all."""
         now = self._clock.seconds()
-        self._apply(update, now, now)
-        self._publish(evolve(update, epoch=self._epoch, seq=self._next()))
+        if self._apply(update, now, now):
+            self._publish(evolve(update, epoch=self._epoch, seq=self._next()))
 
     def peer_lost(self, node: str) -> None:
         """The link to a node broke: what it told of a snapshot is void. Its bindings stay until they run out."""
@@ -224,23 +224,27 @@ class RegistrarService(Service):
         for binding in self.location.of_node(node):
             self._remove(binding)
 
-    def _apply(self, update: messages.Binding, now: float, registered_at: float) -> None:
+    def _apply(self, update: messages.Binding, now: float, registered_at: float) -> bool:
+        """Whether it was news."""
         old = self.location.find(update.aor, update.contact, update.instance, update.reg_id)
         if update.expires == 0:
             # it names the state that it ends: a newer one stays
-            if old is not None and old.call_id == update.call_id and old.cseq <= update.cseq:
+            if old is not None and (old.call_id != update.call_id or old.cseq > update.cseq):
+                return False
+            if old is not None:
                 self._remove(old)
-            return
+            return True
         new = from_message(update, now, registered_at)
         if old is not None and not new.replaces(old):
-            return
+            return False
         if new.node == self._node and self._flow_of is not None:
             flow = self._flow_of(new.flow_token)
             if flow is None:  # the client went away while another node answered its REGISTER
                 self._tell(new, removed=True)
-                return
+                return False
             new = evolve(new, flow=flow)
         self._put(new)
+        return True
 
     def _tell(self, binding: Binding, removed: bool) -> None:
         self._publish(to_message(binding, self._epoch, self._next(), self._clock.seconds(), removed))
