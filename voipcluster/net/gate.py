@@ -106,6 +106,7 @@ class Gate(Protocol):
     def refuse(self, reason: str) -> None:
         """Close without having said anything."""
         self._stop_timer()
+        self._gates.finished(self)
         if self._closed is None:
             self._closed = reason
             assert self.transport is not None

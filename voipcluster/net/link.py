@@ -176,6 +176,11 @@ class LinkBroker(pb.Broker):
         answer = self._serve(kind, payload)
         answer.addCallbacks(self._send_answer, self._fail_answer, callbackArgs=(requestID,))
 
+    def proto_answer(self, requestID: object, netResult: object) -> None:
+        if not isinstance(netResult, bytes):  # here, because PB would forget the call first and fail then
+            raise PeerError("its answer is not bytes")
+        super().proto_answer(requestID, netResult)  # type: ignore[no-untyped-call]
+
     def _send_answer(self, payload: bytes, request: int) -> None:
         self._in_progress -= 1
         if not self._reads:
@@ -200,7 +205,8 @@ class LinkBroker(pb.Broker):
         """
         if self.disconnected or self._breach is not None or len(self.waitingForAnswers) >= MAX_IN_PROGRESS:
             return fail(PeerError("the link is down or busy", 503))
-        called: Deferred[object] = self.remoteForName("root").callRemote("message", kind, payload)  # type: ignore[no-untyped-call]
+        root = self.remoteForName("root")  # type: ignore[no-untyped-call]
+        called: Deferred[bytes] = root.callRemote("message", kind, payload)
         called.addTimeout(timeout, self._clock)
 
         def failed(failure: Failure) -> NoReturn:
@@ -208,13 +214,7 @@ class LinkBroker(pb.Broker):
                 self.abort(f"no answer to {kind!r} within {timeout:g} s")
             raise PeerError(self._breach or "the link was lost", 503) from None
 
-        def answered(result: object) -> bytes:
-            if not isinstance(result, bytes):
-                self.abort("its answer is not bytes")
-                raise PeerError("its answer is not bytes")
-            return result
-
-        return called.addErrback(failed).addCallback(answered)
+        return called.addErrback(failed)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self._timer is not None:
