@@ -8,11 +8,12 @@ import secrets
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList, FirstError, ensureDeferred
 from twisted.internet.task import LoopingCall
 
 from demo.cluster import Cluster
@@ -70,13 +71,12 @@ class Demo:
         self._screen.say("Phones register at the primary, which is all that they know, and call each other.")
         self._screen.say()
         self._began = self._clock.seconds()
-        looked = self._looking.start(1.0)
-        looked.addErrback(lambda failure: self._screen.say(f"the table stopped: {failure.getErrorMessage()}"))
-        await self._burst()
-        self._screen.say()
-        self._explain_the_softphone(passwords[SOFTPHONE])
-        await self._steady()
-        await self._finish()
+        looking: Deferred[Any] = self._looking.start(1.0)
+        calling: Deferred[Any] = ensureDeferred(self._call(passwords[SOFTPHONE]))
+        # the table never ends by itself; when it fails there is nothing left to show
+        await DeferredList(
+            [looking, calling], fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True
+        )
 
     async def _set_up(self) -> dict[str, str]:
         (first, *others) = self._addresses.items()
@@ -108,6 +108,13 @@ class Demo:
         await self._tone.register()
         self._screen.say(f"Web page: http://{self.cluster.primary.address}:8080/")
         return passwords
+
+    async def _call(self, password: str) -> None:
+        await self._burst()
+        self._screen.say()
+        self._explain_the_softphone(password)
+        await self._steady()
+        await self._finish()
 
     async def _burst(self) -> None:
         assert self._load is not None
@@ -145,7 +152,8 @@ class Demo:
             f"{len(finished)} calls, both ends heard each other in {len(finished) - len(failed)}"
         )
         addresses = {address: name for name, address in self._addresses.items()}
-        served = sorted((addresses.get(host, host), count) for host, count in self._load.served_by().items())
+        hosts = Counter(each.serving for each in finished if each.serving)
+        served = sorted((addresses.get(host, host), count) for host, count in hosts.items())
         self._screen.say("served by " + ", ".join(f"{name}: {count}" for name, count in served))
         for conversation in failed[:10]:
             why = conversation.failure or (
@@ -250,11 +258,17 @@ def main(given: list[str]) -> int:
     stopping = False
 
     def begin() -> None:
-        ensureDeferred(demo.run()).addCallbacks(lambda _: clock.stop(), failed)
+        ensureDeferred(demo.run()).addCallbacks(done, failed)
+
+    def done(_: None) -> None:
+        if not stopping:
+            clock.stop()
 
     def failed(failure: Any) -> None:
         if stopping:
             return  # what breaks because everything is being ended
+        if failure.check(FirstError):
+            failure = failure.value.subFailure
         if failure.check(ProgramFailed, VoipclusterError):
             print(f"demo: {failure.getErrorMessage()}", file=sys.stderr, flush=True)
         else:
