@@ -29,6 +29,7 @@ from voipcluster.services.commands import COMMANDS, INodeControl, take_arguments
 
 MAX_REQUEST = 16_384  # octets of one line; the longest real request is a user with a password
 MAX_CONNECTIONS = 64
+MAX_WAITING = 64  # requests of one connection
 
 
 class AdminProtocol(LineOnlyReceiver):
@@ -42,18 +43,20 @@ class AdminProtocol(LineOnlyReceiver):
         self._factory = factory
         self._waiting: list[bytes] = []
         self._answering = False
+        self._lost = False
 
     def connectionMade(self) -> None:
         if not self._factory.open(self):
             self._refuse("too many admin connections")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = True
         self._waiting.clear()
         self._factory.closed(self)
 
     def lineReceived(self, line: bytes) -> None:
         self._waiting.append(line)
-        if len(self._waiting) > MAX_CONNECTIONS:
+        if len(self._waiting) > MAX_WAITING:
             self._refuse("too many requests at once")
         elif not self._answering:
             self._answer_next()
@@ -68,11 +71,10 @@ class AdminProtocol(LineOnlyReceiver):
         self.transport.loseConnection()
 
     def _answer_next(self) -> None:
-        # A loop and not a call in the callback, so that results at hand do not nest.
-        while self._waiting and not self._answering:
+        # Answers at hand nest, but no deeper than the few requests that may wait.
+        if self._waiting:
             self._answering = True
-            answered = self._factory.answer(self._waiting.pop(0))
-            answered.addCallback(self._answered)
+            self._factory.answer(self._waiting.pop(0)).addCallback(self._answered)
 
     def _answered(self, answer: Mapping[str, Any]) -> None:
         self._write(answer)
@@ -80,7 +82,7 @@ class AdminProtocol(LineOnlyReceiver):
         self._answer_next()
 
     def _write(self, answer: Mapping[str, Any]) -> None:
-        if self.transport is not None and self.connected:
+        if self.transport is not None and not self._lost:
             self.transport.write(json.dumps(answer, separators=(",", ":")).encode("utf-8") + b"\n")
 
 

@@ -1,5 +1,5 @@
 """C{voipctl}: look at a cluster and operate it, from a shell."""
 
-from voipcluster.voipctl.main import main
+from voipcluster.voipctl.cli import main
 
 __all__ = ["main"]

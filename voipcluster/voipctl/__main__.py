@@ -2,6 +2,6 @@
 
 import sys
 
-from voipcluster.voipctl.main import main
+from voipcluster.voipctl.cli import main
 
 sys.exit(main())

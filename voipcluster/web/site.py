@@ -11,7 +11,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP
+from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP, IReactorTime
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web import http
 from twisted.web.resource import EncodingResourceWrapper, IResource, Resource
@@ -60,10 +60,11 @@ class ReadOnlyRequest(Request):
             # Nothing here takes a body, and the standard class would keep one of any size on disk.
             self.channel.forceAbortClient()  # type: ignore[no-untyped-call]
 
-    def process(self) -> None:
+    def render(self, resrc: IResource) -> None:
+        # Here and not earlier: the standard class puts its own name and version in between.
         for name, value in SECURITY_HEADERS.items():
             self.responseHeaders.setRawHeaders(name, [value])
-        super().process()  # type: ignore[no-untyped-call]
+        super().render(resrc)  # type: ignore[no-untyped-call]
 
 
 class NodeSite(Site):
@@ -77,8 +78,8 @@ class NodeSite(Site):
     requestFactory = ReadOnlyRequest
     noisy = False
 
-    def __init__(self, root: IResource, loopback: bool) -> None:
-        super().__init__(root, timeout=IDLE)  # type: ignore[no-untyped-call]
+    def __init__(self, reactor: IReactorTime, root: IResource, loopback: bool) -> None:
+        super().__init__(root, timeout=IDLE, reactor=reactor)  # type: ignore[no-untyped-call]
         self._loopback = loopback
 
     def getResourceFor(self, request: Request) -> IResource:
@@ -100,7 +101,7 @@ def is_own_name(host: str) -> bool:
     return True
 
 
-def node_site(view: INodeView, host: str) -> NodeSite:
+def node_site(reactor: IReactorTime, view: INodeView, host: str) -> NodeSite:
     """
     The site of one node.
 
@@ -127,7 +128,7 @@ def node_site(view: INodeView, host: str) -> NodeSite:
     api.putChild(b"explain", Explain(view))
     root.putChild(b"api", api)
     root.putChild(b"metrics", _zipped(Metrics(view)))
-    return NodeSite(root, ipaddress.ip_address(host).is_loopback)
+    return NodeSite(reactor, root, ipaddress.ip_address(host).is_loopback)
 
 
 def _seconds(text: str) -> float:
@@ -164,7 +165,7 @@ class WebService(Service):
 
     def __init__(self, reactor: IReactorTCP, host: str, port: int, view: INodeView) -> None:
         self._reactor, self._host, self._number = reactor, host, port
-        self._factory: Any = CappedFactory(node_site(view, host))  # type: ignore[no-untyped-call]
+        self._factory: Any = CappedFactory(node_site(IReactorTime(reactor), view, host))  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
         self._port = self._reactor.listenTCP(self._number, self._factory, interface=self._host)

@@ -1,0 +1,103 @@
+"""A node as voipctl and the web page see it, with fixed answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from voipcluster.errors import UsageError
+from voipcluster.services.commands import INodeControl
+from voipcluster.web.history import History
+
+CALL = {
+    "call_id": "1/2@host", "from": "sip:alice@example.com", "to": "sip:bob@example.com", "node": "b", "state": "confirmed",
+    "client": "192.0.2.1:5060", "transport": "UDP", "user": "alice", "duration": 75.0, "audio": "both", "visited": ["a"],
+}  # fmt: skip
+HOP = {
+    "call_id": "1/2@host", "node": "a", "time": 1.0, "hops": 0, "own": 0.8, "leading": "calls", "gate": 0.75,
+    "hard_limit": 0.95, "policy": "planned", "outcome": "hand-over", "chosen": "b", "reason": "first below the gate",
+    "candidates": [
+        {"node": "c", "state": "unknown", "workload": 0.0, "age": -1.0, "reason": "no fresh report"},
+        {"node": "b", "state": "open", "workload": 0.25, "age": 0.31, "reason": "below the gate"},
+    ],
+}  # fmt: skip
+BINDING = {
+    "aor": "alice@example.com", "contact": "sip:alice@192.0.2.1", "node": "b", "source": "192.0.2.1:5060",
+    "transport": "UDP", "user_agent": "phone\x1b[2J", "expires": 3599,
+}  # fmt: skip
+STATUS = {
+    "cluster": "c1",
+    "node": "a",
+    "nodes": [
+        {"name": "a", "role": "primary", "state": "open", "address": "127.0.0.1", "workload": 0.5, "calls": 10,
+         "registrations": 3, "report_age": 0.0, "handed_over": 4, "components": {"calls": 0.5, "cpu": 0.125}},
+        {"name": "b", "role": "secondary", "state": "unknown", "address": "127.0.0.2", "workload": None, "calls": 0,
+         "registrations": 0, "report_age": None, "handed_over": 0, "components": {}},
+    ],
+}  # fmt: skip
+
+
+@implementer(INodeControl)
+class FakeNode:
+    """
+    Notes what it is asked.
+
+    @ivar asked: each question with its arguments.
+    @ivar later: when set, C{calls} answers with this Deferred.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.later: Deferred[Any] | None = None
+        self.past = History(1000.0)
+
+    def status(self) -> Any:
+        return STATUS
+
+    def registrations(self, aor: str | None) -> Any:
+        self.asked.append(("registrations", aor))
+        return [BINDING]
+
+    def calls(self, call_id: str | None) -> Any:
+        self.asked.append(("calls", call_id))
+        return self.later if self.later is not None else [CALL] if call_id in (None, CALL["call_id"]) else []
+
+    def explain(self, call_id: str) -> Any:
+        self.asked.append(("explain", call_id))
+        if call_id != CALL["call_id"]:
+            raise UsageError(f"no node knows {call_id}")
+        return [HOP]
+
+    def history(self, since: float | None) -> Any:
+        self.asked.append(("history", since))
+        return self.past.read(since)
+
+    def metrics(self) -> Any:
+        return "voipcluster_calls 10.0\n"
+
+    def create_token(self, ttl: float, uses: int) -> Any:
+        self.asked.append(("create_token", ttl, uses))
+        return "AAAABBBB@127.0.0.1"
+
+    def user_add(self, name: str, domain: str, password: str) -> Any:
+        self.asked.append(("user_add", name, domain, password))
+        if name == "taken":
+            raise UsageError("user taken exists\nalready")
+
+    def user_remove(self, name: str, domain: str) -> Any:
+        self.asked.append(("user_remove", name, domain))
+        raise KeyError("a bug, with secret pw")
+
+    def user_passwd(self, name: str, domain: str, password: str) -> Any:
+        self.asked.append(("user_passwd", name, domain, password))
+
+    def user_list(self, domain: str | None) -> Any:
+        return ["alice@example.com", "bob@example.com"]
+
+    def drain(self, node: str | None, on: bool) -> Any:
+        self.asked.append(("drain", node, on))
+
+    def stop(self, node: str | None) -> Any:
+        self.asked.append(("stop", node))

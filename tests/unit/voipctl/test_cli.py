@@ -1,0 +1,168 @@
+"""voipctl's command line: what is asked, what is shown, and the exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.fake_node import BINDING, CALL, HOP, STATUS
+from voipcluster.errors import UsageError
+from voipcluster.voipctl import cli
+
+
+class FakeClient:
+    """Answers from a table; an exception there is raised."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, dict[str, object]]] = []
+
+    def ask(self, command: str, **arguments: object) -> Any:
+        self.asked.append((command, arguments))
+        answer = self.answers[command]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class VoipctlTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.client = FakeClient(
+            {
+                "status": STATUS, "calls": [CALL], "explain": [HOP], "registrations": [BINDING], "join-token": "T0KEN@10.0.0.1",
+                "user-add": None, "user-passwd": None, "user-rm": UsageError("there is no user x@a.b"),
+                "user-list": ["alice@example.com"], "drain": None, "stop": None, "metrics": "voipcluster_calls 1.0\n",
+            }
+        )  # fmt: skip
+        self.patch(cli, "_client", lambda given: self.client)
+
+    def run_main(self, *argv: str, typed: str = "") -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", out)
+        self.patch(sys, "stderr", err)
+        self.patch(sys, "stdin", io.StringIO(typed))
+        try:
+            status = cli.main(argv)
+        except SystemExit as leaving:
+            status = int(leaving.code or 0)
+        return status, out.getvalue(), err.getvalue()
+
+    def shown(self, *argv: str, typed: str = "") -> str:
+        status, out, err = self.run_main(*argv, typed=typed)
+        self.assertEqual((status, err), (0, ""))
+        return out
+
+    def test_status(self) -> None:
+        """The nodes stand in aligned columns; what is not known is a dash."""
+        lines = self.shown("status").splitlines()
+        self.assertEqual(lines[0], "cluster c1")
+        self.assertEqual(
+            lines[2].split(), ["a", "primary", "open", "127.0.0.1", "0.50", "10", "3", "4", "0.0", "s"]
+        )
+        self.assertEqual(
+            lines[3].split(), ["b", "secondary", "unknown", "127.0.0.2", "-", "0", "0", "0", "-"]
+        )
+        self.assertEqual(lines[1].index("ADDRESS"), lines[2].index("127.0.0.1"))
+        verbose = self.shown("status", "--verbose").splitlines()
+        self.assertTrue(verbose[2].endswith("0.50  0.12"), verbose)
+
+    def test_json(self) -> None:
+        """With --json, the answer is printed as it came."""
+        self.assertEqual(json.loads(self.shown("--json", "status")), STATUS)
+        self.assertEqual(json.loads(self.shown("--json", "calls")), [CALL])
+        self.assertEqual(json.loads(self.shown("--json", "user", "list")), ["alice@example.com"])
+
+    def test_calls_and_explain(self) -> None:
+        """A call shows its true client; its explanation shows each candidate with a reason, the chosen one marked."""
+        row = self.shown("calls").splitlines()[1]
+        for part in ("1/2@host", "b", "192.0.2.1:5060", "UDP", "alice", "1:15", "both"):
+            self.assertIn(part, row.split())
+        lines = self.shown("explain", "1/2@host").splitlines()
+        self.assertEqual(lines[0], "hop 1: a: hand-over to b: first below the gate")
+        self.assertEqual(
+            lines[1].strip(), "policy planned, own workload 0.80 (calls), gate 0.75, hard limit 0.95"
+        )
+        self.assertEqual(lines[3].split(None, 4), ["c", "unknown", "0.00", "-", "no fresh report"])
+        self.assertEqual(lines[4].split(None, 5), ["*", "b", "open", "0.25", "0.3", "s  below the gate"])
+
+    def test_text_of_the_network_is_cleaned(self) -> None:
+        """An escape sequence in a User-Agent does not reach the terminal."""
+        self.assertNotIn("\x1b", self.shown("registrations"))
+
+    def test_token_alone(self) -> None:
+        """join-token prints the token and nothing else, so that a script can take it."""
+        self.assertEqual(self.shown("join-token", "--ttl", "60", "--uses", "3"), "T0KEN@10.0.0.1\n")
+        self.assertEqual(self.client.asked, [("join-token", {"ttl": 60.0, "uses": 3})])
+
+    def test_password_of_standard_input(self) -> None:
+        """The password is the first line of standard input, spaces included; it is not repeated on the screen."""
+        out = self.shown("user", "add", "alice@example.com", "--password-stdin", typed=" se cret \nrest\n")
+        self.assertEqual(out, "alice@example.com: added\n")
+        self.assertEqual(
+            self.client.asked,
+            [("user-add", {"name": "alice", "domain": "example.com", "password": " se cret "})],
+        )
+
+    def test_typed_password(self) -> None:
+        """Without --password-stdin it is asked for twice, and must be the same."""
+        typed = iter(["one", "two", "same", "same"])
+        self.patch(cli, "getpass", lambda prompt: next(typed))
+        self.assertEqual(
+            self.run_main("user", "passwd", "a@b.c"), (1, "", "voipctl: the two passwords differ\n")
+        )
+        self.assertEqual(self.shown("user", "passwd", "a@b.c"), "a@b.c: password changed\n")
+
+    def test_no_password_in_the_arguments(self) -> None:
+        """There is no way to give a password on the command line."""
+        status, _, err = self.run_main("user", "add", "a@b.c", "secret")
+        self.assertEqual((status, err.count("\n")), (2, 1))
+
+    def test_drain(self) -> None:
+        """drain and undrain are one question; without a name the node that is asked is meant."""
+        self.shown("drain", "b")
+        self.shown("undrain")
+        self.shown("stop", "b")
+        self.assertEqual(
+            self.client.asked,
+            [
+                ("drain", {"node": "b", "on": True}),
+                ("drain", {"node": None, "on": False}),
+                ("stop", {"node": "b"}),
+            ],
+        )
+
+    def test_errors(self) -> None:
+        """A refusal is one line and status 1, a wrong command line one line and status 2."""
+        self.assertEqual(self.run_main("user", "rm", "x@a.b"), (1, "", "voipctl: there is no user x@a.b\n"))
+        self.assertEqual(self.run_main("user", "rm", "x")[0], 1)
+        self.client.answers["calls"] = []
+        self.assertEqual(self.run_main("calls", "gone")[0], 1)
+        for argv in (
+            (),
+            ("fly",),
+            ("explain",),
+            ("--state-dir", "a", "--url", "http://b", "status"),
+            ("user",),
+        ):
+            status, out, err = self.run_main(*argv)
+            self.assertEqual((status, out, err.count("\n")), (2, "", 1), argv)
+
+    def test_check(self) -> None:
+        """check prints each mistake with its line, and its status says whether there was one."""
+        path = self.mktemp()
+        Path(path).write_text("[limits]\ncalls = 0\nregistration_per_user = 1\n")
+        status, out, err = self.run_main("check", path)
+        self.assertEqual((status, out), (1, ""))
+        self.assertEqual([line.partition(": ")[0] for line in err.splitlines()], [f"{path}:2", f"{path}:3"])
+        Path(path).write_text("[limits]\ncalls = 1\n")
+        self.assertEqual(self.shown("check", path), f"{path}: good\n")
+        self.assertEqual(json.loads(self.shown("--json", "check", path)), [])
+
+    def test_metrics(self) -> None:
+        """metrics prints what /metrics says."""
+        self.assertEqual(self.shown("metrics"), "voipcluster_calls 1.0\n")
