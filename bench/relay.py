@@ -122,7 +122,9 @@ def wait_for_udp(port: int, child: subprocess.Popen[str]) -> None:
     raise RuntimeError(f"{child.args!r} ended with status {child.returncode}")
 
 
-def start_ours(stack: ExitStack, calls: int, python: str) -> tuple[int, list[tuple[int, int]], str]:
+def start_ours(
+    stack: ExitStack, calls: int, python: str
+) -> tuple[int, list[tuple[int, int]], dict[str, Any]]:
     path = [str(HERE.parent), sysconfig.get_path("purelib")]
     child = stack.enter_context(
         running(
@@ -138,7 +140,7 @@ def start_ours(stack: ExitStack, calls: int, python: str) -> tuple[int, list[tup
     if not line:
         raise RuntimeError("the relay did not start")
     told = json.loads(line)
-    return child.pid, [(a, b) for a, b in told["legs"]], told["python"]
+    return child.pid, [(a, b) for a, b in told["legs"]], told
 
 
 def start_rtpengine(stack: ExitStack, calls: int, folder: str) -> tuple[int, list[tuple[int, int]]]:
@@ -183,7 +185,7 @@ def compare(calls: int, rounds: int, seconds: int, python: str, split: bool) -> 
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         load = Path(folder, "rtpload")
         subprocess.run(["gcc", "-O2", "-o", load, HERE / "rtpload.c", "-lpthread"], check=True)
-        pid, legs, build = start_ours(stack, calls, python)
+        pid, legs, told = start_ours(stack, calls, python)
         relays = {"voipcluster": (pid, legs)}
         try:
             relays["rtpengine"] = start_rtpengine(stack, calls, folder)
@@ -196,7 +198,10 @@ def compare(calls: int, rounds: int, seconds: int, python: str, split: bool) -> 
                 more, sent, received = measure(load, relay_pid, relay_legs, seconds, 1 if split else 0)
                 figures[name] += more
                 lost[name] += sent - received
-    print(f"{calls} calls, {calls * 100} packets/s, {'two CPUs' if split else 'one CPU'}; python: {build}")
+    print(f"{calls} calls, {calls * 100} packets/s, {'two CPUs' if split else 'one CPU'}; {told['python']}")
+    print(
+        f"  setting a call up: {told['setup_us']:.0f} us of CPU, {told['memory_kb']:.1f} kB, two messages and 4 sockets"
+    )
     for name, values in figures.items():
         print(
             f"  {name:12} CPU us/packet: median {statistics.median(values):5.2f}  lowest {min(values):5.2f}"

@@ -2,7 +2,8 @@
 The relay that C{bench/relay.py} measures: the real service on the real reactor, with calls set up by real messages.
 
 Run: C{python bench/relay_server.py CALLS CALLER_PORT CALLEE_PORT}. Prints one line of JSON: C{legs}, pairs of a party's
-port and the relay's port for it, and C{python}, which build this is. Then it relays until it is terminated.
+port and the relay's port for it, C{python}, which build this is, and what a call costs to set up. Then it relays until
+it is terminated.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import json
 import sys
 import sysconfig
+import time
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
@@ -42,21 +45,31 @@ def set_up(media: MediaService, number: int, sender: Side, port: int) -> int:
     return SessionDescription.parse(body).media[0].port
 
 
+def resident_kb() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
 def main() -> None:
     calls, caller, callee = (int(argument) for argument in sys.argv[1:])
     media = MediaService(reactor, ports=(40000, 59999), addresses=[RelayAddress("127.0.0.1")])
     media.startService()
     legs = []
+    before = time.process_time(), resident_kb()
     for n in range(calls):
         for_callee = set_up(media, n, Side.CALLER, caller + 2 * n)
         for_caller = set_up(media, n, Side.CALLEE, callee + 2 * n)
         legs += [(caller + 2 * n, for_caller), (callee + 2 * n, for_callee)]
+    setup_us = (time.process_time() - before[0]) / calls * 1e6
+    memory_kb = (resident_kb() - before[1]) / calls
     optimised = "enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
     by_distribution = sys.executable.startswith("/usr/bin/")
     profile = "built with PGO" if optimised or by_distribution else "built without PGO"
     reactor_name = type(reactor).__name__
     build = f"{sys.executable} {sys.version.split()[0]}, {profile}, {reactor_name}"
-    print(json.dumps({"legs": legs, "python": build}), flush=True)
+    print(
+        json.dumps({"legs": legs, "python": build, "setup_us": setup_us, "memory_kb": memory_kb}), flush=True
+    )
     reactor.addSystemEventTrigger("before", "shutdown", media.stopService)
     reactor.run()
 

@@ -19,6 +19,8 @@ class Side(Enum):
     CALLER = "caller"
     CALLEE = "callee"
 
+    __hash__ = object.__hash__  # Enum's own is a call into Python, for each look into a table
+
     @property
     def other(self) -> Side:
         return Side.CALLEE if self is Side.CALLER else Side.CALLER

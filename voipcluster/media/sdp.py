@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from itertools import pairwise
+from sys import intern
 from typing import Self
 
 from attrs import frozen
@@ -47,6 +49,17 @@ class Transport(Enum):
 _DIRECTIONS = {b"a=" + d.value.encode(): d for d in Direction}
 
 
+@lru_cache(maxsize=64)
+def transport_of(protocol: str) -> Transport:
+    """What the relay does with a line of that C{proto} (RFC 8866 section 8.2.4)."""
+    words = set(protocol.upper().split("/"))
+    if "TCP" in words:
+        return Transport.UNTOUCHED  # MSRP, BFCP: RFC 4145
+    if "RTP" in words:
+        return Transport.RTP
+    return Transport.DATAGRAM if words & {"UDP", "UDPTL", "DTLS"} else Transport.UNTOUCHED
+
+
 @frozen
 class MediaLine:
     """
@@ -69,12 +82,7 @@ class MediaLine:
 
     @property
     def transport(self) -> Transport:
-        words = self.protocol.upper().split("/")
-        if "TCP" in words:
-            return Transport.UNTOUCHED  # MSRP, BFCP: RFC 4145
-        if "RTP" in words or {"AVP", "AVPF", "SAVP", "SAVPF"} & set(words):
-            return Transport.RTP
-        return Transport.DATAGRAM if {"UDP", "UDPTL", "DTLS"} & set(words) else Transport.UNTOUCHED
+        return transport_of(self.protocol)
 
     @property
     def relayed(self) -> bool:
@@ -209,9 +217,9 @@ def _media_line(
         elif line.startswith(b"a=rtcp-mux"):
             mux = True
     line_ = MediaLine(
-        kind=found[1].decode("ascii"),
+        kind=intern(found[1].decode("ascii")),
         port=port,
-        protocol=found[4].decode("ascii"),
+        protocol=intern(found[4].decode("ascii")),
         host=host,
         rtcp_port=rtcp_port,
         rtcp_host=rtcp_host,

@@ -21,6 +21,9 @@ class Spot(NamedTuple):
     component: int
 
 
+SPOTS = {side: (Spot(side, RTP), Spot(side, RTCP)) for side in Side}  # made once: each port keeps its own
+
+
 class Directed(NamedTuple):
     """An effect of the latch of one spot."""
 
@@ -56,7 +59,10 @@ class Stream:
         return side in self.lines and is_unspecified(self.lines[side].host)
 
     def latch(self, spot: Spot) -> Latch:
-        return self._latches.setdefault(spot, Latch(self.window))
+        latch = self._latches.get(spot)
+        if latch is None:
+            latch = self._latches[spot] = Latch(self.window)
+        return latch
 
     def described(self, side: Side, line: MediaLine, source: str, now: float) -> list[Directed]:
         """
@@ -73,8 +79,7 @@ class Stream:
             None if is_unspecified(line.rtcp_host) else self.targets.usable(line.rtcp_host, line.rtcp_port),
         ]
         effects: list[Directed] = []
-        for component, address in enumerate(addresses if self.paired else addresses[:1]):
-            spot = Spot(side, component)
+        for spot, address in zip(SPOTS[side], addresses if self.paired else addresses[:1], strict=False):
             latch = self.latch(spot)
             latch.checked = line.transport is Transport.RTP
             if not self.muted(side):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import NamedTuple
 
 from attrs import frozen
 
 THIS_NETWORK = IPv4Network("0.0.0.0/8")  # RFC 1122 section 3.2.1.3
+
+LONGEST_LITERAL = 45  # characters, INET6_ADDRSTRLEN without its NUL
 
 
 class Address(NamedTuple):
@@ -22,8 +25,15 @@ class Address(NamedTuple):
         return 6 if ":" in self.host else 4
 
 
+@lru_cache(maxsize=1024)
 def literal(host: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that a text is, or L{None} for names and for scoped addresses."""
+    """
+    The IP address that a text is, or L{None} for names and for scoped addresses.
+
+    Kept for the addresses seen last: parsing them anew was half the cost of setting a call up.
+    """
+    if len(host) > LONGEST_LITERAL:
+        return None
     try:
         address = ip_address(host)
     except ValueError:
@@ -31,10 +41,19 @@ def literal(host: str) -> IPv4Address | IPv6Address | None:
     return None if isinstance(address, IPv6Address) and address.scope_id else address
 
 
+@lru_cache(maxsize=1024)
 def is_unspecified(host: str) -> bool:
     """C{0.0.0.0} or C{::}, the way to hold a call in RFC 2543 (RFC 3264 section 8.4)."""
     address = literal(host)
     return address is not None and address.is_unspecified
+
+
+@lru_cache(maxsize=1024)
+def canonical(host: str) -> str:
+    """The one text of an IP address, and the same object each time: a node keeps many of them."""
+    address = literal(host)
+    assert address is not None, "the caller asked literal()"
+    return address.compressed
 
 
 @frozen
@@ -64,6 +83,7 @@ class Targets:
             return None  # reserved: 240.0.0.0/4 with the limited broadcast, mapped and compatible IPv6
         elif isinstance(address, IPv6Address) and address.is_link_local:
             return None  # means nothing without its link, which SDP cannot name
-        if address.compressed in self.own and self.first <= port <= self.last:
+        text = canonical(host)
+        if text in self.own and self.first <= port <= self.last:
             return None
-        return Address(address.compressed, port)
+        return Address(text, port)

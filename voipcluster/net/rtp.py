@@ -74,27 +74,30 @@ class RtpPort:
 
     @ivar forward: takes each datagram of the latched peer; set it to L{out} of the port on the far side.
     @ivar out: sends one datagram to this port's own peer; changes with L{aim} and L{connect}.
+    @ivar label: whatever the owner calls this port.
     @ivar checked: an RTP line: short datagrams and unknown protocols are dropped.
     @ivar strangers: datagrams that were not forwarded, without those that the kernel turned away.
     """
 
     __slots__ = (
-        "_recv",
+        "_remote",
         "_sink",
         "_socket",
         "checked",
         "connected",
         "errors",
         "forward",
+        "label",
         "octets",
         "out",
         "packets",
         "strangers",
     )
 
-    def __init__(self, sock: DatagramSocket, sink: Sink) -> None:
+    def __init__(self, sock: DatagramSocket, sink: Sink, label: object = None) -> None:
         self._socket = sock
-        self._recv = self._socket.recv
+        self._remote: Address | None = None
+        self.label = label
         self._sink = sink
         self.forward: Send = nowhere
         self.out: Send = nowhere
@@ -121,7 +124,7 @@ class RtpPort:
             self._read_from_anyone()
             return
         try:
-            datagram = self._recv(MAX_DATAGRAM)
+            datagram = self._socket.recv(MAX_DATAGRAM)
         except OSError:  # nothing there, or an ICMP error about something that we sent
             self.errors += 1
             return
@@ -161,11 +164,12 @@ class RtpPort:
         if self.connected:
             self._socket.disconnect()
             self.connected = False
-        if remote is None:
-            self.out = nowhere
-            return
-        sendto, destination = self._socket.sendto, tuple(remote)
-        self.out = lambda datagram: sendto(datagram, destination)
+        self._remote = remote
+        self.out = nowhere if remote is None else self._send_to_remote
+
+    def _send_to_remote(self, datagram: bytes) -> None:
+        assert self._remote is not None, "aim() chose this"
+        self._socket.sendto(datagram, self._remote)
 
     def connect(self, remote: Address) -> None:
         """
@@ -191,7 +195,7 @@ class RtpPort:
         self._socket.close()
 
 
-def open_rtp_port(host: str, number: int, sink: Sink) -> RtpPort:
+def open_rtp_port(host: str, number: int, sink: Sink, label: object) -> RtpPort:
     """
     @param sink: gets what arrives while the port is not connected.
     @raise OSError: the port is taken, or the address is not ours.
@@ -205,7 +209,7 @@ def open_rtp_port(host: str, number: int, sink: Sink) -> RtpPort:
     except OSError:
         sock.close()
         raise
-    return RtpPort(sock, sink)
+    return RtpPort(sock, sink, label)
 
 
 @implementer(IReadDescriptor)
@@ -221,18 +225,16 @@ class PortGroup:
         self._reactor = reactor
         self._epoll = select.epoll()
         self._ports: dict[int, IReadDescriptor] = {}
-        self._number: dict[IReadDescriptor, int] = {}
         reactor.addReader(self)
 
     def addReader(self, reader: IReadDescriptor) -> None:
         number = reader.fileno()
         self._ports[number] = reader
-        self._number[reader] = number
         self._epoll.register(number, select.EPOLLIN)
 
     def removeReader(self, reader: IReadDescriptor) -> None:
-        number = self._number.pop(reader, None)
-        if number is not None:
+        number = reader.fileno()
+        if self._ports.get(number) is reader:
             del self._ports[number]
             self._epoll.unregister(number)
 
@@ -263,7 +265,6 @@ class PortGroup:
             self._reactor.removeReader(self)
             self._epoll.close()
         self._ports.clear()
-        self._number.clear()
 
 
 def raise_descriptor_limit(wanted: int) -> int:

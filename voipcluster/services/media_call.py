@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable
 from functools import partial
 
 from attrs import define, field, frozen
@@ -23,9 +23,9 @@ from voipcluster.media.offer_answer import (
 )
 from voipcluster.media.rtp import kind_of
 from voipcluster.media.sdp import MediaLine, SessionDescription, Transport
-from voipcluster.media.stream import RTCP, RTP, Directed, Spot, Stream
+from voipcluster.media.stream import SPOTS, Directed, Spot, Stream
 from voipcluster.media.target import Address, is_unspecified, literal
-from voipcluster.net.rtp import RtpPort, nowhere
+from voipcluster.net.rtp import RtpPort, Sink, nowhere
 from voipcluster.services.media_ports import RelayPorts
 
 
@@ -35,6 +35,20 @@ class Description:
 
     media: tuple[MediaLine, ...]
     source: str
+
+
+@define
+class Pending:
+    """
+    An exchange that is under way.
+
+    @ivar early: answers in 1xx, by the To tag of their fork.
+    @ivar former: what was in force before the first of them.
+    """
+
+    offer: Description
+    early: dict[str | None, Description] = field(factory=dict)
+    former: dict[Side, Description] | None = None
 
 
 @define
@@ -51,10 +65,64 @@ class Line:
 
     stream: Stream
     born: Exchange
+    _seconds: Callable[[], float]
     legs: dict[Side, Leg] = field(factory=dict)
+    sink: Sink = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.sink = self.arrived  # one bound method for all ports
+
+    def ports(self, side: Side) -> list[RtpPort]:
+        leg = self.legs.get(side)
+        return [] if leg is None else [port for ports in leg.ports.values() for port in ports]
 
     def all_ports(self) -> list[RtpPort]:
-        return [port for leg in self.legs.values() for ports in leg.ports.values() for port in ports]
+        return [port for side in self.legs for port in self.ports(side)]
+
+    def arrived(self, port: RtpPort, datagram: bytes, source: Address) -> None:
+        """A datagram came to a port that is not latched; C{port.label} is its spot."""
+        spot = port.label
+        assert isinstance(spot, Spot), "ports of a line are labelled so"
+        directed = self.stream.arrived(spot, Arrived(source, kind_of(datagram)), self._seconds())
+        if any(isinstance(effect, Accept) for _, effect in directed):
+            port.accept(datagram)
+        else:
+            port.strangers += 1
+        if directed:
+            self.execute(directed)
+            self.wire(spot)
+
+    def execute(self, directed: list[Directed]) -> None:
+        for spot, effect in directed:
+            leg = self.legs.get(spot.side)
+            if leg is None or isinstance(effect, Accept):
+                continue
+            family = None if effect.address is None else effect.address.family
+            for own_family, ports in leg.ports.items():
+                if spot.component >= len(ports):
+                    continue
+                port = ports[spot.component]
+                if own_family != family:
+                    port.aim(None)
+                elif isinstance(effect, Connect):
+                    try:
+                        port.connect(effect.address)
+                    except OSError:  # no route now: the latch goes on filtering, sending counts the errors
+                        port.aim(effect.address)
+                elif isinstance(effect, Aim):
+                    port.aim(effect.address)
+
+    def wire(self, spot: Spot) -> None:
+        """Let the ports of the far side forward to where this spot's media goes now."""
+        leg, far = self.legs.get(spot.side), self.legs.get(spot.side.other)
+        if leg is None or far is None:
+            return
+        remote = self.stream.remote(spot)
+        near = [] if remote is None else leg.ports.get(remote.family, [])
+        out = near[spot.component].out if spot.component < len(near) else nowhere
+        for ports in far.ports.values():
+            if spot.component < len(ports):
+                ports[spot.component].forward = out
 
 
 @define
@@ -72,10 +140,8 @@ class RelayedCall:
     closed_packets: int = 0
     closed_octets: int = 0
     _negotiation: OfferAnswer = field(factory=OfferAnswer)
-    _offers: dict[Exchange, Description] = field(factory=dict)
-    _early: dict[str | None, Description] = field(factory=dict)
+    _pending: dict[Exchange, Pending] = field(factory=dict)
     _in_force: dict[Side, Description] = field(factory=dict)
-    _former: dict[Exchange, dict[Side, Description]] = field(factory=dict)
 
     def passes(
         self, message: MessagePassed, sdp: bytes | None, source: str, target_family: int | None, now: float
@@ -89,29 +155,29 @@ class RelayedCall:
         @raise PeerError: an offer or answer that cannot be relayed (488), or no ports for it (503).
         """
         self.activity.moved(now)
-        if sdp is not None and self._is_ours(sdp):
+        description, fault = None, None
+        if sdp is not None:
+            try:
+                description = SessionDescription.parse(sdp)
+            except PeerError as error:
+                fault = error  # of no matter unless it is an offer or answer
+        if description is not None and self._is_ours(description.media):
             return sdp  # the request came back to us on its way (a spiral), and was translated before
         effects = self._negotiation.feed(message)
+        used = any(not isinstance(effect, RolledBack) for effect in effects)
         try:
-            description = self._parse(sdp, effects)
-            translated = sdp
-            if description is not None:
+            if fault is not None and used:
+                raise fault
+            translated, described = sdp, None
+            if description is not None and used:
                 described = Description(description.media, source)
-                if sdp is not None and any(not isinstance(e, RolledBack) for e in effects):
-                    translated = self._translate(description, message, target_family)
-            else:
-                described = None
+                translated = self._translate(description, message, target_family)
             for effect in effects:
                 self._apply(effect, described, now)
         except PeerError:
             self._undo(message, now)
             raise
         return translated
-
-    def _parse(self, sdp: bytes | None, effects: list[Effect]) -> SessionDescription | None:
-        if sdp is None or all(isinstance(effect, RolledBack) for effect in effects):
-            return None
-        return SessionDescription.parse(sdp)
 
     def _undo(self, message: MessagePassed, now: float) -> None:
         """The message is not sent on; the offer in a request ends here as if it had been refused."""
@@ -120,15 +186,9 @@ class RelayedCall:
             for effect in self._negotiation.feed(refusal):
                 self._apply(effect, None, now)
 
-    def _is_ours(self, sdp: bytes) -> bool:
-        if not self.lines:
-            return False
+    def _is_ours(self, media: tuple[MediaLine, ...]) -> bool:
         numbers = {leg.number for line in self.lines.values() for leg in line.legs.values()}
-        try:
-            media = SessionDescription.parse(sdp).media
-        except PeerError:
-            return False
-        return any(line.relayed and line.port in numbers and self._relay.is_own(line.host) for line in media)
+        return any(line.port in numbers and line.relayed and self._relay.is_own(line.host) for line in media)
 
     # what an effect of the negotiation does
 
@@ -136,48 +196,56 @@ class RelayedCall:
         match effect:
             case Offered(exchange, offerer):
                 assert described is not None, "an offer is a description"
-                self._offers[exchange] = described
+                self._pending[exchange] = Pending(described)
                 if not self.answered:
                     self._enforce(offerer, described, now, final=False)
             case Answered(exchange, offerer, to_tag, early):
                 assert described is not None, "an answer is a description"
-                offer = self._offers.get(exchange)
-                if early:
-                    self._early[to_tag] = described
-                    self._former.setdefault(exchange, dict(self._in_force))
-                if offer is not None:
-                    self._enforce(offerer, offer, now, final=not early)
-                self._enforce(offerer.other, described, now, final=not early)
+                pending = self._pending.get(exchange)
+                if early and pending is not None:
+                    pending.early[to_tag] = described
+                    if pending.former is None:
+                        pending.former = dict(self._in_force)
+                self._agree(pending, offerer, described, now, final=not early)
                 if not early:
                     self._settle(exchange, now)
             case Confirmed(exchange, offerer, to_tag):
-                chosen = self._early.get(to_tag)
+                pending = self._pending.get(exchange)
+                chosen = None if pending is None else pending.early.get(to_tag)
                 if chosen is not None:
-                    offer = self._offers.get(exchange)
-                    if offer is not None:
-                        self._enforce(offerer, offer, now, final=True)
-                    self._enforce(offerer.other, chosen, now, final=True)
+                    self._agree(pending, offerer, chosen, now, final=True)
                 self._settle(exchange, now)
             case RolledBack(exchange):
                 self._roll_back(exchange, now)
             case _:
                 pass  # Repeated: translated, nothing else
 
+    def _agree(
+        self, pending: Pending | None, offerer: Side, answer: Description, now: float, *, final: bool
+    ) -> None:
+        if pending is not None:
+            self._enforce(offerer, pending.offer, now, final=final)
+        self._enforce(offerer.other, answer, now, final=final)
+
     def _settle(self, exchange: Exchange, now: float) -> None:
         if not self.answered:
             self.answered = True
             self.activity.since = now
-        self._offers.pop(exchange, None)
-        self._former.pop(exchange, None)
-        self._early.clear()
+        self._forget(exchange)
+
+    def _forget(self, exchange: Exchange) -> Pending | None:
+        pending = self._pending.pop(exchange, None)
+        if not self._pending:
+            self._pending = {}  # an emptied table keeps its size
+        return pending
 
     def _roll_back(self, exchange: Exchange, now: float) -> None:
-        self._offers.pop(exchange, None)
-        former = self._former.pop(exchange, {})
+        pending = self._forget(exchange)
         if not self.answered:
             return  # the whole call fails with its first offer, or is tried again with credentials
-        for side, description in former.items():
-            self._enforce(side, description, now, final=False)
+        if pending is not None and pending.former is not None:
+            for side, description in pending.former.items():
+                self._enforce(side, description, now, final=False)
         for index, line in list(self.lines.items()):
             if line.born == exchange:
                 self._close_line(index)
@@ -189,9 +257,11 @@ class RelayedCall:
             if line is None:
                 continue
             if media.relayed:
-                self._execute(line, line.stream.described(side, media, description.source, now))
-                for component in (RTP, RTCP):
-                    self._wire(line, Spot(side, component))
+                line.execute(line.stream.described(side, media, description.source, now))
+                for spot in SPOTS[side]:
+                    line.wire(spot)
+                for port in line.ports(side):
+                    port.checked = media.transport is Transport.RTP
             elif final:
                 self._close_line(index)
 
@@ -209,7 +279,7 @@ class RelayedCall:
                 continue
             line = self.lines.get(index)
             if line is None:
-                line = self.lines[index] = Line(self._new_stream(), message.exchange)
+                line = self.lines[index] = Line(self._new_stream(), message.exchange, self._relay.seconds)
             number = self._leg(index, line, facing, family, media).number
             self._sender_leg(index, line, message.sender, family, media)
             ports[index] = (number, number + 1)
@@ -235,20 +305,20 @@ class RelayedCall:
 
     def _leg(self, index: int, line: Line, side: Side, family: int, media: MediaLine) -> Leg:
         paired = media.transport is Transport.RTP
-        sinks = [partial(self._arrived, line, Spot(side, c)) for c in ((RTP, RTCP) if paired else (RTP,))]
+        spots = SPOTS[side] if paired else SPOTS[side][:1]
         leg = line.legs.get(side)
         if leg is None:
             try:
-                number, ports = self._relay.open_pair(side, family, sinks)
+                number, ports = self._relay.open_pair(side, family, line.sink, spots)
             except PeerError:
                 if not line.legs:
                     del self.lines[index]
                 raise
             leg = line.legs[side] = Leg(number, {family: ports})
-        elif family not in leg.ports or len(leg.ports[family]) < len(sinks):
+        elif family not in leg.ports or len(leg.ports[family]) < len(spots):
             present = leg.ports.setdefault(family, [])
             try:
-                present += self._relay.open_on(leg.number, side, family, sinks, skip=len(present))
+                present += self._relay.open_on(leg.number, side, family, line.sink, spots, len(present))
             except OSError as error:
                 if not present:
                     del leg.ports[family]
@@ -259,54 +329,9 @@ class RelayedCall:
             return leg
         for port in leg.ports[family]:
             port.checked = paired
-        for component in range(len(sinks)):
-            self._wire(line, Spot(side.other, component))
+        for spot in SPOTS[side.other]:
+            line.wire(spot)
         return leg
-
-    # moving packets
-
-    def _arrived(self, line: Line, spot: Spot, port: RtpPort, datagram: bytes, source: Address) -> None:
-        kind = kind_of(datagram)
-        directed = line.stream.arrived(spot, Arrived(source, kind), self._relay.seconds())
-        accepted = False
-        for _, effect in directed:
-            if isinstance(effect, Accept):
-                accepted = True
-                port.accept(datagram)
-        if not accepted:
-            port.strangers += 1
-        self._execute(line, directed)
-
-    def _execute(self, line: Line, directed: list[Directed]) -> None:
-        for spot, effect in directed:
-            leg = line.legs.get(spot.side)
-            if leg is None or isinstance(effect, Accept):
-                continue
-            family = None if effect.address is None else effect.address.family
-            for own_family, ports in leg.ports.items():
-                if spot.component >= len(ports):
-                    continue
-                port = ports[spot.component]
-                if own_family != family:
-                    port.aim(None)
-                elif isinstance(effect, Connect):
-                    with contextlib.suppress(OSError):  # no route: stay open, sending counts the errors
-                        port.connect(effect.address)
-                elif isinstance(effect, Aim):
-                    port.aim(effect.address)
-            self._wire(line, spot)
-
-    def _wire(self, line: Line, spot: Spot) -> None:
-        """Let the ports of the far side forward to where this spot's media goes now."""
-        leg, far = line.legs.get(spot.side), line.legs.get(spot.side.other)
-        if leg is None or far is None:
-            return
-        remote = line.stream.remote(spot)
-        near = [] if remote is None else leg.ports.get(remote.family, [])
-        out = near[spot.component].out if spot.component < len(near) else nowhere
-        for ports in far.ports.values():
-            if spot.component < len(ports):
-                ports[spot.component].forward = out
 
     # ending and counting
 

@@ -39,7 +39,7 @@ class RelayAddress:
 class OpenPort(Protocol):
     """Makes a bound port; L{open_rtp_port} is the real one."""
 
-    def __call__(self, host: str, number: int, sink: Sink) -> RtpPort: ...
+    def __call__(self, host: str, number: int, sink: Sink, label: object) -> RtpPort: ...
 
 
 @frozen
@@ -61,16 +61,18 @@ class RelayPorts:
     def shown(self, side: Side, family: int) -> str:
         return self.addresses[side][family].shown
 
-    def open_pair(self, side: Side, family: int, sinks: Sequence[Sink]) -> tuple[int, list[RtpPort]]:
+    def open_pair(
+        self, side: Side, family: int, sink: Sink, labels: Sequence[object]
+    ) -> tuple[int, list[RtpPort]]:
         """
-        A fresh number with one port per sink: even, then odd.
+        A fresh number with one port per label: even, then odd.
 
         @raise NoPorts: the pool is empty, or the system gives no socket.
         """
         for _ in range(TRIES):
             number = self.pool.take(self.seconds())
             try:
-                return number, self.open_on(number, side, family, sinks)
+                return number, self.open_on(number, side, family, sink, labels)
             except OSError as error:
                 self.pool.give_back(number, self.seconds())
                 if error.errno != errno.EADDRINUSE:
@@ -79,7 +81,7 @@ class RelayPorts:
         raise NoPorts(f"{TRIES} media port pairs in a row are taken by other programs")
 
     def open_on(
-        self, number: int, side: Side, family: int, sinks: Sequence[Sink], skip: int = 0
+        self, number: int, side: Side, family: int, sink: Sink, labels: Sequence[object], skip: int = 0
     ) -> list[RtpPort]:
         """
         Ports on a number that is already ours, for one more family or protocol.
@@ -90,8 +92,8 @@ class RelayPorts:
         host = self.addresses[side][family].host
         opened: list[RtpPort] = []
         try:
-            for component, sink in enumerate(sinks[skip:], start=skip):
-                opened.append(self.open_port(host, number + component, sink))
+            for component, label in enumerate(labels[skip:], start=skip):
+                opened.append(self.open_port(host, number + component, sink, label))
         except OSError:
             for port in opened:
                 port.close()

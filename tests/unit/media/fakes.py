@@ -104,7 +104,7 @@ class FakeNetwork:
         self.taken: set[int] = set()
         self.error: OSError | None = None
 
-    def open_port(self, host: str, number: int, sink: Sink) -> RtpPort:
+    def open_port(self, host: str, number: int, sink: Sink, label: object) -> RtpPort:
         if self.error is not None:
             raise self.error
         address = Address(host, number)
@@ -113,7 +113,7 @@ class FakeNetwork:
             raise OSError(98, "Address already in use")
         sock: Any = FakeSocket(host, number)
         self.sockets[address] = sock
-        self.ports[address] = RtpPort(sock, sink)
+        self.ports[address] = RtpPort(sock, sink, label)
         return self.ports[address]
 
     def open_numbers(self) -> list[int]:

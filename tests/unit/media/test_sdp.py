@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.errors import ParseError
@@ -290,3 +292,39 @@ class HostileTests(SynchronousTestCase):
         line = b"m=audio 4000 RTP/AVP 0\r\n"
         self.assertEqual(len(media(HEAD + 32 * line)), 32)
         self.refused(HEAD + 33 * line)
+
+    def test_mutations(self) -> None:
+        """Whatever happens to the octets, they are read or refused with 488, and come out in one piece."""
+        random = Random(4)
+        for _ in range(3000):
+            body = bytearray(random.choice((PHONE, WEBRTC)))
+            for _ in range(random.randrange(1, 6)):
+                at = random.randrange(len(body))
+                match random.randrange(4):
+                    case 0:
+                        body[at] = random.randrange(256)
+                    case 1:
+                        del body[at : at + random.randrange(40)]
+                    case 2:
+                        body[at:at] = random.choice(
+                            (b"\r\n", b"m=", b"c=", b"a=rtcp:", b"0", b"\x00", b"/2", b" ")
+                        )
+                    case _:
+                        body[at:at] = body[at : at + random.randrange(200)]
+                if not body:
+                    break
+            try:
+                description = SessionDescription.parse(bytes(body))
+            except ParseError as error:
+                self.assertEqual(error.status_hint, 488)
+                continue
+            ports = {
+                n: (30000 + 2 * n, 30001 + 2 * n) for n, line in enumerate(description.media) if line.relayed
+            }
+            again = SessionDescription.parse(description.rewritten("203.0.113.1", ports)).media
+            self.assertEqual(len(again), len(description.media))
+            for n, line in enumerate(again):
+                if n in ports:
+                    self.assertEqual(line.port, ports[n][0])
+                    self.assertIn(line.host, ("203.0.113.1", "0.0.0.0"))
+                    self.assertEqual((line.rtcp_port, line.rtcp_host), (ports[n][1], line.host))
