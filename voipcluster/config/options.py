@@ -44,8 +44,12 @@ class ClusterOptions:
         Words(Domain(), 'domains such as "example.com"', 1),
         "SIP domains that this cluster serves",
     )
-    threshold: float = option(0.75, Number(0, 1, above=True), "workload (0..1) above which a node hands new requests on")
-    hard_limit: float = option(0.95, Number(0, 1, above=True), "workload above which it refuses what nobody else takes")
+    threshold: float = option(
+        0.75, Number(0, 1, above=True), "workload (0..1) above which a node hands new requests on"
+    )
+    hard_limit: float = option(
+        0.95, Number(0, 1, above=True), "workload above which it refuses what nobody else takes"
+    )
     mode: str = option(
         "forward", Choice(MODES), "forward | redirect | auto: how a client gets to the chosen node"
     )

@@ -1,0 +1,230 @@
+"""The command line of twistd voipcluster, and how a failed start ends."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IServiceMaker, Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster import tap
+from voipcluster.config import Config, ConfigError, NodeOptions, load_config
+from voipcluster.errors import UsageError
+from voipcluster.tap import (
+    Options,
+    StartError,
+    TopService,
+    complete,
+    default_address,
+    default_name,
+    stored_name,
+)
+
+
+class OptionsTests(SynchronousTestCase):
+    def parse(self, *arguments: str) -> Options:
+        options = Options()
+        options.parseOptions(list(arguments))
+        return options
+
+    def refusal(self, *arguments: str) -> str:
+        return str(self.assertRaises(SystemExit, self.parse, *arguments).code)
+
+    def test_plugin(self) -> None:
+        """twistd finds the service maker."""
+        makers = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
+        self.assertIs(makers["voipcluster"].options, Options)
+
+    def test_flags(self) -> None:
+        """Each flag of the contract sets its option, and wins over --set."""
+        options = self.parse(
+            "--role", "secondary", "--set", "node.name=x", "--set", 'cluster.domain=["a.example"]', "--name", "b",
+            "--address", "127.0.0.2", "--join", "AAAABBBB@127.0.0.1", "--state-dir", "b", "--set", "limits.calls=20",
+        )  # fmt: skip
+        config = load_config(options["config"], options.all_settings())
+        self.assertEqual(
+            config.node,
+            NodeOptions(
+                name="b", role="secondary", address="127.0.0.2", join="AAAABBBB@127.0.0.1", state_dir="b"
+            ),
+        )
+        self.assertEqual((config.cluster.domain, config.limits.calls), (("a.example",), 20))
+
+    def test_mistakes(self) -> None:
+        """A mistake is one line and no help text."""
+        for arguments, text in (
+            (["--bogus"], "voipcluster: option --bogus not recognized"),
+            (["--role"], "voipcluster: option --role requires argument"),
+            (
+                ["--set", "calls"],
+                'voipcluster: --set "calls": allowed is SECTION.KEY=VALUE, such as limits.calls=20',
+            ),
+            (
+                ["extra\nline"],
+                "voipcluster: unexpected argument 'extra\\nline'; see twistd voipcluster --help",
+            ),
+        ):
+            self.assertEqual(self.refusal(*arguments), text)
+
+    def test_flag_is_named(self) -> None:
+        """A wrong value names the flag that it was given with."""
+        options = self.parse("--role", "boss")
+        error = self.assertRaises(ConfigError, load_config, None, options.all_settings())
+        self.assertEqual(str(error), '--role: found "boss", allowed is one of primary, secondary')
+
+
+class CompleteTests(SynchronousTestCase):
+    def node(self, **given: Any) -> NodeOptions:
+        given = {"role": "primary", "address": "127.0.0.1", "state_dir": self.mktemp()} | given
+        return complete(Config(node=NodeOptions(**given))).node
+
+    def test_role_is_asked_for(self) -> None:
+        """Without a role the node does not guess one."""
+        self.assertIn("--role is missing", str(self.assertRaises(UsageError, self.node, role="")))
+
+    def test_primary_does_not_join(self) -> None:
+        """A primary founds, so that --join with it is a mistake."""
+        self.assertRaises(UsageError, self.node, join="AAAABBBB@10.0.0.1")
+
+    def test_address_is_of_this_machine(self) -> None:
+        """An address that no interface has is named (192.0.2.0/24 is for documentation, RFC 5737)."""
+        text = str(self.assertRaises(UsageError, self.node, address="192.0.2.77"))
+        self.assertEqual(text, "--address: 192.0.2.77 is not an address of this machine")
+
+    def test_state_directory_is_absolute(self) -> None:
+        """The state directory stays where it was meant, although twistd may change directories."""
+        self.assertEqual(self.node(state_dir="here").state_dir, str(Path("here").absolute()))
+
+    def test_names(self) -> None:
+        """The name is the given one, else that of the state directory, else the host's first label."""
+        self.assertEqual(self.node(name="x").name, "x")
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        (directory / "cluster.json").write_text(json.dumps({"name": "old"}))
+        self.assertEqual(self.node(state_dir=str(directory)).name, "old")
+        self.patch(socket, "gethostname", lambda: "pbx-1.example.com")
+        self.assertEqual(self.node().name, "pbx-1")
+
+    def test_name_of_the_host(self) -> None:
+        """Every host name becomes a node's name; nodes on loopback addresses of one machine have different ones."""
+        for host, address, name in (
+            ("pbx.example.com", "10.0.0.1", "pbx"),
+            ("pbx", "127.0.0.1", "pbx"),
+            ("pbx", "127.0.0.3", "pbx-3"),
+            ("pbx", "::1", "pbx"),
+            ("_ü b_", "10.0.0.1", "b"),
+            ("", "10.0.0.1", "node"),
+            ("x" * 70, "127.0.0.2", "x" * 50 + "-2"),
+        ):
+            self.assertEqual(default_name(host, address), name)
+            NodeOptions(name=name)
+
+    def test_damaged_state(self) -> None:
+        """A state directory without a readable name has none; the node itself tells what is wrong with it."""
+        directory = Path(self.mktemp())
+        self.assertEqual(stored_name(str(directory)), "")
+        directory.mkdir()
+        for content in (b"", b"[]", b"{}", b'{"name": 1}', b"\xff"):
+            (directory / "cluster.json").write_bytes(content)
+            self.assertEqual(stored_name(str(directory)), "")
+
+    def test_default_address(self) -> None:
+        """The address of the default route is one of this machine's; without a route it must be given."""
+
+        class NoRoute:
+            def __init__(self, *given: object) -> None:
+                raise OSError(errno.ENETUNREACH, "unreachable")
+
+        self.patch(tap.socket, "socket", NoRoute)
+        self.assertIn("--address", str(self.assertRaises(UsageError, default_address)))
+
+
+class StubNode(Service):
+    """A node whose two starts do what the test says."""
+
+    def __init__(self, privileged: Any = None, start: Any = None) -> None:
+        self._privileged, self._start, self.stopped = privileged, start, 0
+
+    def privilegedStartService(self) -> Any:
+        return self._privileged() if self._privileged else None
+
+    def startService(self) -> Any:
+        return self._start() if self._start else None
+
+    def stopService(self) -> Any:
+        self.stopped += 1
+        return succeed(None)
+
+
+def raising(error: Exception) -> Any:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+class TopServiceTests(SynchronousTestCase):
+    def start(self, node: StubNode) -> list[str]:
+        ended: list[str] = []
+        top = TopService(None, node, lambda reactor, text: ended.append(text))  # type: ignore[arg-type]
+        top.privilegedStartService()
+        top.startService()
+        return ended
+
+    def test_errors_become_one_line(self) -> None:
+        """Whatever keeps the node from starting is told in one line that names the place."""
+        in_use = OSError(errno.EADDRINUSE, "Address already in use")
+        for error, text in (
+            (UsageError("no"), "no"),
+            (
+                CannotListenError("127.0.0.1", 5060, in_use),
+                "cannot listen on 127.0.0.1:5060: Address already in use",
+            ),
+            (CannotListenError("::1", 5060, in_use), "cannot listen on [::1]:5060: Address already in use"),
+            (
+                CannotListenError(None, "/x/admin.sock", in_use),
+                "cannot listen on /x/admin.sock: Address already in use",
+            ),
+            (PermissionError(errno.EACCES, "Permission denied", "/x"), "cannot start: /x: Permission denied"),
+        ):
+            for node in (StubNode(privileged=raising(error)), StubNode(start=raising(error))):
+                self.assertEqual(str(self.assertRaises(StartError, self.start, node)), text)
+
+    def test_bug(self) -> None:
+        """A bug is logged with its trace, and told in one line."""
+        error = self.assertRaises(StartError, self.start, StubNode(start=raising(KeyError("x"))))
+        self.assertEqual(str(error), "cannot start: KeyError: 'x'")
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_later_failure(self) -> None:
+        """A start that fails later ends the process with its line."""
+        waiting: Deferred[None] = Deferred()
+        ended = self.start(StubNode(start=lambda: waiting))
+        self.assertEqual(ended, [])
+        waiting.errback(UsageError("the primary refuses"))
+        self.assertEqual(ended, ["the primary refuses"])
+
+    def test_stop(self) -> None:
+        """Stopping waits for the node."""
+        node = StubNode()
+        top = TopService(None, node, lambda reactor, text: None)  # type: ignore[arg-type]
+        top.startService()
+        self.successResultOf(top.stopService())
+        self.assertEqual(node.stopped, 1)
+
+    def test_other_exceptions_keep_their_trace(self) -> None:
+        """Only errors of starting lose their trace on the way out."""
+        seen: list[object] = []
+        self.patch(sys, "excepthook", lambda *given: seen.append(given[1]))
+        tap._show_start_errors_in_one_line()
+        other = KeyError("x")
+        sys.excepthook(KeyError, other, None)
+        self.assertEqual(seen, [other])
