@@ -224,6 +224,24 @@ class RelayTests(TestCase):
         again.sendto(rtp(2), for_callee)
         await caller.hears(2)
 
+    async def test_without_the_group(self) -> None:
+        """Ports that hang on the reactor one by one, the plain way, relay the same (reference of L{PortGroup})."""
+        self.media.stopService()
+        self.media = self.service(readers=lambda reactor: reactor)
+        await self.test_audio_both_ways()
+
+    async def test_media_timeout(self) -> None:
+        """A call whose parties fall silent is told to its owner, and its ports are free (design: media time-out)."""
+        self.media.stopService()
+        self.media = self.service(timeout=0.5)
+        over: Deferred[CallKey] = Deferred()
+        over.addTimeout(10, reactor)
+        self.media.on_timeout = over.callback
+        self.call(self.party(), self.party())
+        self.assertEqual(await over, CALL)
+        await self.turns(1)
+        self.assertEqual(self.media.calls(), [])
+
     async def turns(self, count: int) -> None:
         """Let the reactor go round."""
         for _ in range(count):

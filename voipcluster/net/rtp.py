@@ -267,6 +267,11 @@ class PortGroup:
         self._ports.clear()
 
 
+def port_readers(reactor: IReactorFDSet) -> IReaders:
+    """A L{PortGroup}, or the reactor itself where the system has no epoll."""
+    return PortGroup(reactor) if hasattr(select, "epoll") else reactor
+
+
 def raise_descriptor_limit(wanted: int) -> int:
     """
     Lift the soft limit on open files as far as the hard one allows: a call has 4 sockets or more per media line.

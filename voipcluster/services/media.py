@@ -20,8 +20,9 @@ from voipcluster.media.offer_answer import MessagePassed, Side
 from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.stream import RTP, Spot, Stream
 from voipcluster.media.target import Address
-from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, raise_descriptor_limit
-from voipcluster.services.media_call import Line, RelayedCall
+from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, port_readers, raise_descriptor_limit
+from voipcluster.services.media_call import RelayedCall
+from voipcluster.services.media_line import Line
 from voipcluster.services.media_ports import OpenPort, RelayAddress, RelayPorts, by_family, targets_for
 
 PERIOD = 1.0  # seconds between looks at the counters
@@ -125,7 +126,7 @@ class MediaService(Service):
         quarantine: float = 10.0,
         window: float = 3.0,
         start: int = 0,
-        readers: Callable[[IReactorFDSet], IReaders] = PortGroup,
+        readers: Callable[[IReactorFDSet], IReaders] = port_readers,
         open_port: OpenPort = open_rtp_port,
     ) -> None:
         if not addresses:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from attrs import define, field, frozen
 
 from voipcluster.errors import PeerError
 from voipcluster.media.activity import Activity
-from voipcluster.media.latch import Accept, Aim, Arrived, Connect
 from voipcluster.media.offer_answer import (
     Answered,
     Confirmed,
@@ -21,11 +19,11 @@ from voipcluster.media.offer_answer import (
     RolledBack,
     Side,
 )
-from voipcluster.media.rtp import kind_of
 from voipcluster.media.sdp import MediaLine, SessionDescription, Transport
-from voipcluster.media.stream import SPOTS, Directed, Spot, Stream
-from voipcluster.media.target import Address, is_unspecified, literal
-from voipcluster.net.rtp import RtpPort, Sink, nowhere
+from voipcluster.media.stream import SPOTS, Stream
+from voipcluster.media.target import is_unspecified, literal
+from voipcluster.net.rtp import RtpPort
+from voipcluster.services.media_line import Leg, Line
 from voipcluster.services.media_ports import RelayPorts
 
 
@@ -52,80 +50,6 @@ class Pending:
 
 
 @define
-class Leg:
-    """The ports that face one side: one number, in each family that was needed."""
-
-    number: int
-    ports: dict[int, list[RtpPort]]
-
-
-@define
-class Line:
-    """One media line that is relayed. C{born} is the exchange that brought it."""
-
-    stream: Stream
-    born: Exchange
-    _seconds: Callable[[], float]
-    legs: dict[Side, Leg] = field(factory=dict)
-    sink: Sink = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.sink = self.arrived  # one bound method for all ports
-
-    def ports(self, side: Side) -> list[RtpPort]:
-        leg = self.legs.get(side)
-        return [] if leg is None else [port for ports in leg.ports.values() for port in ports]
-
-    def all_ports(self) -> list[RtpPort]:
-        return [port for side in self.legs for port in self.ports(side)]
-
-    def arrived(self, port: RtpPort, datagram: bytes, source: Address) -> None:
-        """A datagram came to a port that is not latched; C{port.label} is its spot."""
-        spot = port.label
-        assert isinstance(spot, Spot), "ports of a line are labelled so"
-        directed = self.stream.arrived(spot, Arrived(source, kind_of(datagram)), self._seconds())
-        if any(isinstance(effect, Accept) for _, effect in directed):
-            port.accept(datagram)
-        else:
-            port.strangers += 1
-        if directed:
-            self.execute(directed)
-            self.wire(spot)
-
-    def execute(self, directed: list[Directed]) -> None:
-        for spot, effect in directed:
-            leg = self.legs.get(spot.side)
-            if leg is None or isinstance(effect, Accept):
-                continue
-            family = None if effect.address is None else effect.address.family
-            for own_family, ports in leg.ports.items():
-                if spot.component >= len(ports):
-                    continue
-                port = ports[spot.component]
-                if own_family != family:
-                    port.aim(None)
-                elif isinstance(effect, Connect):
-                    try:
-                        port.connect(effect.address)
-                    except OSError:  # no route now: the latch goes on filtering, sending counts the errors
-                        port.aim(effect.address)
-                elif isinstance(effect, Aim):
-                    port.aim(effect.address)
-
-    def wire(self, spot: Spot) -> None:
-        """Let the ports of the far side forward to where this spot's media goes now."""
-        leg, far = self.legs.get(spot.side), self.legs.get(spot.side.other)
-        if leg is None or far is None:
-            return
-        remote = self.stream.remote(spot)
-        near = [] if remote is None else leg.ports.get(remote.family, [])
-        out = near[spot.component].out if spot.component < len(near) else nowhere
-        for ports in far.ports.values():
-            if spot.component < len(ports):
-                ports[spot.component].forward = out
-
-
-@define
 class RelayedCall:
     """
     @ivar answered: a final answer is in force, so that media is due.
@@ -142,6 +66,7 @@ class RelayedCall:
     _negotiation: OfferAnswer = field(factory=OfferAnswer)
     _pending: dict[Exchange, Pending] = field(factory=dict)
     _in_force: dict[Side, Description] = field(factory=dict)
+    _ports: tuple[RtpPort, ...] | None = None  # all of them, for counting every second; None after a change
 
     def passes(
         self, message: MessagePassed, sdp: bytes | None, source: str, target_family: int | None, now: float
@@ -327,6 +252,7 @@ class RelayedCall:
                 ) from error
         else:
             return leg
+        self._ports = None
         for port in leg.ports[family]:
             port.checked = paired
         for spot in SPOTS[side.other]:
@@ -337,6 +263,7 @@ class RelayedCall:
 
     def _close_line(self, index: int) -> None:
         line = self.lines.pop(index)
+        self._ports = None
         for port in line.all_ports():
             self.closed_packets += port.packets
             self.closed_octets += port.octets
@@ -354,11 +281,12 @@ class RelayedCall:
 
     def traffic(self) -> tuple[int, int]:
         """Packets and octets received from both sides since the call began."""
+        if self._ports is None:
+            self._ports = tuple(port for line in self.lines.values() for port in line.all_ports())
         packets, octets = self.closed_packets, self.closed_octets
-        for line in self.lines.values():
-            for port in line.all_ports():
-                packets += port.packets
-                octets += port.octets
+        for port in self._ports:
+            packets += port.packets
+            octets += port.octets
         return packets, octets
 
 

@@ -1,0 +1,88 @@
+"""One relayed media line with its open ports: datagrams to the machine of the stream, its effects to the ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+from voipcluster.media.latch import Accept, Aim, Arrived, Connect
+from voipcluster.media.offer_answer import Exchange, Side
+from voipcluster.media.rtp import kind_of
+from voipcluster.media.stream import Directed, Spot, Stream
+from voipcluster.media.target import Address
+from voipcluster.net.rtp import RtpPort, Sink, nowhere
+
+
+@define
+class Leg:
+    """The ports that face one side: one number, in each family that was needed."""
+
+    number: int
+    ports: dict[int, list[RtpPort]]
+
+
+@define
+class Line:
+    """One media line that is relayed. C{born} is the exchange that brought it."""
+
+    stream: Stream
+    born: Exchange
+    _seconds: Callable[[], float]
+    legs: dict[Side, Leg] = field(factory=dict)
+    sink: Sink = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.sink = self.arrived  # one bound method for all ports
+
+    def ports(self, side: Side) -> list[RtpPort]:
+        leg = self.legs.get(side)
+        return [] if leg is None else [port for ports in leg.ports.values() for port in ports]
+
+    def all_ports(self) -> list[RtpPort]:
+        return [port for side in self.legs for port in self.ports(side)]
+
+    def arrived(self, port: RtpPort, datagram: bytes, source: Address) -> None:
+        """A datagram came to a port that is not latched; C{port.label} is its spot."""
+        spot = port.label
+        assert isinstance(spot, Spot), "ports of a line are labelled so"
+        directed = self.stream.arrived(spot, Arrived(source, kind_of(datagram)), self._seconds())
+        if any(isinstance(effect, Accept) for _, effect in directed):
+            port.accept(datagram)
+        else:
+            port.strangers += 1
+        if directed:
+            self.execute(directed)
+            self.wire(spot)
+
+    def execute(self, directed: list[Directed]) -> None:
+        for spot, effect in directed:
+            leg = self.legs.get(spot.side)
+            if leg is None or isinstance(effect, Accept):
+                continue
+            family = None if effect.address is None else effect.address.family
+            for own_family, ports in leg.ports.items():
+                if spot.component >= len(ports):
+                    continue
+                port = ports[spot.component]
+                if own_family != family:
+                    port.aim(None)
+                elif isinstance(effect, Connect):
+                    try:
+                        port.connect(effect.address)
+                    except OSError:  # no route now: the latch goes on filtering, sending counts the errors
+                        port.aim(effect.address)
+                elif isinstance(effect, Aim):
+                    port.aim(effect.address)
+
+    def wire(self, spot: Spot) -> None:
+        """Let the ports of the far side forward to where this spot's media goes now."""
+        leg, far = self.legs.get(spot.side), self.legs.get(spot.side.other)
+        if leg is None or far is None:
+            return
+        remote = self.stream.remote(spot)
+        near = [] if remote is None else leg.ports.get(remote.family, [])
+        out = near[spot.component].out if spot.component < len(near) else nowhere
+        for ports in far.ports.values():
+            if spot.component < len(ports):
+                ports[spot.component].forward = out
