@@ -93,18 +93,19 @@ class End:
 
     def pump(self) -> bool:
         """Deliver what was written, then a close; whether anything happened."""
-        moved = bool(self.outgoing)
+        if self.closing and not self.closed:
+            self.close(ConnectionDone())  # this end knows at once, whatever the other one does
+            return True
         if self._network.frozen & {self._host[0], self._peer[0]}:
             return False
         chunks, self.outgoing = self.outgoing, []
         for chunk in chunks:
-            if not self.other.closed and not self.other.aborted:
+            if not self.other.closing:
                 self.other.protocol.dataReceived(chunk)
-        if self.closing and not self.closed:
-            self.close(ConnectionDone())
+        if self.closed and not self.other.closed and not self.outgoing:
             self.other.close(ConnectionLost() if self.aborted else ConnectionDone())
             return True
-        return moved
+        return bool(chunks)
 
     def close(self, reason: Exception) -> None:
         if not self.closed:
@@ -197,7 +198,7 @@ class Network(Clock):
         """Run all that takes no time."""
         for _ in range(2000):
             self.advance(0)  # type: ignore[no-untyped-call]
-            self.ends = [end for end in self.ends if not end.closed]
+            self.ends = [end for end in self.ends if not end.closed or not end.other.closed]
             moved = [end.pump() for end in list(self.ends)]
             due = [call for call in self.getDelayedCalls() if call.getTime() <= self.seconds()]
             if (not any(moved) and not due) or until():
