@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from voipcluster.errors import ParseError, PeerError, TransportError
+from voipcluster.errors import ParseError, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import Timer
 from voipcluster.services.next_hop import hop_of, strict_or_loose
@@ -166,9 +166,13 @@ class Forwarding:
         self._feed(Cancelled())
 
     def abandon(self) -> None:
-        """Somebody else answers this request from now on."""
+        """Somebody else answers this request from now on; what is still under way is cancelled, and nothing comes of it."""
         for client in self._clients.values():
-            client.forget_user()
+            client.give_up()
+        for timer in (self._timers or {}).values():
+            timer.cancel()
+        self._timers = None
+        self._incoming.user = None
         self._release()
 
     # -- IClientUser
@@ -227,13 +231,14 @@ class Forwarding:
 
     def _forward(self, response: Response, branch: int) -> None:
         body = None
+        if response.keys.count("via") < 2 and len(response.values("via")) < 2:
+            # no Via is left behind ours: it is not to be forwarded (section 16.7 step 3), but the caller waits for an end
+            if response.status >= 200:
+                self._incoming.answer(502)
+            return
         if self._on_response is not None:
             body = self._on_response(self._context.target(branch), response)
-        try:
-            wire = forward_response(response, body)
-        except (PeerError, ValueError):
-            return  # no Via left: it was not to be forwarded (section 16.7 step 3)
-        self._incoming.respond(response.status, wire)
+        self._incoming.respond(response.status, forward_response(response, body))
 
     def _set_timer(self, name: str, delay: float) -> None:
         if self._timers is None:
@@ -253,6 +258,8 @@ class Forwarding:
         if status >= 300 or status == 0:
             self._on_response = None
         self._release()
+        if status == 0:
+            self._incoming.drop()
         if on_end is not None:
             on_end(status)
 

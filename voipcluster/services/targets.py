@@ -58,6 +58,10 @@ class Targets:
 
     def _target(self, binding: Binding) -> Target | None:
         core, contact, q = self._core, binding.contact, int(binding.q * 1000)
+        if "?" in contact or ";method=" in contact.lower():
+            contact = str(
+                parse_uri(contact).request_uri()
+            )  # these have no place in a Request-URI (section 16.6 step 2)
         if binding.path:
             return Target(contact, binding.path, q=q)
         try:

@@ -24,8 +24,10 @@ from voipcluster.sip.message import MalformedMessage, Request, Response, parse, 
 from voipcluster.sip.transaction.events import (
     STANDARD,
     AckReceived,
+    CancelSent,
     Durations,
     Finished,
+    PassAck,
     PassFailure,
     PassResponse,
     PassTimeout,
@@ -38,6 +40,7 @@ from voipcluster.sip.transaction.events import (
 )
 from voipcluster.sip.transaction.hop_by_hop import build_cancel
 from voipcluster.sip.transaction.invite_client import InviteClient
+from voipcluster.sip.transaction.invite_client import State as InviteState
 from voipcluster.sip.transaction.invite_server import InviteServer
 from voipcluster.sip.transaction.matching import ClientKey, ServerKey, client_key, server_key
 from voipcluster.sip.transaction.non_invite_client import NonInviteClient
@@ -47,6 +50,7 @@ from voipcluster.sip.values import Via
 _NO_REQUEST = Request("", "", b"", [], [], b"")
 _COPY = RequestReceived()
 _ACK = AckReceived()
+_PASS_ACK = PassAck()
 _UNREACHABLE_SWEEP = (
     0.01  # seconds in which ICMP errors are collected before transactions are searched for them
 )
@@ -108,6 +112,7 @@ class ServerTransaction:
         "_machine",
         "_owner",
         "_reply_flow",
+        "_sent_by",
         "_timers",
         "flow",
         "key",
@@ -127,6 +132,8 @@ class ServerTransaction:
         self.key = key
         self.user: object | None = None
         self._reply_flow = response_flow(request.top_via, via, flow)
+        # a connection may be gone when the response comes: then the Via says where to (18.2.2)
+        self._sent_by = (via or request.top_via) if flow.connection else None
         self._machine: InviteServer | NonInviteServer | None = None
         self._timers: dict[str, Timer] | None = None
 
@@ -157,7 +164,7 @@ class ServerTransaction:
             return
         response = reply(self.request, status, reason, self.to_tag, headers, body, self.via)
         self._owner.count_answer(self.request.method, status)
-        self._owner.send_response(response.to_bytes(), self._reply_flow, self.via)
+        self._owner.send_response(response.to_bytes(), self._reply_flow, self._sent_by)
 
     def answer(
         self,
@@ -186,9 +193,17 @@ class ServerTransaction:
         assert self._machine is not None
         self._carry_out(self._machine.feed(_COPY))
 
-    def feed_ack(self) -> None:
-        if isinstance(self._machine, InviteServer):
-            self._carry_out(self._machine.feed(_ACK))
+    def feed_ack(self) -> bool:
+        """@return: whether the ACK ends here; that for a 2xx is for our user (RFC 6026 section 7.1)."""
+        if not isinstance(self._machine, InviteServer):
+            return True
+        effects = self._machine.feed(_ACK)
+        self._carry_out(effects)
+        return _PASS_ACK not in effects
+
+    def drop(self) -> None:
+        """Forget it unanswered (RFC 4320 section 4.2: silence is better than a late 408)."""
+        self._forget()
 
     def _set_timer(self, name: str, delay: float) -> None:
         timers = self._timers
@@ -209,7 +224,7 @@ class ServerTransaction:
         for effect in effects:
             kind = type(effect)
             if kind is SendResponse:
-                owner.send_response(effect.wire, self._reply_flow, self.via)  # type: ignore[attr-defined]
+                owner.send_response(effect.wire, self._reply_flow, self._sent_by)  # type: ignore[attr-defined]
             elif kind is SetTimer:
                 self._set_timer(effect.name, effect.delay)  # type: ignore[attr-defined]
             elif kind is CancelTimer:
@@ -258,12 +273,15 @@ class ClientTransaction:
         if self._cancel_sent or not isinstance(self._machine, InviteClient) or not self._machine.wire:
             return
         self._cancel_sent = True
+        self._carry_out(self._machine.feed(CancelSent()))
         wire = build_cancel(self._machine.wire)
         self._owner.send_request(wire, "CANCEL", self.key[0], self.flow, None, 0)
 
-    def forget_user(self) -> None:
-        """Nobody wants to hear of it any more; it still ends properly."""
-        self._user = None
+    def give_up(self) -> None:
+        """Nobody wants to hear of it any more; it still ends properly, an INVITE by CANCEL as soon as that may be sent (9.1)."""
+        self._user = _Canceller(self) if isinstance(self._machine, InviteClient) else None
+        if isinstance(self._machine, InviteClient) and self._machine.state is InviteState.PROCEEDING:
+            self.cancel()
 
     def feed_response(self, response: Response) -> None:
         self._carry_out(self._machine.feed(ResponseReceived(response)))
@@ -313,6 +331,21 @@ class ClientTransaction:
             timer.cancel()
         self._timers = None
         self._user = None
+
+
+@implementer(IClientUser)
+class _Canceller:
+    """Stands in for the user of an INVITE that was given up."""
+
+    def __init__(self, client: ClientTransaction) -> None:
+        self._client = client
+
+    def response_received(self, branch: int, response: Response) -> None:
+        if response.status < 200:
+            self._client.cancel()
+
+    def timed_out(self, branch: int) -> None: ...
+    def send_failed(self, branch: int, error: TransportError) -> None: ...
 
 
 @implementer(ISipSink)
@@ -387,7 +420,9 @@ class TransactionService:
         hop = flow.hop
         # what was sent before the connection was open has no number in its flow
         numbers = (0, flow.connection)
-        for client in [c for c in self.clients.values() if c.flow.hop == hop and c.flow.connection in numbers]:
+        for client in [
+            c for c in self.clients.values() if c.flow.hop == hop and c.flow.connection in numbers
+        ]:
             client.feed_failure(error)
         lost = getattr(self._user, "connection_lost", None)
         if lost is not None:
@@ -435,7 +470,8 @@ class TransactionService:
         method = request.method
         if known is not None:
             if method == "ACK":
-                known.feed_ack()
+                if not known.feed_ack():
+                    self._user.ack_received(request, flow, self._true_source(via, flow))
             else:
                 known.feed_copy()
             return
@@ -504,15 +540,21 @@ class TransactionService:
         return client
 
     def send_response(self, wire: bytes, flow: Flow, via: Via | None) -> None:
-        """Send a response; when its connection is gone, over a new one to the sent-by address (18.2.2)."""
+        """
+        Send a response; when its connection is gone, over a new one to the sent-by address (18.2.2).
+
+        @param via: the top Via of the request with the true source; only looked at for a connection.
+        """
         if flow.connection and not self.transport.is_alive(flow):
-            if via is None or not via.host:
-                return
-            host = via.received or via.host
-            if not is_ip(host):
+            host = "" if via is None else via.received or via.host
+            if via is None or not is_ip(host):
                 return
             hop = Hop(flow.transport, host, via.port or DEFAULT_PORT.get(flow.transport, 5060))
-            flow = self.transport.flow_to(hop, flow.local)
+            try:
+                flow = self.transport.flow_to(hop, flow.local)
+            except TransportError as error:
+                self._response_failed(flow, error)
+                return
         self.transport.send(wire, flow, partial(self._response_failed, flow))
 
     def _response_failed(self, flow: Flow, error: TransportError) -> None:

@@ -124,12 +124,13 @@ class _State(Enum):
 
 
 class _Branch:
-    __slots__ = ("final", "heard", "state", "target", "unreachable")
+    __slots__ = ("final", "given_up", "heard", "state", "target", "unreachable")
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.state = _State.CALLING
         self.heard = False
+        self.given_up = False  # the next node is asked instead; only a 2xx counts any more
         self.unreachable = False
         self.final: Response | None = None
 
@@ -237,9 +238,10 @@ class ProxyContext:
             return effects
         if branch.state is _State.ENDED:
             return effects
-        branch.final = response
+        if not branch.given_up:
+            branch.final = response
         effects += self._end(number, branch)
-        if self._final_sent:
+        if self._final_sent or (branch.given_up and status >= 300):
             return effects
         if status < 300:
             return [*effects, ForwardResponse(response, number), *self._final(status)]
@@ -256,7 +258,7 @@ class ProxyContext:
         elif branch.state is _State.CANCELLING and not branch.final:
             # CANCEL had to wait for this (section 9.1); the transaction layer sends one CANCEL a branch at most
             effects += [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
-        if response.status > 100 and not self._final_sent:
+        if response.status > 100 and not (self._final_sent or branch.given_up):
             if self.invite and branch.state is _State.PROCEEDING:
                 effects.append(SetTimer(f"C:{number}", self.timer_c))
             effects.append(ForwardResponse(response, number))
@@ -305,18 +307,19 @@ class ProxyContext:
             case "C", _State.PROCEEDING:
                 branch.state = _State.CANCELLING
                 return [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
-            case (("C" | "X"), _):
+            case ("C", _State.CALLING) | ("X", _):
                 return self._branch_ended(number)
             case "answer", _State.CALLING:
                 # the node may be alive and slow: should it answer yet, CANCEL goes out then
                 branch.state = _State.CANCELLING
+                branch.given_up = True
                 return self._finish_when_done()
         return []
 
     def _finish_when_done(self) -> list[Effect]:
         if self._final_sent:
             return []
-        pending = [b for b in self._branches if b.state is not _State.ENDED and not self._given_up(b)]
+        pending = [b for b in self._branches if b.state is not _State.ENDED and not b.given_up]
         if pending:
             return []
         if self._waiting:
@@ -338,9 +341,6 @@ class ProxyContext:
             return [Answer(480), *self._final(480)]
         return [ForwardResponse(best, self._number_of(best)), *self._final(best.status)]
 
-    def _given_up(self, branch: _Branch) -> bool:
-        return branch.state is _State.CANCELLING and not branch.heard and branch.target.answer_within > 0
-
     def _number_of(self, best: Response) -> int:
         for number, branch in enumerate(self._branches):
             if branch.final is not None and branch.final.start == best.start:
@@ -353,7 +353,8 @@ class ProxyContext:
             return [Answer(480), *self._final(480)]
         if all(b.unreachable for b in self._branches):
             # section 16.9: as if each had answered 503; a registered phone that is gone is "unavailable" to its caller
-            status = 480 if all(b.target.party is not None for b in self._branches) else 500
+            phones = all(b.target.party is not None or b.target.flow is not None for b in self._branches)
+            status = 480 if phones else 500
             return [Answer(status), *self._final(status)]
         if self.invite:
             return [Answer(408), *self._final(408)]

@@ -73,7 +73,8 @@ def preprocess_route(request: Request, names: Names) -> Routed:
     """
     Take our own value off the top of Route; put back what a strict router in front of us moved (section 16.4).
 
-    Two values of ours in a row are both taken (double Record-Route); the first one carries the token.
+    Two values of ours with one token are both taken (double Record-Route, RFC 5658); those of two passes through this node
+    have two tokens, and the second one is left for the second pass.
 
     @raise ParseError: a Route value that is none.
     """
@@ -90,7 +91,7 @@ def preprocess_route(request: Request, names: Names) -> Routed:
     own: SipUri | None = None
     while routes:
         top = route_uri(routes[0])
-        if not names.is_own(top):
+        if not names.is_own(top) or (own is not None and own.param("call") != top.param("call")):
             break
         own = own or top
         del routes[0]

@@ -45,6 +45,10 @@ class ResponseReceived(NamedTuple):
     response: Response
 
 
+class CancelSent(NamedTuple):
+    """Event: our user cancelled the INVITE (section 9.1)."""
+
+
 class SendFailed(NamedTuple):
     """Event: the transport could not send, or the peer's host said that nobody listens (18.4)."""
 
@@ -69,8 +73,12 @@ class PassResponse(NamedTuple):
     response: Response
 
 
+class PassAck(NamedTuple):
+    """Effect: our user gets this ACK, it is one for a 2xx (RFC 6026 section 7.1)."""
+
+
 class PassTimeout(NamedTuple):
-    """Effect: our user learns that no final response came in time (Timer B or F)."""
+    """Effect: our user learns that no final response came in time (Timer B or F, or none behind a CANCEL)."""
 
 
 class PassFailure(NamedTuple):

@@ -10,6 +10,7 @@ from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.sip.message import Response
 from voipcluster.sip.transaction.events import (
     STANDARD,
+    CancelSent,
     Durations,
     Finished,
     PassFailure,
@@ -21,7 +22,7 @@ from voipcluster.sip.transaction.events import (
 )
 from voipcluster.sip.transaction.hop_by_hop import build_ack
 
-Event = ResponseReceived | SendFailed | TimerFired
+Event = ResponseReceived | SendFailed | CancelSent | TimerFired
 Effect = SendRequest | PassResponse | PassTimeout | PassFailure | SetTimer | CancelTimer | Finished
 
 
@@ -47,6 +48,7 @@ class InviteClient:
     state: State = State.CALLING
     _timer_a: float = 0.0
     _ack: bytes = b""
+    _cancelled: bool = False
 
     def start(self) -> list[Effect]:
         effects: list[Effect] = [SendRequest(self.wire), SetTimer("B", 64 * self.durations.t1)]
@@ -63,6 +65,12 @@ class InviteClient:
                 self._timer_a *= 2
                 return [SendRequest(self.wire), SetTimer("A", self._timer_a)]
             case State.CALLING, TimerFired("B"):
+                return [PassTimeout(), *self._finish()]
+            case State.PROCEEDING, CancelSent():
+                # nothing else ends a transaction whose server forgot it between a 1xx and the CANCEL
+                self._cancelled = True
+                return [SetTimer("X", 64 * self.durations.t1)]
+            case State.PROCEEDING, TimerFired("X"):
                 return [PassTimeout(), *self._finish()]
             case ((State.CALLING | State.COMPLETED), SendFailed(error)):
                 return [PassFailure(error), *self._finish()]
@@ -85,6 +93,8 @@ class InviteClient:
         if response.status < 200:
             self.state = State.PROCEEDING
             return effects
+        if self._cancelled:
+            effects.append(CancelTimer("X"))
         if response.status < 300:
             self.state = State.ACCEPTED
             self.wire = b""

@@ -12,13 +12,14 @@ from voipcluster.sip.transaction.events import (
     AckReceived,
     Durations,
     Finished,
+    PassAck,
     RequestReceived,
     Respond,
     SendResponse,
 )
 
 Event = RequestReceived | AckReceived | Respond | TimerFired
-Effect = SendResponse | SetTimer | CancelTimer | Finished
+Effect = SendResponse | PassAck | SetTimer | CancelTimer | Finished
 
 
 class State(Enum):
@@ -51,6 +52,8 @@ class InviteServer:
                 return [SendResponse(self._sent)] if self._sent else []
             case State.ACCEPTED, Respond(status, wire) if 200 <= status < 300:
                 return [SendResponse(wire)]  # another fork, or the UAS repeats its answer
+            case State.ACCEPTED, AckReceived():
+                return [PassAck()]  # of a caller that uses the branch of the INVITE again
             case State.ACCEPTED, TimerFired("L"):
                 return self._finish()
             case State.COMPLETED, RequestReceived():
