@@ -27,31 +27,46 @@ function duration(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(s % 60)}` : `${minutes}:${two(s % 60)}`;
 }
 
-/* Replace a table's rows. A column is [title, cell(row) as text or element, class]. */
+/*
+ * Show rows in a table. A column is [title, cell(row) as text or element, class]. Only cells that have changed are
+ * replaced, so that a click or the keyboard's focus outlasts the next answer.
+ */
 function fill(table, columns, rows, none) {
   if (!table.tHead) {
     const head = table.createTHead().insertRow();
     for (const [title, , kind] of columns) head.append(make("th", title, kind === "right" ? kind : ""));
     table.createTBody();
   }
-  const body = make("tbody");
-  for (const row of rows.slice(0, MOST_ROWS)) {
-    const line = body.insertRow();
-    for (const [title, cell, kind] of columns) {
-      const content = cell(row);
-      const place = line.insertCell();
-      place.className = kind || "";
-      place.dataset.title = title;
-      place.append(content instanceof Node ? content : orDash(content));
-    }
-  }
-  if (!rows.length) {
+  const body = table.tBodies[0];
+  const shown = rows.slice(0, MOST_ROWS);
+  if (body.rows.length && body.rows[0].cells[0].className === "empty") body.deleteRow(0);
+  while (body.rows.length > shown.length) body.deleteRow(-1);
+  shown.forEach((row, at) => fillRow(body.rows[at] || newRow(body, columns), columns, row));
+  if (!shown.length) {
     const place = body.insertRow().insertCell();
     place.colSpan = columns.length;
     place.className = "empty";
     place.textContent = none;
   }
-  table.tBodies[0].replaceWith(body);
+}
+
+function newRow(body, columns) {
+  const line = body.insertRow();
+  for (const [title, , kind] of columns) {
+    const place = line.insertCell();
+    place.className = kind || "";
+    place.dataset.title = title;
+  }
+  return line;
+}
+
+function fillRow(line, columns, row) {
+  columns.forEach(([, cell], at) => {
+    const content = cell(row);
+    const next = content instanceof Node ? content : document.createTextNode(orDash(content));
+    const place = line.cells[at];
+    if (!place.firstChild || !place.firstChild.isEqualNode(next)) place.replaceChildren(next);
+  });
 }
 
 function showMore(id, count) {
@@ -113,6 +128,7 @@ function party(key) {
     const button = make("button", orDash(call[key]).replace(/^sips?:/, ""), "link");
     button.type = "button";
     button.title = "why this node";
+    button.dataset.call = call.call_id; /* two calls of the same people are two buttons */
     button.addEventListener("click", () => explain(call.call_id));
     return button;
   };
@@ -202,15 +218,16 @@ async function explain(callId) {
 function explainHop(hop, index) {
   const number = (value) => (typeof value === "number" ? value.toFixed(2) : "–");
   const target = hop.chosen && hop.chosen !== hop.node ? ` to ${hop.chosen}` : "";
+  const candidates = hop.candidates || [];
   const table = make("table");
-  fill(table, [
+  if (candidates.length) fill(table, [
     ["candidate", nodeOf],
     ["state", (row) => row.state],
     ["workload", (row) => number(row.workload), "right"],
     ["age", (row) => reportAge(row.age), "right"],
     ["reason", (row) => row.reason, "long"],
-  ], hop.candidates || [], "no other node was looked at");
-  (hop.candidates || []).forEach((row, at) => {
+  ], candidates, "");
+  candidates.forEach((row, at) => {
     if (row.node === hop.chosen) table.tBodies[0].rows[at].className = "chosen";
   });
   return [
