@@ -65,6 +65,10 @@ class PortPool:
         self._wake(now)
         return len(self._free)
 
+    def __contains__(self, port: object) -> bool:
+        """Whether a port, even or odd, is of a pair that is in use."""
+        return isinstance(port, int) and port & ~1 in self._taken
+
     @property
     def taken(self) -> int:
         return len(self._taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import NamedTuple
@@ -62,13 +63,13 @@ class Targets:
     Judges addresses for one node.
 
     @ivar own: the addresses that the relay binds or advertises.
-    @ivar first, last: its port range; own address and own port together would make two calls feed each other.
+    @ivar busy: its ports that are in use now: own address and own port together would make two calls feed each other.
+        A free number of the range may well be a phone's on the same host.
     @ivar loopback: loopback addresses are good; true when the node itself lives on one.
     """
 
     own: frozenset[str]
-    first: int
-    last: int
+    busy: Container[int]
     loopback: bool
 
     def usable(self, host: str, port: int) -> Address | None:
@@ -84,6 +85,6 @@ class Targets:
         elif isinstance(address, IPv6Address) and address.is_link_local:
             return None  # means nothing without its link, which SDP cannot name
         text = canonical(host)
-        if text in self.own and self.first <= port <= self.last:
+        if text in self.own and port in self.busy:
             return None
         return Address(text, port)

@@ -124,8 +124,7 @@ def targets_for(addresses: Mapping[Side, Mapping[int, RelayAddress]], pool: Port
     bound = [literal(relay.host) for relay in relays]
     return Targets(
         own=frozenset(host for relay in relays for host in (relay.host, relay.shown)),
-        first=pool.first,
-        last=pool.last,
+        busy=pool,
         loopback=any(address is not None and address.is_loopback for address in bound),
     )
 

@@ -32,6 +32,14 @@ class PortPoolTests(SynchronousTestCase):
         self.assertRaises(NoPorts, pool.take, 15)
         self.assertEqual(pool.take(16), second)
 
+    def test_ports_in_use(self) -> None:
+        """Both ports of a taken pair are in use, until it is returned."""
+        pool = PortPool(30000, 30003, quarantine=10)
+        number = pool.take(0)
+        self.assertEqual([port in pool for port in range(30000, 30004)], [True, True, False, False])
+        pool.give_back(number, 0)
+        self.assertNotIn(30001, pool)
+
     def test_exhaustion_says_why(self) -> None:
         """The error carries 503 and tells used pairs from resting ones."""
         pool = PortPool(30000, 30003, quarantine=10)

@@ -12,7 +12,7 @@ from voipcluster.media.stream import RTCP, RTP, Directed, Spot, Stream
 from voipcluster.media.target import Address, Targets
 
 A, B = Side.CALLER, Side.CALLEE
-TARGETS = Targets(frozenset({"192.0.2.1"}), 30000, 39999, loopback=False)
+TARGETS = Targets(frozenset({"192.0.2.1"}), range(30000, 40000), loopback=False)
 
 
 def line(text: str, host: str = "198.51.100.7") -> MediaLine:

@@ -6,8 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.media.target import Address, Targets, is_unspecified
 
-PUBLIC = Targets(frozenset({"192.0.2.1", "2001:db8::1"}), 30000, 39999, loopback=False)
-LOCAL = Targets(frozenset({"127.0.0.1"}), 30000, 39999, loopback=True)
+PUBLIC = Targets(frozenset({"192.0.2.1", "2001:db8::1"}), range(30000, 40000), loopback=False)
+LOCAL = Targets(frozenset({"127.0.0.1"}), range(30000, 40000), loopback=True)
 
 
 class TargetsTests(SynchronousTestCase):

@@ -396,7 +396,7 @@ class HostileTests(MediaTestCase):
         self.media.stopService()
         self.media = self.service(ports=(30000, 30099))
         for number, host in enumerate(
-            ("224.0.0.1", "255.255.255.255", "127.0.0.1", "0.0.0.0", "::1", "ff02::1", NODE)
+            ("224.0.0.1", "255.255.255.255", "127.0.0.1", "0.0.0.0", "::1", "ff02::1")
         ):
             call = CallKey(f"c{number}", "a")
             for_bob = self.address(self.passes(A, "INVITE", audio(host, 30002), call=call))
@@ -405,6 +405,32 @@ class HostileTests(MediaTestCase):
             self.network.deliver(RTP, Address(BOB, 5000), bound)
             self.assertEqual(self.network.sent(), [], host)
             self.media.call_ended(call, "BYE")
+
+    def test_two_calls_do_not_feed_each_other(self) -> None:
+        """Calls that name each other's relay ports get nothing from one another (attack M7, ping-pong)."""
+        first, second = CallKey("c1", "a"), CallKey("c2", "a")
+        here = self.address(self.passes(A, "INVITE", audio(NODE, 30006), call=first))
+        there = self.address(self.passes(A, "INVITE", audio(NODE, here.port), call=second))
+        for call in (first, second):
+            self.passes(B, "INVITE", audio(BOB, 5000), 200, call=call)
+        for _ in range(3):
+            self.network.deliver(RTP, there, here)
+            self.network.deliver(RTP, here, there)
+            self.network.deliver(RTP, Address(NODE, 30006), here)
+        for port, to in self.network.sent():
+            self.assertNotIn(to, self.network.sockets, port)
+        self.network.deliver(RTP, Address(BOB, 5000), here)
+        ((source, target),) = self.network.sent()  # the second call took that port only later
+        self.assertEqual(target, Address(NODE, 30006))
+        self.network.deliver(RTP, source, target)
+        self.assertEqual(self.network.sent(), [], "it ends there")
+
+    def test_phone_on_the_nodes_host(self) -> None:
+        """A phone on the node's own address may have a port out of the range, if it is not in use by a call."""
+        self.passes(A, "INVITE", audio(NODE, 30018))
+        for_alice = self.address(self.passes(B, "INVITE", audio(BOB, 5000), 200))
+        self.network.deliver(RTP, Address(NODE, 30018), for_alice)
+        self.assertEqual(self.network.sent(), [(Address(NODE, 30000), Address(BOB, 5000))])
 
     def test_stranger(self) -> None:
         """A third address gets nothing and is not heard, before and after the parties (attacks M1, M2)."""
