@@ -89,7 +89,6 @@ class LimitsOptions:
     connections_per_address: int = option(
         200, Whole(1, 1_000_000), "TCP connections of one address at the same time"
     )
-    header_lines: int = option(256, Whole(16, 10_000), "header lines of one SIP message")
 
 
 @frozen
