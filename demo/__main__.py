@@ -160,7 +160,7 @@ class Demo:
                 f"heard at the caller {conversation.heard_back}, at the callee {conversation.heard_there}"
             )
             self._screen.say(f"  {conversation.caller.aor} to {conversation.callee.aor}: {why}")
-        self.status = 1 if failed or not finished else 0
+        self.status = 1 if failed else 0
 
     async def stop(self) -> None:
         """End everything that was started."""

@@ -17,6 +17,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 LAST_LINES = 15  # of its output, in an error
+_LAST_WORDS = 1.0  # seconds for the output of a program that has ended
 
 
 class ProgramFailed(Exception):
@@ -39,6 +40,7 @@ class Program(ProcessProtocol):
         self.standard_output = ""
         self.status: int | None = None
         self.pid = 0
+        self._closing: Any = None
         self._log: BinaryIO | None = log.open("ab") if log else None
         self._searches: list[tuple[re.Pattern[str], int, Deferred[re.Match[str]]]] = []
         self._waiting: list[Deferred[int]] = []
@@ -99,7 +101,19 @@ class Program(ProcessProtocol):
                 self._searches.remove(search)
                 found.callback(match)
 
+    def processExited(self, reason: Failure) -> None:
+        # a child of its own that stayed behind may hold its output open for ever
+        self._closing = self._reactor.callLater(_LAST_WORDS, self._close_pipes)
+
+    def _close_pipes(self) -> None:
+        self._closing = None
+        if self.transport is not None:
+            self.transport.loseConnection()
+
     def processEnded(self, reason: Failure) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
         match reason.value:
             case ProcessDone():
                 self.status = 0

@@ -179,6 +179,7 @@ class Phone:
         self._answer_after = answer_after
         self._capacity = capacity
         self._wheel = timers or TimerWheel(IReactorTime(reactor))
+        self._own_wheel = timers is None
         self._audio = audio or AudioClock(IReactorTime(reactor))
         self._line = Line(user, domain, password, proxy, ("", 0), transport, lambda: secrets.token_hex(8))
         self._agent = UserAgent(self._line, expires=expires, follow_service_route=follow_service_route)
@@ -224,7 +225,11 @@ class Phone:
         waiting, self._registering = self._registering, []
         for deferred in waiting:
             deferred.errback(RegistrationRefused(503, "the phone was stopped"))
-        return maybeDeferred(self.transport.stopService)
+        return maybeDeferred(self.transport.stopService).addCallback(self._stopped)
+
+    def _stopped(self, result: object) -> None:
+        if self._own_wheel:
+            self._wheel.stop()
 
     def register(self) -> Deferred[int]:
         """

@@ -1,0 +1,131 @@
+"""baresip: a real phone with real audio, driven over its control socket."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.protocols.basic import NetstringReceiver
+
+from demo.programs import Program
+from tests.integration.sound import heard_tones, write_tone
+from voipcluster.address import Hop, join_host_port
+
+MODULES = Path("/usr/lib/baresip/modules")
+TONE_SECONDS = 120  # the call ends with the audio file
+CONTROL_PORT = 4444
+
+
+class _Control(NetstringReceiver):
+    """Sends commands; events and answers are of no interest, what baresip prints says the same."""
+
+    def stringReceived(self, string: bytes) -> None:
+        pass
+
+    def command(self, name: str, params: str = "") -> None:
+        self.sendString(json.dumps({"command": name, "params": params, "token": "t"}).encode("utf-8"))
+
+
+class Baresip:
+    """
+    One running baresip with one account.
+
+    @param host: its own loopback address; it takes SIP at port 5060 there.
+    @param hz: the tone that it sends.
+    @param answer: whether it answers by itself.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        user: str,
+        domain: str,
+        password: str,
+        proxy: Hop,
+        host: str,
+        hz: int = 440,
+        *,
+        answer: bool = False,
+        expires: int = 600,
+    ) -> None:
+        self._reactor, self.host, self.user = reactor, host, user
+        # not in the test's folder: baresip cuts the names of its recordings at 128 characters
+        self._folder = Path(tempfile.mkdtemp(prefix="baresip-"))
+        transport = proxy.transport.lower()
+        tone = write_tone(self._folder / "tone.wav", hz, TONE_SECONDS).absolute()
+        lines = [
+            f"sip_listen {host}:5060",
+            f"net_interface {host}",
+            f"audio_source aufile,{tone}",
+            "audio_player aubridge,nowhere",
+            "rtp_ports 20000-20998",
+            f"module_path {MODULES}",
+            *(f"module {name}.so" for name in ("g711", "aufile", "aubridge", "sndfile")),
+            *(f"module_tmp {name}.so" for name in ("uuid", "account")),
+            *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp")),
+            f"ctrl_tcp_listen {host}:{CONTROL_PORT}",
+            f"snd_path {self._folder.absolute()}",
+        ]
+        account = (
+            f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password}"
+            f';outbound="sip:{join_host_port(proxy.host, proxy.port)};transport={transport}"'
+            f";regint={expires};audio_codecs=PCMU/8000/1{';answermode=auto' if answer else ''}"
+        )
+        (self._folder / "config").write_text("\n".join(lines) + "\n")
+        secret = self._folder / "accounts"
+        secret.touch(0o600)
+        secret.write_text(account + "\n")
+        (self._folder / "contacts").write_text("")
+        self._control: _Control | None = None
+        self._heard: list[int | None] = []
+        self.program = Program.start(
+            reactor, f"baresip {user}", ["baresip", "-4", "-v", "-f", str(self._folder.absolute())]
+        )
+
+    async def registered(self, seconds: float = 15.0) -> None:
+        """
+        Return once its REGISTER was answered with 200; its control socket is connected then, too.
+
+        @raise ProgramFailed: not in time.
+        """
+        await self.program.saw(r"200 OK \(.*\)|: 200 OK", seconds)
+        if self._control is None:
+            endpoint = TCP4ClientEndpoint(self._reactor, self.host, CONTROL_PORT, timeout=5)
+            self._control = await connectProtocol(endpoint, _Control())
+
+    def dial(self, uri: str) -> Deferred[Any]:
+        """Call; fires when the call is established."""
+        assert self._control is not None, "registered() first"
+        start = len(self.program.output)
+        self._control.command("dial", uri)
+        return self.program.saw("Call established", start=start)
+
+    def answered(self, seconds: float = 15.0) -> Deferred[Any]:
+        """Fires when a call (any so far) is established."""
+        return self.program.saw("Call established", seconds)
+
+    def hang_up(self) -> Deferred[Any]:
+        """Fires when it says that the call is over."""
+        assert self._control is not None, "registered() first"
+        start = len(self.program.output)
+        self._control.command("hangup")
+        return self.program.saw("(?i)call (terminated|closed)|session closed|terminate call", start=start)
+
+    async def stop(self) -> None:
+        if self._control is not None and self._control.transport is not None:
+            self._control.transport.abortConnection()
+            self._control = None
+        await self.program.stop(3.0)
+        for recording in sorted(self._folder.glob("dump-*-dec.wav")):
+            self._heard += heard_tones(recording)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def heard(self) -> list[int | None]:
+        """Stop it, and give the tones that it heard in its calls, one each half second."""
+        await self.stop()
+        return self._heard
