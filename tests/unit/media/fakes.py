@@ -50,6 +50,7 @@ class FakeSocket:
         self.sendto(datagram, self.peer)
 
     def connect(self, address: Any) -> None:
+        assert Address(*address).family == self.local.family, "a socket of the other IP version"
         self.peer = Address(*address)
 
     def disconnect(self) -> None:

@@ -420,10 +420,7 @@ class HostileTests(MediaTestCase):
         for port, to in self.network.sent():
             self.assertNotIn(to, self.network.sockets, port)
         self.network.deliver(RTP, Address(BOB, 5000), here)
-        ((source, target),) = self.network.sent()  # the second call took that port only later
-        self.assertEqual(target, Address(NODE, 30006))
-        self.network.deliver(RTP, source, target)
-        self.assertEqual(self.network.sent(), [], "it ends there")
+        self.assertEqual(self.network.sent(), [], "judged again when the answer came")
 
     def test_phone_on_the_nodes_host(self) -> None:
         """A phone on the node's own address may have a port out of the range, if it is not in use by a call."""
@@ -488,10 +485,13 @@ class HostileTests(MediaTestCase):
     def test_reinvite_without_ports(self) -> None:
         """A new line that finds no port is refused with 503; the call keeps its media."""
         for_alice, _ = self.establish()
-        for number in range(4):
+        for number in range(3):
             self.passes(A, "INVITE", audio(ALICE, 4000), call=CallKey(f"c{number}", "a"))
-        body = sdp(ALICE, "m=audio 4000 RTP/AVP 0", "m=video 4002 RTP/AVP 31")
+        video = [f"m=video {port} RTP/AVP 31" for port in (4002, 4004)]  # there is room for one of them
+        body = sdp(ALICE, "m=audio 4000 RTP/AVP 0", *video)
+        before = self.network.open_numbers()
         self.assertRaises(NoPorts, self.passes, A, "INVITE", body, None, 2)
+        self.assertEqual(self.network.open_numbers(), before)
         self.network.deliver(RTP, Address(ALICE, 4000), for_alice)
         self.assertEqual([to for _, to in self.network.sent()], [Address(BOB, 5000)])
 
