@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -151,9 +152,9 @@ class Again(PeerCase):
         """Attempts come after 0.2 s at first and never further apart than 5 s and its jitter."""
         self.start()
         self.network.pass_time(60)
-        gaps = [after - before for before, after in zip(self.attempts, self.attempts[1:], strict=False)]
+        gaps = [after - before for before, after in pairwise(self.attempts)]
         self.assertAlmostEqual(gaps[0], 0.2, 3)
-        for before, after in zip(gaps, gaps[1:], strict=False):
+        for before, after in pairwise(gaps):
             self.assertGreaterEqual(after, before - 0.11)  # the network's clock goes in steps of 0.1 s
         self.assertLessEqual(max(gaps), LAST_DELAY + 0.11)
         self.assertGreater(len(gaps), 12)
