@@ -80,6 +80,8 @@ class RelayedCall:
         @raise PeerError: an offer or answer that cannot be relayed (488), or no ports for it (503).
         """
         self.activity.moved(now)
+        if not self.answered and message.method == "INVITE" and (message.status or 0) >= 300:
+            return sdp  # one branch of several may have failed; when all have, the owner ends the call
         description, fault = None, None
         if sdp is not None:
             try:

@@ -144,6 +144,24 @@ class NegotiationTests(MediaTestCase):
         self.network.deliver(RTP, Address(ALICE, 4000), for_alice)
         self.assertEqual([to for _, to in self.network.sent()], [Address(BOB, 5000)])
 
+    def test_branch_that_fails_before_another_answers(self) -> None:
+        """A refusal from one branch leaves the offer to the others (RFC 3261 section 16.7)."""
+        self.passes(A, "INVITE", audio(ALICE, 4000))
+        self.passes(B, "INVITE", audio("203.0.113.10", 6000), 183, to_tag="x")
+        self.passes(B, "INVITE", status=486, to_tag="x")
+        for_alice = self.address(self.passes(B, "INVITE", audio(BOB, 5000), 200, to_tag="y"))
+        self.network.deliver(RTP, Address(ALICE, 4000), for_alice)
+        self.assertEqual([to for _, to in self.network.sent()], [Address(BOB, 5000)])
+
+    def test_second_try_with_credentials(self) -> None:
+        """407, then the INVITE again with the next CSeq and perhaps another port (RFC 3261 section 22.3)."""
+        self.passes(A, "INVITE", audio(ALICE, 4000))
+        self.passes(B, "INVITE", status=407)
+        for_bob = self.address(self.passes(A, "INVITE", audio(ALICE, 4200), cseq=2))
+        self.passes(B, "INVITE", audio(BOB, 5000), 200, 2)
+        self.network.deliver(RTP, Address(BOB, 5000), for_bob)
+        self.assertEqual([to for _, to in self.network.sent()], [Address(ALICE, 4200)])
+
     def test_reinvite_moves_one_side(self) -> None:
         """A new address is taken with the answer, not before; the ports stay (RFC 3665 section 3.7)."""
         for_alice, for_bob = self.establish()
