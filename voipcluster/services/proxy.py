@@ -28,6 +28,7 @@ from voipcluster.sip.route import route_uri, route_value
 from voipcluster.sip.uri import parse_uri
 from voipcluster.sip.values import Via
 
+FLOW_FAILED = 430  # RFC 5626 section 11.5: between the nodes of the cluster
 ALLOW = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, REFER, UPDATE, PRACK, INFO"
 
 
@@ -69,7 +70,14 @@ class ProxyService:
         if own is not None:
             call, flow, handover = own.param("call"), own.param("flow"), own.param("ho")
             if call is not None:
-                target, from_caller = self._dialogs.target_in_dialog(request, routed.uri, call)
+                try:
+                    target, from_caller = self._dialogs.target_in_dialog(request, routed.uri, call)
+                except PeerError as error:
+                    if error.status_hint != FLOW_FAILED:
+                        raise
+                    # to a user agent that is a phone which cannot be reached; the caller of a BYE is not to try again
+                    self._serving.flow_lost(request)
+                    raise PeerError(str(error), 480) from None
                 self._serving.in_dialog(incoming, target, from_caller, routed.routes, max_forwards)
                 return
             if flow is not None:
@@ -187,7 +195,9 @@ class ProxyService:
             return
         self.arrived()
         registering = request.method == "REGISTER" and names.is_local(target) and not routes
-        if placing.redirects(request, client) and not client.redirected:
+        # a redirect moves the URI to another host, so it must be one of ours; and it would lose the Route
+        redirectable = names.is_local(target) and not routes and not client.redirected
+        if redirectable and placing.redirects(request, client):
             decision = placing.decide(request, client)
             if isinstance(decision, HandOver):
                 placing.redirect(Accepted(incoming, client, uri, routes, max_forwards), decision)
@@ -260,5 +270,5 @@ class ProxyService:
         flow, epoch = self._core.flow_tokens.open(token)
         target = self._dialogs.over_flow(uri, self._core.own_address, flow, epoch, None)
         if target.flow is not None and not self._core.transport.is_alive(target.flow):
-            raise PeerError("the flow is not of this node", 430)
+            raise PeerError("the flow is not of this node", FLOW_FAILED)
         return target

@@ -294,6 +294,12 @@ class Serving:
     def _key(self, request: Request, from_caller: bool) -> CallKey:
         return CallKey(request.call_id, (request.from_tag if from_caller else request.to_tag) or "")
 
+    def flow_lost(self, request: Request) -> None:
+        """The other party of a dialog cannot be reached any more: a BYE ends the call all the same (15.1.1)."""
+        if request.method == "BYE":
+            for from_caller in (True, False):
+                self._calls.end(self._key(request, from_caller), "bye")
+
     def _later_ended(self, key: CallKey, method: str, status: int) -> None:
         # a BYE ends the call whatever is answered, but for a challenge (15.1.1); these two say that there is no call (12.2.1.2)
         if (method == "BYE" and status not in (401, 407)) or status in (408, 481):
