@@ -31,7 +31,15 @@ TWISTD = "from twisted.scripts.twistd import run; run()"
 def run(*argv: str, program: str = VOIPCTL) -> Deferred[tuple[bytes, bytes, int]]:
     """Run a command as its installed script would; its output, its errors and its status."""
     environment = {**os.environ, "PYTHONPATH": ROOT}
-    return getProcessOutputAndValue(sys.executable, ["-c", program, *argv], env=environment)
+
+    def killed(failure: Any) -> None:
+        out, err, number = failure.value  # this is what a process that a signal ended gives
+        raise AssertionError(f"{argv} was ended by signal {number}: {err!r} {out!r}")
+
+    ended = getProcessOutputAndValue(
+        sys.executable, ["-X", "faulthandler", "-c", program, *argv], env=environment
+    )
+    return ended.addErrback(killed)
 
 
 class AdminSocketTests(TestCase):
