@@ -79,11 +79,14 @@ class Gate(Protocol):
     _inner: IProtocol | None = None
     _timer: IDelayedCall | None = None
     _closed: str | None = None
+    host = ""
 
     def __init__(self, factory: GateFactory) -> None:
         self._gates = factory
 
     def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.host = getattr(self.transport.getPeer(), "host", "")
         self._timer = self._gates.clock.callLater(
             HANDSHAKE_TIMEOUT, self.refuse, "no complete handshake in time"
         )
@@ -164,7 +167,7 @@ class GateFactory(Factory):
     ) -> None:
         self.clock, self._identity, self._check_member = clock, identity, check_member
         self._serve, self._joining, self._wall_clock = serve, joining, wall_clock
-        self._pending: dict[Gate, None] = {}  # oldest first
+        self._pending: dict[str, dict[Gate, None]] = {}  # by address of the peer, oldest first
         self._brokers: dict[str, LinkBroker] = {}
         self._limiter = LogLimiter()
 
@@ -172,12 +175,17 @@ class GateFactory(Factory):
         return Gate(self)
 
     def opened(self, gate: Gate) -> None:
-        self._pending[gate] = None
-        if len(self._pending) > MAX_PENDING:
-            next(iter(self._pending)).refuse("too many incomplete handshakes")
+        """A flood makes room for itself: of the address with the most incomplete handshakes the oldest gives way."""
+        self._pending.setdefault(gate.host, {})[gate] = None
+        if sum(map(len, self._pending.values())) > MAX_PENDING:
+            most = max(self._pending.values(), key=len)
+            next(iter(most)).refuse("too many incomplete handshakes")
 
     def finished(self, gate: Gate) -> None:
-        self._pending.pop(gate, None)
+        gates = self._pending.get(gate.host, {})
+        gates.pop(gate, None)
+        if not gates:
+            self._pending.pop(gate.host, None)
 
     def admit(self, transport: ITransport) -> tuple[IProtocol, bool]:
         """
@@ -222,7 +230,7 @@ class GateFactory(Factory):
             self._brokers[name].abort(reason)
 
     def close(self) -> None:
-        for gate in list(self._pending):
+        for gate in [gate for gates in self._pending.values() for gate in gates]:
             gate.refuse("this node stops")
         for broker in list(self._brokers.values()):
             broker.abort("this node stops")

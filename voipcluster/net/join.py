@@ -21,7 +21,7 @@ from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet import protocol
 
-from voipcluster.address import join_host_port, split_host_port
+from voipcluster.address import is_ip, is_ipv6, join_host_port, split_host_port
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.certificates import (
     certificate_to_pem,
@@ -149,7 +149,8 @@ def join(
     }  # fmt: skip
     where = join_host_port(token.host, token.port)
     try:
-        ca, line = _exchange(token, json.dumps(request).encode() + b"\n", time.monotonic() + timeout)
+        line = json.dumps(request).encode() + b"\n"
+        ca, line = _exchange(token, line, address, time.monotonic() + timeout)
         answer = json.loads(line)
         if not isinstance(answer, dict):
             raise ValueError("no object")
@@ -179,13 +180,18 @@ def join(
     state.enter(roster.cluster, name, role, answer["roster"], files)
 
 
-def _exchange(token: JoinToken, line: bytes, deadline: float) -> tuple[x509.Certificate, bytes]:
-    """@return: the cluster's CA, and the line that the primary answered."""
+def _exchange(token: JoinToken, line: bytes, address: str, deadline: float) -> tuple[x509.Certificate, bytes]:
+    """
+    @param address: where to connect from, as the link will, when it is of the same family.
+    @return: the cluster's CA, and the line that the primary answered.
+    """
+    same = is_ip(token.host) and is_ip(address) and is_ipv6(token.host) == is_ipv6(address)
+    source = (address, 0) if same else None
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.set_alpn_protos([ALPN_JOIN])
     context.set_verify(SSL.VERIFY_NONE)  # by _check_primary, before anything is sent
-    with socket.create_connection((token.host, token.port), _left(deadline)) as plain:
+    with socket.create_connection((token.host, token.port), _left(deadline), source) as plain:
         plain.setblocking(False)
         connection = SSL.Connection(context, plain)
         connection.set_connect_state()

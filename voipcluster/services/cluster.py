@@ -142,13 +142,19 @@ class ClusterService(Service):
     # -- what the mesh tells (IMeshUser)
 
     def greeting(self) -> Body:
-        """The last report that everybody has; the node measures its changes from it, so it is not asked for another."""
-        return {"report": codec.encode(self._report or self._new_report())}
+        """
+        What everybody has been told last, as a new report: the peer may have given us up since.
+
+        The node measures its changes from what it told to everybody, so it is not asked for another one.
+        """
+        report = self._report or self._new_report()
+        self._report_sequence += 1
+        return {"report": codec.encode(evolve(report, seq=self._report_sequence))}
 
     def greeted(self, name: str, body: Body, calling: bool) -> None:
         if calling:
             self._received.begin_copy(name)
-        self._received.take_report(name, body.get("report"))
+        self._received.take_greeting(name, body.get("report"))
 
     def link_up(self, link: PeerLink) -> None:
         self._user.node_changed(link.name, True)

@@ -93,6 +93,7 @@ class Received:
         self._named: dict[
             str, set[tuple[str, str]]
         ] = {}  # by node: what its full copy of accounts has named so far
+        self._versions: dict[str, tuple[int, int]] = {}  # of the last report of each node
         self.kinds: dict[str, Callable[[Certified, Body], Any]] = {
             "report": self._report,
             "bindings": self._bindings,
@@ -109,13 +110,25 @@ class Received:
         self._named.pop(node, None)
 
     def _report(self, peer: Certified, body: Body) -> None:
-        self.take_report(peer.name, body)
+        report = self._decode_report(peer.name, body)
+        self._versions[peer.name] = report.version
+        self._user.report_received(report)
 
-    def take_report(self, name: str, body: object) -> None:
-        """@raise PeerError: not a report of that node."""
+    def take_greeting(self, name: str, body: object) -> None:
+        """
+        The report in a greeting. One of the two greetings of a pair of links may come late, and is no news then.
+
+        @raise PeerError: not a report of that node.
+        """
+        report = self._decode_report(name, body)
+        if report.version > self._versions.get(name, (-1, -1)):
+            self._versions[name] = report.version
+            self._user.report_received(report)
+
+    def _decode_report(self, name: str, body: object) -> Report:
         report: Report = codec.decode("report", body)
         _own(name, report.node)
-        self._user.report_received(report)
+        return report
 
     def _bindings(self, peer: Certified, body: Body) -> None:
         """A part of all that the peer holds."""

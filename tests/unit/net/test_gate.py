@@ -193,6 +193,18 @@ class Strangers(GateCase):
         self.assertEqual(silent.heard, b"")
         self.assertEqual(self.network.getDelayedCalls(), [])
 
+    def test_a_flood_pushes_out_its_own(self) -> None:
+        """P4: connections of one address do not push out one of another address that is at work."""
+        other = self.plain(Listener(), source="127.0.0.9")
+        for _ in range(3 * MAX_PENDING):
+            self.plain(Listener())
+        self.network.settle()
+        self.assertFalse(other.closed)
+        self.gates.close()
+        self.network.settle()
+        self.assertTrue(other.closed)
+        self.assertEqual((self.network.getDelayedCalls(), self.gates._pending), ([], {}))
+
     def test_one_line_in_the_log(self) -> None:
         """A hundred refusals of one address within 10 s are one line, and the next line counts them."""
         with capturedLogs() as events:

@@ -217,6 +217,19 @@ class Reports(ClusterCase):
         self.assertEqual(self.heard("a", "b")[-1].calls, 17)
         self.assertEqual(self.heard("c", "b")[-1].calls, 17)
 
+    def test_a_link_that_comes_back_brings_a_report(self) -> None:
+        """Who was given up is known again with the link, not only after a period; and no report comes twice."""
+        self.three()
+        for name in "abc":
+            self.cluster.service(name)._period = 30.0
+        self.network.pass_time(2)
+        before = len(self.heard("a", "b"))
+        self.cluster.service("a").mesh.links["b"].reset("for the test")
+        self.network.pass_time(1)
+        self.assertEqual(len(self.heard("a", "b")), before + 1)
+        versions = [one.version for one in self.heard("a", "b")]
+        self.assertEqual(versions, sorted(set(versions)))
+
     def test_at_most_fifty_per_second(self) -> None:
         """A thousand changes in a second are at most some 50 reports, and the last value is never lost."""
         self.three()
