@@ -166,6 +166,7 @@ class Phone:
     A user agent that the test plays itself.
 
     @ivar inbox: what came and was not looked at yet.
+    @ivar contact: what it says as its Contact; another thing than C{address} behind a NAT.
     """
 
     def __init__(self, world: World, user: str, address: Address, transport: str = UDP) -> None:
@@ -173,10 +174,13 @@ class Phone:
         self.inbox: list[Request | Response] = []
         self.sources: list[Address] = []
         self.tag = f"tag-{user}"
+        self.contact = ""
         world.network.ends[address] = self
 
     @property
     def uri(self) -> str:
+        if self.contact:
+            return self.contact
         host = f"[{self.address[0]}]" if ":" in self.address[0] else self.address[0]
         suffix = "" if self.transport == UDP else f";transport={self.transport.lower()}"
         return f"sip:{self.user}@{host}:{self.address[1]}{suffix}"
