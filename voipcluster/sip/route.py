@@ -70,6 +70,8 @@ def unpack_flow(packed: bytes, start: int = 0) -> tuple[Flow, int, int]:
         hosts = []
         for long in (head & 0x80, head & 0x40):
             size = 16 if long else 4
+            if position + size > len(packed):
+                raise ValueError("cut short")
             hosts.append(str(ipaddress.ip_address(packed[position : position + size])))
             position += size
         flow = Flow(_TRANSPORTS[head & 0x0F], (hosts[0], local_port), (hosts[1], remote_port), connection)

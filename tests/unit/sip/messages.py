@@ -19,19 +19,18 @@ def request(
     to_tag: str = "",
     without: Sequence[str] = (),
 ) -> Request:
-    """A request of Alice to Bob; C{headers} are more lines, C{without} names lines to leave out."""
+    """A request of Alice to Bob; C{headers} are more lines, C{without} names usual ones to leave out."""
     to = f"<sip:bob@example.com>{';tag=' + to_tag if to_tag else ''}"
-    lines = [
+    usual = [
         f"Via: {via}",
         "Max-Forwards: 70",
         "From: <sip:alice@example.com>;tag=a1",
         f"To: {to}",
         "Call-ID: call-1",
         f"CSeq: {cseq or '7 ' + method}",
-        *headers,
-        "Content-Length: 0",
     ]
-    kept = [line for line in lines if line.split(":")[0] not in without]
+    kept = [line for line in usual if line.split(":")[0] not in without]
+    kept += [*headers, "Content-Length: 0"]
     message = parse("\r\n".join([f"{method} {uri} SIP/2.0", *kept, "", ""]).encode())
     assert isinstance(message, Request)
     return message

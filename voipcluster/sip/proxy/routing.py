@@ -89,12 +89,10 @@ def preprocess_route(request: Request, names: Names) -> Routed:
             last = routes.pop()
             return Routed(str(route_uri(last)), target, routes)
     own: SipUri | None = None
-    while routes:
+    for _ in range(min(2, len(routes))):
         top = route_uri(routes[0])
         if not names.is_own(top) or (own is not None and own.param("call") != top.param("call")):
             break
         own = own or top
         del routes[0]
-        if own is not top:
-            break
     return Routed(uri, own, routes if own is not None else None)

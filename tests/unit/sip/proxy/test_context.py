@@ -1,0 +1,329 @@
+"""The response context, event by event: exactly these effects and no others (RFC 3261 sections 16.5 to 16.10)."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.sip.messages import response
+from voipcluster.address import Flow
+from voipcluster.errors import TransportError
+from voipcluster.machine import CancelTimer, SetTimer, TimerFired
+from voipcluster.sip.message import Response
+from voipcluster.sip.proxy.context import (
+    Answer,
+    BranchAnswered,
+    BranchFailed,
+    BranchTimedOut,
+    CancelBranch,
+    Cancelled,
+    Effect,
+    Ended,
+    Event,
+    ForwardResponse,
+    Located,
+    LocateTargets,
+    ProxyContext,
+    StartBranch,
+    Target,
+)
+
+A, B, C = (Target(f"sip:bob@192.0.2.{n}") for n in (1, 2, 3))
+LOW = Target("sip:bob@192.0.2.9", q=500)
+ERROR = TransportError("refused")
+
+
+class ContextCase(SynchronousTestCase):
+    invite = True
+
+    def setUp(self) -> None:
+        self.context = ProxyContext(self.invite)
+        self.assertEqual(self.context.start(), [LocateTargets(())])
+
+    def feed(self, event: Event) -> list[Effect]:
+        return self.context.feed(event)
+
+    def locate(self, *targets: Target) -> list[Effect]:
+        return self.feed(Located(targets))
+
+    def answer(self, branch: int, status: int, to_tag: str = "b1") -> tuple[Response, list[Effect]]:
+        given = response(status, to_tag=to_tag)
+        return given, self.feed(BranchAnswered(branch, given))
+
+    def answers(self, *statuses: tuple[int, int]) -> list[Effect]:
+        """Responses by (branch, status); the effects of the last one."""
+        effects: list[Effect] = []
+        for branch, status in statuses:
+            effects = self.answer(branch, status)[1]
+        return effects
+
+    def cancelled(self, branch: int) -> list[Effect]:
+        return [CancelBranch(branch), SetTimer(f"X:{branch}", 32.0)]
+
+    def ended(self, branch: int) -> list[Effect]:
+        return [CancelTimer(f"C:{branch}"), CancelTimer(f"X:{branch}")]
+
+
+class ForkingTests(ContextCase):
+    def test_parallel(self) -> None:
+        """Targets of one q are tried together, each with a Timer C above 3 minutes (sections 16.6, 16.6 step 11)."""
+        self.assertEqual(
+            self.locate(A, B),
+            [SetTimer("C:0", 185.0), StartBranch(0, A), SetTimer("C:1", 185.0), StartBranch(1, B)],
+        )
+
+    def test_serial(self) -> None:
+        """Targets of lower q wait until all of the higher one have failed (section 16.6)."""
+        self.assertEqual(self.locate(LOW, A), [SetTimer("C:0", 185.0), StartBranch(0, A)])
+        _, effects = self.answer(0, 486)
+        self.assertEqual(effects, [*self.ended(0), SetTimer("C:1", 185.0), StartBranch(1, LOW)])
+
+    def test_target_used_once(self) -> None:
+        """A target is used once in a context (section 16.5)."""
+        self.assertEqual(len(self.locate(A, A)), 2)
+
+    def test_no_target(self) -> None:
+        """No target at all is 480 (section 16.5)."""
+        self.assertEqual(self.locate(), [Answer(480), Ended(480)])
+
+    def test_2xx_ends_it(self) -> None:
+        """The first 2xx goes up at once and cancels the others (section 16.7 steps 5 and 10)."""
+        self.locate(A, B)
+        self.answer(1, 180)
+        ok, effects = self.answer(0, 200)
+        self.assertEqual(effects, [*self.ended(0), ForwardResponse(ok, 0), *self.cancelled(1), Ended(200)])
+        self.assertTrue(self.context.ended)
+
+    def test_late_2xx(self) -> None:
+        """A 2xx behind the final response still goes up; nothing else does (section 16.7 step 5)."""
+        self.locate(A, B)
+        self.answers((0, 180), (1, 180), (0, 200))
+        self.assertEqual(self.answers((1, 183)), [*self.cancelled(1)])
+        ok, effects = self.answer(1, 200, "b2")
+        self.assertEqual(effects, [*self.ended(1), ForwardResponse(ok, 1)])
+        other, effects = self.answer(1, 200, "b3")
+        self.assertIn(ForwardResponse(other, 1), effects)
+
+    def test_late_failure(self) -> None:
+        """A failure behind the final response is nobody's (section 16.7 step 5)."""
+        self.locate(A, B)
+        self.answers((0, 180), (1, 180), (0, 200))
+        self.assertEqual(self.answers((1, 487)), self.ended(1))
+
+    def test_provisional(self) -> None:
+        """101 to 199 go up at once and restart Timer C; 100 never goes up (section 16.7 steps 2 and 5)."""
+        self.locate(A)
+        self.assertEqual(self.answers((0, 100)), [])
+        ringing, effects = self.answer(0, 180)
+        self.assertEqual(effects, [SetTimer("C:0", 185.0), ForwardResponse(ringing, 0)])
+
+    def test_waits_for_all(self) -> None:
+        """A failure waits until every branch has ended; the best one goes up then (section 16.7 steps 5 and 6)."""
+        self.locate(A, B)
+        busy, effects = self.answer(0, 486)
+        self.assertEqual(effects, self.ended(0))
+        _, effects = self.answer(1, 503)
+        self.assertEqual(effects, [*self.ended(1), ForwardResponse(busy, 0), Ended(486)])
+
+    def test_6xx(self) -> None:
+        """A 6xx cancels the others and starts no new branch; it goes up when all have ended (section 16.7 step 5)."""
+        self.locate(A, B, LOW)
+        self.answers((1, 180))
+        decline, effects = self.answer(0, 603)
+        self.assertEqual(effects, [*self.ended(0), *self.cancelled(1)])
+        _, effects = self.answer(1, 487)
+        self.assertEqual(effects, [*self.ended(1), ForwardResponse(decline, 0), Ended(603)])
+
+    def test_6xx_and_2xx(self) -> None:
+        """A 2xx that crosses the CANCEL behind a 6xx goes up and wins (section 16.7 step 5)."""
+        self.locate(A, B)
+        self.answers((1, 180), (0, 603))
+        ok, effects = self.answer(1, 200)
+        self.assertEqual(effects, [*self.ended(1), ForwardResponse(ok, 1), Ended(200)])
+
+    def test_503_is_500(self) -> None:
+        """503 does not go up: it would keep the caller from this proxy (section 16.7 step 6)."""
+        self.locate(A)
+        self.assertEqual(self.answers((0, 503)), [*self.ended(0), Answer(500), Ended(500)])
+
+    def test_430_is_480(self) -> None:
+        """430 is for nodes; to the caller it is a phone that cannot be reached (RFC 5626 section 5.3.1)."""
+        self.locate(A)
+        self.assertEqual(self.answers((0, 430)), [*self.ended(0), Answer(480), Ended(480)])
+
+
+class SilenceTests(ContextCase):
+    def test_timed_out(self) -> None:
+        """Timer B of the only branch: 408 (section 16.7 step 6)."""
+        self.locate(A)
+        self.assertEqual(self.feed(BranchTimedOut(0)), [*self.ended(0), Answer(408), Ended(408)])
+
+    def test_timed_out_beside_an_answer(self) -> None:
+        """A branch that answered says more than one that did not."""
+        self.locate(A, B)
+        busy, _ = self.answer(0, 486)
+        self.assertEqual(self.feed(BranchTimedOut(1)), [*self.ended(1), ForwardResponse(busy, 0), Ended(486)])
+
+    def test_unreachable(self) -> None:
+        """A branch that cannot be sent counts as 503: the next target, and 500 at the end (section 16.9)."""
+        self.locate(A, LOW)
+        self.assertEqual(
+            self.feed(BranchFailed(0, ERROR)), [*self.ended(0), SetTimer("C:1", 185.0), StartBranch(1, LOW)]
+        )
+        self.assertEqual(self.feed(BranchFailed(1, ERROR)), [*self.ended(1), Answer(500), Ended(500)])
+
+    def test_unreachable_phone(self) -> None:
+        """A registered phone whose flow is dead is not there: 480."""
+        self.locate(Target("sip:bob@192.0.2.1", flow=Flow("UDP", ("192.0.2.5", 5060), ("192.0.2.1", 5060))))
+        self.assertEqual(self.feed(BranchFailed(0, ERROR)), [*self.ended(0), Answer(480), Ended(480)])
+
+    def test_timer_c(self) -> None:
+        """Timer C cancels a branch that rang, and that counts as 408 when nothing comes of it (section 16.8)."""
+        self.locate(A)
+        self.answers((0, 180))
+        self.assertEqual(self.feed(TimerFired("C:0")), self.cancelled(0))
+        self.assertEqual(self.feed(TimerFired("C:0")), [])
+        self.assertEqual(self.feed(TimerFired("X:0")), [*self.ended(0), Answer(408), Ended(408)])
+
+    def test_timer_c_without_provisional(self) -> None:
+        """Without a provisional response Timer C counts as 408 at once (section 16.8)."""
+        self.locate(A)
+        self.assertEqual(self.feed(TimerFired("C:0")), [*self.ended(0), Answer(408), Ended(408)])
+
+    def test_answer_to_timer_c(self) -> None:
+        """The 487 behind Timer C is a final response like any other (section 16.8)."""
+        self.locate(A)
+        self.answers((0, 180))
+        self.feed(TimerFired("C:0"))
+        terminated, effects = self.answer(0, 487)
+        self.assertEqual(effects, [*self.ended(0), ForwardResponse(terminated, 0), Ended(487)])
+
+
+class CancelTests(ContextCase):
+    def test_behind_a_provisional(self) -> None:
+        """A branch that gave a provisional response gets its CANCEL at once (section 16.10)."""
+        self.locate(A)
+        self.answers((0, 100))
+        self.assertEqual(self.feed(Cancelled()), self.cancelled(0))
+        self.assertEqual(self.answers((0, 487)), [*self.ended(0), Answer(487), Ended(487)])
+
+    def test_before_a_provisional(self) -> None:
+        """CANCEL waits for a provisional response of the branch (section 9.1)."""
+        self.locate(A)
+        self.assertEqual(self.feed(Cancelled()), [])
+        self.assertEqual(self.answers((0, 100)), self.cancelled(0))
+
+    def test_no_new_branch(self) -> None:
+        """A cancelled request starts no branch any more, and a second CANCEL changes nothing (section 16.10)."""
+        self.locate(A, LOW)
+        self.answers((0, 180))
+        self.feed(Cancelled())
+        self.assertEqual(self.feed(Cancelled()), [])
+        self.assertEqual(self.answers((0, 486)), [*self.ended(0), Answer(487), Ended(487)])
+
+    def test_2xx_crosses(self) -> None:
+        """A 200 that crosses the CANCEL goes up: the caller hangs up then (section 9.1)."""
+        self.locate(A)
+        self.answers((0, 180))
+        self.feed(Cancelled())
+        ok, effects = self.answer(0, 200)
+        self.assertEqual(effects, [*self.ended(0), ForwardResponse(ok, 0), Ended(200)])
+
+    def test_ignored(self) -> None:
+        """A phone that ignores CANCEL is waited for 64*T1 (section 9.1)."""
+        self.locate(A)
+        self.answers((0, 180))
+        self.feed(Cancelled())
+        self.assertEqual(self.feed(TimerFired("X:0")), [*self.ended(0), Answer(487), Ended(487)])
+
+    def test_while_located(self) -> None:
+        """Cancelled before there are targets: 487, and nothing is started."""
+        self.assertEqual(self.feed(Cancelled()), [Answer(487), Ended(487)])
+        self.assertEqual(self.locate(A), [])
+
+    def test_behind_the_end(self) -> None:
+        """A CANCEL behind the final response has no effect (section 9.2)."""
+        self.locate(A)
+        self.answers((0, 486))
+        self.assertEqual(self.feed(Cancelled()), [])
+
+
+class HandOverTests(ContextCase):
+    """Targets that are nodes of ours: a sign of life within 1 s, else the next one is asked."""
+
+    b = Target("sip:bob@example.com", ("<sip:192.0.2.2;lr;ho=x>",), answer_within=1.0, node="b")
+    c = Target("sip:bob@example.com", ("<sip:192.0.2.3;lr;ho=y>",), answer_within=1.0, node="c")
+
+    def setUp(self) -> None:
+        self.context = ProxyContext(True, relocate=True)
+        self.context.start()
+        self.assertEqual(
+            self.locate(self.b), [SetTimer("answer:0", 1.0), SetTimer("C:0", 185.0), StartBranch(0, self.b)]
+        )
+
+    def ended(self, branch: int) -> list[Effect]:
+        return [*super().ended(branch), CancelTimer(f"answer:{branch}")]
+
+    def test_sign_of_life(self) -> None:
+        """Any response is one; the timer goes and nobody else is asked."""
+        self.assertEqual(self.answers((0, 100)), [CancelTimer("answer:0")])
+        self.assertEqual(self.feed(TimerFired("answer:0")), [])
+
+    def test_silence(self) -> None:
+        """Without one the next node is asked for; who answers then is cancelled, its 180 and 487 do not count."""
+        self.assertEqual(self.feed(TimerFired("answer:0")), [LocateTargets((self.b,))])
+        self.assertIn(StartBranch(1, self.c), self.locate(self.c))
+        self.assertEqual(self.answers((0, 180)), [CancelTimer("answer:0"), *self.cancelled(0)])
+        self.assertEqual(self.answers((0, 487)), super().ended(0))
+        busy, effects = self.answer(1, 486)
+        self.assertEqual(effects[-2:], [ForwardResponse(busy, 1), Ended(486)])
+
+    def test_silence_then_2xx(self) -> None:
+        """A 2xx of the slow node counts all the same: the phone has answered."""
+        self.feed(TimerFired("answer:0"))
+        self.locate(self.c)
+        self.answers((1, 100))
+        ok, effects = self.answer(0, 200)
+        self.assertIn(ForwardResponse(ok, 0), effects)
+        self.assertEqual(effects[-3:], [*self.cancelled(1), Ended(200)])
+
+    def test_503(self) -> None:
+        """A 503 of a node asks for the next one; when there is none the caller hears 500 or what the service answers."""
+        _, effects = self.answer(0, 503)
+        self.assertEqual(effects[-1], LocateTargets((self.b,)))
+        self.assertEqual(self.locate(), [Answer(500), Ended(500)])
+
+    def test_unreachable(self) -> None:
+        """So does a node that cannot be sent to."""
+        self.assertEqual(self.feed(BranchFailed(0, ERROR)), [*self.ended(0), LocateTargets((self.b,))])
+
+    def test_other_failures_are_answers(self) -> None:
+        """Any other failure is the answer to the request: nobody else is asked."""
+        busy, effects = self.answer(0, 486)
+        self.assertEqual(effects[-2:], [ForwardResponse(busy, 0), Ended(486)])
+
+    def test_cancelled(self) -> None:
+        """A caller that gave up makes nobody else be asked."""
+        self.feed(Cancelled())
+        self.assertEqual(self.feed(TimerFired("answer:0")), [])
+        self.assertEqual(self.feed(BranchTimedOut(0))[-2:], [Answer(487), Ended(487)])
+
+
+class NonInviteTests(ContextCase):
+    invite = False
+
+    def test_final(self) -> None:
+        """There is no Timer C, and one 2xx ends it (section 16.6 step 11)."""
+        self.assertEqual(self.locate(A, B), [StartBranch(0, A), StartBranch(1, B)])
+        ok, effects = self.answer(0, 200)
+        self.assertEqual(effects, [ForwardResponse(ok, 0), Ended(200)])
+        self.assertEqual(self.answers((1, 200)), [])
+
+    def test_silence(self) -> None:
+        """Silence is not answered: the client has timed out by then itself (RFC 4320 section 4.2)."""
+        self.locate(A)
+        self.assertEqual(self.feed(BranchTimedOut(0)), [Ended(0)])
+
+    def test_not_cancelled(self) -> None:
+        """Only INVITE is cancelled: a 6xx sends no CANCEL (section 9.1)."""
+        self.locate(A, B)
+        self.assertEqual(self.answers((1, 100), (0, 603)), [])

@@ -1,0 +1,88 @@
+"""Our names, and the Route values that name us (RFC 3261 sections 16.4 and 16.12)."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.sip.messages import request
+from voipcluster.errors import ParseError
+from voipcluster.sip.proxy.routing import Names, Routed, preprocess_route
+from voipcluster.sip.uri import parse_uri
+
+ONE, SIX, OTHER = ("192.0.2.1", 5060), ("2001:db8::1", 5060), ("192.0.2.2", 5060)
+NAMES = Names(frozenset([ONE, SIX]), frozenset([ONE, SIX, OTHER]), ("example.com", "example.org"))
+BOB = "sip:bob@example.com"
+
+
+def routed(*routes: str, uri: str = BOB) -> Routed:
+    return preprocess_route(request(uri=uri, headers=[f"Route: {route}" for route in routes]), NAMES)
+
+
+class NamesTests(SynchronousTestCase):
+    def test_own(self) -> None:
+        """A URI is ours when host and port are, by maddr too; the default port counts (section 16.4)."""
+        for uri, own in (
+            ("sip:192.0.2.1", True), ("sip:x@192.0.2.1:5060", True), ("sip:[2001:db8::1]", True),
+            ("sip:example.net;maddr=192.0.2.1", True), ("sip:192.0.2.1:5070", False), ("sip:192.0.2.2", False),
+            ("sips:192.0.2.1", False), ("sip:example.com", False),
+        ):  # fmt: skip
+            self.assertIs(NAMES.is_own(parse_uri(uri)), own, uri)
+
+    def test_aor(self) -> None:
+        """Domains of ours and addresses of any node make an address of record, escapes decoded (section 10.3)."""
+        for uri, aor in (
+            (BOB, "bob@example.com"), ("sip:b%6fb@EXAMPLE.org:5070", "bob@example.org"),
+            ("sip:bob@192.0.2.2", "bob@example.com"), ("sip:bob@192.0.2.2:5070", None),
+            ("sip:bob@elsewhere.example", None), ("sip:example.com", None),
+        ):  # fmt: skip
+            self.assertEqual(NAMES.aor(parse_uri(uri)), aor, uri)
+
+
+class RouteTests(SynchronousTestCase):
+    def test_no_route(self) -> None:
+        """Without Route nothing changes."""
+        self.assertEqual(routed(), Routed(BOB, None, None))
+
+    def test_foreign(self) -> None:
+        """A Route of somebody else is left as it came."""
+        self.assertEqual(routed("<sip:192.0.2.9;lr>"), Routed(BOB, None, None))
+        self.assertEqual(routed("<sip:192.0.2.9;lr>, <sip:192.0.2.1;lr>").own, None)
+
+    def test_own_is_taken_off(self) -> None:
+        """The topmost value that names us goes, the others stay, on one line or on several (section 16.4)."""
+        for lines in (
+            ["<sip:192.0.2.1;lr;call=T>", "<sip:192.0.2.9;lr>"],
+            ["<sip:192.0.2.1;lr;call=T>, <sip:192.0.2.9;lr>"],
+        ):
+            result = routed(*lines)
+            self.assertEqual(result.routes, ["<sip:192.0.2.9;lr>"])
+            assert result.own is not None
+            self.assertEqual(result.own.param("call"), "T")
+
+    def test_double_record_route(self) -> None:
+        """Two values of ours with one token are both taken off (RFC 5658 section 5)."""
+        result = routed(
+            "<sip:192.0.2.1;lr;transport=tcp;call=T>", "<sip:[2001:db8::1];lr;call=T>", "<sip:x.example;lr>"
+        )
+        self.assertEqual(result.routes, ["<sip:x.example;lr>"])
+
+    def test_spiral(self) -> None:
+        """Two values of ours with two tokens belong to two passes through us: one is taken off (section 16.4)."""
+        result = routed("<sip:192.0.2.1;lr;call=T>", "<sip:192.0.2.1;lr;call=U>")
+        self.assertEqual(result.routes, ["<sip:192.0.2.1;lr;call=U>"])
+
+    def test_never_three(self) -> None:
+        """Of three equal values one is left."""
+        self.assertEqual(routed(*["<sip:192.0.2.1;lr;call=T>"] * 3).routes, ["<sip:192.0.2.1;lr;call=T>"])
+
+    def test_strict_router(self) -> None:
+        """A Request-URI that is our Record-Route value: the true one is the last Route (section 16.4)."""
+        result = routed("<sip:192.0.2.9;lr>", f"<{BOB}>", uri="sip:192.0.2.1;lr;call=T")
+        self.assertEqual((result.uri, result.routes), (BOB, ["<sip:192.0.2.9;lr>"]))
+        assert result.own is not None
+        self.assertEqual(result.own.param("call"), "T")
+
+    def test_broken(self) -> None:
+        """A Route value that is none is 400."""
+        self.assertRaises(ParseError, routed, "<tel:+1>")
+        self.assertRaises(ParseError, routed, "<sip:[>")
