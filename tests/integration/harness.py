@@ -76,11 +76,10 @@ class IntegrationTestCase(TestCase):
                 await close()
             except Exception as error:
                 failures.append(f"{type(error).__name__}: {error}")
-        failures += [
-            f"{program.name} left processes behind"
-            for program in self._programs
-            if _session_lives(program.pid)
-        ]
+        for program in self._programs:
+            if _session_lives(program.pid):
+                failures.append(f"{program.name} left processes behind")
+        failures += [f"left behind: {command}" for command in _commands_with(f"{self.network}.")]
         self.assertEqual(failures, [])
 
     def at_end(self, close: Callable[[], Awaitable[Any]]) -> None:
@@ -303,11 +302,11 @@ class ClusterTestCase(IntegrationTestCase):
         return made
 
     async def baresip(
-        self, user: str, host: str, node: Node | None = None, *, transport: str = "UDP", **options: Any
+        self, user: str, node: Node | None = None, *, transport: str = "UDP", **options: Any
     ) -> Baresip:
         """Start baresip as one of the users; registered when it returns."""
         proxy = (node or self.primary).hop(transport)
-        made = Baresip(self.reactor, user, DOMAIN, self.passwords[user], proxy, host, **options)
+        made = Baresip(self.reactor, user, DOMAIN, self.passwords[user], proxy, **options)
         self._programs.append(made.program)
         self.at_end(made.stop)
         await made.registered()
@@ -337,3 +336,16 @@ def _session_lives(session: int) -> bool:
         if int(fields[3]) == session and fields[0] != "Z":
             return True
     return False
+
+
+def _commands_with(text: str) -> list[str]:
+    """The command lines that hold a text, of all processes."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = file.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue  # it ended just now
+        if text in command:
+            found.append(command)
+    return found

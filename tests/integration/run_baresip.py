@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from voipcluster.address import Hop, join_host_port
 
 MODULES = Path("/usr/lib/baresip/modules")
 TONE_SECONDS = 120  # the call ends with the audio file
-CONTROL_PORT = 4444
+HOST = "127.0.0.1"  # its RTP leaves from there, whatever it is told: another address would not be the one it signals
+_SLOTS = 250  # instances at once on one machine: ports in tens for SIP, in forties for RTP
 
 
 class _Control(NetstringReceiver):
@@ -35,9 +38,9 @@ class Baresip:
     """
     One running baresip with one account.
 
-    @param host: its own loopback address; it takes SIP at port 5060 there.
     @param hz: the tone that it sends.
     @param answer: whether it answers by itself.
+    @ivar address: 127.0.0.1 and the port that it takes SIP at.
     """
 
     def __init__(
@@ -47,28 +50,30 @@ class Baresip:
         domain: str,
         password: str,
         proxy: Hop,
-        host: str,
         hz: int = 440,
         *,
         answer: bool = False,
         expires: int = 600,
     ) -> None:
-        self._reactor, self.host, self.user = reactor, host, user
+        self._reactor, self.user = reactor, user
+        slot = _free_slot()
+        self.address = HOST, 15000 + 10 * slot
+        self._control_port = 15005 + 10 * slot
         # not in the test's folder: baresip cuts the names of its recordings at 128 characters
         self._folder = Path(tempfile.mkdtemp(prefix="baresip-"))
         transport = proxy.transport.lower()
         tone = write_tone(self._folder / "tone.wav", hz, TONE_SECONDS).absolute()
         lines = [
-            f"sip_listen {host}:5060",
-            f"net_interface {host}",
+            f"sip_listen {join_host_port(*self.address)}",
+            f"net_interface {HOST}",
             f"audio_source aufile,{tone}",
             "audio_player aubridge,nowhere",
-            "rtp_ports 20000-20998",
+            f"rtp_ports {20000 + 40 * slot}-{20038 + 40 * slot}",
             f"module_path {MODULES}",
             *(f"module {name}.so" for name in ("g711", "aufile", "aubridge", "sndfile")),
             *(f"module_tmp {name}.so" for name in ("uuid", "account")),
             *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp")),
-            f"ctrl_tcp_listen {host}:{CONTROL_PORT}",
+            f"ctrl_tcp_listen {HOST}:{self._control_port}",
             f"snd_path {self._folder.absolute()}",
         ]
         account = (
@@ -95,7 +100,7 @@ class Baresip:
         """
         await self.program.saw(r"200 OK \(.*\)|: 200 OK", seconds)
         if self._control is None:
-            endpoint = TCP4ClientEndpoint(self._reactor, self.host, CONTROL_PORT, timeout=5)
+            endpoint = TCP4ClientEndpoint(self._reactor, HOST, self._control_port, timeout=5)
             self._control = await connectProtocol(endpoint, _Control())
 
     def dial(self, uri: str) -> Deferred[Any]:
@@ -129,3 +134,15 @@ class Baresip:
         """Stop it, and give the tones that it heard in its calls, one each half second."""
         await self.stop()
         return self._heard
+
+
+def _free_slot() -> int:
+    """A slot whose port nobody has; tests of other processes look for theirs at the same time."""
+    for slot in random.sample(range(_SLOTS), _SLOTS):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((HOST, 15000 + 10 * slot))
+            except OSError:
+                continue
+            return slot
+    raise AssertionError("no free port for baresip")
