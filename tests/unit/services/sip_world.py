@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.address import TCP, UDP, Flow, Hop, is_ipv6
 from voipcluster.balance.decision import Gates, Own
-from voipcluster.balance.membership import Member, Membership, MembersListed, ReportReceived
+from voipcluster.balance.membership import Membership, MembersListed, ReportReceived
+from voipcluster.balance.messages import Member
 from voipcluster.balance.placement import Placement
 from voipcluster.balance.policy import LeastLoaded
 from voipcluster.balance.report import Report

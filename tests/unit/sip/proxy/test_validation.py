@@ -12,7 +12,7 @@ from voipcluster.sip.proxy.validation import Refused, check_request
 
 class ValidationTests(SynchronousTestCase):
     def assertRefused(self, status: int, message: Request) -> PeerError:
-        error = self.assertRaises(PeerError, check_request, message)
+        error: PeerError = self.assertRaises(PeerError, check_request, message)
         self.assertEqual(error.status_hint, status, error)
         return error
 
