@@ -1,10 +1,11 @@
 """
 A small SIP phone on the cluster's own SIP core, for the demo, for tests and for trying things out.
 
-C{events}, C{dialog}, C{transactions}, C{call}, C{agent}, C{sdp} and C{tone} do no I/O; C{wire} and C{media} hold the sockets;
-L{voipcluster.phone.phone.Phone} is what one uses.
+Only C{media} and C{phone} hold sockets and timers. L{voipcluster.phone.phone.Phone} is what one uses; what it decides is
+in C{agent}, which puts together C{registration}, C{caller} and C{callee} over C{requests} and C{transactions}.
 """
 
-from voipcluster.phone.phone import CallFailed, Phone, PhoneCall, RegistrationRefused
+from voipcluster.phone.phone import Phone
+from voipcluster.phone.phone_call import CallFailed, PhoneCall, RegistrationRefused
 
 __all__ = ["CallFailed", "Phone", "PhoneCall", "RegistrationRefused"]

@@ -7,8 +7,8 @@ from enum import Enum, auto
 from attrs import define, field
 
 from voipcluster.phone.dialog import Dialog
-from voipcluster.sip.message import Request
-from voipcluster.sip.transaction.matching import ServerKey
+from voipcluster.phone.events import Asked
+from voipcluster.sip.message import Request, Response
 
 
 class CallState(Enum):
@@ -25,28 +25,30 @@ class CallState(Enum):
 class Call:
     """
     @ivar media: (IP literal, port) where our own audio is taken.
-    @ivar key: of the INVITE that is to be answered; C{invite} the INVITE itself, ours or theirs, while it is open.
-    @ivar ack: (wire, its hop) of our ACK, to be sent again for each copy of the 200 (13.2.2.4).
+    @ivar asked: the INVITE that came in, to be answered; C{invite} the INVITE itself, ours or theirs, while it is open.
+    @ivar ack: our ACK as sent, to be sent again for each copy of the 200 (13.2.2.4).
     @ivar wanted_gone: hung up before a provisional answer came: the CANCEL has to wait for one (9.1).
     @ivar seq: the number of the INVITE that made the call.
-    @ivar redirected: how many 3xx were followed.
+    @ivar redirected: how many 3xx were followed; C{version} counts our session descriptions.
+    @ivar answer: our 200 until its ACK comes; C{repeat_after}, C{waited}: seconds to its next copy, and since the first.
+    @ivar elsewhere: tags of further forks that answered and were hung up.
     """
 
     dialog: Dialog
     media: tuple[str, int]
     outgoing: bool
     state: CallState
-    key: ServerKey | None = None
+    asked: Asked | None = None
     invite: Request | None = None
     seq: int = 0
     ack: bytes = b""
     wanted_gone: bool = False
     redirected: int = 0
     version: int = 1
-    answer: bytes = b""
+    answer: Response | None = None
     repeat_after: float = 0.0
     waited: float = 0.0
-    elsewhere: set[str] = field(factory=set)  # tags of further forks that were answered and hung up
+    elsewhere: set[str] = field(factory=set)
 
     @property
     def call_id(self) -> str:

@@ -13,6 +13,7 @@ from voipcluster.sip.uri import SipUri, parse_uri
 from voipcluster.sip.values import parse_name_addr
 
 MAX_FORWARDS = 70
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO"  # what the phone takes
 
 
 @define
@@ -98,6 +99,10 @@ class Dialog:
         number, _ = request.cseq
         remote = request.get("from") or ""
         return cls(request.call_id, local, remote, contact, routes, True, remote_seq=number)
+
+    @property
+    def local_tag(self) -> str:
+        return self.local.rpartition(";tag=")[2]
 
     def confirm(self, response: Response) -> None:
         """Take over what a 2xx says of the dialog (12.1.2, 13.2.2.4)."""

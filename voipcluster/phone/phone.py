@@ -12,11 +12,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from voipcluster.address import Flow, Hop
-from voipcluster.errors import ParseError, TransportError, VoipclusterError
+from voipcluster.errors import ParseError, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import Timer, TimerWheel
 from voipcluster.phone.agent import Effect, UserAgent
-from voipcluster.phone.call import Call
 from voipcluster.phone.dialog import Line
 from voipcluster.phone.events import (
     Ended,
@@ -31,110 +30,9 @@ from voipcluster.phone.events import (
     Up,
 )
 from voipcluster.phone.media import AudioClock, AudioStream
+from voipcluster.phone.phone_call import CallFailed, PhoneCall, RegistrationRefused
 from voipcluster.services.transport import ISipSink, TransportService
 from voipcluster.sip.message import parse
-
-
-class RegistrationRefused(VoipclusterError):
-    """@ivar status: what the registrar answered, 408 when it did not, 503 when it could not be reached."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(f"registration refused: {status} {reason}")
-        self.status = status
-
-
-class CallFailed(VoipclusterError):
-    """@ivar status: the final answer to the INVITE, 408 when there was none, 487 after hanging up first."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(f"call failed: {status} {reason}")
-        self.status = status
-
-
-class PhoneCall:
-    """
-    One call of a phone.
-
-    @ivar status: how it ended: 200 after a BYE, else that of the refusal; 0 while it lasts.
-    @ivar caller: the URI of who calls; empty for a call of our own.
-    @ivar up: whether it was established, also after its end.
-    """
-
-    def __init__(self, phone: Phone, call: Call, stream: AudioStream, caller: str = "") -> None:
-        self._phone, self._call, self._stream = phone, call, stream
-        self._ended: list[Deferred[PhoneCall]] = []
-        self.caller = caller
-        self.status = 0
-        self.reason = ""
-        self.up = False
-        self.ringing = False
-
-    @property
-    def call_id(self) -> str:
-        return self._call.call_id
-
-    @property
-    def outgoing(self) -> bool:
-        return self._call.outgoing
-
-    @property
-    def over(self) -> bool:
-        return self.status != 0
-
-    @property
-    def heard_hz(self) -> int | None:
-        """The tone of the far end as heard last, to within 10 Hz; L{None} before, and for what is no tone."""
-        return self._stream.heard_hz
-
-    @property
-    def packets_received(self) -> int:
-        return self._stream.packets_received
-
-    @property
-    def packets_sent(self) -> int:
-        return self._stream.packets_sent
-
-    @property
-    def remote_media(self) -> tuple[str, int] | None:
-        """Where the far end, or the relay in between, takes our audio."""
-        return self._stream.remote
-
-    @property
-    def remote_target(self) -> str:
-        """The URI that requests of this call are for (RFC 3261 section 12)."""
-        return self._call.dialog.target
-
-    @property
-    def remote_route_set(self) -> tuple[str, ...]:
-        """The values of Route that our requests carry."""
-        return self._call.dialog.routes
-
-    @property
-    def redirects(self) -> int:
-        """How many 3xx were followed."""
-        return self._call.redirected
-
-    def when_ended(self) -> Deferred[PhoneCall]:
-        """Fires with the call once it is over, however it ended."""
-        waiting: Deferred[PhoneCall] = Deferred()
-        if self.over:
-            waiting.callback(self)
-        else:
-            self._ended.append(waiting)
-        return waiting
-
-    def hang_up(self) -> Deferred[PhoneCall]:
-        """CANCEL, refuse or BYE, whatever fits; fires when the call is over, at once when it is."""
-        self._phone.hang_up(self)
-        return self.when_ended()
-
-    def finish(self, status: int, reason: str) -> None:
-        """To be called by the phone alone."""
-        self.status, self.reason = status, reason
-        self._stream.close()
-        waiting, self._ended = self._ended, []
-        for deferred in waiting:
-            deferred.callback(self)
 
 
 @implementer(ISipSink)
@@ -259,7 +157,7 @@ class Phone:
         self.start()
         stream = self._stream()
         call, effects = self._agent.call(to if ":" in to else f"sip:{to}", stream.address)
-        phone_call = PhoneCall(self, call, stream)
+        phone_call = PhoneCall(call, stream, self.hang_up)
         self.calls[call.call_id] = phone_call
         waiting: Deferred[PhoneCall] = Deferred(lambda _: self.hang_up(phone_call))
         self._calling[call.call_id] = waiting
@@ -269,15 +167,15 @@ class Phone:
     def accept(self, call: PhoneCall) -> None:
         """Answer a call that came in; harmless when it is answered or over."""
         if call.call_id in self.calls:
-            self._obey(self._agent.accept(call._call, call._stream.address))
+            self._obey(self._agent.accept(call.call, call.stream.address))
 
     def reject(self, call: PhoneCall, status: int = 486) -> None:
         if call.call_id in self.calls:
-            self._obey(self._agent.reject(call._call, status))
+            self._obey(self._agent.reject(call.call, status))
 
     def hang_up(self, call: PhoneCall) -> None:
         if call.call_id in self.calls:
-            self._obey(self._agent.hang_up(call._call))
+            self._obey(self._agent.hang_up(call.call))
 
     # what the agent orders
 
@@ -306,7 +204,7 @@ class Phone:
                 case MediaAt(call_id, audio):
                     if call_id in self.calls:
                         aim = audio is not None and audio.receiving
-                        self.calls[call_id]._stream.aim((audio.host, audio.port) if audio and aim else None)
+                        self.calls[call_id].stream.aim((audio.host, audio.port) if audio and aim else None)
                 case Up(call_id):
                     if call_id in self.calls:
                         self.calls[call_id].up = True
@@ -352,7 +250,7 @@ class Phone:
         if len(self.calls) >= self._capacity:
             self._obey(self._agent.reject(call, 486))
             return
-        phone_call = PhoneCall(self, call, self._stream(), caller)
+        phone_call = PhoneCall(call, self._stream(), self.hang_up, caller)
         self.calls[call_id] = phone_call
         if self._answer_after is not None:
             self._timers[f"answer {call_id}"] = self._wheel.start(
