@@ -61,7 +61,7 @@ class Routed:
 
     @ivar uri: the text of its Request-URI.
     @ivar own: the URI of the Route value that named us, or L{None}.
-    @ivar routes: the values that are left, or L{None} when nothing changed.
+    @ivar routes: the values that are left, or L{None} when it has no Route.
     """
 
     uri: str
@@ -95,4 +95,4 @@ def preprocess_route(request: Request, names: Names) -> Routed:
             break
         own = own or top
         del routes[0]
-    return Routed(uri, own, routes if own is not None else None)
+    return Routed(uri, own, routes)

@@ -44,9 +44,10 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual(routed(), Routed(BOB, None, None))
 
     def test_foreign(self) -> None:
-        """A Route of somebody else is left as it came."""
-        self.assertEqual(routed("<sip:192.0.2.9;lr>"), Routed(BOB, None, None))
-        self.assertEqual(routed("<sip:192.0.2.9;lr>, <sip:192.0.2.1;lr>").own, None)
+        """A Route of somebody else is left, and is the way on (section 16.6 step 7)."""
+        foreign, own = "<sip:192.0.2.9;lr>", "<sip:192.0.2.1;lr>"
+        self.assertEqual(routed(foreign), Routed(BOB, None, [foreign]))
+        self.assertEqual(routed(f"{foreign}, {own}"), Routed(BOB, None, [foreign, own]))
 
     def test_own_is_taken_off(self) -> None:
         """The topmost value that names us goes, the others stay, on one line or on several (section 16.4)."""

@@ -1,0 +1,99 @@
+"""The target set of a Request-URI (RFC 3261 section 16.5)."""
+
+from __future__ import annotations
+
+from tests.unit.services.sip_world import WorldCase
+from voipcluster.errors import ParseError, PeerError
+from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.route import contact_hash, route_uri
+
+BOB = "sip:bob@example.com"
+
+
+class TargetsTests(WorldCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.a, self.b = self.world.node("a"), self.world.node("b")
+        self.bob = self.world.phone("bob", "198.51.100.2")
+
+    def locate(self, uri: str = BOB) -> list[Target]:
+        return self.a.targets.locate(uri)
+
+    def assertNone(self, status: int, uri: str = BOB) -> None:
+        error = self.assertRaises(PeerError, self.locate, uri)
+        self.assertEqual(error.status_hint, status)
+
+    def test_foreign(self) -> None:
+        """A URI that is not ours is its own target, without what has no place in a Request-URI (section 16.6 step 2)."""
+        self.assertEqual(
+            self.locate("sip:x@elsewhere.example;method=BYE;y=1?Subject=z"),
+            [Target("sip:x@elsewhere.example;y=1")],
+        )
+
+    def test_unknown(self) -> None:
+        """404 for who is no user, 480 for one who is nowhere."""
+        self.assertNone(480)
+        self.assertNone(404, "sip:dave@example.com")
+        self.assertNone(404, "sip:example.com")
+        self.assertRaises(ParseError, self.locate, "sip:[")
+
+    def test_own_flow(self) -> None:
+        """A phone registered here is reached over its flow."""
+        self.bob.register(self.a)
+        (target,) = self.locate()
+        assert target.flow is not None and target.party is not None
+        self.assertEqual(
+            (target.uri, target.flow.remote, target.routes), (self.bob.uri, self.bob.address, ())
+        )
+        self.assertEqual(target.party.contact, contact_hash(self.bob.uri))
+
+    def test_flow_of_another_node(self) -> None:
+        """A phone registered elsewhere is reached through the node that owns its flow."""
+        self.bob.register(self.b)
+        (target,) = self.locate()
+        self.assertIsNone(target.flow)
+        self.assertEqual(route_uri(target.routes[0]).host, "192.0.2.2")
+
+    def test_q(self) -> None:
+        """Each binding has its q, in thousandths, the best one first."""
+        self.bob.send(
+            self.a, "REGISTER", "sip:example.com", call_id="r",
+            headers=["Expires: 60", "Contact: <sip:bob@198.51.100.3>;q=0.5"],
+        )  # fmt: skip
+        self.assertEqual([target.q for target in self.locate()], [1000, 500])
+
+    def test_path(self) -> None:
+        """Path values become Route, in their order (RFC 3327 section 5.4)."""
+        self.bob.send(
+            self.a, "REGISTER", "sip:example.com", call_id="r",
+            headers=["Expires: 60", "Supported: path", "Path: <sip:192.0.2.77;lr>, <sip:192.0.2.78;lr>"],
+        )  # fmt: skip
+        (target,) = self.locate()
+        self.assertEqual(target.routes, ("<sip:192.0.2.77;lr>", "<sip:192.0.2.78;lr>"))
+
+    def test_not_in_a_request_uri(self) -> None:
+        """method and headers of a registered Contact do not get into the Request-URI (section 16.6 step 2)."""
+        self.bob.contact = "sip:bob@198.51.100.2;Method=INVITE?Subject=x"
+        self.bob.register(self.a)
+        self.assertEqual([target.uri for target in self.locate()], ["sip:bob@198.51.100.2"])
+
+    def test_gone(self) -> None:
+        """A binding whose connection is gone is no target: 480 when there is no other one."""
+        self.bob = self.world.phone("bob", "198.51.100.2", "TCP", 41000)
+        self.bob.register(self.a)
+        self.a.transport.connections.clear()
+        self.assertNone(480)
+
+    def test_owner_down(self) -> None:
+        """The owner of the flow is down: a phone on UDP where its Contact says is a target, any other one is not."""
+        self.bob.register(self.b)
+        self.a.down.add("b")
+        self.assertEqual(self.locate(), [Target(self.bob.uri)])
+        self.bob.register(self.b, expires=0)
+        self.bob.contact = "sip:bob@10.0.0.1"
+        self.bob.register(self.b)
+        self.assertNone(480)
+        self.bob.register(self.b, expires=0)
+        self.bob.contact = "sip:bob@phone.example"
+        self.bob.register(self.b)
+        self.assertNone(480)
