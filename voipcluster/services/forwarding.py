@@ -47,10 +47,13 @@ class Copy:
     What all copies of one request have in common.
 
     @ivar routes: Route values behind those of the target, or L{None}: as received.
+    @ivar mark: the end of each copy's branch, see L{voipcluster.services.loops}.
     @ivar record_route: gives the Record-Route value for a target, or L{None} when the request makes no dialog.
     """
 
-    __slots__ = ("body", "drop_lines", "incoming", "max_forwards", "record_route", "request", "routes", "via")
+    __slots__ = (
+        "body", "drop_lines", "incoming", "mark", "max_forwards", "record_route", "request", "routes", "via",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -61,7 +64,9 @@ class Copy:
         drop_lines: Sequence[int] = (),
         body: bytes | None = None,
         record_route: Callable[[Target, str], str] | None = None,
+        mark: str = "",
     ) -> None:
+        self.mark = mark
         self.request = request
         self.incoming = incoming
         self.via = incoming.via if incoming is not None else None
@@ -87,7 +92,7 @@ class Copy:
             flow = core.transport.flow_to(hop_of(next_uri))
         elif flow is None:
             flow = core.transport.flow_to(hop_of(parse_uri(uri)))
-        branch = new_branch()
+        branch = new_branch() + self.mark
         wire = forward_request(
             request,
             uri=uri,

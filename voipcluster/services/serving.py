@@ -19,6 +19,7 @@ from voipcluster.services.core import SipCore
 from voipcluster.services.dialogs import Dialogs
 from voipcluster.services.forwarding import Copy, Forwarding
 from voipcluster.services.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
+from voipcluster.services.loops import Loops
 from voipcluster.services.media import CallKey, MediaService
 from voipcluster.services.targets import Targets
 from voipcluster.services.transactions import ServerTransaction
@@ -73,6 +74,7 @@ class Serving:
         self._calls = calls
         self._hook = hook
         self._timer_c = timer_c
+        self._loops = Loops(core)
         self.completed: Callable[[], object] = lambda: None
 
     def serve(self, accepted: Accepted) -> None:
@@ -148,8 +150,13 @@ class Serving:
     def _forward(self, accepted: Accepted, uri: str, call: Call | None) -> None:
         incoming, client = accepted.incoming, accepted.client
         request = incoming.request
+        mark = ""
         try:
-            targets = [Target(uri)] if accepted.routes else self._targets.locate(uri)
+            if accepted.routes:
+                targets = [Target(uri)]
+            else:
+                mark = self._loops.mark(request, uri)
+                targets = self._targets.locate(uri)
             body = request.body if call is None else self._offer(request, client, targets, call)
         except PeerError as error:
             if call is not None:
@@ -165,7 +172,14 @@ class Serving:
             record_route = partial(self._dialogs.record_route, dialog, caller, client)
         invite = call is not None
         copy = Copy(
-            request, incoming, accepted.max_forwards, accepted.routes, accepted.drop_lines, body, record_route
+            request,
+            incoming,
+            accepted.max_forwards,
+            accepted.routes,
+            accepted.drop_lines,
+            body,
+            record_route,
+            mark,
         )
         context = ProxyContext(invite, self._timer_c, 64 * self._core.transactions.durations.t1)
         forwarding = Forwarding(
