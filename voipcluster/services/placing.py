@@ -12,6 +12,7 @@ from voipcluster.balance.decision import Decision, HandOver, PlacementRequest, R
 from voipcluster.balance.explain import ExplainLog
 from voipcluster.balance.handover import Handover
 from voipcluster.balance.placement import Placement
+from voipcluster.errors import PeerError
 from voipcluster.services.core import SipCore
 from voipcluster.services.forwarding import Copy, Forwarding
 from voipcluster.services.serving import Accepted
@@ -220,7 +221,7 @@ def redirected_client(
     """
     The client of a request that a 302 of ours brought here, and the Request-URI that it stands for; else L{None}.
 
-    @raise PeerError: 403, the token is not ours, too old, or was given to another address.
+    @raise PeerError: 403, the token is not ours, too old, for another call, or was not made for a client.
     """
     if ";hop=" not in uri_text:
         return None
@@ -229,6 +230,8 @@ def redirected_client(
     if token is None or not core.names.is_own(uri):
         return None
     told = core.handovers.open(token, request.call_id, core.wall())
+    if not told.redirected:
+        raise PeerError("hand-over token of a node in a redirected request", 403)
     domain = uri.param("domain")
     bare = uri.without_params("hop", "domain")
     if domain in core.names.domains:

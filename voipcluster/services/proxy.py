@@ -85,6 +85,8 @@ class ProxyService:
                 return
             if handover is not None:
                 client = self._core.handovers.open(handover, request.call_id, self._core.wall())
+                if client.redirected:
+                    raise PeerError("hand-over token of a client in a Route", 403)
                 self._new(incoming, client, routed.uri, routed.routes, max_forwards)
                 return
         elif request.has("route") and self._along_another_node(incoming, routed, max_forwards):

@@ -100,17 +100,19 @@ class Serving:
             str(accepted.client.flow),
             tuple((k, request.get_all(k)[0]) for k in dict.fromkeys(request.keys)),
         )
-        waiting = _Waiting()
+        waiting = _Waiting(lambda: self._refuse(accepted, call, 487, None))
         incoming.user = waiting
         decided = maybeDeferred(self._hook.call_offered, offer)
         decided.addCallbacks(
-            self._decided, self._hook_failed, (accepted, call, waiting), errbackArgs=(accepted, call)
+            self._decided,
+            self._hook_failed,
+            (accepted, call, waiting),
+            errbackArgs=(accepted, call, waiting),
         )
-        decided.addErrback(self._hook_failed, accepted, call)
+        decided.addErrback(self._hook_failed, accepted, call, waiting)
 
     def _decided(self, verdict: Verdict, accepted: Accepted, call: Call, waiting: _Waiting) -> None:
         if waiting.cancelled:
-            self._refuse(accepted, call, 487, None)
             return
         match verdict:
             case None:
@@ -122,9 +124,10 @@ class Serving:
             case _:
                 raise TypeError(f"a call hook answers None, Refuse or Retarget, not {verdict!r}")
 
-    def _hook_failed(self, failure: Failure, accepted: Accepted, call: Call) -> None:
+    def _hook_failed(self, failure: Failure, accepted: Accepted, call: Call, waiting: _Waiting) -> None:
         self._log.failure("the call hook failed; the caller gets 500", failure=failure)
-        self._refuse(accepted, call, 500, None)
+        if not waiting.cancelled:
+            self._refuse(accepted, call, 500, None)
 
     def _refuse(self, accepted: Accepted, call: Call, status: int, reason: str | None) -> None:
         self._calls.end(call.key, f"refused {status}")
@@ -324,13 +327,16 @@ _NOWHERE = Hop("UDP", "0.0.0.0", 0)  # noqa: S104 - an address that no packet co
 
 
 class _Waiting:
-    """Stands in for the forwarding while a hook makes up its mind."""
+    """Stands in for the forwarding while a hook makes up its mind; a caller who gives up does not wait for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_cancel: Callable[[], object]) -> None:
+        self._on_cancel = on_cancel
         self.cancelled = False
 
     def cancel(self) -> None:
-        self.cancelled = True
+        if not self.cancelled:
+            self.cancelled = True
+            self._on_cancel()
 
 
 def _uri_text(request: Request, key: str) -> str:

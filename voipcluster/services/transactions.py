@@ -491,6 +491,10 @@ class TransactionService:
             self._user.request_received(incoming)
         except PeerError as error:
             self.reject(incoming, error)
+        except Exception:
+            # a fault of ours must not leave the caller, and the transaction, without an end
+            self._log.failure("{method} of call {call} failed", method=method, call=request.call_id)
+            self.reject(incoming, PeerError("internal error", 500))
 
     def reject(self, incoming: ServerTransaction, error: PeerError) -> None:
         """Answer what a peer did wrong, with or without state."""

@@ -285,7 +285,7 @@ class Node:
 
     def __init__(
         self, world: World, name: str, addresses: Sequence[Address], mode: str = "forward",
-        auth: bool = False, hook: ICallHook | None = None, epoch: int = 1000,
+        auth: bool = False, hook: ICallHook | None = None, relay: str = "off", epoch: int = 1000,
     ) -> None:  # fmt: skip
         self.world, self.name, self.address, clock = world, name, addresses[0], world.clock
         self.transport = FakeTransport(world.network, addresses)
@@ -303,7 +303,7 @@ class Node:
         self.placement = Placement(lambda: self.own, self.membership, LeastLoaded(), Gates())
         self.calls = CallTable()
         self.media = MediaService(
-            clock, ports=(30000, 30099), addresses=[RelayAddress(self.address[0])], relay="off"
+            clock, ports=(30000, 30099), addresses=[RelayAddress(self.address[0])], relay=relay
         )
         self.registrar = RegistrarService(
             clock, name, epoch, Settings(), publish=self._publish, aor_of=self.core.canonical_aor,
@@ -354,10 +354,10 @@ class World:
 
     def node(
         self, name: str, mode: str = "forward", auth: bool = False, hook: ICallHook | None = None,
-        more: Sequence[Address] = (),
+        relay: str = "off", more: Sequence[Address] = (),
     ) -> Node:  # fmt: skip
         address = (f"192.0.2.{len(self.nodes) + 1}", 5060)
-        node = self.nodes[name] = Node(self, name, [address, *more], mode, auth, hook)
+        node = self.nodes[name] = Node(self, name, [address, *more], mode, auth, hook, relay)
         addresses = {n.name: n.address for n in self.nodes.values()}
         for known in self.nodes.values():
             known.core.addresses.update(addresses)

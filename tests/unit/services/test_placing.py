@@ -390,6 +390,19 @@ class RedirectTests(ClusterCase):
         self.alice.send(self.b, "INVITE", contact, cseq=3)
         self.assertEqual(self.alice.took(), [403])
 
+    def test_tokens_are_not_exchanged(self) -> None:
+        """A client's token is none for a Route, and a node's token is none for a client: 403."""
+        self.registered(self.a)
+        contact, invite = self.redirected()
+        self.bob.reply(invite, 486)
+        self.alice.took()
+        token = parse_uri(contact).param("hop")
+        self.alice.send(self.b, "INVITE", BOB, routes=[f"<sip:192.0.2.2;lr;ho={token}>"])
+        flow = Flow("UDP", self.a.address, self.alice.address)
+        node_token = HandoverTokens(KEY).seal(Handover(flow, "a"), "call-1", self.world.clock.seconds())
+        self.alice.send(self.b, "INVITE", f"sip:bob@192.0.2.2:5060;hop={node_token};domain=example.com")
+        self.assertEqual(self.alice.took(), [403, 403])
+
     def test_below_the_threshold(self) -> None:
         """A node that has room serves the call itself."""
         self.registered(self.a)

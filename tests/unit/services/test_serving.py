@@ -97,14 +97,18 @@ class HookTests(WorldCase):
         self.assertEqual(self.alice.took(), [486])
 
     def test_cancelled_while_waiting(self) -> None:
-        """A caller who gives up meanwhile gets 487, and nobody's phone rings."""
-        self.hook.verdict = waiting = Deferred()
-        self.alice.send(self.node, "INVITE", BOB, branch="x")
-        self.alice.send(self.node, "CANCEL", BOB, branch="x")
-        waiting.callback(None)
-        self.world.run()
-        self.assertEqual(self.alice.took(), [100, 200, 487])
-        self.assertEqual((self.bob.took(), len(self.node.calls)), ([], 0))
+        """A caller who gives up meanwhile gets 487 at once, and nobody's phone rings, whatever the hook says then."""
+        for verdict in (None, Refuse(403), ValueError("late")):
+            self.hook.verdict = waiting = Deferred()
+            branch = f"w{self.world.branches}"
+            self.alice.send(self.node, "INVITE", BOB, branch=branch)
+            self.alice.send(self.node, "CANCEL", BOB, branch=branch)
+            self.assertEqual(self.alice.took(), [100, 200, 487])
+            self.assertEqual(len(self.node.calls), 0)
+            waiting.callback(verdict) if not isinstance(verdict, Exception) else waiting.errback(verdict)
+            self.world.run()
+            self.assertEqual(self.alice.took() + self.bob.took(), [])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
 
 class ForkTests(WorldCase):
@@ -171,7 +175,7 @@ class ForkTests(WorldCase):
 class MediaTests(WorldCase):
     def setUp(self) -> None:
         super().setUp()
-        self.node = self.world.node("a")
+        self.node = self.world.node("a", relay="userspace")
         self.seen: list[tuple[Side, str, int | None]] = []
         self.refuse = False
 

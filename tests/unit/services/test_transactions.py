@@ -35,7 +35,7 @@ class User:
     def __init__(self) -> None:
         self.incoming: list[ServerTransaction] = []
         self.heard: list[object] = []
-        self.fail: PeerError | None = None
+        self.fail: Exception | None = None
 
     def request_received(self, incoming: ServerTransaction) -> None:
         self.incoming.append(incoming)
@@ -170,6 +170,13 @@ class ServerTests(TransactionCase):
         assert isinstance(answer, Response)
         self.assertEqual((answer.status, answer.get("warning")), (403, '399 voipcluster "not ?so???"'))
         self.assertEqual(len(self.service), 0)
+
+    def test_our_own_faults(self) -> None:
+        """An error in our own code is logged and answered with 500, with or without state."""
+        self.user.fail = ValueError("bug")
+        self.receive(request())
+        self.assertEqual(self.sent(), [(500, ALICE)])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_limit(self) -> None:
         """With too many transactions new requests get 503 without state."""
