@@ -36,8 +36,7 @@ class Gates:
     replan: float = 0.05
 
 
-@frozen(slots=True)
-class PlacementRequest:
+class PlacementRequest(NamedTuple):
     """
     What placing needs to know of a request.
 
@@ -79,8 +78,7 @@ class Ticket(NamedTuple):
     number: int
 
 
-@frozen(slots=True)
-class Serve:
+class Serve(NamedTuple):
     """Serve it here; a call counts from now on."""
 
     explanation: Explanation

@@ -15,7 +15,7 @@ from voipcluster.services.transactions import ServerTransaction
 from voipcluster.sip.auth import RANDOM_SIZE, Accepted, Authenticator, Credentials, Lookup
 from voipcluster.sip.message import Request
 from voipcluster.sip.uri import SipUri, parse_uri
-from voipcluster.sip.values import parse_name_addr
+from voipcluster.sip.values import address_uri
 
 
 class Access:
@@ -110,7 +110,7 @@ class Access:
 def _sender(request: Request) -> SipUri | None:
     """The From URI; L{None} for one of another scheme, which is nobody of ours (RFC 4475 section 3.3.4 lets it pass)."""
     try:
-        return parse_name_addr(request.get("from") or "").sip_uri()
+        return parse_uri(address_uri(request.get("from") or ""))
     except ParseError as error:
         if error.status_hint == 416:
             return None
@@ -120,7 +120,7 @@ def _sender(request: Request) -> SipUri | None:
 def _uri_of(request: Request, key: str) -> SipUri:
     """@raise ParseError: 400."""
     try:
-        return parse_name_addr(request.get(key) or "").sip_uri()
+        return parse_uri(address_uri(request.get(key) or ""))
     except ParseError as error:
         raise ParseError(f"{key}: {error}", 400) from None
 

@@ -9,6 +9,7 @@ from attrs import define, field
 
 from voipcluster.address import Flow, is_ipv6, join_host_port
 from voipcluster.balance.handover import HandoverTokens
+from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
 from voipcluster.services.transactions import TransactionService
 from voipcluster.services.transport import TransportService
@@ -41,6 +42,7 @@ class SipCore:
     call_tokens: CallTokens = field(init=False)
     handovers: HandoverTokens = field(init=False)
     _sent_by: dict[tuple[str, int], str] = field(factory=dict)
+    _towards: dict[bool, Address] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.flow_tokens = FlowTokens(self.cluster_key)
@@ -60,10 +62,15 @@ class SipCore:
 
     def address_towards(self, flow: Flow) -> Address:
         """What we are called by somebody of that flow's family, for Record-Route."""
-        try:
-            return self.transport.sent_by("", is_ipv6(flow.remote[0]))
-        except Exception:
-            return self.own_address
+        ipv6 = is_ipv6(flow.remote[0])
+        address = self._towards.get(ipv6)
+        if address is None:
+            try:
+                address = self.transport.sent_by("", ipv6)
+            except TransportError:
+                address = self.own_address  # no address of that family: the other one is all we have
+            self._towards[ipv6] = address
+        return address
 
     def canonical_aor(self, uri: SipUri) -> str | None:
         """The address of record that a URI means in this cluster, L{None} for a domain that is not ours."""

@@ -9,14 +9,14 @@ from voipcluster.services.core import SipCore
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import Address, CallToken, Party, contact_hash, dialog_hash, route_value
-from voipcluster.sip.values import parse_name_addr
+from voipcluster.sip.values import address_uri
 
 
 def contact_of(request: Request) -> str:
     """The URI text of the first Contact, or an empty string."""
     values = request.values("contact")
     try:
-        return parse_name_addr(values[0]).uri if values else ""
+        return address_uri(values[0]) if values else ""
     except ParseError:
         return ""
 

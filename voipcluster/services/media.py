@@ -149,6 +149,11 @@ class MediaService(Service):
         self._sessions = self._timed_out = self._refused = 0
         self.on_timeout: Callable[[CallKey], object] = lambda call: None
 
+    @property
+    def relays(self) -> bool:
+        """Whether bodies may be translated at all."""
+        return not self._off
+
     # lifetime
 
     def startService(self) -> None:

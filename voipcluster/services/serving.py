@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
-from attrs import frozen
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,14 +26,13 @@ from voipcluster.services.transactions import ServerTransaction
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.route import dialog_hash
-from voipcluster.sip.values import parse_name_addr
+from voipcluster.sip.values import address_uri
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})
 
 
-@frozen
-class Accepted:
+class Accepted(NamedTuple):
     """
     A request that this node serves.
 
@@ -192,7 +191,7 @@ class Serving:
             copy,
             lambda forwarding, failed: forwarding.located(targets),
             partial(self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE)
-            if call is not None
+            if call is not None and self._media.relays
             else None,
             partial(self._ended, call),
         )
@@ -267,7 +266,7 @@ class Serving:
         on_response = None
         body = None
         method = request.method
-        if method in WITH_MEDIA and self._calls.get(key) is not None:
+        if method in WITH_MEDIA and self._media.relays and self._calls.get(key) is not None:
             body = self._media_request(key, sender, request, incoming.flow.hop)
             receiver = Side.CALLEE if from_caller else Side.CALLER
             on_response = partial(self._answered, key, request.cseq[0], method, receiver)
@@ -341,6 +340,6 @@ class _Waiting:
 
 def _uri_text(request: Request, key: str) -> str:
     try:
-        return parse_name_addr(request.get(key) or "").uri
+        return address_uri(request.get(key) or "")
     except ParseError:
         return ""

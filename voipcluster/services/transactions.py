@@ -20,7 +20,7 @@ from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.sink import ISipSink
 from voipcluster.net.timers import Timer, TimerWheel
 from voipcluster.services.transport import TransportService
-from voipcluster.sip.message import MalformedMessage, Request, Response, parse, reply
+from voipcluster.sip.message import MalformedMessage, Request, Response, parse, reply, trying
 from voipcluster.sip.transaction.events import (
     STANDARD,
     AckReceived,
@@ -174,8 +174,11 @@ class ServerTransaction:
         body: bytes = b"",
     ) -> None:
         """Send a response of our own."""
-        tag = None if status == 100 else self.to_tag
-        self.respond(status, reply(self.request, status, reason, tag, headers, body, self.via).to_bytes())
+        if status == 100:
+            self.respond(100, trying(self.request, self.via))
+            return
+        response = reply(self.request, status, reason, self.to_tag, headers, body, self.via)
+        self.respond(status, response.to_bytes())
 
     def respond(self, status: int, wire: bytes) -> None:
         """Send a response, whoever made it."""

@@ -108,6 +108,7 @@ class WorkloadService(Service):
         self._clock, self._sources, self._limits = clock, sources, limits
         self._node, self._epoch, self._step, self._period = node, epoch, step, period
         self._machine = NodeStateMachine(levels)
+        self._far = levels.threshold - 5 * step
         self._cpu_peak, self._lag_peak = PeakEwma(), PeakEwma()
         self._arrivals, self._capacity = MovingRate(tau=0.75), MovingRate(tau=5.0)
         self._bucket = Bucket(REPORTS, BURST)
@@ -177,11 +178,14 @@ class WorkloadService(Service):
         """A call began or ended: count anew, now."""
         self._calls = self._sources.calls()
         old = self._workload
+        share = _share(self._calls, self._limits.calls)
+        if share < self._far and abs(share - old.calls) < self._step / 2:
+            return  # far from any gate: the next sample, within a tenth of a second, counts exactly enough
         self._settle(
             Workload(
                 cpu=old.cpu,
                 lag=old.lag,
-                calls=_share(self._calls, self._limits.calls),
+                calls=share,
                 transactions=old.transactions,
                 packets=old.packets,
                 memory=old.memory,

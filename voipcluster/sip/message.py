@@ -43,6 +43,7 @@ _NAME = re.compile(rb"([!-9;-~]+)[ \t]*")
 _TOKEN = re.compile(rb"[A-Za-z0-9\-.!%*_+`'~]+")
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _TAG = re.compile(r";\s*tag\s*=\s*([^\s;,>\"]+)", re.IGNORECASE)
+_BRANCH = re.compile(rb";branch=([!-+\-.0-:=?-~]+)")
 _CSEQ = re.compile(r"([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)")
 _REQUEST_LINE = re.compile(rb"([A-Za-z0-9\-.!%*_+`'~]+) ([^ \t\r\n]+) (SIP/([0-9]+\.[0-9]+))", re.IGNORECASE)
 _STATUS_LINE = re.compile(rb"SIP/([0-9]+\.[0-9]+) ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
@@ -91,14 +92,16 @@ def _bytes(value: str) -> bytes:
 class Message:
     """What requests and responses share: keys and lines stand in parallel, a folded line is one line."""
 
-    __slots__ = ("_cseq", "_top_via", "body", "keys", "lines", "start")
+    __slots__ = ("_call_id", "_cseq", "_tags", "_top_via", "body", "keys", "lines", "start")
 
     def __init__(self, start: bytes, keys: list[str], lines: list[bytes], body: bytes) -> None:
         self.start = start
         self.keys = keys
         self.lines = lines
         self.body = body
+        self._call_id: str | None = None
         self._cseq: tuple[int, str] | None = None
+        self._tags: tuple[str | None, str | None] | None = None
         self._top_via: Via | None = None
 
     def get(self, key: str) -> str | None:
@@ -132,7 +135,9 @@ class Message:
 
     @property
     def call_id(self) -> str:
-        return self.get("call-id") or ""
+        if self._call_id is None:
+            self._call_id = self.get("call-id") or ""
+        return self._call_id
 
     @property
     def cseq(self) -> tuple[int, str]:
@@ -150,12 +155,37 @@ class Message:
         return self._cseq
 
     @property
+    def cseq_method(self) -> str:
+        """The method of CSeq, unchecked; an empty string when there is none."""
+        try:
+            line = self.lines[self.keys.index("cseq")]
+        except ValueError:
+            return ""
+        return line.rstrip().rpartition(b" ")[2].decode("ascii", "replace")
+
+    @property
     def from_tag(self) -> str | None:
-        return tag_of(self.get("from"))
+        return self._both_tags()[0]
 
     @property
     def to_tag(self) -> str | None:
-        return tag_of(self.get("to"))
+        return self._both_tags()[1]
+
+    def _both_tags(self) -> tuple[str | None, str | None]:
+        tags = self._tags
+        if tags is None:
+            tags = self._tags = tag_of(self.get("from")), tag_of(self.get("to"))
+        return tags
+
+    @property
+    def top_branch(self) -> str:
+        """The branch of the topmost Via, without looking at the rest of it; an empty string when there is none."""
+        try:
+            line = self.lines[self.keys.index("via")]
+        except ValueError:
+            return ""
+        match = _BRANCH.search(line)
+        return match[1].decode("ascii") if match else ""
 
     @property
     def top_via(self) -> Via:
@@ -413,6 +443,15 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
 
 
 _COPIED = frozenset({"via", "from", "to", "call-id", "cseq"})
+_COPIED_TO_100 = _COPIED | {"timestamp"}  # 8.2.6.1
+
+
+def trying(request: Request, received_via: Via | None = None) -> bytes:
+    """The bytes of a 100 Trying (17.2.1), as L{reply} makes it; each INVITE gets one."""
+    if received_via is not None:
+        return reply(request, 100, received_via=received_via).to_bytes()
+    copied = [line for key, line in zip(request.keys, request.lines, strict=True) if key in _COPIED_TO_100]
+    return b"\r\n".join([b"SIP/2.0 100 Trying", *copied, b"Content-Length: 0", b"", b""])
 
 
 def reply(

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 import struct
-
-from attrs import frozen
+from functools import lru_cache
+from typing import NamedTuple
 
 from voipcluster.address import TCP, TLS, UDP, WS, WSS, Flow, join_host_port
 from voipcluster.errors import ParseError, PeerError
@@ -25,6 +26,8 @@ Address = tuple[str, int]
 _TRANSPORTS = (UDP, TCP, TLS, WS, WSS)
 _FLOW_HEAD = struct.Struct("!BIIHH")  # transport and families, epoch, connection, local port, remote port
 _EMPTY = b"\xff"
+_OURS = re.compile(r"<sip:(?:([0-9.]{7,15})|\[([0-9a-f:]+)\]):([0-9]{1,5});lr((?:;[a-z]+=[A-Za-z0-9_\-]+)*)>")
+_KEPT = 8192  # values in a cache of what later messages of a call ask for again
 
 
 def route_value(address: Address, transport: str, token: str) -> str:
@@ -42,12 +45,28 @@ def route_uri(value: str) -> SipUri:
 
     @raise ParseError: neither name-addr nor a SIP URI.
     """
-    return parse_uri(parse_name_addr(value).uri)
+    ours = _OURS.fullmatch(value)
+    if ours is None:
+        return parse_uri(parse_name_addr(value).uri)
+    # as route_value() writes it: no need for the whole grammar, on the path of every ACK and BYE
+    host4, host6, port, params = ours.groups()
+    pairs = [("lr", None), *(tuple(pair.split("=", 1)) for pair in params.split(";")[1:])]
+    return SipUri("sip", host4 or host6, None, None, int(port), tuple(pairs))
+
+
+@lru_cache(_KEPT)
+def _packed(host: str) -> bytes:
+    return ipaddress.ip_address(host).packed
+
+
+@lru_cache(_KEPT)
+def _unpacked(packed: bytes) -> str:
+    return str(ipaddress.ip_address(packed))
 
 
 def pack_flow(flow: Flow, epoch: int) -> bytes:
     """A flow and the boot epoch (0 to 2**32 - 1) of the node that owns it, in 21 octets for IPv4."""
-    local, remote = ipaddress.ip_address(flow.local[0]).packed, ipaddress.ip_address(flow.remote[0]).packed
+    local, remote = _packed(flow.local[0]), _packed(flow.remote[0])
     head = (
         _TRANSPORTS.index(flow.transport)
         | (0x80 if len(local) == 16 else 0)
@@ -72,7 +91,7 @@ def unpack_flow(packed: bytes, start: int = 0) -> tuple[Flow, int, int]:
             size = 16 if long else 4
             if position + size > len(packed):
                 raise ValueError("cut short")
-            hosts.append(str(ipaddress.ip_address(packed[position : position + size])))
+            hosts.append(_unpacked(packed[position : position + size]))
             position += size
         flow = Flow(_TRANSPORTS[head & 0x0F], (hosts[0], local_port), (hosts[1], remote_port), connection)
     except (struct.error, ValueError, IndexError):
@@ -95,8 +114,7 @@ class FlowTokens:
         return flow, epoch
 
 
-@frozen(slots=True)
-class Party:
+class Party(NamedTuple):
     """
     How one party of a dialog is reached.
 
@@ -110,6 +128,7 @@ class Party:
     contact: bytes
 
 
+@lru_cache(_KEPT)
 def contact_hash(uri: str) -> bytes:
     """Four octets that tell one contact address of a dialog from another."""
     try:
@@ -126,8 +145,7 @@ def dialog_hash(call_id: str, caller_tag: str) -> bytes:
     return hashlib.blake2s(text, digest_size=8).digest()
 
 
-@frozen(slots=True)
-class CallToken:
+class CallToken(NamedTuple):
     """
     What a Record-Route value carries (design: calls live in the messages).
 
@@ -145,12 +163,21 @@ class CallTokens:
 
     def __init__(self, cluster_key: bytes) -> None:
         self._sealer = Sealer(cluster_key, b"call")
+        self._made: dict[str, CallToken] = {}  # what we sealed and its ACK and BYE bring back, oldest first
 
     def seal(self, token: CallToken) -> str:
-        return self._sealer.seal(token.dialog + _pack_party(token.caller) + _pack_party(token.callee))
+        text = self._sealer.seal(token.dialog + _pack_party(token.caller) + _pack_party(token.callee))
+        if len(self._made) >= _KEPT:
+            del self._made[next(iter(self._made))]
+        self._made[text] = token
+        return text
 
     def open(self, text: str) -> CallToken:
         """@raise PeerError: 403, altered or foreign."""
+        known = self._made.get(text)
+        return self._open(text) if known is None else known
+
+    def _open(self, text: str) -> CallToken:
         payload = self._sealer.open(text)
         caller, position = _unpack_party(payload, 8)
         callee, _ = _unpack_party(payload, position)
@@ -160,7 +187,7 @@ class CallTokens:
 def _pack_party(party: Party | None) -> bytes:
     if party is None:
         return _EMPTY
-    host = ipaddress.ip_address(party.owner[0]).packed
+    host = _packed(party.owner[0])
     return (
         bytes([len(host)])
         + host
@@ -176,7 +203,7 @@ def _unpack_party(payload: bytes, start: int) -> tuple[Party | None, int]:
         if size == _EMPTY[0]:
             return None, start + 1
         position = start + 1 + size
-        host = str(ipaddress.ip_address(payload[start + 1 : position]))
+        host = _unpacked(payload[start + 1 : position])
         (port,) = struct.unpack_from("!H", payload, position)
     except (struct.error, ValueError, IndexError):
         raise PeerError("broken call token", 403) from None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from voipcluster.address import bracketed
 from voipcluster.errors import ParseError
@@ -25,6 +25,10 @@ _VIA = re.compile(
         (?P<params>(?:\s*;.*)?)\s*""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL | re.ASCII,
 )
+_PLAIN_VIA = re.compile(
+    r"SIP/2\.0/(UDP|TCP|TLS|WSS?) ([0-9.]+|[a-z0-9.\-]+)(?::([1-9][0-9]{0,4}))?((?:;[a-z]+(?:=[A-Za-z0-9.\-!%*_+`'~]*)?)*)"
+)
+_PLAIN_ADDRESS = re.compile(r'[^<>"]*<([^<>"]+)>[^<>"]*')
 TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 
 
@@ -163,8 +167,17 @@ def parse_name_addr(value: str) -> NameAddr:
     return NameAddr(uri, "", parse_params(semicolon + params))
 
 
-@frozen
-class Via:
+def address_uri(value: str) -> str:
+    """
+    The URI of a From, To or Contact value, without looking at its parameters.
+
+    @raise ParseError: neither name-addr nor addr-spec.
+    """
+    plain = _PLAIN_ADDRESS.fullmatch(value)
+    return plain[1].strip() if plain is not None else parse_name_addr(value).uri
+
+
+class Via(NamedTuple):
     """
     One Via value (RFC 3261 section 20.42).
 
@@ -212,7 +225,7 @@ class Via:
         )
         if asked or self.host != host:
             kept = (*kept, ("received", host))
-        return evolve(self, params=kept)
+        return self._replace(params=kept)
 
     def __str__(self) -> str:
         port = "" if self.port is None else f":{self.port}"
@@ -227,6 +240,15 @@ def parse_via(value: str) -> Via:
     @param value: one value, unfolded, without header name or commas.
     @raise ParseError: not a C{via-parm}; C{status_hint} is 400.
     """
+    plain = _PLAIN_VIA.fullmatch(value)
+    if plain is not None and (plain[3] is None or int(plain[3]) <= 65535):
+        # as nearly everybody writes it
+        transport, host, number, params = plain.groups()
+        pairs = []
+        for param in params.split(";")[1:]:
+            name, equals, text = param.partition("=")
+            pairs.append((name, text if equals else None))
+        return Via(transport, host, int(number) if number else None, tuple(pairs))
     match = _VIA.fullmatch(value)
     if match is None:
         raise ParseError(f"not a Via: {value[:80]!r}")

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from attrs import frozen
-
 from voipcluster.address import Flow
 from voipcluster.errors import TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
@@ -20,8 +18,7 @@ from voipcluster.sip.proxy.responses import best_response
 from voipcluster.sip.route import Party
 
 
-@frozen(slots=True)
-class Target:
+class Target(NamedTuple):
     """
     One place to bring a request to (section 16.5).
 
@@ -195,6 +192,9 @@ class ProxyContext:
             return []
         if self._cancelled:
             return self._finish_when_done()
+        if len(targets) == 1 and not self._branches:
+            self._seen.add((targets[0].uri, targets[0].routes, targets[0].node))
+            return self._start(targets)
         for target in targets:
             key = (target.uri, target.routes, target.node)
             if key not in self._seen:  # a target is used once in a context (section 16.5)
@@ -206,10 +206,14 @@ class ProxyContext:
         return self._next_group() if self._waiting else self._finish_when_done()
 
     def _next_group(self) -> list[Effect]:
-        effects: list[Effect] = []
         q = self._waiting[0].q
-        while self._waiting and self._waiting[0].q == q:
-            target = self._waiting.pop(0)
+        group = [target for target in self._waiting if target.q == q]
+        del self._waiting[: len(group)]
+        return self._start(group)
+
+    def _start(self, targets: Sequence[Target]) -> list[Effect]:
+        effects: list[Effect] = []
+        for target in targets:
             number = len(self._branches)
             self._branches.append(_Branch(target))
             if target.answer_within:
@@ -364,4 +368,6 @@ class ProxyContext:
     def _final(self, status: int) -> list[Effect]:
         self._final_sent = True
         self._waiting.clear()
+        for branch in self._branches:
+            branch.final = None  # what lingers for 32 s holds no response
         return [*self._cancel_pending(), Ended(status)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from attrs import frozen
 
 from voipcluster.sip.message import Request
@@ -54,8 +56,7 @@ class Names:
         return f"{unescape(uri.user)}@{domain}"
 
 
-@frozen(slots=True)
-class Routed:
+class Routed(NamedTuple):
     """
     A request behind the pre-processing of its Route (section 16.4).
 

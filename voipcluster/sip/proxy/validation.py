@@ -32,9 +32,10 @@ def check_request(request: Request) -> int:
     @raise PeerError: C{status_hint} 400, 416, 420 or 483.
     """
     keys = request.keys
-    for key in _ONCE:
-        if keys.count(key) > 1:
-            raise Refused(f"more than one {key}", 400)
+    if len(set(keys)) != len(keys):
+        for key in _ONCE:
+            if keys.count(key) > 1:
+                raise Refused(f"more than one {key}", 400)
     if not ("call-id" in keys and "from" in keys and "to" in keys):
         raise Refused("From, To or Call-ID is missing", 400)
     if request.cseq[1] != request.method:
@@ -61,6 +62,6 @@ def _max_forwards(request: Request) -> int:
     value = request.get("max-forwards")
     if value is None:
         return 70
-    if not (value.isascii() and value.isdigit()) or int(value[:4]) > 255:
+    if not (value.isascii() and value.isdigit() and len(value) <= 3) or int(value) > 255:
         raise ParseError(f"not a Max-Forwards: {value[:20]!r}")
     return int(value)

@@ -29,8 +29,8 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
 
 def client_key(response: Response) -> ClientKey:
     """
-    The key of the client transaction whose response this is: branch of our Via, and method.
+    The key of the client transaction whose response this is: branch of our Via, and method (17.1.3).
 
-    @raise ParseError: no usable top Via or CSeq.
+    Our own Via is on top, in our own spelling, so nothing is parsed; what has none gives a key that nobody has.
     """
-    return (response.top_via.branch, response.cseq[1])
+    return (response.top_branch, response.cseq_method)
