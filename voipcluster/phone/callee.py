@@ -111,9 +111,10 @@ class Callee:
             return []
         durations = self._requests.durations
         call.waited += call.repeat_after
-        if call.waited >= 64 * durations.t1:
+        left = 64 * durations.t1 - call.waited
+        if left <= 0:
             return bye(self._requests, self._calls, call)
-        call.repeat_after = min(2 * call.repeat_after, durations.t2)
+        call.repeat_after = min(2 * call.repeat_after, durations.t2, left)
         sent = self._requests.respond(call.asked, call.answer)
         return [*sent, SetTimer(answer_timer(call), call.repeat_after)]
 

@@ -16,6 +16,7 @@ from voipcluster.phone.events import (
     Closed,
     Ended,
     Incoming,
+    Key,
     MediaAt,
     Received,
     Registered,
@@ -25,7 +26,7 @@ from voipcluster.phone.events import (
     SendFailed,
     Up,
 )
-from voipcluster.phone.transactions import Transactions
+from voipcluster.phone.transactions import Transactions, client_key
 from voipcluster.sip.digest import answer, choose_challenge
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.transaction.events import STANDARD, Durations
@@ -78,7 +79,7 @@ class Requests:
         self.line, self.durations = line, durations
         self.transactions = Transactions(durations)
         self.asked: Callable[[Asked], list[Effect]] = lambda asked: []
-        self._open: dict[str, Opened] = {}
+        self._open: dict[Key, Opened] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -97,7 +98,7 @@ class Requests:
         request = opened.dialog.request(
             self.line, opened.method, branch=self.line.fresh(), headers=opened.headers, body=opened.body
         )
-        self._open[request.top_via.branch] = opened
+        self._open[client_key(request)] = opened
         opened.sent(request)
         return self.send(request, opened.hop or opened.dialog.next_hop(self.line))
 
@@ -117,13 +118,13 @@ class Requests:
             elif isinstance(effect, Asked):
                 effects += self.asked(effect)
             elif isinstance(effect, Closed):
-                self._open.pop(effect.branch, None)
+                self._open.pop(effect.key, None)
             else:
                 effects.append(effect)
         return effects
 
     def _answered(self, answered: Answered) -> list[Effect]:
-        opened = self._open.get(answered.branch)
+        opened = self._open.get(answered.key)
         if opened is None:
             return []
         if answered.status in (401, 407) and answered.response is not None:

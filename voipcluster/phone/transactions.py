@@ -7,18 +7,22 @@ from collections.abc import Sequence
 from voipcluster.address import Flow, Hop
 from voipcluster.errors import ParseError, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
-from voipcluster.phone.events import Answered, Asked, Closed, Send
+from voipcluster.phone.events import Answered, Asked, Closed, Key, Send
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.transaction import events
 from voipcluster.sip.transaction.events import STANDARD, Durations
 from voipcluster.sip.transaction.invite_client import InviteClient
 from voipcluster.sip.transaction.invite_server import InviteServer
-from voipcluster.sip.transaction.matching import ServerKey, client_key, server_key
+from voipcluster.sip.transaction.matching import server_key
 from voipcluster.sip.transaction.non_invite_client import NonInviteClient
 from voipcluster.sip.transaction.non_invite_server import NonInviteServer
 
-Key = ServerKey  # a client's is one too: a tuple of text, told apart by its length
 Effect = Send | SetTimer | CancelTimer | Answered | Closed | Asked
+
+
+def client_key(message: Request | Response) -> Key:
+    """What a request of ours and its responses share: the branch of our Via, and the method (17.1.3)."""
+    return (message.top_via.branch, message.cseq[1])
 
 
 class Transactions:
@@ -45,8 +49,8 @@ class Transactions:
         self._keys[str(self._count)] = key
 
     def request(self, request: Request, hop: Hop) -> list[Effect]:
-        """Send a request to a hop; its answers come as L{Answered} with the branch of its Via."""
-        key = (request.top_via.branch, request.method)
+        """Send a request to a hop; its answers come as L{Answered} with its L{client_key}."""
+        key = client_key(request)
         reliable = hop.transport != "UDP"
         machine: InviteClient | NonInviteClient
         if request.method == "INVITE":
@@ -57,7 +61,7 @@ class Transactions:
         self._number(key)
         return self._effects(key, hop, machine.start())
 
-    def respond(self, key: ServerKey, response: Response) -> list[Effect]:
+    def respond(self, key: Key, response: Response) -> list[Effect]:
         """Answer a request that came as L{Asked}; nothing when its transaction is gone."""
         if key not in self._servers:
             return []
@@ -129,14 +133,14 @@ class Transactions:
                 case CancelTimer(name):
                     effects.append(CancelTimer(f"{number}/{name}"))
                 case events.PassResponse(response):
-                    effects.append(Answered(key[0], response.status, response.reason, response))
+                    effects.append(Answered(key, response.status, response.reason, response))
                 case events.PassTimeout():
-                    effects.append(Answered(key[0], 408, "No answer", None))
+                    effects.append(Answered(key, 408, "No answer", None))
                 case events.PassFailure(error):
-                    effects.append(Answered(key[0], 503, str(error), None))
+                    effects.append(Answered(key, 503, str(error), None))
                 case events.Finished():
                     if self._clients.pop(key, None) is not None:
-                        effects.append(Closed(key[0]))
+                        effects.append(Closed(key))
                     self._servers.pop(key, None)
                     del self._keys[self._numbers.pop(key)]
                 case _:
