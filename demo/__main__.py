@@ -49,7 +49,12 @@ class Demo:
         self._addresses = {name: f"{network}.{last}" for name, last in NODES.items()}
         self._phones_at = f"{network}.{PHONES_AT}"
         self._calls, self._seconds = calls, seconds
-        options = ("--set", f"limits.calls={CALLS_A_NODE}", "--set", f'cluster.domain=["{DOMAIN}"]')
+        settings = (
+            f"limits.calls={CALLS_A_NODE}",
+            f'cluster.domain=["{DOMAIN}"]',
+            'auth.algorithms=["MD5"]',  # some softphones give up when they are offered SHA-256 as well
+        )
+        options = [word for setting in settings for word in ("--set", setting)]
         self.cluster = Cluster(clock, folder, options)
         self._load: Load | None = None
         self._tone: Phone | None = None

@@ -159,7 +159,12 @@ class Phone:
         call, effects = self._agent.call(to if ":" in to else f"sip:{to}", stream.address)
         phone_call = PhoneCall(call, stream, self.hang_up)
         self.calls[call.call_id] = phone_call
-        waiting: Deferred[PhoneCall] = Deferred(lambda _: self.hang_up(phone_call))
+
+        def cancelled(_: object) -> None:
+            del self._calling[call.call_id]
+            self.hang_up(phone_call)
+
+        waiting: Deferred[PhoneCall] = Deferred(cancelled)
         self._calling[call.call_id] = waiting
         self._obey(effects)
         return waiting
