@@ -111,7 +111,7 @@ def makeService(options: Options) -> Service:
 
     try:
         config = complete(load_config(options["config"], options.all_settings(), policy_names()))
-        node = NodeService(reactor, config)
+        node = NodeService(reactor, config, founded=_print_join_line)
     except UsageError as error:
         _exit(str(error))
     _show_start_errors_in_one_line()
@@ -273,6 +273,16 @@ def _print_error(text: str) -> None:
     # twistd has replaced sys.stderr by its log; the operator looks at the real one.
     if sys.__stderr__ is not None:
         print(_line(text), file=sys.__stderr__, flush=True)
+
+
+def _print_join_line(token: str) -> None:
+    """For the operator's eyes: the log, which twistd has put in the place of sys.stdout, is kept and read by others."""
+    if sys.__stdout__ is not None:
+        print(
+            f"another node joins with: twistd -n voipcluster --role secondary --join {token}",
+            file=sys.__stdout__,
+            flush=True,
+        )
 
 
 def _show_start_errors_in_one_line() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from attrs import evolve
 
@@ -88,7 +89,12 @@ class Access:
         request, now = incoming.request, self._core.wall()
         lines = [index for index, k in enumerate(request.keys) if k == key]
         result = self._authenticator.check(
-            request.method, request.get_all(key), realm, now, self._lookup, self._is_ours
+            request.method,
+            request.get_all(key),
+            realm,
+            now,
+            self._lookup,
+            partial(self._is_ours, request.uri),
         )
         if isinstance(result, Accepted):
             self.outcomes["accepted"] += 1
@@ -98,13 +104,14 @@ class Access:
         incoming.refuse(status, None, [(challenge_key, challenge) for challenge in challenges])
         return None, []
 
-    def _is_ours(self, uri: str) -> bool:
-        """Whether the C{uri} of credentials is something that we serve or route for (RFC 8760 section 2.6)."""
+    def _is_ours(self, request_uri: str, uri: str) -> bool:
+        """Whether the C{uri} of credentials is what was asked for, or something that we serve (RFC 8760 section 2.6)."""
+        if uri == request_uri:
+            return True
         try:
-            parse_uri(uri)
+            return self._core.names.is_local(parse_uri(uri))
         except ParseError:
             return False
-        return True
 
 
 def _sender(request: Request) -> SipUri | None:

@@ -98,6 +98,8 @@ class NodeService(Service):
     @param policies: by name, beside the built-in ones; those found by twisted.plugin when not given.
     @param hook: provides L{ICallHook}: may refuse or retarget each call that this node serves.
     @param stop: what C{voipctl stop} does; the default stops the reactor.
+    @param founded: told once, by a primary that has founded its cluster, with the first join token, C{TOKEN@ADDRESS}. It is
+        a secret for an hour, so it is not logged.
     """
 
     name = "voipcluster"
@@ -110,11 +112,13 @@ class NodeService(Service):
         policies: dict[str, IBalancingPolicy] | None = None,
         hook: ICallHook | None = None,
         stop: Callable[[], object] | None = None,
+        founded: Callable[[str], object] = lambda token: None,
     ) -> None:
         self.config = config
         self._reactor = reactor
         self._policy = policy_of(config, plugin_policies() if policies is None else policies)
         self._hook = hook
+        self._founded, self._is_new = founded, False
         self._stop = stop or (lambda: IReactorCore(reactor).stop())
         self._state: StoredState | None = None
         self._stopping = False
@@ -130,6 +134,7 @@ class NodeService(Service):
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         node = self.config.node
+        self._is_new = not (Path(node.state_dir) / "cluster.json").exists()
         self._state = open_member(
             Path(node.state_dir),
             node.role,
@@ -167,11 +172,8 @@ class NodeService(Service):
             domains=", ".join(cluster.domain),
             address=node.address,
         )
-        if node.role == "primary":
-            token = self.cluster.create_token()
-            self._log.info(
-                "another node joins with: twistd voipcluster --role secondary --join {token}", token=token
-            )
+        if node.role == "primary" and self._is_new:
+            self._founded(self.cluster.create_token())
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
