@@ -42,7 +42,6 @@ setup(
         "Development Status :: 3 - Alpha",
         "Framework :: Twisted",
         "Intended Audience :: Telecommunications Industry",
-        "License :: OSI Approved :: MIT License",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Topic :: Communications :: Internet Phone",
