@@ -74,6 +74,8 @@ class Placing:
         """
         if self._mode == "forward" or request.method != "INVITE" or client.hops:
             return False
+        if ";hop=" in request.uri:
+            return False  # it has been: its outbound proxy is this node, whatever the URI says
         if self._mode == "redirect":
             return True
         agent = (request.get("user-agent") or "").lower()
@@ -221,13 +223,16 @@ def redirected_client(
     """
     The client of a request that a 302 of ours brought here, and the Request-URI that it stands for; else L{None}.
 
+    A phone that sends all through its outbound proxy brings it to the node that redirected it: that one places it again,
+    and hands it over.
+
     @raise PeerError: 403, the token is not ours, too old, for another call, or was not made for a client.
     """
     if ";hop=" not in uri_text:
         return None
     uri = parse_uri(uri_text)
     token = uri.param("hop")
-    if token is None or not core.names.is_own(uri):
+    if token is None or not core.names.is_node(uri):
         return None
     told = core.handovers.open(token, request.call_id, core.wall())
     if not told.redirected:
@@ -236,5 +241,7 @@ def redirected_client(
     bare = uri.without_params("hop", "domain")
     if domain in core.names.domains:
         bare = evolve(bare, host=domain, port=None)
+    if not core.names.is_own(uri):
+        return source, str(bare)
     client = evolve(source, visited=told.visited, hops=told.hops, redirected=True)
     return client, str(bare)

@@ -377,6 +377,21 @@ class RedirectTests(ClusterCase):
         self.bob.reply(invite, 486)
         self.assertEqual(self.alice.took(), [486])
 
+    def test_outbound_proxy(self) -> None:
+        """A phone whose Route holds for redirected requests, too, is handed over by the node that it comes back to."""
+        self.registered(self.a)
+        self.a.load(0.8)
+        self.alice.send(self.a, "INVITE", BOB)
+        moved = self.alice.response(302)
+        self.alice.took()
+        contact = moved.values("contact")[0].strip("<>")
+        self.alice.send(self.a, "INVITE", contact, cseq=2, routes=["<sip:192.0.2.1;lr>"])
+        self.assertEqual(self.alice.took(), [100])
+        self.assertEqual((self.a.placing.redirected, self.a.placing.handed_over), ({"b": 1}, {"b": 1}))
+        (call,) = self.b.calls
+        self.assertEqual((call.callee, call.visited), (BOB, ("a",)))
+        self.bob.reply(self.bob.request("INVITE"), 486)
+
     def test_token_of_another_call(self) -> None:
         """The token in the Contact is for that call, and for a short while: else 403."""
         self.registered(self.a)
