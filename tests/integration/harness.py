@@ -168,6 +168,12 @@ class ClusterTestCase(IntegrationTestCase):
     def node(self, name: str) -> Node:
         return self.cluster.node(name)
 
+    async def left(self, node: Node, seconds: float = 20.0) -> None:
+        """Return once a node that was told to leave has ended well."""
+        assert node.program is not None
+        self._killed.add(node.program)
+        self.assertEqual(await node.program.ended(seconds), 0)
+
     async def kill(self, node: Node) -> None:
         """C{kill -9}."""
         assert node.program is not None
@@ -200,7 +206,7 @@ class ClusterTestCase(IntegrationTestCase):
             self.passwords[name] = secrets.token_hex(8)
             await self.primary.ask("user-add", name=name, domain=DOMAIN, password=self.passwords[name])
         wanted = {f"{name}@{DOMAIN}" for name in names}
-        for node in self.cluster.nodes:
+        for node in [node for node in self.cluster.nodes if node.running]:
 
             async def known(node: Node = node) -> bool:
                 return wanted <= set(await node.ask("user-list", domain=DOMAIN))
@@ -280,25 +286,28 @@ class ClusterTestCase(IntegrationTestCase):
         node: Node | None = None,
         *,
         scenario: str = "call",
-        tone: int = 600,
+        tone: int | Sequence[int] = 600,
         **options: Any,
     ) -> Sipp:
         """
         A sipp that places one call for each pair of caller and callee, with audio of ours.
 
+        @param tone: of all, or of each.
         Its C{streams} tell of each call how much came back and what was heard: with an echoing callee, our own tone.
         """
         clock = AudioClock(self.reactor)
         streams: dict[int, AudioStream] = {}
         rows = []
-        for caller, callee in pairs:
-            stream = AudioStream(clock, tone, secrets.randbits(32))
+        tones = [tone] * len(pairs) if isinstance(tone, int) else tone
+        for (caller, callee), hz in zip(pairs, tones, strict=True):
+            stream = AudioStream(clock, hz, secrets.randbits(32))
             stream.open(self.reactor, host)
             streams[stream.address[1]] = stream
             answer = credentials(caller, self.passwords.get(caller, ""))
             rows.append((caller, answer, callee, str(stream.address[1])))
         made = self.sipp(scenario, host, (node or self.primary).hop(), rows=rows, **options)
         made.play(streams)
+        made.tones = dict(zip(streams, tones, strict=True))
         return made
 
     async def baresip(

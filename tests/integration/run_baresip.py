@@ -40,6 +40,7 @@ class Baresip:
 
     @param hz: the tone that it sends.
     @param answer: whether it answers by itself.
+    @param outbound: whether the proxy takes all that it sends; else its account is one of the proxy's address.
     @ivar address: 127.0.0.1 and the port that it takes SIP at.
     """
 
@@ -54,6 +55,7 @@ class Baresip:
         *,
         answer: bool = False,
         expires: int = 600,
+        outbound: bool = True,
     ) -> None:
         self._reactor, self.user = reactor, user
         slot = _free_slot()
@@ -76,11 +78,11 @@ class Baresip:
             f"ctrl_tcp_listen {HOST}:{self._control_port}",
             f"snd_path {self._folder.absolute()}",
         ]
-        account = (
-            f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password}"
-            f';outbound="sip:{join_host_port(proxy.host, proxy.port)};transport={transport}"'
-            f";regint={expires};audio_codecs=PCMU/8000/1{';answermode=auto' if answer else ''}"
-        )
+        where = join_host_port(proxy.host, proxy.port)
+        account = f"<sip:{user}@{domain if outbound else where};transport={transport}>"
+        account += f";auth_user={user};auth_pass={password};regint={expires};audio_codecs=PCMU/8000/1"
+        account += f';outbound="sip:{where};transport={transport}"' if outbound else ""
+        account += ";answermode=auto" if answer else ""
         (self._folder / "config").write_text("\n".join(lines) + "\n")
         secret = self._folder / "accounts"
         secret.touch(0o600)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from voipcluster.phone.media import AudioClock, AudioStream
 SCENARIOS = Path(__file__).parent / "sipp"
 _MEDIA = re.compile(r"^media (\d+) (\S+) (\d+)$", re.MULTILINE)
 _REDIRECTED = re.compile(r"^redirected (\d+) (\S+) (\d+)$", re.MULTILINE)
+_UP = re.compile(r"^up (\S+) (To: .*)$", re.MULTILINE)
+_HELD = '<recv request="MESSAGE"/>'
 
 
 def credentials(user: str, password: str) -> str:
@@ -31,8 +34,8 @@ class Sipp:
     @param scenario: name of a file in F{tests/integration/sipp} without its suffix, or a path.
     @param target: whom it calls, L{None} for a callee; C{host} and C{port}: its own address.
     @param rows: one a call: the fields of the scenario's CSV; taken in turn.
-    @param hold: seconds of the scenario's C{<pause/>}.
-    @ivar streams: for calling scenarios: the callers' audio by media port, a tone each, with what came back.
+    @param hold: seconds of the scenario's C{<pause/>}; L{None}: a call goes on until L{hang_up}, over UDP.
+    @ivar streams: for calling scenarios: the callers' audio by media port, with what came back; C{tones} in Hz.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Sipp:
         rows: Sequence[Sequence[str]] = (),
         calls: int | None = None,
         rate: float = 10.0,
-        hold: float = 1.0,
+        hold: float | None = 1.0,
         limit: float = 120.0,
         options: Sequence[str] = (),
     ) -> None:
@@ -57,7 +60,12 @@ class Sipp:
         self._reactor = reactor
         self._files = folder / f"sipp-{path.stem}-{host}-{port}"
         self.host, self.port = host, port
+        if hold is None:
+            held = Path(self._name("xml"))
+            held.write_text(path.read_text().replace("<pause/>", _HELD))
+            path = held
         self.streams: dict[int, AudioStream] = {}
+        self.tones: dict[int, int] = {}
         self._log_read = 0
         self._audio = AudioClock(reactor)
         self._aiming = LoopingCall(self._aim)
@@ -65,7 +73,7 @@ class Sipp:
         count = calls if calls is not None else len(rows)
         words = ["sipp", *([join_host_port(target.host, target.port)] if target else [])]
         words += ["-sf", str(path), "-i", host, "-mi", host, "-p", str(port), "-t", mode, "-nostdin"]
-        words += ["-key", "domain", domain, "-d", str(round(1000 * hold)), "-r", str(rate)]
+        words += ["-key", "domain", domain, "-d", str(round(1000 * (hold or 0))), "-r", str(rate)]
         words += [
             "-timeout",
             f"{limit:.0f}s",
@@ -91,7 +99,10 @@ class Sipp:
             Path(self._name("csv")).write_text("SEQUENTIAL\n" + "".join(";".join(row) + "\n" for row in rows))
             words += ["-inf", self._name("csv")]
         self.program = Program.start(
-            reactor, f"sipp {path.stem}", [*words, *options], environment={"TERM": "dumb", "LC_ALL": "C"}
+            reactor,
+            f"sipp {Path(scenario).stem}",
+            [*words, *options],
+            environment={"TERM": "dumb", "LC_ALL": "C"},
         )
 
     def _name(self, kind: str) -> str:
@@ -112,6 +123,23 @@ class Sipp:
         whole = text[self._log_read : text.rfind("\n") + 1]
         self._log_read += len(whole)
         return whole
+
+    @property
+    def up(self) -> dict[str, str]:
+        """The To header line of each call that was established, by Call-ID."""
+        return dict(_UP.findall(self._text("log")))
+
+    def hang_up(self, *call_ids: str) -> None:
+        """End these of the calls that are held, all of them when none is named."""
+        up = self.up
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for call_id in call_ids or up:
+                # a message of that dialog is what the scenario waits for; what it sends next copies To from it
+                lines = ["MESSAGE sip:sipp SIP/2.0", f"Via: SIP/2.0/UDP {self.host};branch=z9hG4bK{call_id}"]
+                lines += ["From: <sip:test>;tag=t", up[call_id], f"Call-ID: {call_id}", "CSeq: 9 MESSAGE"]
+                out.sendto(
+                    "\r\n".join([*lines, "Content-Length: 0", "", ""]).encode(), (self.host, self.port)
+                )
 
     @property
     def media(self) -> dict[int, tuple[str, int]]:

@@ -1,0 +1,112 @@
+"""What the tests of the design's claims share: questions to the nodes, and calls of sipp that tell who served them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from demo.cluster import Node
+from tests.integration.harness import DOMAIN, ClusterTestCase
+from tests.integration.run_sipp import Sipp
+
+__all__ = ["DOMAIN", "ClaimTestCase", "by_node", "user_of"]
+
+CALLEES, CALLERS = 101, 102  # last octets of the addresses that sipp answers and calls from
+
+
+def by_node(calls: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many of the calls each node serves."""
+    return dict(Counter(call["node"] for call in calls))
+
+
+def user_of(uri: str) -> str:
+    return uri.partition(":")[2].partition("@")[0]
+
+
+class ClaimTestCase(ClusterTestCase):
+    """A cluster with callees in one sipp and callers in others."""
+
+    async def start_callee(self, node: Node | None = None, user: str = "to") -> Sipp:
+        """A sipp that answers any number of calls as one user, at the address that ends in C{CALLEES}."""
+        await self.add_users(user)
+        made = await self.sipp_callee([user], self.address(CALLEES), node)
+        await self.reachable(user)
+        return made
+
+    async def offer(
+        self,
+        callers: Sequence[str],
+        node: Node | None = None,
+        *,
+        callee: str = "to",
+        last: int = CALLERS,
+        **options: Any,
+    ) -> Sipp:
+        """One call from each of these users, who are added first; held until C{hang_up}, unless told otherwise."""
+        await self.add_users(*callers)
+        pairs = [(caller, callee) for caller in callers]
+        return self.sipp_caller(pairs, self.address(last), node, **{"hold": None, **options})
+
+    async def calls(self, node: Node | None = None) -> list[dict[str, Any]]:
+        """C{voipctl calls} at one node, the primary unless told otherwise: those of the whole cluster."""
+        rows: list[dict[str, Any]] = await (node or self.primary).ask("calls")
+        return rows
+
+    async def calls_up(
+        self, count: int, node: Node | None = None, seconds: float = 30.0
+    ) -> list[dict[str, Any]]:
+        """Return the calls once so many are up, and no more are in progress."""
+
+        found: list[dict[str, Any]] = []
+
+        async def up() -> bool:
+            found[:] = await self.calls(node)
+            return len(found) == count and all(row["state"] == "up" for row in found)
+
+        await self.until(up, f"{count} calls are up", seconds)
+        return found
+
+    async def explain(self, call_id: str, node: Node | None = None) -> list[dict[str, Any]]:
+        """C{voipctl explain}: the decisions about one call, by hops."""
+        rows: list[dict[str, Any]] = await (node or self.primary).ask("explain", call_id=call_id)
+        return rows
+
+    async def metric(self, node: Node, name: str, **labels: str) -> float:
+        """A number of F{/metrics}; 0 when it is not there."""
+        text: str = await node.ask("metrics")
+        total = 0.0
+        for found in re.finditer(rf"^voipcluster_{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE):
+            of = dict(re.findall(r'(\w+)="([^"]*)"', found[1] or ""))
+            if labels.items() <= of.items():
+                total += float(found[2])
+        return total
+
+    async def heard(self, *callers: Sipp, packets: int = 75) -> None:
+        """Return once each call of these got so many packets of its own tone back; fails when many were lost."""
+        streams = [(stream, one.tones[port]) for one in callers for port, stream in one.streams.items()]
+        before = [(stream.packets_sent, stream.packets_received) for stream, _ in streams]
+
+        def all_heard() -> bool:
+            return all(
+                stream.heard_hz == tone and stream.packets_received - received >= packets
+                for (stream, tone), (_, received) in zip(streams, before, strict=True)
+            )
+
+        await self.until(all_heard, "every caller hears its own tone in the echo")
+        for (stream, _), (sent_before, received_before) in zip(streams, before, strict=True):
+            sent, received = stream.packets_sent - sent_before, stream.packets_received - received_before
+            self.assertGreater(received, 0.8 * sent, f"of {sent} packets {received} came back")
+
+    async def packets_pass(self, call: dict[str, Any], packets: int = 150) -> None:
+        """Return once so many packets of a call were relayed since it was asked for; a second has 100 of both ways."""
+
+        async def passed() -> bool:
+            rows = await self.calls()
+            return any(
+                row["call_id"] == call["call_id"] and row["packets"] - call["packets"] >= packets
+                for row in rows
+            )
+
+        await self.until(passed, "audio is relayed")
