@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 
 from voipcluster.errors import PeerError
@@ -30,14 +29,10 @@ class Sealer:
 
     def __init__(self, cluster_key: bytes, purpose: bytes) -> None:
         assert len(cluster_key) >= 32, "the cluster key is 32 random octets"
-        self._mac = hmac.new(
-            hmac.digest(cluster_key, b"voipcluster " + purpose, "sha256"), None, hashlib.sha256
-        )
+        self._key = hmac.digest(cluster_key, b"voipcluster " + purpose, "sha256")
 
     def _sign(self, payload: bytes) -> bytes:
-        mac = self._mac.copy()
-        mac.update(payload)
-        return mac.digest()[:MAC_SIZE]
+        return hmac.digest(self._key, payload, "sha256")[:MAC_SIZE]
 
     def seal(self, payload: bytes) -> str:
         return _encode(payload + self._sign(payload))

@@ -110,6 +110,10 @@ class Copy:
         return core.transactions.send_request(wire, request.method, branch, flow, user, number)
 
 
+def _nothing(forwarding: Forwarding, failed: tuple[Target, ...]) -> None:
+    forwarding.located(())
+
+
 @implementer(IClientUser)
 class Forwarding:
     """
@@ -140,7 +144,7 @@ class Forwarding:
         incoming: ServerTransaction,
         context: ProxyContext,
         copy: Copy,
-        locate: Callable[[Forwarding, tuple[Target, ...]], object],
+        locate: Callable[[Forwarding, tuple[Target, ...]], object] = _nothing,
         on_response: Callable[[Target, Response], bytes | None] | None = None,
         on_end: Callable[[int], object] | None = None,
         on_heard: Callable[[Target, int], object] | None = None,
@@ -163,6 +167,10 @@ class Forwarding:
 
     def start(self) -> None:
         self._carry_out(self._context.start())
+
+    def start_at(self, *targets: Target) -> None:
+        """The same with targets that are known."""
+        self._feed(Located(targets))
 
     def located(self, targets: Sequence[Target]) -> None:
         self._feed(Located(targets))
@@ -273,7 +281,3 @@ class Forwarding:
         self._copy = None
         self._incoming.release_request()
         self._locate = _nothing
-
-
-def _nothing(forwarding: Forwarding, failed: tuple[Target, ...]) -> None:
-    forwarding.located(())

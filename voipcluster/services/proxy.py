@@ -123,8 +123,7 @@ class ProxyService:
             incoming,
             context,
             Copy(request, incoming, max_forwards, request.values("route")),
-            lambda forwarding, failed: forwarding.located((target,)),
-        ).start()
+        ).start_at(target)
         return True
 
     def _token_of_node(self, request: Request) -> str | None:
@@ -265,8 +264,7 @@ class ProxyService:
             incoming,
             context,
             Copy(request, incoming, max_forwards, routed.routes),
-            lambda forwarding, failed: forwarding.located((target,)),
-        ).start()
+        ).start_at(target)
 
     def _target_of(self, uri: str, token: str) -> Target:
         flow, epoch = self._core.flow_tokens.open(token)

@@ -184,18 +184,13 @@ class Serving:
             mark,
         )
         context = ProxyContext(invite, self._timer_c, 64 * self._core.transactions.durations.t1)
+        on_response = None
+        if call is not None and self._media.relays:
+            on_response = partial(self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE)
         forwarding = Forwarding(
-            self._core,
-            incoming,
-            context,
-            copy,
-            lambda forwarding, failed: forwarding.located(targets),
-            partial(self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE)
-            if call is not None and self._media.relays
-            else None,
-            partial(self._ended, call),
+            self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
         )
-        forwarding.start()
+        forwarding.start_at(*targets)
 
     def _offer(self, request: Request, client: Handover, targets: Sequence[Target], call: Call) -> bytes:
         first = targets[0]
@@ -279,10 +274,9 @@ class Serving:
             incoming,
             context,
             Copy(request, incoming, max_forwards, routes, (), body),
-            lambda forwarding, failed: forwarding.located((target,)),
-            on_response,
-            partial(self._later_ended, key, method) if method in ("BYE", "INVITE") else None,
-        ).start()
+            on_response=on_response,
+            on_end=partial(self._later_ended, key, method) if method in ("BYE", "INVITE") else None,
+        ).start_at(target)
 
     def ack(self, request: Request, flow_hop: Hop, copy: Copy, target: Target, from_caller: bool) -> None:
         """Bring the ACK for a 2xx to the callee: a request of its own, without transaction (17.1.1.3, 16.11)."""

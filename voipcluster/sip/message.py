@@ -48,6 +48,16 @@ _CSEQ = re.compile(r"([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)")
 _REQUEST_LINE = re.compile(rb"([A-Za-z0-9\-.!%*_+`'~]+) ([^ \t\r\n]+) (SIP/([0-9]+\.[0-9]+))", re.IGNORECASE)
 _STATUS_LINE = re.compile(rb"SIP/([0-9]+\.[0-9]+) ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
 
+_METHODS = {
+    method.encode(): method
+    for method in [
+        "INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH",
+        "REFER", "UPDATE", "PRACK", "INFO",
+    ]
+}  # fmt: skip
+_STATUSES = {b"%d" % status: status for status in range(100, 700)}
+_ODD_IN_URI = re.compile(rb"[^!-~]")
+
 REASONS: Final = {
     100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress", 200: "OK",
     202: "Accepted", 300: "Multiple Choices", 301: "Moved Permanently", 302: "Moved Temporarily", 305: "Use Proxy",
@@ -324,6 +334,15 @@ def _key_of_line(line: bytes) -> str:
 
 
 def _with_start_line(start: bytes, keys: list[str], lines: list[bytes], body: bytes) -> Request | Response:
+    words = start.split(b" ")
+    if len(words) == 3 and words[2] == b"SIP/2.0" and words[0] in _METHODS:
+        uri = words[1]
+        if uri and not _ODD_IN_URI.search(
+            uri
+        ):  # as nearly everybody writes it; the rest is for the whole grammar
+            return Request(_METHODS[words[0]], uri.decode("ascii"), start, keys, lines, body)
+    elif words[0] == b"SIP/2.0" and len(words) > 2 and words[1] in _STATUSES:
+        return Response(_STATUSES[words[1]], _text(start[12:]), start, keys, lines, body)
     match = _REQUEST_LINE.fullmatch(start)
     if match is not None:
         request = Request(_text(match[1]), _text(match[2]), start, keys, lines, body)
@@ -384,7 +403,7 @@ def forward_request(
     @param body: the new body, or L{None}: as it came.
     """
     keys, lines = request.keys, request.lines.copy()
-    dropped = set(drop_lines)
+    dropped = list(drop_lines)
     top = keys.index("via")
     ours = b"Via: " + via.encode("ascii")
     if record_route is not None:
@@ -397,19 +416,26 @@ def forward_request(
     else:
         lines[top] = hops + b"\r\n" + lines[top]
     if routes is not None:
-        dropped.update(i for i, key in enumerate(keys) if key == "route")
+        dropped += _indexes(keys, "route")
         if routes:
             lines[top] += b"".join(b"\r\nRoute: " + _bytes(route) for route in routes)
     if body is None:
         body = request.body
     if body is not request.body or "content-length" not in keys:
-        dropped.update(i for i, key in enumerate(keys) if key == "content-length")
+        dropped += _indexes(keys, "content-length")
         lines.append(b"Content-Length: %d" % len(body))
-    if dropped:
-        lines = [line for i, line in enumerate(lines) if i not in dropped]
+    for index in sorted(dropped, reverse=True):
+        del lines[index]
     for key, value in add:
         lines.append(header_line(key, value))
     return b"\r\n".join([_bytes(f"{request.method} {uri} SIP/2.0"), *lines, b"", body])
+
+
+def _indexes(keys: list[str], key: str) -> list[int]:
+    count = keys.count(key)
+    if count < 2:
+        return [keys.index(key)] if count else []
+    return [index for index, other in enumerate(keys) if other == key]
 
 
 def _replace_first(line: bytes, value: str) -> bytes:
@@ -426,18 +452,18 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
     """
     keys, lines = response.keys, response.lines.copy()
     top = keys.index("via")
-    dropped = {top}
-    if b"," in lines[top]:
-        rest = split_list(_value(lines[top]))[1:]
-        if rest:
-            lines[top] = _bytes("Via: " + ", ".join(rest))
-            dropped.clear()
     if body is None:
         body = response.body
     if body is not response.body or "content-length" not in keys:
-        dropped.update(i for i, key in enumerate(keys) if key == "content-length")
         lines.append(b"Content-Length: %d" % len(body))
-    lines = [line for i, line in enumerate(lines) if i not in dropped]
+        for index in reversed(_indexes(keys, "content-length")):
+            del lines[index]
+            top -= index < top
+    rest = split_list(_value(lines[top]))[1:] if b"," in lines[top] else None
+    if rest:
+        lines[top] = _bytes("Via: " + ", ".join(rest))
+    else:
+        del lines[top]
     start = response.start if response.start.startswith(b"SIP/2.0 ") else b"SIP/2.0" + response.start[7:]
     return b"\r\n".join([start, *lines, b"", body])
 
