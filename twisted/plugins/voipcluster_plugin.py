@@ -2,4 +2,6 @@
 
 from twisted.application.service import ServiceMaker
 
-voipcluster = ServiceMaker("voipcluster", "voipcluster.tap", "A VoIP node that balances calls with its cluster.", "voipcluster")
+voipcluster = ServiceMaker(
+    "voipcluster", "voipcluster.tap", "A VoIP node that balances calls with its cluster.", "voipcluster"
+)
