@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from demo.cluster import Node
 from tests.integration.harness import DOMAIN, ClusterTestCase
+from tests.integration.link_proxy import LinkProxy, lead_astray
 from tests.integration.run_sipp import Sipp
 
 __all__ = ["DOMAIN", "ClaimTestCase", "by_node", "user_of"]
@@ -110,3 +112,24 @@ class ClaimTestCase(ClusterTestCase):
             )
 
         await self.until(passed, "audio is relayed")
+
+    async def proxied(self, caller: str, callee: str, *options: str) -> LinkProxy:
+        """
+        Put a L{LinkProxy} between two nodes that run, which restarts the caller; returns when all hear of all again.
+
+        @param options: that the caller was started with beyond those of all nodes.
+        """
+        node = self.node(caller)
+        self.assertEqual(await node.stop(), -signal.SIGTERM)
+        lead_astray(node, self.node(callee), self.primary)
+        proxy = LinkProxy(self.reactor, node, self.node(callee))
+        self.at_end(proxy.stop)
+        await self.until(lambda: proxy.up, "the proxy is connected")
+        await self.cluster.restart(node, *options)
+        for other in self.cluster.nodes:
+            await self.cluster.when(
+                lambda nodes: all(row["state"] == "open" for row in nodes.values()),
+                f"{other.name} hears of all",
+                node=other,
+            )
+        return proxy

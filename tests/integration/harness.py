@@ -292,8 +292,9 @@ class ClusterTestCase(IntegrationTestCase):
         """
         A sipp that places one call for each pair of caller and callee, with audio of ours.
 
-        @param tone: of all, or of each.
         Its C{streams} tell of each call how much came back and what was heard: with an echoing callee, our own tone.
+
+        @param tone: of all, or of each.
         """
         clock = AudioClock(self.reactor)
         streams: dict[int, AudioStream] = {}

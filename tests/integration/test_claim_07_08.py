@@ -1,0 +1,119 @@
+"""Claims 7 and 8: workload is sent periodically and spontaneously."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from demo.cluster import Node
+from tests.integration.claims import ClaimTestCase, user_of
+from voipcluster.net.envelope import Body
+
+PERIOD = 30.0  # seconds
+SPONTANEOUS = 0.2  # seconds
+JUMPS = 3
+OPTIONS = (
+    *("--set", f"cluster.period={PERIOD:g}"),
+    *("--set", "cluster.policy=sequence", "--set", 'cluster.sequence=["b", "a", "c"]'),
+)
+ONE_CALL = ("--set", "limits.calls=1")  # b jumps from 0 to above its threshold with its first call
+
+
+class Claims7And8(ClaimTestCase):
+    async def start(self) -> None:
+        await self.start_cluster(*OPTIONS, each={"b": ONE_CALL})
+        await self.start_callee(self.node("c"))
+        await self.add_users("jump")
+        self._probes = 0
+
+    async def probe(self, node: Node) -> dict[str, Any]:
+        """Place a short call at a node; gives that node's decision about it."""
+        self._probes += 1
+        sipp = await self.offer([f"probe{self._probes}"], node, last=110 + self._probes, hold=0.0)
+        await sipp.finished()
+        (call_id,) = sipp.up
+        rows = [row for row in await self.explain(call_id, node) if row["node"] == node.name]
+        return rows[-1]
+
+    async def b_is(self, state: str, *seen_by: str) -> None:
+        for name in seen_by:
+            await self.cluster.when(
+                lambda nodes: nodes["b"]["state"] == state,
+                f"b is {state} to {name}",
+                2 * PERIOD,
+                self.node(name),
+            )
+
+    async def test_c8_spontaneous(self) -> None:
+        """
+        C8: with period=30 a node that jumps from 0 to above its threshold is avoided by the others within 0.2 s (spontaneous).
+        """
+        await self.start()
+        others = [self.node("a"), self.node("c")]
+        phone = await self.baresip("jump", self.node("b"), hz=880)
+        for other in others:
+            self.assertEqual((await self.probe(other))["chosen"], "b")
+            await self.b_is("open", "a", "c")
+        delays = []
+        for _ in range(JUMPS):
+            await phone.dial("sip:to@example.com")
+            jump = next(row for row in await self.calls() if user_of(row["from"]) == "jump")
+            began = (await self.explain(jump["call_id"]))[0]
+            self.assertEqual((began["node"], began["outcome"], began["own"] < 0.75), ("b", "serve", True))
+            decisions = await gatherResults([Deferred.fromCoroutine(self.probe(other)) for other in others])
+            for decision in decisions:
+                self.assertEqual(decision["chosen"], "a")
+                b = next(one for one in decision["candidates"] if one["node"] == "b")
+                self.assertEqual((b["state"], b["reason"]), ("full", "full"))
+            # when the report came that made them avoid it, by the clock that all processes here share
+            delays.append(
+                max(decision["time"] - self.age_of_b(decision) for decision in decisions) - began["time"]
+            )
+            await phone.hang_up()
+            await self.b_is("open", "a", "c")
+        # of several, because any process may have to wait for the processor once
+        self.assertLess(median(delays), SPONTANEOUS, delays)
+
+    @staticmethod
+    def age_of_b(decision: dict[str, Any]) -> float:
+        return float(next(one["age"] for one in decision["candidates"] if one["node"] == "b"))
+
+    async def test_c7_periodic(self) -> None:
+        """
+        C7: with period=30, and with spontaneous reports caught by a test proxy on the link, a node that jumps from 0 to above its
+        threshold is avoided within one period (periodic).
+        """
+        await self.start()
+        proxy = await self.proxied("b", "a", *ONE_CALL)
+        phone = await self.baresip("jump", self.node("b"), hz=880)
+        proxy.catching = says_something_new()
+        passed = len(proxy.passed)
+        jumped = self.reactor.seconds()
+        await phone.dial("sip:to@example.com")
+        await self.until(lambda: proxy.caught, "b reports at once")
+        await self.b_is("full", "c")  # which has no proxy in front of it
+
+        # a hands calls to b for as long as it does not know, and b hands them on
+        self.assertEqual((await self.probe(self.primary))["chosen"], "b")
+        await self.b_is("full", "a")
+        ((when, report),) = proxy.passed[passed:]
+        self.assertEqual((report["state"], report["calls"]), ("full", 1))
+        self.assertLess(when - jumped, PERIOD + 1)
+        self.assertEqual((await self.probe(self.primary))["chosen"], "a")
+        await phone.hang_up()
+
+
+def says_something_new() -> Callable[[Body], bool]:
+    """Tells reports of a change from those that say again what was said before, as only periodic ones do."""
+    last: list[object] = [("open", 0)]
+
+    def is_new(report: Body) -> bool:
+        said = report["state"], report["calls"]
+        new = said != last.pop()
+        last.append(said)
+        return new
+
+    return is_new

@@ -1,0 +1,102 @@
+"""Claim 10: forwarding goes on until a node is below the threshold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from tests.integration.claims import CALLERS, ClaimTestCase, by_node, user_of
+
+SEQUENCE = ("--set", "cluster.policy=sequence", "--set", 'cluster.sequence=["a", "b", "c"]')
+FOUR = ("--set", "limits.calls=4")  # the threshold is at 3
+SELDOM = (
+    "--set",
+    "cluster.period=30",
+)  # else a node whose reports are caught would soon be given up as silent
+
+
+class Claim10(ClaimTestCase):
+    async def fill_a_and_b(self, *options: str) -> None:
+        """Bring a and b to the threshold, and leave a in the belief that b is empty."""
+        await self.start_cluster(*SEQUENCE, *FOUR, *SELDOM, *options)
+        await self.start_callee(self.node("c"))
+        proxy = await self.proxied("b", "a", *options)
+        await self.offer([f"a{n}" for n in range(3)], last=103)
+        await self.calls_up(3)
+        await self.cluster.when(lambda nodes: nodes["a"]["state"] == "shed", "b hears", node=self.node("b"))
+        proxy.catching = lambda report: True
+        await self.offer([f"b{n}" for n in range(3)], self.node("b"), last=104)
+        self.assertEqual(by_node(await self.calls_up(6)), {"a": 3, "b": 3})
+        await self.until(lambda: proxy.caught, "b reports")
+        known = (await self.cluster.status())["b"]
+        self.assertEqual((known["state"], known["calls"]), ("open", 0))
+
+    async def test_c10_the_third_takes_it(self) -> None:
+        """C10: chain of three nodes with the first two above the threshold: the third takes it."""
+        await self.fill_a_and_b()
+        sipp = await self.offer(["late"])
+        call = next(row for row in await self.calls_up(7) if user_of(row["from"]) == "late")
+        self.assertEqual((call["ingress"], call["visited"], call["node"]), ("a", ["a", "b"], "c"))
+        self.assertEqual(call["client"], f"{self.address(CALLERS)}:5060")
+        self.assertEqual(call["user"], "late@example.com")
+        hops = await self.explain(call["call_id"])
+        self.assertEqual(
+            [(hop["node"], hop["hops"], hop["outcome"], hop["chosen"]) for hop in hops],
+            [("a", 0, "hand-over", "b"), ("b", 1, "hand-over", "c"), ("c", 2, "serve", "c")],
+        )
+        await self.heard(sipp)
+        sipp.hang_up()
+        await sipp.finished()
+        await self.calls_up(6)
+
+    async def test_c10_no_more_hops_than_the_budget(self) -> None:
+        """C10: no request makes more hops than the budget: with hop_budget=1 the second node serves it, above its threshold."""
+        await self.fill_a_and_b("--set", "cluster.hop_budget=1")
+        await self.offer(["late"])
+        call = next(row for row in await self.calls_up(7) if user_of(row["from"]) == "late")
+        self.assertEqual((call["visited"], call["node"]), (["a"], "b"))
+        hops = await self.explain(call["call_id"])
+        self.assertEqual(
+            [(hop["node"], hop["hops"], hop["outcome"]) for hop in hops],
+            [("a", 0, "hand-over"), ("b", 1, "serve")],
+        )
+        self.assertIn("hop budget", hops[1]["reason"])
+
+    async def test_c10_all_above_the_threshold(self) -> None:
+        """
+        C10: all above: served below the hard limit, refused with 503 above it; no request visits a node twice, none makes more
+        hops than the budget.
+        """
+        await self.start_cluster(*FOUR, "--set", "cluster.threshold=0.5")
+        await self.start_callee()
+        below = await self.offer([f"below{n}" for n in range(6)], last=103)
+        self.assertEqual(by_node(await self.calls_up(6)), {"a": 2, "b": 2, "c": 2})
+        above = await self.offer([f"above{n}" for n in range(6)], last=104)
+        calls = await self.calls_up(12)
+        self.assertEqual(by_node(calls), {"a": 4, "b": 4, "c": 4})
+        await self.heard(below, above)
+
+        # full, each of them: 503 wherever it is tried, and nothing that keeps the client from trying again
+        await self.add_users("late")
+        refused = []
+        for last, node in enumerate(self.cluster.nodes, 105):
+            sipp = self.sipp_caller([("late", "to")], self.address(last), node, scenario="call_refused")
+            await sipp.finished()
+            self.assertEqual(sipp.successful, 1)
+            self.assertNotIn("retry-after", sipp.messages.lower())
+            refused += sorted(set(re.findall(r"^Call-ID: (\S+)", sipp.messages, re.MULTILINE)))
+        self.assertEqual(len(refused), 3)
+        await self.check_hops([call["call_id"] for call in calls] + refused)
+        for sipp in (below, above):
+            sipp.hang_up()
+            await sipp.finished()
+        await self.calls_up(0)
+
+    async def check_hops(self, call_ids: Sequence[str], budget: int = 2) -> None:
+        for call_id in call_ids:
+            rows: list[dict[str, Any]] = await self.explain(call_id)
+            visited = [rows[0]["node"]] + [row["chosen"] for row in rows if row["outcome"] == "hand-over"]
+            self.assertEqual(len(visited), len(set(visited)), rows)
+            self.assertLessEqual(max(row["hops"] for row in rows), budget)
+            self.assertLessEqual(len(visited) - 1, budget)
