@@ -280,7 +280,7 @@ class NodeService(Service):
             sources=Sources(
                 calls=lambda: len(self.calls),
                 transactions=lambda: len(self.transactions),
-                registrations=lambda: len(self.registrar.location),
+                registrations=lambda: self.registrar.owned,
                 packets=lambda: self.media.statistics().total_packets,
             ),
             limits=Limits(
