@@ -52,7 +52,6 @@ class Demo:
         settings = (
             f"limits.calls={CALLS_A_NODE}",
             f'cluster.domain=["{DOMAIN}"]',
-            'auth.algorithms=["MD5"]',  # some softphones give up when they are offered SHA-256 as well
         )
         options = [word for setting in settings for word in ("--set", setting)]
         self.cluster = Cluster(clock, folder, options)

@@ -114,7 +114,7 @@ class AuthOptions:
     algorithms: tuple[str, ...] = option(
         ALGORITHMS,
         Words(Choice(ALGORITHMS), "SHA-256 and MD5", 1),
-        "offered to clients, the preferred one first",
+        "offered to clients that can choose, the preferred one first",
     )
     nonce_lifetime: float = option(
         300.0, Number(1, 86_400, "s"), "s before a client is asked for a new digest"

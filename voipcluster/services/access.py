@@ -18,6 +18,8 @@ from voipcluster.sip.message import Request
 from voipcluster.sip.uri import SipUri, parse_uri
 from voipcluster.sip.values import address_uri
 
+MD5_ONLY = ("baresip v0.", "baresip v1.", "sipp")  # how their User-Agent begins
+
 
 class Access:
     """
@@ -100,7 +102,9 @@ class Access:
             self.outcomes["accepted"] += 1
             return evolve(client, user=f"{result.username}@{result.domain}"), [lines[result.line_index]]
         self.outcomes["guessed" if result.guessed else "stale" if result.stale else "challenged"] += 1
-        challenges = self._authenticator.challenges(realm, now, os.urandom(RANDOM_SIZE), result.stale)
+        challenges = self._authenticator.challenges(
+            realm, now, os.urandom(RANDOM_SIZE), result.stale, not _takes_choice(request)
+        )
         incoming.refuse(status, None, [(challenge_key, challenge) for challenge in challenges])
         return None, []
 
@@ -112,6 +116,17 @@ class Access:
             return self._core.names.is_local(parse_uri(uri))
         except ParseError:
             return False
+
+
+def _takes_choice(request: Request) -> bool:
+    """
+    Whether a client can be offered more than MD5.
+
+    By RFC 8760 section 2.4 a client passes over challenges that it does not know. baresip before 2.0 and sipp 3.6 give
+    up instead, and what does not say what it is (no User-Agent) is old or a tool: these get the one algorithm all know.
+    """
+    agent = (request.get("user-agent") or "").lower()
+    return bool(agent) and not any(agent.startswith(name) for name in MD5_ONLY)
 
 
 def _sender(request: Request) -> SipUri | None:

@@ -148,16 +148,20 @@ class Authenticator:
     def nonces_kept(self) -> int:
         return len(self._counts)
 
-    def challenges(self, realm: str, now: float, random_bits: bytes, stale: bool = False) -> list[str]:
+    def challenges(
+        self, realm: str, now: float, random_bits: bytes, stale: bool = False, only_md5: bool = False
+    ) -> list[str]:
         """
         One WWW-Authenticate or Proxy-Authenticate value for each algorithm, one line each.
 
         @param random_bits: L{RANDOM_SIZE} random octets or more, never used twice.
+        @param only_md5: offer nothing else, if it is one of ours: for clients that give up at the sight of another one.
         """
         assert len(random_bits) >= RANDOM_SIZE, "a nonce needs random bits"
         nonce = self._sealer.seal(_TIME.pack(int(now * 1000)) + random_bits[:RANDOM_SIZE])
         return [
-            str(digest.Challenge(realm, nonce, name, ("auth",), None, stale)) for name in self._algorithms
+            str(digest.Challenge(realm, nonce, name, ("auth",), None, stale))
+            for name in (("MD5",) if only_md5 and "MD5" in self._algorithms else self._algorithms)
         ]
 
     def check(

@@ -42,10 +42,20 @@ class RegisterTests(AccessCase):
 
     def test_all_algorithms(self) -> None:
         """One challenge for each algorithm, the strongest one first (RFC 8760 section 2.3)."""
-        self.bob.send(self.node, "REGISTER", "sip:example.com")
-        first, *others = self.bob.response(401).get_all("www-authenticate")
+        first, *others = self.challenges("User-Agent: Softphone 7.1")
         self.assertIn("SHA-256", first)
         self.assertTrue(any("MD5" in other for other in others))
+
+    def challenges(self, *headers: str) -> list[str]:
+        self.bob.send(self.node, "REGISTER", "sip:example.com", headers=list(headers))
+        return self.bob.response(401).get_all("www-authenticate")
+
+    def test_clients_that_cannot_choose(self) -> None:
+        """A client known to give up at SHA-256, or that names nothing, is offered MD5 alone (see access.MD5_ONLY)."""
+        for headers in ((), ("User-Agent: baresip v1.0.0 (x86_64/linux)",), ("User-Agent: SIPp/Linux",)):
+            (only,) = self.challenges(*headers)
+            self.assertIn("MD5", only)
+        self.assertEqual(len(self.challenges("User-Agent: baresip v3.16.0 (x86_64/linux)")), 2)
 
     def test_wrong_password(self) -> None:
         """A wrong password is challenged anew and counted."""
