@@ -102,13 +102,14 @@ class LinkProxy:
         self._sequence += 1
         return self._epoch, self._sequence
 
-    def _received(self, peer: Certified, kind: str, body: Body) -> Deferred[Body] | Body:
+    def _received(self, peer: Certified, kind: str, body: Body) -> Deferred[Body | None] | Body:
         if kind == "report":
             catch = self.catching(body)
             (self.caught if catch else self.passed).append((self._reactor.seconds(), body))
             if catch:
                 return {}
-        return self._link.call(kind, body)
+        answer: Deferred[Any] = self._link.call(kind, body)
+        return answer
 
     async def stop(self) -> None:
         self._link.stop()
