@@ -23,7 +23,8 @@ class Claims4And5And18And20(ClaimTestCase):
         for round_, (asked, last) in enumerate((("b", 102), ("c", 103), ("a", 104))):
             callers = [f"from{EACH * round_ + n}" for n in range(EACH)]
             offered.append(await self.offer(callers, self.node(asked), last=last))
-            await self.calls_up(EACH * (round_ + 1))
+            calls = await self.calls_up(EACH * (round_ + 1))
+            self.assertEqual(by_node(calls), dict.fromkeys(SEQUENCE[: round_ + 1], EACH))
             # the others were told at once, or the next round would not know
             await self.cluster.when(
                 lambda nodes, full=SEQUENCE[round_]: nodes[full]["state"] == "shed", "it sheds"

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.integration.claims import CALLERS, ClaimTestCase, by_node, user_of
 
-SEQUENCE = ("--set", "cluster.policy=sequence", "--set", 'cluster.sequence=["a", "b", "c"]')
+SEQUENCE = ("--set", "cluster.policy=sequence", "--set", 'cluster.sequence=["b", "c", "a"]')
 FOUR = ("--set", "limits.calls=4")  # the threshold is at 3
 SELDOM = (
     "--set",
@@ -17,34 +17,49 @@ SELDOM = (
 
 
 class Claim10(ClaimTestCase):
-    async def fill_a_and_b(self, *options: str) -> None:
-        """Bring a and b to the threshold, and leave a in the belief that b is empty."""
+    async def fill_b_and_c(self, *options: str) -> None:
+        """Bring b and c to the threshold, and leave each of them in the belief that the other one is empty."""
         await self.start_cluster(*SEQUENCE, *FOUR, *SELDOM, *options)
-        await self.start_callee(self.node("c"))
-        proxy = await self.proxied("b", "a", *options)
-        await self.offer([f"a{n}" for n in range(3)], last=103)
-        await self.calls_up(3)
-        await self.cluster.when(lambda nodes: nodes["a"]["state"] == "shed", "b hears", node=self.node("b"))
-        proxy.catching = lambda report: True
-        await self.offer([f"b{n}" for n in range(3)], self.node("b"), last=104)
-        self.assertEqual(by_node(await self.calls_up(6)), {"a": 3, "b": 3})
-        await self.until(lambda: proxy.caught, "b reports")
-        known = (await self.cluster.status())["b"]
-        self.assertEqual((known["state"], known["calls"]), ("open", 0))
+        await self.start_callee()
+        b, c = self.node("b"), self.node("c")
+        from_c, from_b = await self.proxied("c", "b"), await self.proxied("b", "c")
+        first = await self.offer([f"first{n}" for n in range(3)], b, last=103)
+        self.assertEqual(by_node(await self.calls_up(3)), {"b": 3})
+        await self.cluster.when(lambda nodes: nodes["b"]["state"] == "shed", "c hears of b", node=c)
+        from_c.catching = lambda report: True
+        await self.offer([f"c{n}" for n in range(3)], c, last=104)
+        self.assertEqual(by_node(await self.calls_up(6)), {"b": 3, "c": 3})
+        first.hang_up()
+        await first.finished()
+        await self.cluster.when(
+            lambda nodes: (nodes["b"]["state"], nodes["b"]["calls"]) == ("open", 0), "c hears of b", node=c
+        )
+        from_b.catching = lambda report: True
+        await self.offer([f"b{n}" for n in range(3)], b, last=105)
+        self.assertEqual(by_node(await self.calls_up(6)), {"b": 3, "c": 3})
+        await self.until(lambda: from_b.caught and from_c.caught, "both report")
+        for node, other in ((b, "c"), (c, "b")):
+            known = (await self.cluster.status(node))[other]
+            self.assertEqual((known["state"], known["calls"]), ("open", 0))
 
     async def test_c10_the_third_takes_it(self) -> None:
-        """C10: chain of three nodes with the first two above the threshold: the third takes it."""
-        await self.fill_a_and_b()
-        sipp = await self.offer(["late"])
+        """
+        C10: chain of three nodes with the first two above the threshold: the third takes it; no request visits a node twice.
+        """
+        await self.fill_b_and_c()
+        sipp = await self.offer(["late"], self.node("b"))
         call = next(row for row in await self.calls_up(7) if user_of(row["from"]) == "late")
-        self.assertEqual((call["ingress"], call["visited"], call["node"]), ("a", ["a", "b"], "c"))
+        self.assertEqual((call["ingress"], call["visited"], call["node"]), ("b", ["b", "c"], "a"))
         self.assertEqual(call["client"], f"{self.address(CALLERS)}:5060")
         self.assertEqual(call["user"], "late@example.com")
         hops = await self.explain(call["call_id"])
         self.assertEqual(
             [(hop["node"], hop["hops"], hop["outcome"], hop["chosen"]) for hop in hops],
-            [("a", 0, "hand-over", "b"), ("b", 1, "hand-over", "c"), ("c", 2, "serve", "c")],
+            [("b", 0, "hand-over", "c"), ("c", 1, "hand-over", "a"), ("a", 2, "serve", "a")],
         )
+        # b is the first of the sequence, and c takes it for empty
+        why = {one["node"]: (one["state"], one["reason"]) for one in hops[1]["candidates"]}
+        self.assertEqual(why["b"], ("open", "visited before"))
         await self.heard(sipp)
         sipp.hang_up()
         await sipp.finished()
@@ -52,14 +67,14 @@ class Claim10(ClaimTestCase):
 
     async def test_c10_no_more_hops_than_the_budget(self) -> None:
         """C10: no request makes more hops than the budget: with hop_budget=1 the second node serves it, above its threshold."""
-        await self.fill_a_and_b("--set", "cluster.hop_budget=1")
-        await self.offer(["late"])
+        await self.fill_b_and_c("--set", "cluster.hop_budget=1")
+        await self.offer(["late"], self.node("b"))
         call = next(row for row in await self.calls_up(7) if user_of(row["from"]) == "late")
-        self.assertEqual((call["visited"], call["node"]), (["a"], "b"))
+        self.assertEqual((call["visited"], call["node"]), (["b"], "c"))
         hops = await self.explain(call["call_id"])
         self.assertEqual(
             [(hop["node"], hop["hops"], hop["outcome"]) for hop in hops],
-            [("a", 0, "hand-over"), ("b", 1, "serve")],
+            [("b", 0, "hand-over"), ("c", 1, "serve")],
         )
         self.assertIn("hop budget", hops[1]["reason"])
 
