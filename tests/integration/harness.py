@@ -77,10 +77,20 @@ class IntegrationTestCase(TestCase):
             except Exception as error:
                 failures.append(f"{type(error).__name__}: {error}")
         for program in self._programs:
-            if _session_lives(program.pid):
+            if not await self._soon(lambda program=program: not _session_lives(program.pid)):
                 failures.append(f"{program.name} left processes behind")
+        await self._soon(lambda: not _commands_with(f"{self.network}."))
         failures += [f"left behind: {command}" for command in _commands_with(f"{self.network}.")]
         self.assertEqual(failures, [])
+
+    async def _soon(self, condition: Callable[[], bool]) -> bool:
+        """Whether it is so in a moment: the kernel takes some milliseconds for the end of what was killed."""
+        deadline = self.reactor.seconds() + 1.0
+        while not condition():
+            if self.reactor.seconds() > deadline:
+                return False
+            await self.tick()
+        return True
 
     def at_end(self, close: Callable[[], Awaitable[Any]]) -> None:
         """Have C{close} called and awaited when the test is over, before what was there earlier."""
@@ -191,7 +201,7 @@ class ClusterTestCase(IntegrationTestCase):
                 problems.append(f"node {node.name} ended by itself with {status}")
             elif running and status not in (0, -signal.SIGTERM):  # twistd ends by the signal that stopped it
                 problems.append(f"node {node.name} ended with {status} when asked to")
-            if _session_lives(program.pid):
+            if not await self._soon(lambda program=program: not _session_lives(program.pid)):
                 problems.append(f"node {node.name} left processes behind")
         for node in self.cluster.nodes:
             log = node.log.read_text(errors="replace") if node.log.exists() else ""
