@@ -337,7 +337,7 @@ class NodeService(Service):
             store=cast(ILocationStore, Locations(self.database)),
         )
         dialogs = Dialogs(core)
-        targets = Targets(core, dialogs, self.registrar, self.is_user, self._usable)
+        targets = Targets(core, dialogs, self.registrar, self.is_user, self.is_heard)
         self.serving = Serving(core, dialogs, targets, self.media, self.calls, self._hook, sip.timer_c)
         authenticator = Authenticator(
             Sealer(core.cluster_key, b"nonce"), auth.algorithms, auth.nonce_lifetime
@@ -384,7 +384,8 @@ class NodeService(Service):
         username, _, domain = aor.rpartition("@")
         return self.accounts.get(username, domain) is not None
 
-    def _usable(self, node: str) -> bool:
+    def is_heard(self, node: str) -> bool:
+        """Whether a node is heard of, so that something sent to it will arrive."""
         known = self.membership.get(node)
         return node == self.core.node or (known is not None and known.state is not NodeState.UNKNOWN)
 

@@ -163,9 +163,11 @@ class NodeView:
         return self._node.metrics.text()
 
     def _ask_others(self, kind: str, params: Row) -> Deferred[dict[str, Row]]:
-        """The answers of all members that can be reached now, by name."""
-        cluster, own = self._node.cluster, self._node.core.node
-        names = [m.name for m in cluster.members() if m.name != own and cluster.is_up(m.name)]
+        """The answers of all members that can be reached now, by name; one that is silent is not waited for."""
+        cluster, own, heard = self._node.cluster, self._node.core.node, self._node.is_heard
+        names = [
+            m.name for m in cluster.members() if m.name != own and cluster.is_up(m.name) and heard(m.name)
+        ]
         asked = DeferredList(
             [cluster.ask(name, kind, params, ASK_TIMEOUT) for name in names], consumeErrors=True
         )
