@@ -272,6 +272,7 @@ class RelayedCall:
             self._relay.close(port)
         for leg in line.legs.values():
             self._relay.give_back(leg.number)
+        line.close()
 
     def close(self) -> None:
         for index in list(self.lines):

@@ -14,6 +14,10 @@ from voipcluster.media.target import Address
 from voipcluster.net.rtp import RtpPort, Sink, nowhere
 
 
+def _to_nobody(port: RtpPort, datagram: bytes, source: Address) -> None:
+    """Where ports report to when their line has ended."""
+
+
 @define
 class Leg:
     """The ports that face one side: one number, in each family that was needed."""
@@ -34,6 +38,10 @@ class Line:
 
     def __attrs_post_init__(self) -> None:
         self.sink = self.arrived  # one bound method for all ports
+
+    def close(self) -> None:
+        """Break the circle of line and ports, which would hold the memory of a call until the collector comes by."""
+        self.legs, self.sink = {}, _to_nobody
 
     def ports(self, side: Side) -> list[RtpPort]:
         leg = self.legs.get(side)

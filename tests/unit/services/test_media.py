@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -15,6 +16,7 @@ from voipcluster.media.ports import NoPorts
 from voipcluster.media.sdp import SessionDescription
 from voipcluster.media.target import Address
 from voipcluster.services.media import CallKey, MediaService, RelayAddress
+from voipcluster.services.media_line import Line
 
 A, B = Side.CALLER, Side.CALLEE
 CALL = CallKey("c1@example.com", "tag-a")
@@ -579,6 +581,17 @@ class EndingTests(MediaTestCase):
         self.assertEqual(len(self.media.calls()), 1)
         self.clock.pump([1.0] * 2)
         self.assertEqual((self.media.calls(), self.network.open_numbers()), ([], []))
+
+    def test_ended_calls_need_no_collector(self) -> None:
+        """What a call held is free when it ends: no circle of objects waits for the garbage collector."""
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.establish()
+        self.assertEqual(len([o for o in gc.get_objects() if isinstance(o, Line)]), 1)
+        self.media.call_ended(CALL, "BYE")
+        self.network.ports.clear()  # only the fake remembers closed ports
+        self.assertEqual([o for o in gc.get_objects() if isinstance(o, Line)], [])
 
     def test_stop(self) -> None:
         """Stopping the service closes everything; stopping twice is harmless."""
