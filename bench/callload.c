@@ -1,10 +1,11 @@
 /* SIP load for bench/proxy.py and bench/memory.py: caller and callee of whole calls through one proxy, UDP on loopback.
  *
- * usage: callload [-p HOST:PORT] [-c CALLER_PORT] [-e CALLEE_PORT] [-w WINDOW] [-s SECONDS] [-n CALLS] [-u US] [-r] [-h]
+ * usage: callload [-p HOST:PORT] [-c CALLER_PORT] [-e CALLEE_PORT] [-w WINDOW] [-s SECONDS] [-n CALLS] [-i US] [-u US] [-r] [-h]
  * One call is INVITE, (100,) 180, 200 with SDP, ACK, BYE, 200; ACK and BYE go to the top of the route set. WINDOW calls are
  * in progress at any time, until SECONDS have passed or CALLS were begun. -r registers bob at the proxy first. -h holds the
- * calls: each stays up until standard input ends. -u looks for datagrams every US us instead of waiting for each (the proxy
- * then wakes nobody). Nothing is retransmitted: a call that takes longer than 2 s is lost.
+ * WINDOW calls and says how many are up: they stay until standard input ends. -i opens (and ends) WINDOW one by one, US us
+ * apart. -u looks for datagrams every US us instead of waiting for each (the proxy then wakes nobody). Nothing is
+ * retransmitted: a call that takes longer than 2 s is lost.
  * Prints "SECONDS completed refused lost copies" every second: running totals; copies are requests the proxy sent twice.
  */
 #define _GNU_SOURCE
@@ -34,7 +35,7 @@ struct call { enum state state; uint32_t serial, invited, acknowledged, ended; i
 
 static struct call calls[MAX_WINDOW];
 static struct sockaddr_in proxy;
-static int caller_port = 5080, callee_port = 5070, caller, callee, window = 64, hold, held;
+static int caller_port = 5080, callee_port = 5070, caller, callee, window = 64, hold, held, interval_us;
 static long begun, limit = -1, completed, refused, lost, copies;
 static uint32_t run, branches;
 
@@ -429,8 +430,7 @@ static void end_held(void)
             struct message m;
             parse(kept[i].data, kept[i].size, &m);
             hang_up(&calls[i], &m);
-            if (i % 32 == 31)           /* a burst of all of them would overflow the proxy's socket */
-                usleep(20000);
+            usleep(interval_us ? interval_us : 500);    /* a burst of them would overflow the proxy's socket */
             while (read_all(caller) > 0 || read_all(callee) > 0)
                 ;
         }
@@ -454,7 +454,7 @@ int main(int argc, char **argv)
 {
     int option, seconds = 10, with_register = 0, every_us = 0;
     char uri[64] = "sip:127.0.0.1:5060";
-    while ((option = getopt(argc, argv, "p:c:e:w:s:n:u:rh")) != -1)
+    while ((option = getopt(argc, argv, "p:c:e:w:s:n:i:u:rh")) != -1)
         switch (option) {
         case 'p': snprintf(uri, sizeof uri, "sip:%s", optarg); break;
         case 'c': caller_port = atoi(optarg); break;
@@ -462,6 +462,7 @@ int main(int argc, char **argv)
         case 'w': window = atoi(optarg); break;
         case 's': seconds = atoi(optarg); break;
         case 'n': limit = atol(optarg); break;
+        case 'i': interval_us = atoi(optarg); break;
         case 'u': every_us = atoi(optarg); break;
         case 'r': with_register = 1; break;
         case 'h': hold = 1; break;
@@ -484,15 +485,17 @@ int main(int argc, char **argv)
 
     struct pollfd ready[3] = { { caller, POLLIN, 0 }, { callee, POLLIN, 0 }, { 0, POLLIN, 0 } };
     int64_t start = now_ns(), shown = start, swept = start, now = start;
-    int opened = 0;
+    int opened = 0, said = 0;
     while (!(limit >= 0 && opened == window && all_idle() && !hold) && (hold || now - start < seconds * SECOND)) {
-        if (opened < window)            /* not all at once: 16 more in each round */
-            for (int i = 0; i < 16 && opened < window; i++)
-                begin(&calls[opened++]);
+        /* not all at once: 16 more in each round; of those to hold only some at a time are being set up */
+        for (int i = 0; i < (interval_us ? 1 : 16) && opened < window && (!hold || opened - held - refused - lost < 64); i++)
+            begin(&calls[opened++]);
+        if (interval_us)
+            usleep(interval_us);
         if (every_us)
             usleep(every_us);
         else
-            poll(ready, hold ? 3 : 2, hold && opened < window ? 20 : 100);
+            poll(ready, hold ? 3 : 2, opened < window ? (interval_us ? 0 : 20) : 100);
         while (read_all(caller) == BATCH || read_all(callee) == BATCH)
             ;
         now = now_ns();
@@ -500,13 +503,14 @@ int main(int argc, char **argv)
             swept = now;
             replace_lost(now);
         }
-        if (hold && held == window) {
-            printf("held %d\n", held);
+        if (hold && !said && opened == window && all_idle()) {
+            said = printf("held %d\n", held);
             fflush(stdout);
-            held++;                     /* said once */
         }
-        if (hold && ready[2].revents)
+        if (hold && ready[2].revents) {
             end_held();
+            start = shown = now;        /* SECONDS are for ending them */
+        }
         if (now - shown >= SECOND) {
             shown += SECOND;
             if (!hold)

@@ -38,13 +38,14 @@ def start(
     pinned = [] if cpu is None else ["taskset", "-c", cpu]
     with log.open("ab") as out:
         settings: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, **options}
-        return subprocess.Popen(
+        process: subprocess.Popen[str] = subprocess.Popen(
             [str(a) for a in [*pinned, *argv]],
             text=True,
             cwd=ROOT,
             env={**os.environ, "TERM": "dumb", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
             **settings,  # type: ignore[call-overload]
         )
+    return process
 
 
 @contextmanager

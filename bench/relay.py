@@ -1,7 +1,7 @@
 """
 CPU per relayed RTP packet: this relay beside rtpengine in user space, same load, same run, in turns.
 
-Run: C{python bench/relay.py [--calls 50,100,200]}. Needs gcc and Debian's C{rtpengine}; as root everything happens in
+Run: C{python -m bench.relay [--calls 50,100,200]}. Needs gcc and Debian's C{rtpengine}; as root everything happens in
 its own network namespace. One call is G.711 both ways: 100 packets a second. The figure is the CPU time of the relay
 process (C{/proc/PID/task/*/schedstat}) for each packet that came out of it, median and lowest over one-second slices.
 
@@ -25,22 +25,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from bench.common import compiled, enter_namespace, version_of
+
 HERE = Path(__file__).resolve().parent
-INSIDE = "VOIPCLUSTER_BENCH_NAMESPACE"
 CALLER, CALLEE = 10000, 14000  # first ports of the parties
 NG = ("127.0.0.1", 2223)
 WARM = 2  # seconds: latching, and caches
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
-
-
-def interpreter() -> str:
-    """Debian's Python when it is of our version: it is built with PGO, which users get, and pyenv's is not."""
-    debian = "/usr/bin/python3"
-    try:
-        version = subprocess.run([debian, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
-    except (OSError, subprocess.CalledProcessError):
-        return sys.executable
-    return debian if version.split(".")[:2] == [str(n) for n in sys.version_info[:2]] else sys.executable
 
 
 # the peer
@@ -183,8 +174,7 @@ def measure(
 def compare(calls: int, rounds: int, seconds: int, python: str, split: bool) -> float | None:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        load = Path(folder, "rtpload")
-        subprocess.run(["gcc", "-O2", "-o", load, HERE / "rtpload.c", "-lpthread"], check=True)
+        load = compiled("rtpload", Path(folder))
         pid, legs, told = start_ours(stack, calls, python)
         relays = {"voipcluster": (pid, legs)}
         try:
@@ -198,7 +188,10 @@ def compare(calls: int, rounds: int, seconds: int, python: str, split: bool) -> 
                 more, sent, received = measure(load, relay_pid, relay_legs, seconds, 1 if split else 0)
                 figures[name] += more
                 lost[name] += sent - received
-    print(f"{calls} calls, {calls * 100} packets/s, {'two CPUs' if split else 'one CPU'}; {told['python']}")
+    print(
+        f"{calls} calls, {calls * 100} packets/s, {'two CPUs' if split else 'one CPU'}; {told['python']};"
+        f" rtpengine {version_of('rtpengine', '-v')}"
+    )
     print(
         f"  setting a call up: {told['setup_us']:.0f} us of CPU, {told['memory_kb']:.1f} kB, two messages and 4 sockets"
     )
@@ -215,23 +208,12 @@ def compare(calls: int, rounds: int, seconds: int, python: str, split: bool) -> 
     return ratio
 
 
-def enter_namespace() -> None:
-    """As root: once more in a network and process namespace of our own, so that ports are free and nothing stays."""
-    if os.geteuid() != 0 or INSIDE in os.environ:
-        if INSIDE in os.environ:
-            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        return
-    os.environ[INSIDE] = "1"
-    command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    os.execvp(command[0], [*command, sys.executable, *sys.argv])
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--calls", default="50,100,200", help="comma list of calls in progress")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each relay")
     parser.add_argument("--seconds", type=int, default=5, help="slices in a turn")
-    parser.add_argument("--python", default=interpreter(), help="interpreter of the relay")
+    parser.add_argument("--python", default=sys.executable, help="interpreter of the relay")
     parser.add_argument("--split", action="store_true", help="load on the second CPU")
     parser.add_argument("--target", type=float, help="highest ratio that passes")
     options = parser.parse_args()

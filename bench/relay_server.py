@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import json
 import sys
-import sysconfig
 import time
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
 
+from bench.common import python_build
 from voipcluster.address import Hop
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.sdp import SessionDescription
-from voipcluster.services.media import CallKey, MediaService, RelayAddress
+from voipcluster.services.media import CallKey, MediaService
+from voipcluster.services.media_ports import RelayAddress
 
 reactor: Any = installed_reactor
 SDP = (
@@ -62,11 +63,7 @@ def main() -> None:
         legs += [(caller + 2 * n, for_caller), (callee + 2 * n, for_callee)]
     setup_us = (time.process_time() - before[0]) / calls * 1e6
     memory_kb = (resident_kb() - before[1]) / calls
-    optimised = "enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-    by_distribution = sys.executable.startswith("/usr/bin/")
-    profile = "built with PGO" if optimised or by_distribution else "built without PGO"
-    reactor_name = type(reactor).__name__
-    build = f"{sys.executable} {sys.version.split()[0]}, {profile}, {reactor_name}"
+    build = f"{python_build()}, {type(reactor).__name__}"
     print(
         json.dumps({"legs": legs, "python": build, "setup_us": setup_us, "memory_kb": memory_kb}), flush=True
     )

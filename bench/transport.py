@@ -1,7 +1,7 @@
 """
 What a datagram in and out costs, and a timer: ours beside Twisted's own, on loopback, interleaved, minimum of several runs.
 
-Run: C{python bench/transport.py}. CPU seconds of the serving process only; the generator keeps a window of datagrams
+Run: C{python -m bench.transport}. CPU seconds of the serving process only; the generator keeps a window of datagrams
 under way so that each wake-up finds some.
 """
 
@@ -91,7 +91,7 @@ def serve(kind: str, window: int) -> float:
     spent = time.process_time() - begin
     stop()
     reactor.iterate(0)
-    return spent / max(counter.count, 1) * 1e6
+    return float(spent / max(counter.count, 1) * 1e6)
 
 
 def timers() -> None:
