@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -18,18 +18,29 @@ from twisted.logger import Logger
 _COMPACT = 256  # cancelled timers that a queue may hold before it is worth cleaning
 
 
+_new = object.__new__  # a third of the price of a call of the class
+
+
+class TimerOwner(Protocol):
+    """Who has named timers."""
+
+    def timer_fired(self, name: str) -> None: ...
+
+
 class Timer:
-    """One started timer, to be cancelled by who started it."""
+    """
+    One started timer, to be cancelled by who started it.
 
-    __slots__ = ("_arguments", "_call", "_queue", "deadline")
+    @ivar name: of a timer made by C{start_for}, else an empty string.
+    """
 
-    def __init__(
-        self, deadline: float, call: Callable[..., object], arguments: tuple[Any, ...], queue: _Queue
-    ) -> None:
-        self.deadline = deadline
-        self._call: Callable[..., object] | None = call
-        self._arguments = arguments
-        self._queue = queue
+    __slots__ = ("_arguments", "_call", "_queue", "deadline", "name")
+
+    deadline: float
+    name: str
+    _call: Callable[..., object] | TimerOwner | None
+    _arguments: tuple[Any, ...]
+    _queue: _Queue
 
     @property
     def active(self) -> bool:
@@ -40,34 +51,40 @@ class Timer:
         if self._call is not None:
             self._call = None
             self._arguments = ()
-            self._queue.one_cancelled()
+            queue = self._queue
+            wheel = queue.wheel
+            wheel.running -= 1
+            queue.cancelled += 1
+            if queue.cancelled > _COMPACT or not wheel.running:
+                queue.clean()
 
-    def _take(self) -> tuple[Callable[..., object] | None, tuple[Any, ...]]:
-        taken = self._call, self._arguments
+    def fire(self) -> None:
+        call, arguments = self._call, self._arguments
         self._call = None
         self._arguments = ()
-        return taken
+        if self.name:
+            call.timer_fired(self.name)  # type: ignore[union-attr]
+        elif call is not None:
+            call(*arguments)  # type: ignore[operator]
 
 
 class _Queue:
     """The timers of one duration in the order of their deadlines."""
 
-    __slots__ = ("_wheel", "armed", "cancelled", "duration", "timers")
+    __slots__ = ("armed", "cancelled", "duration", "timers", "wheel")
 
     def __init__(self, duration: float, wheel: TimerWheel) -> None:
-        self.duration, self._wheel = duration, wheel
+        self.duration, self.wheel = duration, wheel
         self.timers: deque[Timer] = deque()
         self.cancelled = 0
         self.armed = False  # the wheel will look at it
 
-    def one_cancelled(self) -> None:
-        self._wheel.running -= 1
-        if not self._wheel.running:
-            self._wheel.stop()
+    def clean(self) -> None:
+        if not self.wheel.running:
+            self.wheel.stop()
             return
-        self.cancelled += 1
         # Waiting for half of them keeps the cost of cleaning at a constant per cancelled timer.
-        if self.cancelled > _COMPACT and self.cancelled * 2 > len(self.timers):
+        if self.cancelled * 2 > len(self.timers):
             alive = [timer for timer in self.timers if timer.active]
             self.timers.clear()
             self.timers.extend(alive)
@@ -106,7 +123,23 @@ class TimerWheel:
         queue = self._queues.get(duration)
         if queue is None:
             queue = self._add_queue(duration)
-        timer = Timer(self._seconds() + duration, call, arguments, queue)
+        return self._append(queue, call, arguments, "")
+
+    def start_for(self, duration: float, owner: TimerOwner, name: str) -> Timer:
+        """
+        Call C{owner.timer_fired(name)} in C{duration} seconds: nothing but the timer itself is made, and nothing else lingers.
+        """
+        return self._append(self._queues.get(duration) or self._add_queue(duration), owner, (), name)
+
+    def _append(
+        self, queue: _Queue, call: Callable[..., object] | TimerOwner, arguments: tuple[Any, ...], name: str
+    ) -> Timer:
+        timer = _new(Timer)
+        timer.deadline = self._seconds() + queue.duration
+        timer.name = name
+        timer._call = call
+        timer._arguments = arguments
+        timer._queue = queue
         queue.timers.append(timer)
         self.running += 1
         if not queue.armed:
@@ -117,7 +150,8 @@ class TimerWheel:
         """Forget all timers; nothing fires until the next C{start}."""
         for queue in self._queues.values():
             for timer in queue.timers:
-                timer._take()
+                timer._call = None
+                timer._arguments = ()
             queue.timers.clear()
         self.running = 0
         self._queues.clear()
@@ -160,13 +194,13 @@ class TimerWheel:
         for _ in range(len(timers)):
             if not timers or (timers[0].deadline > now and timers[0].active):
                 break
-            call, arguments = timers.popleft()._take()
-            if call is None:
+            timer = timers.popleft()
+            if timer._call is None:
                 queue.cancelled -= 1
                 continue
             self.running -= 1
             try:
-                call(*arguments)
+                timer.fire()
             except Exception:
                 self._log.failure("a timer of {duration} s failed", duration=queue.duration)
         if self._queues.get(queue.duration) is not queue:
@@ -175,3 +209,51 @@ class TimerWheel:
             self._arm(queue)
         else:
             del self._queues[queue.duration]
+
+
+class NamedTimers:
+    """
+    The timers of one transaction or one forwarded request by name, for a subclass that has C{timer_fired(name)}.
+
+    The first one is kept without a dict: mostly there is no other, and this is made for each message and may linger for 32 s.
+    """
+
+    __slots__ = ("_more_timers", "_timer", "_wheel")
+
+    _wheel: TimerWheel
+    _timer: Timer | None
+    _more_timers: dict[str, Timer] | None
+
+    def timer_fired(self, name: str) -> None:
+        raise NotImplementedError
+
+    def _set_timer(self, name: str, delay: float) -> None:
+        """Start the timer of that name, or start it anew."""
+        if self._timer is None and not self._more_timers:
+            self._timer = self._wheel.start_for(delay, self, name)
+            return
+        self._cancel_timer(name)
+        timer = self._wheel.start_for(delay, self, name)
+        if self._timer is None:
+            self._timer = timer
+        elif self._more_timers is None:
+            self._more_timers = {name: timer}
+        else:
+            self._more_timers[name] = timer
+
+    def _cancel_timer(self, name: str) -> None:
+        timer = self._timer
+        if timer is not None and timer.name == name:
+            self._timer = None
+            timer.cancel()
+        elif self._more_timers and name in self._more_timers:
+            self._more_timers.pop(name).cancel()
+
+    def _cancel_timers(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._more_timers is not None:
+            for timer in self._more_timers.values():
+                timer.cancel()
+            self._more_timers = None

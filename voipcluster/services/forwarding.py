@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from voipcluster.errors import ParseError, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
-from voipcluster.net.timers import Timer
+from voipcluster.net.timers import NamedTimers
 from voipcluster.services.next_hop import hop_of, strict_or_loose
 from voipcluster.services.transactions import ClientTransaction, IClientUser, ServerTransaction
 from voipcluster.sip.message import COOKIE, Request, Response, forward_request, forward_response
@@ -77,7 +77,7 @@ class Copy:
         self.record_route = record_route
 
     def send(
-        self, core: SipCore, target: Target, user: object | None, number: int
+        self, core: SipCore, target: Target, user: IClientUser | None, number: int
     ) -> ClientTransaction | None:
         """
         Send a copy to a target, in a client transaction unless it is an ACK.
@@ -110,12 +110,16 @@ class Copy:
         return core.transactions.send_request(wire, request.method, branch, flow, user, number)
 
 
+_TIMER_C = "C:0"
+_NO_CLIENTS: dict[int, ClientTransaction] = {}
+
+
 def _nothing(forwarding: Forwarding, failed: tuple[Target, ...]) -> None:
     forwarding.located(())
 
 
 @implementer(IClientUser)
-class Forwarding:
+class Forwarding(NamedTimers):
     """
     One server transaction, its response context and its client transactions.
 
@@ -135,7 +139,6 @@ class Forwarding:
         "_on_end",
         "_on_heard",
         "_on_response",
-        "_timers",
     )
 
     def __init__(
@@ -151,14 +154,15 @@ class Forwarding:
     ) -> None:
         self._core = core
         self._incoming = incoming
-        self._context = context
+        self._context: ProxyContext | None = context
         self._copy: Copy | None = copy
         self._locate = locate
         self._on_response = on_response
         self._on_end = on_end
         self._on_heard = on_heard
         self._clients: dict[int, ClientTransaction] = {}
-        self._timers: dict[str, Timer] | None = None
+        self._wheel = core.wheel
+        self._timer = self._more_timers = None
         incoming.user = self
 
     @property
@@ -166,11 +170,19 @@ class Forwarding:
         return self._incoming
 
     def start(self) -> None:
+        assert self._context is not None
         self._carry_out(self._context.start())
 
     def start_at(self, *targets: Target) -> None:
         """The same with targets that are known."""
-        self._feed(Located(targets))
+        context = self._context
+        assert context is not None
+        if len(targets) == 1 and context.starts(targets[0]):
+            if context.invite:
+                self._set_timer(_TIMER_C, context.timer_c)
+            self._start(0, targets[0])
+        else:
+            self._carry_out(context.feed(Located(targets)))
 
     def located(self, targets: Sequence[Target]) -> None:
         self._feed(Located(targets))
@@ -182,18 +194,33 @@ class Forwarding:
         """Somebody else answers this request from now on; what is still under way is cancelled, and nothing comes of it."""
         for client in self._clients.values():
             client.give_up()
-        for timer in (self._timers or {}).values():
-            timer.cancel()
-        self._timers = None
+        self._cancel_timers()
         self._incoming.user = None
         self._release()
 
     # -- IClientUser
 
     def response_received(self, branch: int, response: Response) -> None:
+        context, status = self._context, response.status
+        if context is None:
+            if 200 <= status < 300:
+                self._forward(response, branch)  # another fork, or a copy (section 16.7 step 5)
+            return
         if self._on_heard is not None:
-            self._on_heard(self._context.target(branch), response.status)
-        self._feed(BranchAnswered(branch, response))
+            self._on_heard(context.target(branch), status)
+        if not context.passes(status):
+            self._carry_out(context.feed(BranchAnswered(branch, response)))
+        elif status < 200:
+            if context.invite:
+                self._set_timer(_TIMER_C, context.timer_c)
+            self._forward(response, branch)
+        else:
+            self._cancel_timers()
+            self._forward(response, branch)
+            if self._on_response is None:
+                # what lingers for 32 s needs no more: it passes on each 2xx that comes yet
+                self._context, self._clients = None, _NO_CLIENTS
+            self._end(status)
 
     def timed_out(self, branch: int) -> None:
         self._feed(BranchTimedOut(branch))
@@ -204,7 +231,8 @@ class Forwarding:
     # -- orders
 
     def _feed(self, event: Event) -> None:
-        self._carry_out(self._context.feed(event))
+        if self._context is not None:
+            self._carry_out(self._context.feed(event))
 
     def _carry_out(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -216,9 +244,7 @@ class Forwarding:
             elif kind is SetTimer:
                 self._set_timer(effect.name, effect.delay)  # type: ignore[union-attr]
             elif kind is CancelTimer:
-                timer = self._timers.pop(effect.name, None) if self._timers else None  # type: ignore[union-attr]
-                if timer is not None:
-                    timer.cancel()
+                self._cancel_timer(effect.name)  # type: ignore[union-attr]
             elif kind is Ended:
                 self._end(effect.status)  # type: ignore[union-attr]
             elif kind is LocateTargets:
@@ -249,21 +275,12 @@ class Forwarding:
             if response.status >= 200:
                 self._incoming.answer(502)
             return
-        if self._on_response is not None:
+        if self._on_response is not None and self._context is not None:
             body = self._on_response(self._context.target(branch), response)
         self._incoming.respond(response.status, forward_response(response, body))
 
-    def _set_timer(self, name: str, delay: float) -> None:
-        if self._timers is None:
-            self._timers = {}
-        old = self._timers.pop(name, None)
-        if old is not None:
-            old.cancel()
-        self._timers[name] = self._core.wheel.start(delay, self._fire, name)
-
-    def _fire(self, name: str) -> None:
-        if self._timers:
-            self._timers.pop(name, None)
+    def timer_fired(self, name: str) -> None:
+        self._cancel_timer(name)
         self._feed(TimerFired(name))
 
     def _end(self, status: int) -> None:
@@ -279,5 +296,6 @@ class Forwarding:
     def _release(self) -> None:
         """What lingers for 32 s must not hold the request (memory per call)."""
         self._copy = None
+        self._incoming.user = None
         self._incoming.release_request()
         self._locate = _nothing

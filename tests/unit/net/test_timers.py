@@ -8,7 +8,7 @@ import weakref
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.net.timers import TimerWheel
+from voipcluster.net.timers import NamedTimers, TimerWheel
 
 TICK = 0.0625  # a power of two: sums of it are exact
 
@@ -169,4 +169,62 @@ class TimerWheelTests(SynchronousTestCase):
         """A negative or undefined duration is an error at once."""
         for duration in (-1.0, float("nan")):
             self.assertRaises(ValueError, self.wheel.start, duration, self.note, "x")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class _Owner(NamedTimers):
+    __slots__ = ("fired",)
+
+    def __init__(self, wheel: TimerWheel) -> None:
+        self._wheel = wheel
+        self._timer = self._more_timers = None
+        self.fired: list[str] = []
+
+    def timer_fired(self, name: str) -> None:
+        self._cancel_timer(name)
+        self.fired.append(name)
+
+
+class NamedTimersTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.wheel = TimerWheel(self.clock, TICK)
+        self.owner = _Owner(self.wheel)
+
+    def run_for(self, seconds: float) -> None:
+        for _ in range(round(seconds / TICK)):
+            self.clock.advance(TICK)
+
+    def test_each_name_is_a_timer(self) -> None:
+        """Timers of several names run side by side, and each fires with its name."""
+        for name, delay in (("A", 0.5), ("B", 2.0), ("C", 1.0)):
+            self.owner._set_timer(name, delay)
+        self.run_for(3)
+        self.assertEqual(self.owner.fired, ["A", "C", "B"])
+        self.assertEqual(self.wheel.running, 0)
+
+    def test_starting_anew(self) -> None:
+        """A name that is started again fires once, when the second one is due; whichever place it had."""
+        for name in ("A", "B"):
+            self.owner._set_timer(name, 1.0)
+        self.run_for(0.5)
+        for name in ("A", "B"):
+            self.owner._set_timer(name, 1.0)
+        self.assertEqual(self.wheel.running, 2)
+        self.run_for(0.75)
+        self.assertEqual(self.owner.fired, [])
+        self.run_for(0.5)
+        self.assertEqual(self.owner.fired, ["A", "B"])
+
+    def test_cancelling(self) -> None:
+        """One name is cancelled, or all are; a name that does not run is none's."""
+        for name in ("A", "B", "C"):
+            self.owner._set_timer(name, 1.0)
+        self.owner._cancel_timer("B")
+        self.owner._cancel_timer("A")
+        self.owner._cancel_timer("Z")
+        self.assertEqual(self.wheel.running, 1)
+        self.owner._cancel_timers()
+        self.run_for(2)
+        self.assertEqual(self.owner.fired, [])
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -51,7 +51,7 @@ class ClientTests(SynchronousTestCase):
         second = self.layer.request(request("OPTIONS", "z9hG4bK2"), HOP)
         names = [{e.name for e in effects if isinstance(e, SetTimer)} for effects in (first, second)]
         self.assertEqual(names[0] & names[1], set())
-        timer = next(name for name in names[0] if name.endswith("/F"))
+        timer = next(iter(names[0])).replace("/E", "/F")
         effects = self.layer.timer_fired(timer)
         self.assertEqual(kinds(effects), ["Answered", "Closed"])
         self.assertEqual(effects[0], Answered(("z9hG4bK1", "OPTIONS"), 408, "No answer", None))

@@ -120,6 +120,9 @@ class _State(Enum):
     ENDED = auto()
 
 
+_CALLING, _PROCEEDING, _ENDED = _State.CALLING, _State.PROCEEDING, _State.ENDED
+
+
 class _Branch:
     __slots__ = ("final", "given_up", "heard", "state", "target", "unreachable")
 
@@ -142,7 +145,7 @@ class ProxyContext:
     """
 
     __slots__ = (
-        "_branches", "_cancelled", "_final_sent", "_seen", "_stop", "_waiting", "invite", "relocate", "timer_c",
+        "_branches", "_cancelled", "_final_sent", "_stop", "_waiting", "invite", "relocate", "timer_c",
         "timer_cancel",
     )  # fmt: skip
 
@@ -155,7 +158,6 @@ class ProxyContext:
         self.relocate = relocate
         self._branches: list[_Branch] = []
         self._waiting: list[Target] = []
-        self._seen: set[tuple[str, tuple[str, ...], str]] = set()
         self._final_sent = False
         self._cancelled = False
         self._stop = False  # a 6xx came: no new branch (section 16.7 step 5)
@@ -187,18 +189,49 @@ class ProxyContext:
             case TimerFired(name):
                 return self._timer(name)
 
+    def starts(self, target: Target) -> bool:
+        """
+        The arrow of nearly every request, as C{feed(Located([target]))} takes it but without events and effects.
+
+        @return: whether it was that one: Timer C of branch 0 is to be started for an INVITE, then branch 0.
+        """
+        if self._branches or self._cancelled or self._final_sent or target.answer_within:
+            return False
+        self._branches.append(_Branch(target))
+        return True
+
+    def passes(self, status: int) -> bool:
+        """
+        The arrows of nearly every response on branch 0, as C{feed(BranchAnswered(0, response))} takes them.
+
+        @return: whether it was one: with a 1xx Timer C of an INVITE is to be started anew, with a 2xx cancelled; the response
+            goes upstream; and with a 2xx all has ended.
+        """
+        if self._final_sent or self._cancelled or not 100 < status < 300 or len(self._branches) != 1:
+            return False
+        branch = self._branches[0]
+        if branch.target.answer_within or (branch.state is not _CALLING and branch.state is not _PROCEEDING):
+            return False
+        branch.heard = True
+        if status < 200:
+            branch.state = _PROCEEDING
+        else:
+            branch.state = _ENDED
+            self._final_sent = True
+            self._waiting.clear()
+        return True
+
     def _located(self, targets: Sequence[Target]) -> list[Effect]:
         if self._final_sent:
             return []
         if self._cancelled:
             return self._finish_when_done()
-        if len(targets) == 1 and not self._branches:
-            self._seen.add((targets[0].uri, targets[0].routes, targets[0].node))
-            return self._start(targets)
+        used = [*(branch.target for branch in self._branches), *self._waiting]
+        seen = {(target.uri, target.routes, target.node) for target in used}
         for target in targets:
             key = (target.uri, target.routes, target.node)
-            if key not in self._seen:  # a target is used once in a context (section 16.5)
-                self._seen.add(key)
+            if key not in seen:  # a target is used once in a context (section 16.5)
+                seen.add(key)
                 self._waiting.append(target)
         self._waiting.sort(key=lambda t: -t.q)
         if not targets:

@@ -34,6 +34,9 @@ class State(Enum):
     TERMINATED = auto()
 
 
+_CALLING, _PROCEEDING, _ACCEPTED = State.CALLING, State.PROCEEDING, State.ACCEPTED
+
+
 @define
 class InviteClient:
     """
@@ -51,19 +54,21 @@ class InviteClient:
     _cancelled: bool = False
 
     def start(self) -> list[Effect]:
-        effects: list[Effect] = [SendRequest(self.wire), SetTimer("B", 64 * self.durations.t1)]
-        if not self.reliable:
-            self._timer_a = self.durations.t1
-            effects.append(SetTimer("A", self._timer_a))
-        return effects
+        if self.reliable:
+            return [SendRequest(self.wire), SetTimer("B", 64 * self.durations.t1)]
+        # Timer B starts when A fires first, for the rest of its time: most answers come sooner, and need one timer less
+        self._timer_a = self.durations.t1
+        return [SendRequest(self.wire), SetTimer("A", self._timer_a)]
 
     def feed(self, event: Event) -> list[Effect]:
         match self.state, event:
             case ((State.CALLING | State.PROCEEDING), ResponseReceived(response)):
                 return self._answered(response)
             case State.CALLING, TimerFired("A"):
+                first = self._timer_a == self.durations.t1
                 self._timer_a *= 2
-                return [SendRequest(self.wire), SetTimer("A", self._timer_a)]
+                effects: list[Effect] = [SendRequest(self.wire), SetTimer("A", self._timer_a)]
+                return [*effects, SetTimer("B", 63 * self.durations.t1)] if first else effects
             case State.CALLING, TimerFired("B"):
                 return [PassTimeout(), *self._finish()]
             case State.PROCEEDING, CancelSent():
@@ -84,6 +89,23 @@ class InviteClient:
                 return self._finish()
             case _:
                 return []
+
+    def passes(self, status: int) -> bool:
+        """
+        The arrows of nearly every call, as C{feed(ResponseReceived(...))} takes them but without events and effects.
+
+        @return: whether that was one; then Timers A and B are to be cancelled, the response goes to our user, and with a 2xx
+            Timer M is to be started.
+        """
+        state = self.state
+        if (state is not _PROCEEDING and state is not _CALLING) or status >= 300 or self._cancelled:
+            return False
+        if status < 200:
+            self.state = _PROCEEDING
+        else:
+            self.state = _ACCEPTED
+            self.wire = b""
+        return True
 
     def _answered(self, response: Response) -> list[Effect]:
         effects: list[Effect] = []

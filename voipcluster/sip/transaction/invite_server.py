@@ -30,6 +30,9 @@ class State(Enum):
     TERMINATED = auto()
 
 
+_PROCEEDING, _ACCEPTED = State.PROCEEDING, State.ACCEPTED
+
+
 @define
 class InviteServer:
     """
@@ -72,6 +75,21 @@ class InviteServer:
                 return self._finish()
             case _:
                 return []
+
+    def sends(self, status: int, wire: bytes) -> bool:
+        """
+        The arrows of nearly every call, as C{feed(Respond(status, wire))} takes them but without events and effects.
+
+        @return: whether that was one; then C{wire} is to be sent, and with a 2xx Timer L to be started.
+        """
+        if self.state is not _PROCEEDING or status >= 300:
+            return False
+        if status < 200:
+            self._sent = wire
+        else:
+            self.state = _ACCEPTED
+            self._sent = b""
+        return True
 
     def _respond(self, status: int, wire: bytes) -> list[Effect]:
         if status < 200:

@@ -30,6 +30,9 @@ class State(Enum):
     TERMINATED = auto()
 
 
+_TRYING, _COMPLETED = State.TRYING, State.COMPLETED
+
+
 @define
 class NonInviteClient:
     """Bring one request that is no INVITE to one next hop."""
@@ -41,11 +44,23 @@ class NonInviteClient:
     _timer_e: float = 0.0
 
     def start(self) -> list[Effect]:
-        effects: list[Effect] = [SendRequest(self.wire), SetTimer("F", 64 * self.durations.t1)]
-        if not self.reliable:
-            self._timer_e = self.durations.t1
-            effects.append(SetTimer("E", self._timer_e))
-        return effects
+        if self.reliable:
+            return [SendRequest(self.wire), SetTimer("F", 64 * self.durations.t1)]
+        # Timer F starts when E fires first, for the rest of its time: most answers come sooner, and need one timer less
+        return [SendRequest(self.wire), SetTimer("E", self.durations.t1)]
+
+    def passes(self, status: int) -> bool:
+        """
+        The arrow of nearly every request, as C{feed(ResponseReceived(...))} takes it but without events and effects.
+
+        @return: whether it was that one: Timers E and F are to be cancelled, the response goes to our user, for the last time,
+            and Timer K is to be started.
+        """
+        if status < 200 or self.state is not _TRYING:
+            return False
+        self.state = _COMPLETED
+        self.wire = b""
+        return True
 
     def feed(self, event: Event) -> list[Effect]:
         match self.state, event:
@@ -57,11 +72,8 @@ class NonInviteClient:
                 self.wire = b""
                 timer_k = 0.0 if self.reliable else self.durations.t4
                 return [CancelTimer("E"), CancelTimer("F"), PassResponse(response), SetTimer("K", timer_k)]
-            case State.TRYING, TimerFired("E"):
-                self._timer_e = min(2 * self._timer_e, self.durations.t2)
-                return [SendRequest(self.wire), SetTimer("E", self._timer_e)]
-            case State.PROCEEDING, TimerFired("E"):
-                return [SendRequest(self.wire), SetTimer("E", self.durations.t2)]
+            case ((State.TRYING | State.PROCEEDING), TimerFired("E")):
+                return self._send_again()
             case ((State.TRYING | State.PROCEEDING), TimerFired("F")):
                 return [PassTimeout(), *self._finish()]
             case ((State.TRYING | State.PROCEEDING), SendFailed(error)):
@@ -70,6 +82,13 @@ class NonInviteClient:
                 return self._finish()
             case _:
                 return []
+
+    def _send_again(self) -> list[Effect]:
+        t1, t2 = self.durations.t1, self.durations.t2
+        first = not self._timer_e
+        self._timer_e = t2 if self.state is State.PROCEEDING else min(2 * (self._timer_e or t1), t2)
+        effects: list[Effect] = [SendRequest(self.wire), SetTimer("E", self._timer_e)]
+        return [*effects, SetTimer("F", 63 * t1)] if first else effects
 
     def _finish(self) -> list[Effect]:
         self.state = State.TERMINATED

@@ -27,6 +27,9 @@ class State(Enum):
     TERMINATED = auto()
 
 
+_TRYING, _COMPLETED = State.TRYING, State.COMPLETED
+
+
 @define
 class NonInviteServer:
     """Answer one request that is no INVITE, and each copy of it."""
@@ -54,3 +57,15 @@ class NonInviteServer:
                 return [Finished()]
             case _:
                 return []
+
+    def sends(self, status: int, wire: bytes) -> bool:
+        """
+        The arrow of nearly every request, as C{feed(Respond(status, wire))} takes it but without events and effects.
+
+        @return: whether it was that one: C{wire} is to be sent, and Timer J to be started.
+        """
+        if status < 200 or self.state is not _TRYING:
+            return False
+        self._sent = wire
+        self.state = _COMPLETED
+        return True

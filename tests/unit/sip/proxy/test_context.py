@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.sip.messages import response
@@ -327,3 +329,49 @@ class NonInviteTests(ContextCase):
         """Only INVITE is cancelled: a 6xx sends no CANCEL (section 9.1)."""
         self.locate(A, B)
         self.assertEqual(self.answers((1, 100), (0, 603)), [])
+
+
+class ShortWayTests(SynchronousTestCase):
+    """C{starts} and C{passes} are the frequent arrows and nothing else."""
+
+    def same(self, short: ProxyContext, long: ProxyContext, invite: bool, event: Event) -> None:
+        """Feed one event to both, the short way where there is one, and compare effects."""
+        effects = long.feed(event)
+        if not (
+            isinstance(event, BranchAnswered) and event.branch == 0 and short.passes(event.response.status)
+        ):
+            self.assertEqual(short.feed(event), effects)
+            return
+        forward = ForwardResponse(event.response, 0)
+        if event.response.status < 200:
+            self.assertEqual(effects, [*([SetTimer("C:0", 185.0)] if invite else []), forward])
+        else:
+            stops = [CancelTimer("C:0"), CancelTimer("X:0")] if invite else []
+            self.assertEqual(effects, [*stops, forward, Ended(event.response.status)])
+
+    def test_all_sequences(self) -> None:
+        """Whatever comes in which order, both ways give the same."""
+        answered = [BranchAnswered(0, response(status)) for status in (100, 180, 200, 486, 603)]
+        events: list[Event] = [
+            *answered,
+            Cancelled(),
+            TimerFired("C:0"),
+            TimerFired("X:0"),
+            BranchTimedOut(0),
+        ]
+        for invite, sequence in product((True, False), product(events, repeat=4)):
+            short, long = ProxyContext(invite), ProxyContext(invite)
+            long.feed(Located((A,)))
+            self.assertTrue(short.starts(A))
+            for event in sequence:
+                self.same(short, long, invite, event)
+            self.assertEqual(short.ended, long.ended)
+
+    def test_forks_take_the_long_way(self) -> None:
+        """Two branches, a target of a node of ours, or a second group are not for the short way."""
+        forked = ProxyContext(True)
+        forked.feed(Located((A, B)))
+        self.assertFalse(forked.passes(180))
+        self.assertFalse(forked.starts(C))
+        self.assertFalse(ProxyContext(True).starts(A._replace(answer_within=1.0)))
+        self.assertFalse(ProxyContext(True).passes(200))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.sip.messages import request, response
@@ -43,19 +46,43 @@ class InviteClientTests(SynchronousTestCase):
         self.assertIs(self.machine.state, state)
 
     def test_start(self) -> None:
-        """The INVITE is sent, Timer B runs 64*T1, and Timer A T1 over UDP (section 17.1.1.2)."""
-        effects = InviteClient(INVITE, reliable=False).start()
-        self.assertEqual(effects, [SEND, SetTimer("B", 32.0), SetTimer("A", 0.5)])
+        """The INVITE is sent, and Timer A runs T1 over UDP (section 17.1.1.2)."""
+        self.assertEqual(InviteClient(INVITE, reliable=False).start(), [SEND, SetTimer("A", 0.5)])
+
+    def test_timer_b_starts_with_the_first_timer_a(self) -> None:
+        """Over UDP Timer B is started once, T1 after the start, for the rest of 64*T1 (section 17.1.1.2)."""
+        self.assertEqual(self.play(TimerFired("A")), [SEND, SetTimer("A", 1.0), SetTimer("B", 31.5)])
+        self.assertEqual(self.play(TimerFired("A")), [SEND, SetTimer("A", 2.0)])
+
+    def test_short_way(self) -> None:
+        """C{passes} is the frequent arrows and nothing else: the same state behind it, and the effects that it names."""
+        sequences = ((), (RINGING,), (OK,), (BUSY,), (RINGING, OK))
+        for before, cancelled in product(sequences, (False, True)):
+            for heard in (RINGING, OK, BUSY):
+                long, short = (InviteClient(INVITE, reliable=False) for _ in range(2))
+                for machine in (long, short):
+                    machine.start()
+                    for earlier in before:
+                        machine.feed(ResponseReceived(earlier))
+                    if cancelled:
+                        machine.feed(CancelSent())
+                untouched = evolve(short)
+                if not short.passes(heard.status):
+                    self.assertEqual(short, untouched)
+                    continue
+                effects = [e for e in long.feed(ResponseReceived(heard)) if not isinstance(e, CancelTimer)]
+                timer = [SetTimer("M", 32.0)] if heard is OK else []
+                self.assertEqual(effects, [PassResponse(heard), *timer])
+                self.assertEqual(long, short)
 
     def test_start_reliable(self) -> None:
-        """Over TCP nothing is ever sent again, so there is no Timer A (section 17.1.1.2)."""
+        """Over TCP nothing is ever sent again, so there is no Timer A, and Timer B runs 64*T1 (section 17.1.1.2)."""
         self.assertEqual(InviteClient(INVITE, reliable=True).start(), [SEND, SetTimer("B", 32.0)])
 
     def test_timer_a_doubles(self) -> None:
         """Timer A doubles without end: 0.5, 1, 2, ... 32 s (section 17.1.1.2)."""
-        delays = [
-            e.delay for _ in range(6) for e in self.machine.feed(TimerFired("A")) if isinstance(e, SetTimer)
-        ]
+        effects = [e for _ in range(6) for e in self.machine.feed(TimerFired("A"))]
+        delays = [e.delay for e in effects if isinstance(e, SetTimer) and e.name == "A"]
         self.assertEqual(delays, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
         self.assertEqual(self.machine.feed(TimerFired("A"))[0], SEND)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
@@ -115,3 +118,17 @@ class InviteServerTests(SynchronousTestCase):
     def test_ack_in_proceeding(self) -> None:
         """An ACK before any final response is nothing (figure 7)."""
         self.assertEqual(self.play(RINGING, ACK), [])
+
+    def test_short_way(self) -> None:
+        """C{sends} is the frequent arrows and nothing else: the same state behind it, and the effects that it names."""
+        for before, respond in product(((), (RINGING,), (OK,), (BUSY,), (BUSY, ACK)), (RINGING, OK, BUSY)):
+            long, short = InviteServer(reliable=False), InviteServer(reliable=False)
+            for event in before:
+                self.assertEqual(long.feed(event), short.feed(event))
+            untouched = evolve(short)
+            if not short.sends(respond.status, respond.wire):
+                self.assertEqual(short, untouched)
+                continue
+            timer = [SetTimer("L", 32.0)] if respond is OK else []
+            self.assertEqual(long.feed(respond), [SendResponse(respond.wire), *timer])
+            self.assertEqual(long, short)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.sip.messages import response
@@ -20,6 +21,7 @@ from voipcluster.sip.transaction.non_invite_client import Effect, NonInviteClien
 
 BYE = b"BYE ..."
 TRYING, OK = response(100, cseq="7 BYE"), response(200, cseq="7 BYE")
+BUSY = response(486, cseq="7 BYE")
 ERROR = TransportError("gone")
 
 
@@ -37,13 +39,38 @@ class NonInviteClientTests(SynchronousTestCase):
     def delays(self, count: int) -> list[float]:
         effects = [e for _ in range(count) for e in self.machine.feed(TimerFired("E"))]
         self.assertEqual([e for e in effects if isinstance(e, SendRequest)], [SendRequest(BYE)] * count)
-        return [e.delay for e in effects if isinstance(e, SetTimer)]
+        return [e.delay for e in effects if isinstance(e, SetTimer) and e.name == "E"]
 
     def test_start(self) -> None:
-        """The request is sent, Timer F runs 64*T1, and Timer E T1 over UDP only (section 17.1.2.2)."""
-        start = [SendRequest(BYE), SetTimer("F", 32.0)]
-        self.assertEqual(NonInviteClient(BYE, reliable=False).start(), [*start, SetTimer("E", 0.5)])
-        self.assertEqual(NonInviteClient(BYE, reliable=True).start(), start)
+        """The request is sent; Timer E runs T1 over UDP, and Timer F 64*T1 at once over TCP (section 17.1.2.2)."""
+        send = SendRequest(BYE)
+        self.assertEqual(NonInviteClient(BYE, reliable=False).start(), [send, SetTimer("E", 0.5)])
+        self.assertEqual(NonInviteClient(BYE, reliable=True).start(), [send, SetTimer("F", 32.0)])
+
+    def test_timer_f_starts_with_the_first_timer_e(self) -> None:
+        """Over UDP Timer F is started once, T1 after the start, for the rest of 64*T1 (section 17.1.2.2)."""
+        for before in ((), (ResponseReceived(TRYING),)):
+            self.setUp()
+            self.play(*before)
+            started = [e for _ in range(4) for e in self.machine.feed(TimerFired("E"))]
+            self.assertEqual([e for e in started if e == SetTimer("F", 31.5)], [SetTimer("F", 31.5)])
+
+    def test_short_way(self) -> None:
+        """C{passes} is the frequent arrow and nothing else: the same state behind it, and the effects that it names."""
+        for before in ((), (TRYING,), (OK,)):
+            for heard in (TRYING, OK, BUSY):
+                long, short = (NonInviteClient(BYE, reliable=False) for _ in range(2))
+                for machine in (long, short):
+                    machine.start()
+                    for earlier in before:
+                        machine.feed(ResponseReceived(earlier))
+                untouched = evolve(short)
+                if not short.passes(heard.status):
+                    self.assertEqual(short, untouched)
+                    continue
+                effects = [CancelTimer("E"), CancelTimer("F"), PassResponse(heard), SetTimer("K", 5.0)]
+                self.assertEqual(long.feed(ResponseReceived(heard)), effects)
+                self.assertEqual(long, short)
 
     def test_timer_e_in_trying(self) -> None:
         """Timer E doubles up to T2 (section 17.1.2.2)."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.machine import SetTimer, TimerFired
@@ -9,7 +12,7 @@ from voipcluster.sip.transaction.events import Finished, RequestReceived, Respon
 from voipcluster.sip.transaction.non_invite_server import NonInviteServer, State
 
 COPY = RequestReceived()
-OK = Respond(200, b"200")
+TRYING, OK = Respond(100, b"100"), Respond(200, b"200")
 
 
 class NonInviteServerTests(SynchronousTestCase):
@@ -49,3 +52,17 @@ class NonInviteServerTests(SynchronousTestCase):
         self.assertEqual(self.machine.feed(TimerFired("J")), [Finished()])
         self.assertIs(self.machine.state, State.TERMINATED)
         self.assertEqual(self.machine.feed(COPY), [])
+
+    def test_short_way(self) -> None:
+        """C{sends} is the frequent arrows and nothing else: the same state behind it, and the effects that it names."""
+        for before, respond in product(((), (TRYING,), (OK,)), (TRYING, OK)):
+            long, short = NonInviteServer(reliable=False), NonInviteServer(reliable=False)
+            for event in before:
+                self.assertEqual(long.feed(event), short.feed(event))
+            untouched = evolve(short)
+            if not short.sends(respond.status, respond.wire):
+                self.assertEqual(short, untouched)
+                continue
+            timer = [SetTimer("J", 32.0)] if respond is OK else []
+            self.assertEqual(long.feed(respond), [SendResponse(respond.wire), *timer])
+            self.assertEqual(long, short)
