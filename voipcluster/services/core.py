@@ -11,11 +11,14 @@ from voipcluster.address import Flow, is_ipv6, join_host_port
 from voipcluster.balance.handover import HandoverTokens
 from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
+from voipcluster.services.next_hop import hop_of
 from voipcluster.services.transactions import TransactionService
 from voipcluster.services.transport import TransportService
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.route import Address, CallTokens, FlowTokens
-from voipcluster.sip.uri import SipUri
+from voipcluster.sip.uri import SipUri, parse_uri
+
+_KEPT = 8192  # next hops that are remembered
 
 
 @define(slots=True)
@@ -42,12 +45,28 @@ class SipCore:
     call_tokens: CallTokens = field(init=False)
     handovers: HandoverTokens = field(init=False)
     _sent_by: dict[tuple[str, int], str] = field(factory=dict)
+    _ways: dict[str, Flow] = field(factory=dict)
     _towards: dict[bool, Address] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.flow_tokens = FlowTokens(self.cluster_key)
         self.call_tokens = CallTokens(self.cluster_key)
         self.handovers = HandoverTokens(self.cluster_key)
+
+    def flow_to(self, uri: str) -> Flow:
+        """
+        The flow to the next hop that a URI names; kept for UDP, where it is always the same.
+
+        @raise TransportError: its host is a name, or there is no transport to it; L{ParseError}: it is none.
+        """
+        flow = self._ways.get(uri)
+        if flow is None:
+            flow = self.transport.flow_to(hop_of(parse_uri(uri)))
+            if not flow.reliable:
+                if len(self._ways) >= _KEPT:
+                    self._ways.clear()
+                self._ways[uri] = flow
+        return flow
 
     @property
     def own_address(self) -> Address:

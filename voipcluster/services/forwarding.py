@@ -31,7 +31,6 @@ from voipcluster.sip.proxy.context import (
     StartBranch,
     Target,
 )
-from voipcluster.sip.uri import parse_uri
 
 if TYPE_CHECKING:
     from voipcluster.services.core import SipCore
@@ -91,7 +90,7 @@ class Copy:
             uri, routes, next_uri = strict_or_loose(uri, [*target.routes, *(routes or ())])
             flow = core.transport.flow_to(hop_of(next_uri))
         elif flow is None:
-            flow = core.transport.flow_to(hop_of(parse_uri(uri)))
+            flow = core.flow_to(uri)
         branch = new_branch() + self.mark
         wire = forward_request(
             request,

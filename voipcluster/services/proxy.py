@@ -21,7 +21,7 @@ from voipcluster.services.serving import Accepted, Serving
 from voipcluster.services.transactions import ITransactionUser, ServerTransaction
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext, Target
-from voipcluster.sip.proxy.routing import Routed, preprocess_route
+from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_route
 from voipcluster.sip.proxy.validation import Refused, check_request
 from voipcluster.sip.registrar import Source
 from voipcluster.sip.route import route_uri, route_value
@@ -65,20 +65,17 @@ class ProxyService:
     def request_received(self, incoming: ServerTransaction) -> None:
         request = incoming.request
         max_forwards = check_request(request)
-        routed = preprocess_route(request, self._core.names)
+        names = self._core.names
+        token = own_call_token(request, names)
+        if token is not None:
+            self._in_dialog(incoming, request.uri, token, [], max_forwards)
+            return
+        routed = preprocess_route(request, names)
         own = routed.own
         if own is not None:
             call, flow, handover = own.param("call"), own.param("flow"), own.param("ho")
             if call is not None:
-                try:
-                    target, from_caller = self._dialogs.target_in_dialog(request, routed.uri, call)
-                except PeerError as error:
-                    if error.status_hint != FLOW_FAILED:
-                        raise
-                    # to a user agent that is a phone which cannot be reached; the caller of a BYE is not to try again
-                    self._serving.flow_lost(request)
-                    raise PeerError(str(error), 480) from None
-                self._serving.in_dialog(incoming, target, from_caller, routed.routes, max_forwards)
+                self._in_dialog(incoming, routed.uri, call, routed.routes, max_forwards)
                 return
             if flow is not None:
                 self._over_flow(incoming, routed, flow, max_forwards)
@@ -100,6 +97,20 @@ class ProxyService:
         if redirected is not None:
             client, uri = redirected
         self._new(incoming, client, uri, self._without_nodes(request, routed), max_forwards)
+
+    def _in_dialog(
+        self, incoming: ServerTransaction, uri: str, token: str, routes: list[str] | None, max_forwards: int
+    ) -> None:
+        request = incoming.request
+        try:
+            target, from_caller = self._dialogs.target_in_dialog(request, uri, token)
+        except PeerError as error:
+            if error.status_hint != FLOW_FAILED:
+                raise
+            # to a user agent that is a phone which cannot be reached; the caller of a BYE is not to try again
+            self._serving.flow_lost(request)
+            raise PeerError(str(error), 480) from None
+        self._serving.in_dialog(incoming, target, from_caller, routes, max_forwards)
 
     def _along_another_node(self, incoming: ServerTransaction, routed: Routed, max_forwards: int) -> bool:
         """
@@ -149,6 +160,13 @@ class ProxyService:
         """An ACK for a 2xx is routed like any request of its dialog; without a Route of ours it is a stray (16.3, S16)."""
         try:
             max_forwards = check_request(request)
+            own_token = own_call_token(request, self._core.names)
+            if own_token is not None:
+                copy = Copy(request, None, max_forwards, [])
+                copy.via = via
+                target, from_caller = self._dialogs.target_in_dialog(request, request.uri, own_token)
+                self._serving.ack(request, flow, copy, target, from_caller)
+                return
             routed = preprocess_route(request, self._core.names)
             if routed.own is None:
                 token = self._token_of_node(request) if request.has("route") else None
@@ -163,7 +181,7 @@ class ProxyService:
             copy.via = via
             if call is not None:
                 target, from_caller = self._dialogs.target_in_dialog(request, routed.uri, call)
-                self._serving.ack(request, flow.hop, copy, target, from_caller)
+                self._serving.ack(request, flow, copy, target, from_caller)
             elif flow_token is not None:
                 copy.send(self._core, self._target_of(routed.uri, flow_token), None, 0)
         except (PeerError, TransportError) as error:

@@ -10,7 +10,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from voipcluster.address import Hop
+from voipcluster.address import Flow, Hop
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.media.offer_answer import Side
@@ -278,13 +278,13 @@ class Serving:
             on_end=partial(self._later_ended, key, method) if method in ("BYE", "INVITE") else None,
         ).start_at(target)
 
-    def ack(self, request: Request, flow_hop: Hop, copy: Copy, target: Target, from_caller: bool) -> None:
+    def ack(self, request: Request, flow: Flow, copy: Copy, target: Target, from_caller: bool) -> None:
         """Bring the ACK for a 2xx to the callee: a request of its own, without transaction (17.1.1.3, 16.11)."""
-        key = self._key(request, from_caller)
-        if request.body and self._calls.get(key) is not None:
-            copy.body = self._media_request(
-                key, Side.CALLER if from_caller else Side.CALLEE, request, flow_hop
-            )
+        if request.body:
+            key = self._key(request, from_caller)
+            if self._calls.get(key) is not None:
+                sender = Side.CALLER if from_caller else Side.CALLEE
+                copy.body = self._media_request(key, sender, request, flow.hop)
         copy.send(self._core, target, None, 0)
 
     def _media_request(self, key: CallKey, sender: Side, request: Request, source: Hop) -> bytes:

@@ -45,6 +45,7 @@ _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _TAG = re.compile(r";\s*tag\s*=\s*([^\s;,>\"]+)", re.IGNORECASE)
 _BRANCH = re.compile(rb";branch=([!-+\-.0-:=?-~]+)")
 _CSEQ = re.compile(r"([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)")
+_PLAIN_CSEQ = re.compile(rb"CSeq: ([0-9]{1,9}) ([A-Z]+)")
 _REQUEST_LINE = re.compile(rb"([A-Za-z0-9\-.!%*_+`'~]+) ([^ \t\r\n]+) (SIP/([0-9]+\.[0-9]+))", re.IGNORECASE)
 _STATUS_LINE = re.compile(rb"SIP/([0-9]+\.[0-9]+) ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
 
@@ -157,6 +158,12 @@ class Message:
         @raise ParseError: absent, no number, above 2**31 - 1, or no method (8.1.1.5).
         """
         if self._cseq is None:
+            plain = (
+                _PLAIN_CSEQ.fullmatch(self.lines[self.keys.index("cseq")]) if "cseq" in self.keys else None
+            )
+            if plain is not None and plain[2] in _METHODS:
+                self._cseq = cseq = int(plain[1]), _METHODS[plain[2]]
+                return cseq
             value = self.get("cseq")
             match = _CSEQ.fullmatch(value) if value is not None else None
             if match is None or int(match[1]) >= 1 << 31:
@@ -184,8 +191,20 @@ class Message:
     def _both_tags(self) -> tuple[str | None, str | None]:
         tags = self._tags
         if tags is None:
-            tags = self._tags = tag_of(self.get("from")), tag_of(self.get("to"))
+            tags = self._tags = self._tag("from"), self._tag("to")
         return tags
+
+    def _tag(self, key: str) -> str | None:
+        keys = self.keys
+        if key not in keys:
+            return None
+        line = self.lines[keys.index(key)]
+        before, found, tag = line.rpartition(b">;tag=")
+        if found and tag.isalnum() and b">" not in before:
+            return tag.decode("ascii")  # as nearly everybody writes it
+        if not found and line.endswith(b">") and line.count(b">") == 1:
+            return None
+        return tag_of(_value(line))
 
     @property
     def top_branch(self) -> str:
@@ -223,7 +242,14 @@ class Request(Message):
     def __init__(
         self, method: str, uri: str, start: bytes, keys: list[str], lines: list[bytes], body: bytes
     ) -> None:
-        super().__init__(start, keys, lines, body)
+        self.start = start  # all in one place: a call of the base class would cost as much again
+        self.keys = keys
+        self.lines = lines
+        self.body = body
+        self._call_id = None
+        self._cseq = None
+        self._tags = None
+        self._top_via = None
         self.method = method
         self.uri = uri
 
@@ -239,7 +265,14 @@ class Response(Message):
     def __init__(
         self, status: int, reason: str, start: bytes, keys: list[str], lines: list[bytes], body: bytes
     ) -> None:
-        super().__init__(start, keys, lines, body)
+        self.start = start
+        self.keys = keys
+        self.lines = lines
+        self.body = body
+        self._call_id = None
+        self._cseq = None
+        self._tags = None
+        self._top_via = None
         self.status = status
         self.reason = reason
 
@@ -269,6 +302,8 @@ def tag_of(value: str | None) -> str | None:
 def _fold(lines: list[bytes]) -> list[bytes]:
     """Put continuation lines back to the line that they continue, line breaks kept (7.3.1)."""
     folded: list[bytes] = []
+    if not any(line[:1] in (b" ", b"\t") for line in lines[1:]):
+        return lines
     for line in lines:
         if line[:1] in (b" ", b"\t") and folded:
             folded[-1] += b"\r\n" + line
@@ -293,26 +328,20 @@ def parse(data: bytes) -> Request | Response:
     lines = head.split(b"\r\n")
     breaks = len(lines) - 1
     start = lines.pop(0)
-    if len(lines) > MAX_HEADERS:
+    if breaks > MAX_HEADERS:
         raise MalformedMessage(f"more than {MAX_HEADERS} header lines", 513)
     fault: MalformedMessage | None = None
     if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
         # the next hop may take it for the end of a line, and read a header that we did not see
         fault = MalformedMessage("a CR or LF alone")
     known = _KEYS
-    keys: list[str] = []
-    add = keys.append
-    for line in lines:
-        key = known.get(line[: line.find(b":") + 1])
-        if key is None:
-            if line[:1] in (b" ", b"\t"):  # folded: put the lines together and begin again
-                lines = _fold(lines)
-                keys = [_KEYS.get(line[: line.find(b":") + 1]) or _key_of_line(line) for line in lines]
-                break
-            key = _key_of_line(line)
-        add(key)
-    if "" in keys:
-        fault = fault or MalformedMessage(f"not a header: {lines[keys.index('')][:60]!r}")
+    try:
+        keys = [known[line[: line.find(b":") + 1]] for line in lines]
+    except KeyError:
+        lines = _fold(lines)
+        keys = [known.get(line[: line.find(b":") + 1]) or _key_of_line(line) for line in lines]
+        if "" in keys:
+            fault = fault or MalformedMessage(f"not a header: {lines[keys.index('')][:60]!r}")
     message = _with_start_line(start, keys, lines, body)
     if "content-length" in keys:
         try:
@@ -364,6 +393,9 @@ def _with_start_line(start: bytes, keys: list[str], lines: list[bytes], body: by
 
 def _cut_to_content_length(message: Message) -> None:
     line = message.lines[message.keys.index("content-length")]
+    if line == b"Content-Length: 0":
+        message.body = b""
+        return
     value = line[line.index(b":") + 1 :].strip()
     if not (value.isdigit() and len(value) < 10):
         raise MalformedMessage(f"not a Content-Length: {value[:40]!r}")

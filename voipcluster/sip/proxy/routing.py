@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
-from attrs import frozen
+from attrs import field, frozen
 
+from voipcluster.address import join_host_port
 from voipcluster.sip.message import Request
 from voipcluster.sip.route import Address, route_uri
 from voipcluster.sip.uri import SipUri, parse_uri, unescape
+
+_TOKEN = re.compile(rb"[A-Za-z0-9_\-]+")
 
 
 @frozen
@@ -24,6 +28,14 @@ class Names:
     own: frozenset[Address]
     cluster: frozenset[Address]
     domains: tuple[str, ...]
+    _own_routes: frozenset[bytes] = field(init=False, repr=False, eq=False)
+
+    @_own_routes.default
+    def _begin_of_our_route_lines(self) -> frozenset[bytes]:
+        return frozenset(
+            f"Route: <sip:{join_host_port(*address)}".encode("utf-8", "surrogateescape")
+            for address in self.own
+        )
 
     def is_own(self, uri: SipUri) -> bool:
         """Whether a URI resolves to this very node."""
@@ -97,3 +109,23 @@ def preprocess_route(request: Request, names: Names) -> Routed:
         own = own or top
         del routes[0]
     return Routed(uri, own, routes)
+
+
+def own_call_token(request: Request, names: Names) -> str | None:
+    """
+    The call token when the only Route is ours, for UDP, in our own spelling; else L{None}, and L{preprocess_route} has to look.
+
+    So it is with nearly every request within a dialog; then nothing of Route is left, and nothing else of it matters.
+    """
+    keys = request.keys
+    if keys.count("route") != 1 or ";lr" in request.uri:
+        return None
+    begin, found, end = request.lines[keys.index("route")].partition(b";lr;call=")
+    if (
+        not found
+        or begin not in names._own_routes
+        or end[-1:] != b">"
+        or not _TOKEN.fullmatch(end, 0, len(end) - 1)
+    ):
+        return None
+    return end[:-1].decode("ascii")

@@ -9,6 +9,7 @@ from voipcluster.sip.uri import parse_uri, scheme_of
 PROXY_EXTENSIONS: frozenset[str] = frozenset()  # option tags that we support in Proxy-Require
 
 _ONCE = ("call-id", "from", "to", "cseq", "max-forwards", "content-length")
+_PLAIN_MAX_FORWARDS = {b"Max-Forwards: %d" % number: number for number in range(256)}
 _SCHEMES = frozenset({"sip", "sips"})
 
 
@@ -42,8 +43,7 @@ def check_request(request: Request) -> int:
         raise Refused(f"CSeq names {request.cseq[1]}, the request is {request.method}", 400)
     if request.from_tag is None and request.top_via.branch.startswith("z9hG4bK"):
         raise Refused("From has no tag", 400)
-    scheme = request.uri[:4].lower()
-    if scheme != "sip:" and scheme_of(request.uri) not in _SCHEMES:
+    if request.uri[:4] != "sip:" and scheme_of(request.uri) not in _SCHEMES:
         if not scheme_of(request.uri):
             raise Refused("the Request-URI is no URI", 400)
         raise Refused("the scheme of the Request-URI is not supported", 416)
@@ -59,9 +59,13 @@ def check_request(request: Request) -> int:
 
 
 def _max_forwards(request: Request) -> int:
-    value = request.get("max-forwards")
-    if value is None:
+    keys = request.keys
+    if "max-forwards" not in keys:
         return 70
+    plain = _PLAIN_MAX_FORWARDS.get(request.lines[keys.index("max-forwards")])
+    if plain is not None:
+        return plain
+    value = request.get("max-forwards") or ""
     if not (value.isascii() and value.isdigit() and len(value) <= 3) or int(value) > 255:
         raise ParseError(f"not a Max-Forwards: {value[:20]!r}")
     return int(value)
