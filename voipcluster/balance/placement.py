@@ -33,6 +33,7 @@ from voipcluster.balance.membership import (
 )
 from voipcluster.balance.policy import IBalancingPolicy, IPlan, Rand
 from voipcluster.balance.state import NodeState
+from voipcluster.balance.workload import Workload
 
 OPEN, SHED, FULL, DRAIN, UNKNOWN = (
     NodeState.OPEN,
@@ -83,6 +84,10 @@ class Placement:
     _picture: tuple[Considered, ...] = ()
     _pictured_at: float = -1.0
     _pictured_generation: int = -1
+    _leading: tuple[Workload | None, str] = (
+        None,
+        "",
+    )  # of the own workload, which is one object until it changes
 
     def place(self, request: PlacementRequest, now: float, rand: Rand) -> Decision:
         """
@@ -284,7 +289,7 @@ class Placement:
             time=search.now,
             hops=search.request.hops,
             own=own.workload.value,
-            leading=own.workload.leading,
+            leading=self._leading_of(own.workload),
             gate=search.gate,
             hard_limit=self.gates.hard_limit,
             policy=self.policy.name,
@@ -293,6 +298,11 @@ class Placement:
             reason=reason,
             candidates=candidates,
         )
+
+    def _leading_of(self, workload: Workload) -> str:
+        if workload is not self._leading[0]:
+            self._leading = workload, workload.leading
+        return self._leading[1]
 
     def _considered(self, name: str, reason: str, now: float) -> Considered:
         node = self.table.get(name)

@@ -132,7 +132,7 @@ def _takes_choice(request: Request) -> bool:
 def _sender(request: Request) -> SipUri | None:
     """The From URI; L{None} for one of another scheme, which is nobody of ours (RFC 4475 section 3.3.4 lets it pass)."""
     try:
-        return parse_uri(address_uri(request.get("from") or ""))
+        return parse_uri(request.from_uri)
     except ParseError as error:
         if error.status_hint == 416:
             return None

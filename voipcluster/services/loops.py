@@ -11,6 +11,7 @@ from voipcluster.sip.uri import parse_uri
 from voipcluster.sip.values import parse_via
 
 _SIGN = ".l"
+_KEPT = 8192  # marks that are remembered
 
 
 class Loops:
@@ -24,6 +25,7 @@ class Loops:
     def __init__(self, core: SipCore) -> None:
         self._core = core
         self._key = core.secret(b"loops")
+        self._made: dict[str, str] = {}
 
     def mark(self, request: Request, uri: str) -> str:
         """
@@ -32,10 +34,17 @@ class Loops:
         @raise PeerError: 482, the same target set was looked up for this request before.
         """
         name = self._core.names.aor(parse_uri(uri)) or uri
-        text = name.encode("utf-8", "surrogateescape")
-        mark = _SIGN + hashlib.blake2s(text, key=self._key, digest_size=6).hexdigest()
+        mark = self._made.get(name) or self._make(name)
         if request.keys.count("via") > 1 or "," in (request.get("via") or ""):
             for value in request.values("via"):
                 if mark in value and parse_via(value).branch.endswith(mark):
                     raise PeerError("the request was here before", 482)
+        return mark
+
+    def _make(self, name: str) -> str:
+        text = name.encode("utf-8", "surrogateescape")
+        mark = _SIGN + hashlib.blake2s(text, key=self._key, digest_size=6).hexdigest()
+        if len(self._made) >= _KEPT:
+            self._made.clear()
+        self._made[name] = mark
         return mark

@@ -26,7 +26,6 @@ from voipcluster.services.transactions import ServerTransaction
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.route import dialog_hash
-from voipcluster.sip.values import address_uri
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})
@@ -139,7 +138,7 @@ class Serving:
         host, port = client.flow.remote
         return Call(
             CallKey(request.call_id, request.from_tag or ""),
-            _uri_text(request, "from"),
+            _from_uri(request),
             accepted.uri,
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             client.flow.transport,
@@ -159,7 +158,10 @@ class Serving:
             else:
                 mark = self._loops.mark(request, uri)
                 targets = self._targets.locate(uri)
-            body = request.body if call is None else self._offer(request, client, targets, call)
+            relaying = call is not None and self._media.relays
+            body = (
+                self._offer(request, client, targets, call) if call is not None and relaying else request.body
+            )
         except PeerError as error:
             if call is not None:
                 self._calls.end(call.key, f"refused {error.status_hint}")
@@ -185,7 +187,7 @@ class Serving:
         )
         context = ProxyContext(invite, self._timer_c, 64 * self._core.transactions.durations.t1)
         on_response = None
-        if call is not None and self._media.relays:
+        if call is not None and relaying:
             on_response = partial(self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE)
         forwarding = Forwarding(
             self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
@@ -332,8 +334,8 @@ class _Waiting:
             self._on_cancel()
 
 
-def _uri_text(request: Request, key: str) -> str:
+def _from_uri(request: Request) -> str:
     try:
-        return address_uri(request.get(key) or "")
+        return request.from_uri
     except ParseError:
         return ""

@@ -15,6 +15,8 @@ from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import Party, contact_hash
 from voipcluster.sip.uri import parse_uri
 
+_KEPT = 8192  # targets that are remembered
+
 
 class Targets:
     """
@@ -34,6 +36,7 @@ class Targets:
         self._registrar = registrar
         self._is_user = is_user
         self._usable = usable
+        self._near: dict[str, tuple[Binding, Target]] = {}  # by contact: targets on UDP flows of ours
 
     def locate(self, uri_text: str) -> list[Target]:
         """
@@ -51,7 +54,13 @@ class Targets:
         bindings = self._registrar.location.lookup(aor, self._core.seconds())
         if not bindings:
             raise PeerError("not registered", 480) if self._is_user(aor) else PeerError("no such user", 404)
-        targets = [target for binding in bindings if (target := self._target(binding)) is not None]
+        near = self._near
+        targets = []
+        for binding in bindings:
+            known = near.get(binding.contact)
+            target = known[1] if known is not None and known[0] is binding else self._target(binding)
+            if target is not None:
+                targets.append(target)
         if not targets:
             raise PeerError("registered, but not to be reached now", 480)
         return targets
@@ -78,7 +87,13 @@ class Targets:
             target = self._dialogs.over_flow(contact, owner, flow, epoch, party)
         except PeerError:
             return None  # the connection is gone; its binding goes too
-        return Target(target.uri, target.routes, target.flow, q, party)
+        target = Target(target.uri, target.routes, target.flow, q, party)
+        if target.flow is not None and not flow.reliable:
+            # it stays the same as long as the binding does: our address, and a socket that does not come and go
+            if len(self._near) >= _KEPT:
+                self._near.clear()
+            self._near[binding.contact] = binding, target
+        return target
 
     def _without_owner(self, binding: Binding, q: int, remote: tuple[str, int]) -> Target | None:
         """The node that owns the flow is down: a phone on UDP that is where its Contact says can be reached from anywhere."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from voipcluster.errors import ParseError
-from voipcluster.sip.values import Via, parse_name_addr, parse_via, split_list
+from voipcluster.sip.values import Via, address_uri, parse_name_addr, parse_via, split_list
 
 MAX_HEADERS: Final = (
     256  # header lines of one message; more is an attack (RFC 3261 section 26 names no number)
@@ -103,7 +103,7 @@ def _bytes(value: str) -> bytes:
 class Message:
     """What requests and responses share: keys and lines stand in parallel, a folded line is one line."""
 
-    __slots__ = ("_call_id", "_cseq", "_tags", "_top_via", "body", "keys", "lines", "start")
+    __slots__ = ("_call_id", "_cseq", "_from_uri", "_tags", "_top_via", "body", "keys", "lines", "start")
 
     def __init__(self, start: bytes, keys: list[str], lines: list[bytes], body: bytes) -> None:
         self.start = start
@@ -112,6 +112,7 @@ class Message:
         self.body = body
         self._call_id: str | None = None
         self._cseq: tuple[int, str] | None = None
+        self._from_uri: str | None = None
         self._tags: tuple[str | None, str | None] | None = None
         self._top_via: Via | None = None
 
@@ -181,6 +182,13 @@ class Message:
         return line.rstrip().rpartition(b" ")[2].decode("ascii", "replace")
 
     @property
+    def from_uri(self) -> str:
+        """@raise ParseError: From is no address."""
+        if self._from_uri is None:
+            self._from_uri = address_uri(self.get("from") or "")
+        return self._from_uri
+
+    @property
     def from_tag(self) -> str | None:
         return self._both_tags()[0]
 
@@ -248,6 +256,7 @@ class Request(Message):
         self.body = body
         self._call_id = None
         self._cseq = None
+        self._from_uri = None
         self._tags = None
         self._top_via = None
         self.method = method
@@ -271,6 +280,7 @@ class Response(Message):
         self.body = body
         self._call_id = None
         self._cseq = None
+        self._from_uri = None
         self._tags = None
         self._top_via = None
         self.status = status

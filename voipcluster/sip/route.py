@@ -184,6 +184,7 @@ class CallTokens:
         return CallToken(payload[:8], caller, callee)
 
 
+@lru_cache(_KEPT)
 def _pack_party(party: Party | None) -> bytes:
     if party is None:
         return _EMPTY
