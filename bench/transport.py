@@ -18,6 +18,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from bench.common import ROOT
 from voipcluster.address import Flow, Hop
 from voipcluster.net.sink import ISipSink, SinkErrors
 from voipcluster.net.timers import TimerWheel
@@ -84,11 +85,15 @@ def serve(kind: str, window: int) -> float:
         counter.send = service.send
         service.startService()
         number, stop = service.local_addresses()[0][1], service.stopService
-    generator = subprocess.Popen([sys.executable, __file__, "generate", str(number), str(window)])
+    generator = subprocess.Popen(
+        [sys.executable, "-m", "bench.transport", "generate", str(number), str(window)], cwd=ROOT
+    )
     begin = time.process_time()
     while generator.poll() is None:
         reactor.iterate(0.01)
     spent = time.process_time() - begin
+    if generator.returncode:
+        raise SystemExit("the generator failed")
     stop()
     reactor.iterate(0)
     return float(spent / max(counter.count, 1) * 1e6)
