@@ -113,6 +113,22 @@ class ClaimTestCase(ClusterTestCase):
 
         await self.until(passed, "audio is relayed")
 
+    async def settled(self, proxy: LinkProxy, caller: Node) -> None:
+        """
+        Return when what C{caller} reports goes through the proxy: its link may be a new one since another node restarted, and
+        the greeting of a new link brings a report of its own, which no proxy catches.
+        """
+        for order in ("drain", "undrain"):
+            before = len(proxy.passed)
+            await caller.voipctl(order)
+            await self.until(lambda before=before: len(proxy.passed) > before, f"{caller.name} reports")  # type: ignore[misc]
+        for other in self.cluster.nodes:
+            await self.cluster.when(
+                lambda nodes: nodes[caller.name]["state"] == "open",
+                f"{other.name} hears of {caller.name}",
+                node=other,
+            )
+
     async def proxied(self, caller: str, callee: str, *options: str) -> LinkProxy:
         """
         Put a L{LinkProxy} between two nodes that run, which restarts the caller; returns when all hear of all again.

@@ -23,6 +23,8 @@ class Claim10(ClaimTestCase):
         await self.start_callee()
         b, c = self.node("b"), self.node("c")
         from_c, from_b = await self.proxied("c", "b"), await self.proxied("b", "c")
+        await self.settled(from_c, c)
+        await self.settled(from_b, b)
         first = await self.offer([f"first{n}" for n in range(3)], b, last=103)
         self.assertEqual(by_node(await self.calls_up(3)), {"b": 3})
         await self.cluster.when(lambda nodes: nodes["b"]["state"] == "shed", "c hears of b", node=c)

@@ -42,12 +42,12 @@ class LossTestCase(ClusterTestCase):
         return phone
 
     async def goes_on(self, *calls: PhoneCall, packets: int = 75) -> None:
-        """Return when each call heard so many packets more, of a tone; fails when that takes clearly longer than it should."""
+        """Return when each call heard so many packets more, of a tone; patient, for the machine may be busy with other tests."""
         wanted = {call: call.packets_received + packets for call in calls}
         await self.until(
             lambda: all(call.packets_received >= count and call.heard_hz for call, count in wanted.items()),
             "audio goes on in every call",
-            packets * 0.02 + 3.0,
+            packets * 0.02 + 15.0,
         )
         self.assertFalse([call.reason for call in calls if call.over])
 
