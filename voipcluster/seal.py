@@ -1,8 +1,8 @@
 """
 Sealed tokens: a few bytes that only this cluster can make, as text that fits into a SIP URI parameter.
 
-A token is base64url without padding of C{payload + BLAKE2s-128(key of the purpose, payload)} (RFC 7693 section 2.9). It is signed, not
-secret. BLAKE2s with a key is a MAC by itself and takes a fifth of the time of HMAC-SHA256; each call needs one.
+A token is base64url without padding of C{payload + BLAKE2s-128(key of the purpose, payload)} (RFC 7693 section 2.9). It is
+signed, not secret. BLAKE2s with a key is a MAC by itself, at a fifth of the price of HMAC-SHA256; each call needs one.
 """
 
 from __future__ import annotations

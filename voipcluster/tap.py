@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.interfaces import IReactorCore
+from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorTime
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -199,6 +200,7 @@ class TopService(Service):
         self, reactor: IReactorCore, node: Service, die: Callable[[IReactorCore, str], None] | None = None
     ) -> None:
         self._reactor, self._node, self._die = reactor, node, die or _stop_with_status
+        self._collector = _IdleCollector(IReactorTime(reactor))
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()  # type: ignore[no-untyped-call]
@@ -214,11 +216,13 @@ class TopService(Service):
             starting = self._node.startService()  # type: ignore[no-untyped-call]
         except Exception as error:
             raise _start_error(error) from None
+        self._collector.start()
         if isinstance(starting, Deferred):
             starting.addErrback(self._failed)
 
     def stopService(self) -> Deferred[object]:
         super().stopService()  # type: ignore[no-untyped-call]
+        self._collector.stop()
         return maybeDeferred(self._node.stopService)
 
     def _failed(self, failure: Failure) -> None:
@@ -231,11 +235,38 @@ def _tune_collector() -> None:
     Let the garbage collector look at what is made per call, not at everything that lives for 32 s each time.
 
     What a call leaves behind is freed by its reference counts; with tens of thousands of live transactions the default
-    thresholds cost a third of the CPU time of a call (bench/proxy.py). What was made before the start stays for good.
+    thresholds cost a third of the CPU time of a call (bench/proxy.py). So what survived its first look is looked at again only
+    after 50 million new objects, or when L{_IdleCollector} finds the time. What was made before the start stays for good.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
+    gc.set_threshold(10_000, 5_000, 1_000)
+
+
+class _IdleCollector:
+    """Collects all garbage in cycles now and then, while the process has little to do: it stops the node for a moment."""
+
+    PERIOD = 300.0  # s between two looks
+    IDLE = 0.1  # share of CPU time below which the process has little to do
+
+    def __init__(self, clock: IReactorTime, cpu: Callable[[], float] = time.process_time) -> None:
+        self._clock, self._cpu = clock, cpu
+        self._used = 0.0
+        self._next: IDelayedCall | None = None
+
+    def start(self) -> None:
+        self._used = self._cpu()
+        self._next = self._clock.callLater(self.PERIOD, self._look)
+
+    def stop(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _look(self) -> None:
+        if self._cpu() - self._used < self.IDLE * self.PERIOD:
+            gc.collect()
+        self.start()
 
 
 def _start_error(error: BaseException) -> StartError:

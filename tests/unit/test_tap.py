@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import socket
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IServiceMaker, Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
+from twisted.internet.task import Clock
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -174,7 +177,7 @@ def raising(error: Exception) -> Any:
 class TopServiceTests(SynchronousTestCase):
     def start(self, node: StubNode) -> list[str]:
         ended: list[str] = []
-        top = TopService(None, node, lambda reactor, text: ended.append(text))  # type: ignore[arg-type]
+        top = TopService(Clock(), node, lambda reactor, text: ended.append(text))  # type: ignore[arg-type]
         top.privilegedStartService()
         top.startService()
         return ended
@@ -215,10 +218,37 @@ class TopServiceTests(SynchronousTestCase):
     def test_stop(self) -> None:
         """Stopping waits for the node."""
         node = StubNode()
-        top = TopService(None, node, lambda reactor, text: None)  # type: ignore[arg-type]
+        clock = Clock()
+        top = TopService(clock, node, lambda reactor, text: None)  # type: ignore[arg-type]
         top.startService()
         self.successResultOf(top.stopService())
         self.assertEqual(node.stopped, 1)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_idle_collector(self) -> None:
+        """Garbage in cycles is collected when the process had little to do for a while, and only then."""
+
+        class Cycle:
+            pass
+
+        clock, used = Clock(), 0.0
+        collector = tap._IdleCollector(clock, lambda: used)
+        collector.start()
+        cycle = Cycle()
+        cycle.itself = cycle  # type: ignore[attr-defined]
+        gone = weakref.ref(cycle)
+        gc.disable()
+        try:
+            del cycle
+            used = collector.PERIOD
+            clock.advance(collector.PERIOD)
+            self.assertIsNotNone(gone())
+            clock.advance(collector.PERIOD)
+            self.assertIsNone(gone())
+        finally:
+            gc.enable()
+        collector.stop()
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_other_exceptions_keep_their_trace(self) -> None:
         """Only errors of starting lose their trace on the way out."""

@@ -36,9 +36,16 @@ if TYPE_CHECKING:
     from voipcluster.services.core import SipCore
 
 
+_RANDOM, _AT_ONCE = 9, 256  # octets of a branch; branches that one system call brings
+_branches: list[str] = []
+
+
 def new_branch() -> str:
     """A branch that nobody can guess (RFC 3261 section 8.1.1.7); 72 random bits."""
-    return COOKIE + os.urandom(9).hex()
+    if not _branches:
+        text = os.urandom(_RANDOM * _AT_ONCE).hex()
+        _branches.extend(COOKIE + text[at : at + 2 * _RANDOM] for at in range(0, len(text), 2 * _RANDOM))
+    return _branches.pop()
 
 
 class Copy:

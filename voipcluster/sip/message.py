@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from voipcluster.errors import ParseError
+from voipcluster.sip.uri import Params
 from voipcluster.sip.values import Via, address_uri, parse_name_addr, parse_via, split_list
 
 MAX_HEADERS: Final = (
@@ -46,6 +47,9 @@ _TAG = re.compile(r";\s*tag\s*=\s*([^\s;,>\"]+)", re.IGNORECASE)
 _BRANCH = re.compile(rb";branch=([!-+\-.0-:=?-~]+)")
 _CSEQ = re.compile(r"([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)")
 _PLAIN_CSEQ = re.compile(rb"CSeq: ([0-9]{1,9}) ([A-Z]+)")
+_PLAIN_VIA = re.compile(
+    rb"Via: SIP/2\.0/UDP ([0-9.]+)(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?;branch=([A-Za-z0-9.\-_]+)(;rport)?"
+)
 _REQUEST_LINE = re.compile(rb"([A-Za-z0-9\-.!%*_+`'~]+) ([^ \t\r\n]+) (SIP/([0-9]+\.[0-9]+))", re.IGNORECASE)
 _STATUS_LINE = re.compile(rb"SIP/([0-9]+\.[0-9]+) ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
 
@@ -228,6 +232,15 @@ class Message:
     def top_via(self) -> Via:
         """@raise ParseError: no Via, or one that is none."""
         if self._top_via is None:
+            keys = self.keys
+            plain = _PLAIN_VIA.fullmatch(self.lines[keys.index("via")]) if "via" in keys else None
+            if plain is not None:  # as nearly everybody writes it
+                host, port, branch, asked = plain.groups()
+                params: Params = (("branch", branch.decode("ascii")),)
+                if asked:
+                    params += (("rport", None),)
+                self._top_via = via = Via("UDP", host.decode("ascii"), int(port) if port else None, params)
+                return via
             first = split_list(self.get("via") or "")
             if not first:
                 raise ParseError("no Via")
@@ -353,7 +366,7 @@ def parse(data: bytes) -> Request | Response:
         if "" in keys:
             fault = fault or MalformedMessage(f"not a header: {lines[keys.index('')][:60]!r}")
     message = _with_start_line(start, keys, lines, body)
-    if "content-length" in keys:
+    if "content-length" in keys and (body or lines[keys.index("content-length")] != b"Content-Length: 0"):
         try:
             _cut_to_content_length(message)
         except MalformedMessage as error:
@@ -403,9 +416,6 @@ def _with_start_line(start: bytes, keys: list[str], lines: list[bytes], body: by
 
 def _cut_to_content_length(message: Message) -> None:
     line = message.lines[message.keys.index("content-length")]
-    if line == b"Content-Length: 0":
-        message.body = b""
-        return
     value = line[line.index(b":") + 1 :].strip()
     if not (value.isdigit() and len(value) < 10):
         raise MalformedMessage(f"not a Content-Length: {value[:40]!r}")
