@@ -26,6 +26,7 @@ from voipcluster.net.stun import binding_response
 BATCH = 64  # datagrams in one wake-up: spreads the reactor's own cost, which is that of four datagrams
 RECEIVE_BUFFER, SEND_BUFFER = 8 << 20, 1 << 20  # octets; the kernel gives what it allows
 _LARGEST = 65535
+_KEPT = 8192  # flows that are remembered
 
 _IP_RECVERR, _IPV6_RECVERR = 11, 25  # linux/in.h, linux/in6.h
 _MSG_ERRQUEUE = 0x2000
@@ -79,6 +80,7 @@ class UdpPort:
         self._reactor, self._socket, self._sink, self._errors = reactor, bound, sink, errors
         self._sendto = bound.sendto
         self.local: tuple[str, int] = bound.getsockname()[:2]
+        self._flows: dict[tuple[str, int], Flow] = {}  # one object a source: transactions hold it for 32 s
         self._ipv6 = ":" in self.local[0]
         self._open = False
         self.received = self.keep_alives = self.sent = self.dropped = self.unreachable = 0
@@ -133,8 +135,8 @@ class UdpPort:
         raise TransportError(f"{error.strerror or error} (to {Hop(UDP, *remote)})")
 
     def doRead(self) -> None:
-        recvfrom, local, ipv6 = self._socket.recvfrom, self.local, self._ipv6
-        bytes_received, new = self._sink.bytes_received, tuple.__new__
+        recvfrom, ipv6, flows = self._socket.recvfrom, self._ipv6, self._flows
+        bytes_received = self._sink.bytes_received
         for count in range(BATCH):
             try:
                 data, source = recvfrom(_LARGEST)
@@ -154,7 +156,11 @@ class UdpPort:
                 if not data:
                     continue
             self.received += 1
-            flow = new(Flow, (UDP, local, source, 0))  # half the price of Flow(...)
+            flow = flows.get(source)
+            if flow is None:
+                if len(flows) >= _KEPT:
+                    flows.clear()
+                flow = flows[source] = Flow(UDP, self.local, source)
             try:
                 bytes_received(data, flow)
             except Exception:

@@ -236,7 +236,15 @@ class ClientTransaction(NamedTimers):
         self._cancel_sent = False
 
     def start(self) -> None:
-        self._carry_out(self._machine.start())
+        machine = self._machine
+        if machine.reliable:
+            self._carry_out(machine.start())
+            return
+        # the effects of start() over UDP
+        machine.begin()
+        name = "A" if type(machine) is InviteClient else "E"
+        self._set_timer(name, self._owner.durations.t1)
+        self._owner.transport.send(machine.wire, self.flow, self.feed_failure)
 
     def cancel(self) -> None:
         """Send the CANCEL of this INVITE over the same flow (9.1); once, and only while it is pending."""

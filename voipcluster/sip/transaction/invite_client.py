@@ -60,6 +60,10 @@ class InviteClient:
         self._timer_a = self.durations.t1
         return [SendRequest(self.wire), SetTimer("A", self._timer_a)]
 
+    def begin(self) -> None:
+        """Over UDP, the same as C{start()} without effects: C{wire} is to be sent, and Timer A started with T1."""
+        self._timer_a = self.durations.t1
+
     def feed(self, event: Event) -> list[Effect]:
         match self.state, event:
             case ((State.CALLING | State.PROCEEDING), ResponseReceived(response)):

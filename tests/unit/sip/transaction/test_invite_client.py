@@ -54,6 +54,13 @@ class InviteClientTests(SynchronousTestCase):
         self.assertEqual(self.play(TimerFired("A")), [SEND, SetTimer("A", 1.0), SetTimer("B", 31.5)])
         self.assertEqual(self.play(TimerFired("A")), [SEND, SetTimer("A", 2.0)])
 
+    def test_short_start(self) -> None:
+        """C{begin} leaves the same state as C{start}, whose effects it stands for (section 17.1)."""
+        long, short = InviteClient(INVITE, reliable=False), InviteClient(INVITE, reliable=False)
+        self.assertEqual(long.start(), [SendRequest(INVITE), SetTimer("A", 0.5)])
+        short.begin()
+        self.assertEqual(long, short)
+
     def test_short_way(self) -> None:
         """C{passes} is the frequent arrows and nothing else: the same state behind it, and the effects that it names."""
         sequences = ((), (RINGING,), (OK,), (BUSY,), (RINGING, OK))

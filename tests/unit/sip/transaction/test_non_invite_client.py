@@ -55,6 +55,13 @@ class NonInviteClientTests(SynchronousTestCase):
             started = [e for _ in range(4) for e in self.machine.feed(TimerFired("E"))]
             self.assertEqual([e for e in started if e == SetTimer("F", 31.5)], [SetTimer("F", 31.5)])
 
+    def test_short_start(self) -> None:
+        """C{begin} leaves the same state as C{start}, whose effects it stands for (section 17.1)."""
+        long, short = NonInviteClient(BYE, reliable=False), NonInviteClient(BYE, reliable=False)
+        self.assertEqual(long.start(), [SendRequest(BYE), SetTimer("E", 0.5)])
+        short.begin()
+        self.assertEqual(long, short)
+
     def test_short_way(self) -> None:
         """C{passes} is the frequent arrow and nothing else: the same state behind it, and the effects that it names."""
         for before in ((), (TRYING,), (OK,)):
