@@ -20,8 +20,8 @@ from bench.common import python_build
 from voipcluster.address import Hop
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.sdp import SessionDescription
-from voipcluster.services.media import CallKey, MediaService
-from voipcluster.services.media_ports import RelayAddress
+from voipcluster.services.media.ports import RelayAddress
+from voipcluster.services.media.relay import CallKey, MediaService
 
 reactor: Any = installed_reactor
 SDP = (

@@ -25,8 +25,8 @@ from voipcluster.balance.messages import Account, Binding, Ha1
 from voipcluster.errors import UsageError
 from voipcluster.net.join import JoinToken, parse_token
 from voipcluster.net.tls import ALPN_PB
-from voipcluster.services.admission import load_identity, open_member
-from voipcluster.services.cluster import ClusterService
+from voipcluster.services.cluster.admission import load_identity, open_member
+from voipcluster.services.cluster.members import ClusterService
 
 PATIENCE = 15.0  # seconds until a test gives up waiting
 
@@ -149,7 +149,7 @@ class LinkCase(TestCase):
 
     @staticmethod
     def _roster(state: Any) -> Any:
-        from voipcluster.services.admission import load_roster  # noqa: PLC0415
+        from voipcluster.services.cluster.admission import load_roster  # noqa: PLC0415
 
         return load_roster(state, load_identity(state)).members
 

@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 from voipcluster.address import Hop
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.sdp import SessionDescription
-from voipcluster.services.media import CallKey, MediaService, RelayAddress
+from voipcluster.services.media.relay import CallKey, MediaService, RelayAddress
 
 reactor: Any = installed_reactor
 CALL = CallKey("call@127.0.0.1", "a")

@@ -29,29 +29,29 @@ from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.seal import Sealer
-from voipcluster.services.access import Access, credentials_lookup
 from voipcluster.services.admin import AdminService
-from voipcluster.services.admission import open_member
-from voipcluster.services.calls import CallTable
-from voipcluster.services.cluster import ClusterService
-from voipcluster.services.core import SipCore
-from voipcluster.services.dialogs import Dialogs
-from voipcluster.services.hooks import ICallHook
-from voipcluster.services.media import MediaService
-from voipcluster.services.media_ports import RelayAddress
+from voipcluster.services.cluster.admission import open_member
+from voipcluster.services.cluster.members import ClusterService
+from voipcluster.services.media.ports import RelayAddress
+from voipcluster.services.media.relay import MediaService
 from voipcluster.services.node_cluster import ClusterSide
 from voipcluster.services.node_numbers import numbers
 from voipcluster.services.node_view import NodeView
-from voipcluster.services.placing import Placing
 from voipcluster.services.policies import plugin_policies
-from voipcluster.services.proxy import ProxyService
-from voipcluster.services.registrar import RegistrarService
-from voipcluster.services.serving import Serving
-from voipcluster.services.targets import Targets
-from voipcluster.services.transactions import TransactionService
-from voipcluster.services.transport import TransportService
+from voipcluster.services.sip.access import Access, credentials_lookup
+from voipcluster.services.sip.calls import CallTable
+from voipcluster.services.sip.core import SipCore
+from voipcluster.services.sip.dialogs import Dialogs
+from voipcluster.services.sip.hooks import ICallHook
+from voipcluster.services.sip.placing import Placing
+from voipcluster.services.sip.proxy import ProxyService
+from voipcluster.services.sip.registrar import RegistrarService
+from voipcluster.services.sip.serving import Serving
+from voipcluster.services.sip.targets import Targets
+from voipcluster.services.sip.transactions import TransactionService
+from voipcluster.services.sip.transport import TransportService
+from voipcluster.services.sip.writebehind import ILocationStore
 from voipcluster.services.workload import Limits, Sources, WorkloadService
-from voipcluster.services.writebehind import ILocationStore
 from voipcluster.sip.auth import Authenticator
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.registrar import Settings

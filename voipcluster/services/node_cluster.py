@@ -24,7 +24,7 @@ from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Memb
 from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError
 from voipcluster.net.envelope import Body
-from voipcluster.services.received import IClusterUser
+from voipcluster.services.cluster.received import IClusterUser
 
 if TYPE_CHECKING:
     from voipcluster.services.node import NodeService

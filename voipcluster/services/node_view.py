@@ -12,9 +12,9 @@ from zope.interface import implementer
 from voipcluster.balance.messages import Account
 from voipcluster.balance.state import NodeState
 from voipcluster.errors import UsageError
-from voipcluster.services.calls import Call
 from voipcluster.services.commands import INodeControl
-from voipcluster.services.media import MediaSnapshot
+from voipcluster.services.media.relay import MediaSnapshot
+from voipcluster.services.sip.calls import Call
 from voipcluster.store.accounts import new_account
 from voipcluster.web.view import Row
 

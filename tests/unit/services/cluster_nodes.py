@@ -16,9 +16,9 @@ from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Memb
 from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError
 from voipcluster.net import certificates
-from voipcluster.services.admission import found
-from voipcluster.services.cluster import ClusterService
-from voipcluster.services.received import IClusterUser
+from voipcluster.services.cluster.admission import found
+from voipcluster.services.cluster.members import ClusterService
+from voipcluster.services.cluster.received import IClusterUser
 from voipcluster.store.state import NodeState, open_state
 
 PORT = 8787

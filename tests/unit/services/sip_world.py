@@ -24,19 +24,19 @@ from voipcluster.balance.workload import Workload
 from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
 from voipcluster.seal import Sealer
-from voipcluster.services.access import Access, credentials_lookup
-from voipcluster.services.calls import CallTable
-from voipcluster.services.core import SipCore
-from voipcluster.services.dialogs import Dialogs
-from voipcluster.services.hooks import ICallHook
-from voipcluster.services.media import MediaService
-from voipcluster.services.media_ports import RelayAddress
-from voipcluster.services.placing import Placing
-from voipcluster.services.proxy import ProxyService
-from voipcluster.services.registrar import RegistrarService
-from voipcluster.services.serving import Accepted, Serving
-from voipcluster.services.targets import Targets
-from voipcluster.services.transactions import TransactionService
+from voipcluster.services.media.ports import RelayAddress
+from voipcluster.services.media.relay import MediaService
+from voipcluster.services.sip.access import Access, credentials_lookup
+from voipcluster.services.sip.calls import CallTable
+from voipcluster.services.sip.core import SipCore
+from voipcluster.services.sip.dialogs import Dialogs
+from voipcluster.services.sip.hooks import ICallHook
+from voipcluster.services.sip.placing import Placing
+from voipcluster.services.sip.proxy import ProxyService
+from voipcluster.services.sip.registrar import RegistrarService
+from voipcluster.services.sip.serving import Accepted, Serving
+from voipcluster.services.sip.targets import Targets
+from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.sip import digest
 from voipcluster.sip.auth import Authenticator
 from voipcluster.sip.message import Request, Response, parse, reply
@@ -84,7 +84,7 @@ class Network:
 
 class FakeTransport:
     """
-    What L{voipcluster.services.transport.TransportService} offers to the SIP side, over a L{Network}.
+    What L{voipcluster.services.sip.transport.TransportService} offers to the SIP side, over a L{Network}.
 
     @ivar connections: number to remote address, of those that are open.
     """

@@ -16,7 +16,7 @@ from zope.interface import classImplements
 from zope.interface.verify import verifyObject
 
 from voipcluster.errors import UsageError
-from voipcluster.services.writebehind import ILocationStore
+from voipcluster.services.sip.writebehind import ILocationStore
 from voipcluster.sip.location import Binding
 from voipcluster.store.accounts import Accounts, new_account
 from voipcluster.store.database import Database

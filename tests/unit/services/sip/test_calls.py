@@ -1,0 +1,50 @@
+"""The table of calls."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.services.media.relay import CallKey
+from voipcluster.services.sip.calls import Call, CallTable
+
+KEY = CallKey("call-1", "a1")
+
+
+def call(key: CallKey = KEY) -> Call:
+    return Call(key, "sip:a@x", "sip:b@x", "192.0.2.1:5060", "UDP", "", "a", (), 100.0)
+
+
+class CallTableTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.table = CallTable()
+        self.sizes: list[int] = []
+        self.released: list[tuple[CallKey, str]] = []
+        self.table.changed = lambda: self.sizes.append(len(self.table))
+        self.table.released = lambda key, reason: self.released.append((key, reason))
+
+    def test_life(self) -> None:
+        """A call rings, is up, and ends once; each change of the number is told, and what it holds is released."""
+        self.table.start(call())
+        found = self.table.get(KEY)
+        assert found is not None
+        self.assertEqual(found.state, "ringing")
+        self.table.answered(KEY, 105.0)
+        self.table.answered(KEY, 109.0)
+        self.assertEqual((found.state, found.answered, self.table.answered_count), ("up", 105.0, 1))
+        self.assertTrue(self.table.end(KEY, "bye"))
+        self.assertFalse(self.table.end(KEY, "bye"))
+        self.assertEqual((self.sizes, self.released), ([1, 0], [(KEY, "bye")]))
+        self.assertEqual(self.table.ended, {"bye": 1})
+        self.assertIsNone(self.table.get(KEY))
+
+    def test_copy(self) -> None:
+        """The same call over another branch is no second one."""
+        self.table.start(call())
+        self.table.start(call())
+        self.assertEqual((len(self.table), self.table.started, self.sizes), (1, 1, [1]))
+
+    def test_unknown(self) -> None:
+        """What is said of an unknown call changes nothing."""
+        self.table.answered(KEY, 1.0)
+        self.assertFalse(self.table.end(KEY, "bye"))
+        self.assertEqual((self.sizes, self.released, list(self.table)), ([], [], []))

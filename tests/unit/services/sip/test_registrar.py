@@ -1,0 +1,438 @@
+"""The registrar service: time, cluster link, store (RFC 3261 section 10, RFC 5626)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from voipcluster.address import Flow
+from voipcluster.balance import codec, messages
+from voipcluster.services.sip.registrar import BATCH, GRACE, RegistrarService
+from voipcluster.services.sip.writebehind import RETRY_DELAY, WRITE_DELAY, ILocationStore, Key, WriteBehind
+from voipcluster.sip.location import Binding
+from voipcluster.sip.message import Request, build_request, parse
+from voipcluster.sip.registrar import RegisterResult, Settings, Source
+
+AOR = "alice@example.com"
+NOW = 1_700_000_000.0
+
+
+def udp(port: int = 5060) -> Flow:
+    return Flow("UDP", ("192.0.2.1", 5060), ("192.0.2.7", port))
+
+
+def tcp(connection: int) -> Flow:
+    return Flow("TCP", ("192.0.2.1", 5060), ("192.0.2.7", 40000), connection)
+
+
+def request(contact: str, user: str = "alice", call_id: str = "c", cseq: int = 1) -> Request:
+    message = parse(
+        build_request(
+            "REGISTER",
+            "sip:example.com",
+            [
+                ("Via", "SIP/2.0/UDP h;branch=z9hG4bKx"), ("From", f"<sip:{user}@example.com>;tag=1"),
+                ("To", f"<sip:{user}@example.com>"), ("Call-ID", call_id), ("CSeq", f"{cseq} REGISTER"), ("Contact", contact),
+            ],
+        ).to_bytes()
+    )  # fmt: skip
+    assert isinstance(message, Request)
+    return message
+
+
+@implementer(ILocationStore)
+class FakeStore:
+    """Rows in a dictionary; C{broken} makes writes fail, C{slow} keeps them waiting."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.rows: dict[Key, Binding] = {}
+        self.broken = False
+        self.slow: list[Deferred[None]] | None = None
+        self.writes = 0
+
+    def _done(self) -> Deferred[None]:
+        self.writes += 1
+        if self.slow is not None:
+            self.slow.append(Deferred())
+            return self.slow[-1]
+        return fail(OSError("disk full")) if self.broken else succeed(None)
+
+    def save(self, bindings: Sequence[Binding]) -> Deferred[None]:
+        if not self.broken:
+            self.rows |= {(b.aor, b.key): evolve(b, flow=None) for b in bindings}
+        return self._done()
+
+    def remove(self, keys: Sequence[Key]) -> Deferred[None]:
+        for key in keys:
+            self.rows.pop(key, None)
+        return self._done()
+
+    def load(self) -> Deferred[list[Binding]]:
+        return succeed(list(self.rows.values()))
+
+
+class Node:
+    """One registrar whose published changes go to its peers as they would over the link."""
+
+    def __init__(self, clock: Clock, name: str = "a", **how: object) -> None:
+        self.clock, self.name, self.published = clock, name, list[messages.Binding]()
+        self.peers: list[Node] = []
+        self.flows: dict[str, Flow] | None = None
+        self.service = RegistrarService(clock, name, 1, Settings(), publish=self._publish, **how)  # type: ignore[arg-type]
+        self.service.startService()
+
+    def _publish(self, update: messages.Binding) -> None:
+        self.published.append(update)
+        for peer in self.peers:
+            peer.service.apply_remote(codec.decode("binding", codec.encode(update)))
+
+    def register(
+        self, contact: str, flow: Flow | None = None, node: str = "", **how: object
+    ) -> RegisterResult:
+        source = Source(node or self.name, f"token of {flow}", flow, str(flow))
+        result = self.service.register(request(contact, **how), source)  # type: ignore[arg-type]
+        assert result.status == 200, result
+        return result
+
+    def contacts(self, aor: str = AOR) -> list[str]:
+        return [b.contact for b in self.service.lookup(aor)]
+
+
+class ServiceCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.services: list[RegistrarService] = []
+
+    def node(self, name: str = "a", **how: object) -> Node:
+        node = Node(self.clock, name, **how)
+        self.services.append(node.service)
+        return node
+
+    def pair(self) -> tuple[Node, Node]:
+        one, other = self.node("a"), self.node("b")
+        one.peers, other.peers = [other], [one]
+        return one, other
+
+    def tearDown(self) -> None:
+        for service in self.services:
+            stopped = service.stopService()
+            if stopped is not None:
+                self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ExpiryTests(ServiceCase):
+    def test_bindings_run_out(self) -> None:
+        """At their time to the second, with one delayed call however many there are (10.3 step 7)."""
+        node = self.node()
+        for number in range(20):
+            node.register(f"<sip:{number}@h>;expires={100 + number}", udp(), user=f"u{number}")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.assertEqual(len(node.contacts("u0@example.com")), 1)
+        self.clock.advance(100)
+        self.assertEqual(node.contacts("u0@example.com"), [])
+        self.clock.advance(1.0)
+        self.assertLessEqual(len(node.service.location), 19)
+        for _ in range(60):
+            self.clock.advance(1.0)
+        self.assertEqual((len(node.service.location), self.clock.getDelayedCalls()), (0, []))
+
+    def test_running_out_is_not_published(self) -> None:
+        """Each node knows the time by itself."""
+        one, other = self.pair()
+        one.register("<sip:1@h>;expires=60", udp())
+        self.clock.advance(61)
+        self.assertEqual((len(one.published), len(other.published)), (1, 0))
+        self.assertEqual((one.contacts(), other.contacts()), ([], []))
+
+    def test_registrations_for_people(self) -> None:
+        """All of them, or those of one address of record, none that ran out."""
+        node = self.node()
+        node.register("<sip:1@h>;expires=60", udp())
+        node.register("<sip:2@h>", udp(), user="bob")
+        self.assertEqual({b.contact for b in node.service.registrations()}, {"sip:1@h", "sip:2@h"})
+        self.assertEqual([b.contact for b in node.service.registrations(AOR)], ["sip:1@h"])
+        self.clock.pump([30.0, 30.0])
+        self.assertEqual([b.contact for b in node.service.registrations()], ["sip:2@h"])
+
+    def test_a_request_that_names_nobody(self) -> None:
+        """A broken To is answered, not raised."""
+        node = self.node()
+        message = request("<sip:1@h>", user="x y")
+        self.assertEqual(node.service.register(message, Source("a")).status, 400)
+
+
+class ReplicationTests(ServiceCase):
+    def test_registered_here_reachable_there(self) -> None:
+        """All that a node needs to reach the phone through the owner of its flow."""
+        one, other = self.pair()
+        one.register('<sip:1@h>;q=0.5;expires=600;+sip.instance="<urn:uuid:1>";reg-id=1', tcp(3))
+        (mine,), (copy,) = one.service.lookup(AOR), other.service.lookup(AOR)
+        self.assertEqual(evolve(mine, flow=None), copy)
+        self.assertEqual(
+            (copy.node, copy.flow_token, copy.expires_at - NOW), ("a", f"token of {tcp(3)}", 600)
+        )
+        self.assertEqual((one.service.owned, other.service.owned), (1, 0))
+
+    def test_refresh_and_removal(self) -> None:
+        """What happens to a binding happens everywhere."""
+        one, other = self.pair()
+        one.register("<sip:1@h>", udp())
+        one.register("<sip:1@h>;expires=60", udp(), cseq=2)
+        self.assertEqual(other.service.lookup(AOR)[0].expires_at, NOW + 60)
+        one.register("<sip:1@h>;expires=0", udp(), cseq=3)
+        self.assertEqual(other.contacts(), [])
+
+    def test_a_phone_that_moves_to_another_node(self) -> None:
+        """The newer REGISTER wins at both, and the old owner's loss of the flow does not take it back."""
+        one, other = self.pair()
+        one.register("<sip:1@h>", tcp(3))
+        self.clock.advance(1)
+        other.register("<sip:1@h>", tcp(9), cseq=2)
+        self.assertEqual([n.service.lookup(AOR)[0].node for n in (one, other)], ["b", "b"])
+        self.assertEqual(one.service.connection_lost(tcp(3)), [])
+        self.assertEqual((one.contacts(), other.contacts()), (["sip:1@h"], ["sip:1@h"]))
+
+    def test_late_news_is_old_news(self) -> None:
+        """What was overtaken changes nothing, be it a refresh or a removal."""
+        one, other = self.pair()
+        one.register("<sip:1@h>", udp())
+        other.peers = []
+        first = one.published[0]
+        one.register("<sip:1@h>;expires=600", udp(), cseq=2)
+        other.service.apply_remote(first)
+        other.service.apply_remote(evolve(first, expires=0))
+        other.service.apply_remote(evolve(first, expires=0, call_id="another", cseq=99))
+        self.assertEqual(other.service.lookup(AOR)[0].cseq, 2)
+
+    def test_a_lost_connection_ends_its_bindings_everywhere(self) -> None:
+        """Only those over it (RFC 5626 section 4.2.2); a datagram flow is never lost."""
+        one, other = self.pair()
+        one.register("<sip:1@h>", tcp(3))
+        one.register("<sip:2@h>", tcp(4), cseq=2)
+        one.register("<sip:3@h>", udp(), cseq=3)
+        lost = one.service.connection_lost(tcp(3))
+        self.assertEqual([b.contact for b in lost], ["sip:1@h"])
+        self.assertEqual(one.service.connection_lost(udp()), [])
+        for node in (one, other):
+            self.assertEqual(set(node.contacts()), {"sip:2@h", "sip:3@h"})
+
+    def test_snapshot(self) -> None:
+        """A node that comes up learns all that we own, in batches, and forgets what we no longer have."""
+        one, other = self.node("a"), self.node("b")
+        other.service.apply_remote(_copy(one, "<sip:gone@h>"))
+        self.clock.advance(GRACE)
+        for number in range(BATCH + 1):
+            one.register(f"<sip:{number}@h>", udp(), user=f"u{number}")
+        other.register("<sip:theirs@h>", udp(), user="bob")
+        batches = one.service.snapshot()
+        self.assertEqual([len(b.items) for b in batches], [BATCH, 1])
+        self.assertEqual([b.complete for b in batches], [False, True])
+        for batch in batches:
+            other.service.apply_remote(codec.decode("bindings", codec.encode(batch)))
+        self.assertEqual(other.service.location.count_of("a"), BATCH + 1)
+        self.assertEqual(other.contacts(), [])
+        self.assertEqual(other.contacts("bob@example.com"), ["sip:theirs@h"])
+        self.assertEqual([b.complete for b in self.node("c").service.snapshot()], [True])
+
+    def test_what_changes_during_a_snapshot(self) -> None:
+        """A binding told between its parts, or registered a moment ago, is not forgotten at its end."""
+        one, other = self.node("a"), self.node("b")
+        for number in range(BATCH + 1):
+            one.register(f"<sip:{number}@h>", udp(), user=f"u{number}")
+        first, last = one.service.snapshot()
+        other.service.apply_remote(first)
+        other.service.apply_remote(_copy(one, "<sip:between@h>"))
+        self.clock.advance(GRACE + 1)
+        other.service.apply_remote(_copy(one, "<sip:young@h>", call_id="d"))
+        other.service.apply_remote(last)
+        self.assertEqual(set(other.contacts()), {"sip:between@h", "sip:young@h"})
+
+    def test_a_snapshot_that_breaks_off(self) -> None:
+        """What it named is void; the next one counts."""
+        one, other = self.node("a"), self.node("b")
+        for number in range(BATCH + 1):
+            one.register(f"<sip:{number}@h>;expires=600", udp(), user=f"u{number}")
+        other.service.apply_remote(one.service.snapshot()[0])
+        other.service.peer_lost("a")
+        self.assertEqual(other.service.location.count_of("a"), BATCH)
+        self.clock.advance(GRACE)
+        other.service.apply_remote(messages.Bindings(node="a", epoch=2, seq=1, complete=True))
+        self.assertEqual(other.service.location.count_of("a"), 0)
+
+    def test_a_snapshot_does_not_overrule_a_newer_registration(self) -> None:
+        """A stale copy of a binding that moved with another Call-ID loses."""
+        one, other = self.node("a"), self.node("b")
+        one.register("<sip:1@h>", udp())
+        self.clock.advance(60)
+        other.register("<sip:1@h>", udp(), call_id="d")
+        other.service.apply_remote(one.service.snapshot()[0])
+        self.assertEqual(other.service.lookup(AOR)[0].node, "b")
+
+    def test_a_node_that_left(self) -> None:
+        """Its flows left with it, and no others."""
+        one = self.node("a")
+        one.register("<sip:1@h>", udp())
+        one.service.apply_remote(_copy(self.node("b"), "<sip:2@h>", call_id="d"))
+        one.service.forget_node("b")
+        self.assertEqual(one.contacts(), ["sip:1@h"])
+
+    def test_registered_over_another_nodes_flow(self) -> None:
+        """The owner takes it over when the flow is alive, tells all, and ends it with the connection."""
+        flows = {f"token of {tcp(3)}": tcp(3)}
+        owner = self.node("a", flow_of=flows.get)
+        server = self.node("b")
+        server.register("<sip:1@h>", node="a")
+        (update,) = server.published
+        self.assertEqual((update.node, server.service.owned), ("a", 0))
+        owner.service.take_over(evolve(update, flow=f"token of {tcp(3)}"))
+        self.assertEqual((owner.service.owned, owner.service.lookup(AOR)[0].flow), (1, tcp(3)))
+        self.assertEqual([(u.node, u.expires) for u in owner.published], [("a", 3600)])
+        self.assertEqual(len(owner.service.connection_lost(tcp(3))), 1)
+        self.assertEqual(owner.published[-1].expires, 0)
+
+    def test_registered_over_a_flow_that_is_gone(self) -> None:
+        """The owner tells at once that there is no such binding."""
+        owner = self.node("a", flow_of=lambda token: None)
+        server = self.node("b")
+        server.register("<sip:1@h>", node="a")
+        owner.service.take_over(server.published[0])
+        self.assertEqual([u.expires for u in owner.published], [0])
+        server.service.apply_remote(owner.published[0])
+        self.assertEqual((owner.contacts(), server.contacts()), ([], []))
+
+    def test_old_news_is_not_taken_over(self) -> None:
+        """Only what changed something is told on."""
+        owner = self.node("a")
+        owner.register("<sip:1@h>", udp(), cseq=5)
+        owner.published.clear()
+        owner.service.take_over(_copy(owner, "<sip:1@h>", cseq=4))
+        self.assertEqual(owner.published, [])
+
+
+def _copy(node: Node, contact: str, **how: object) -> messages.Binding:
+    """What a node of that name would tell of a registration."""
+    told = Node(node.clock, node.name)
+    told.register(contact, udp(), **how)
+    told.service.stopService()
+    return told.published[0]
+
+
+class StoreTests(ServiceCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = FakeStore(self.clock)
+
+    def test_the_fake_is_a_store(self) -> None:
+        """As the interface says."""
+        verifyObject(ILocationStore, self.store)
+
+    def test_changes_are_written_together(self) -> None:
+        """A moment later, and the last state only."""
+        node = self.node(store=self.store)
+        for cseq in range(1, 6):
+            node.register("<sip:1@h>", udp(), cseq=cseq)
+        self.assertEqual(self.store.rows, {})
+        self.clock.advance(WRITE_DELAY)
+        self.assertEqual((self.store.writes, [b.cseq for b in self.store.rows.values()]), (1, [5]))
+        node.register("<sip:1@h>;expires=0", udp(), cseq=6)
+        self.clock.advance(WRITE_DELAY)
+        self.assertEqual(self.store.rows, {})
+
+    def test_a_contact_written_in_another_way_is_one_row(self) -> None:
+        """The row of the old text goes."""
+        node = self.node(store=self.store)
+        node.register("<sip:%61@h>", udp())
+        self.clock.advance(WRITE_DELAY)
+        node.register("<sip:a@h>", udp(), cseq=2)
+        self.clock.advance(WRITE_DELAY)
+        self.assertEqual(list(self.store.rows), [(AOR, "sip:a@h")])
+
+    def test_only_what_is_ours_is_kept(self) -> None:
+        """Bindings of other nodes come over the link; one that moves away is removed."""
+        node = self.node(store=self.store)
+        node.register("<sip:1@h>", udp())
+        self.clock.advance(WRITE_DELAY)
+        self.assertEqual(len(self.store.rows), 1)
+        node.service.apply_remote(_copy(self.node("b"), "<sip:1@h>", cseq=2))
+        self.clock.advance(WRITE_DELAY)
+        self.assertEqual((self.store.rows, node.contacts()), ({}, ["sip:1@h"]))
+
+    def test_what_runs_out_is_removed(self) -> None:
+        """From the store as well."""
+        node = self.node(store=self.store)
+        node.register("<sip:1@h>;expires=60", udp())
+        self.clock.pump([WRITE_DELAY, 60.0, 1.0, WRITE_DELAY])
+        self.assertEqual(self.store.rows, {})
+
+    def test_stopping_writes_what_is_left(self) -> None:
+        """And leaves no call."""
+        node = self.node(store=self.store)
+        node.register("<sip:1@h>", udp())
+        stopped = node.service.stopService()
+        assert stopped is not None
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.store.rows), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_restart(self) -> None:
+        """Datagram flows are there again, streams are not, and what ran out meanwhile neither (RFC 5626 section 5.3)."""
+        node = self.node(store=self.store)
+        node.register("<sip:1@h>", udp())
+        node.register("<sip:2@h>", tcp(3), cseq=2)
+        node.register("<sip:3@h>;expires=60", udp(), cseq=3)
+        stopped = node.service.stopService()
+        assert stopped is not None
+        self.successResultOf(stopped)
+        self.clock.advance(61)
+        again = self.node(store=self.store, flow_of={f"token of {udp()}": udp()}.get)
+        self.assertEqual(self.successResultOf(again.service.restore()), 1)
+        (kept,) = again.service.lookup(AOR)
+        self.assertEqual((kept.contact, kept.flow, kept.expires_at), ("sip:1@h", udp(), NOW + 3600))
+        self.assertEqual(again.published, [])
+        self.clock.advance(WRITE_DELAY)
+        self.assertEqual(list(self.store.rows), [(AOR, "sip:1@h")])
+        self.assertEqual(self.successResultOf(self.node("c").service.restore()), 0)
+
+    def test_a_store_that_fails(self) -> None:
+        """It is told to the log and tried again; what came meanwhile is newer."""
+        writes = WriteBehind(self.clock, self.store)
+        self.store.broken = True
+        writes.put(_binding("1"))
+        writes.put(_binding("2"))
+        self.clock.advance(WRITE_DELAY)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.store.broken = False
+        writes.removed(_binding("1"))
+        self.clock.advance(RETRY_DELAY)
+        self.assertEqual([b.contact for b in self.store.rows.values()], ["sip:2@h"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_slow_store(self) -> None:
+        """One write at a time; a stop waits for the one under way and writes the rest."""
+        writes = WriteBehind(self.clock, self.store)
+        self.store.slow = slow = []
+        writes.put(_binding("1"))
+        self.clock.advance(WRITE_DELAY)
+        writes.put(_binding("2"))
+        self.clock.advance(10 * WRITE_DELAY)
+        self.assertEqual(len(slow), 1)
+        stopped = writes.stop()
+        self.assertNoResult(stopped)
+        slow[0].callback(None)
+        self.assertNoResult(stopped)
+        slow[1].callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.store.rows), 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+def _binding(name: str) -> Binding:
+    return Binding(AOR, f"sip:{name}@h", NOW + 60, NOW, "c", 1, node="a")

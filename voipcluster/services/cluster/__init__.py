@@ -1,0 +1,1 @@
+"""The node's place in its cluster: links, copies, joining."""

@@ -1,0 +1,301 @@
+"""The node's part in the cluster: it reports, keeps copies at the others, and carries orders and questions between them."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from attrs import define, evolve
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from voipcluster.balance import codec
+from voipcluster.balance.messages import Account, Accounts, Binding, Bindings, Drain, Member
+from voipcluster.balance.report import Report
+from voipcluster.errors import PeerError, UsageError
+from voipcluster.net.envelope import Body
+from voipcluster.net.link import CALL_TIMEOUT
+from voipcluster.net.peer import PeerLink
+from voipcluster.net.roster import Roster
+from voipcluster.services.cluster.admission import Admission
+from voipcluster.services.cluster.mesh import IMeshUser, Mesh
+from voipcluster.services.cluster.received import Received, account_key, binding_key
+from voipcluster.services.cluster.replica import BATCH, Replica
+from voipcluster.store.state import NodeState
+
+SPONTANEOUS = 0.02  # seconds between two reports at least: 50/s
+TOO_LONG = 513  # the status_hint of a message that the link does not carry
+
+
+@define
+class Replicas:
+    """What one member has of us; accounts are the primary's to give."""
+
+    bindings: Replica[Binding, Bindings]
+    accounts: Replica[Account, Accounts] | None = None
+
+    def __iter__(self) -> Iterator[Replica[Any, Any]]:
+        yield self.bindings
+        if self.accounts is not None:
+            yield self.accounts
+
+
+@implementer(IMeshUser)
+class ClusterService(Service):
+    """
+    Full mesh of one node with the other members of its cluster.
+
+    @ivar node: our name.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        state: NodeState,
+        listen_address: str,
+        port: int,
+        period: float,
+        callbacks: Any,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        @param state: of a member, with its epoch begun (L{voipcluster.services.cluster.admission.open_member}).
+        @param period: seconds between reports.
+        @param callbacks: an L{voipcluster.services.cluster.received.IClusterUser}.
+        @raise UsageError: key material or the list of members is damaged.
+        """
+        self._reactor, self._state, self._period, self._user = reactor, state, period, callbacks
+        self._received = Received(state.name, callbacks, self.change_account if state.is_primary else None)
+        self.mesh = Mesh(reactor, state, listen_address, port, self, self._received.kinds, wall_clock)
+        self.node = self.mesh.node
+        self._replicas: dict[str, Replicas] = {}
+        self._report_sequence, self._reported = 0, -1.0
+        self._report: Report | None = None  # as everybody has been told
+        self._periodic: IDelayedCall | None = None
+        self._spontaneous: IDelayedCall | None = None
+
+    @property
+    def port(self) -> int:
+        return self.mesh.port
+
+    @property
+    def roster(self) -> Roster:
+        return self.mesh.roster
+
+    def startService(self) -> None:
+        """@raise UsageError: the address and port cannot be listened on."""
+        self.mesh.start()
+        super().startService()  # type: ignore[no-untyped-call]
+        self.members_changed()
+        phase = zlib.crc32(self.node.encode()) / 2**32  # so that not all nodes report at the same moment
+        self._periodic = self._reactor.callLater(self._period * phase, self._report_periodically)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()  # type: ignore[no-untyped-call]
+        for timer in (self._periodic, self._spontaneous):
+            if timer is not None and timer.active():
+                timer.cancel()
+        for replicas in self._replicas.values():
+            for replica in replicas:
+                replica.link_lost()
+        self._replicas.clear()
+        return self.mesh.stop()
+
+    # -- members
+
+    def members(self) -> tuple[Member, ...]:
+        """All members, this one included, in the order of joining."""
+        return tuple(
+            Member(name=one.name, role=one.role, address=one.address, port=one.port)
+            for one in self.roster.members
+        )
+
+    def is_up(self, name: str) -> bool:
+        """Whether our link to that member is up."""
+        return self.mesh.is_up(name)
+
+    def create_token(self, ttl: float = 3600, uses: int = 1) -> str:
+        """
+        @return: C{TOKEN@ADDRESS} with which a node may join.
+        @raise UsageError: this is not the primary.
+        """
+        return self._as_primary().create_token(self.mesh.address, self.port, ttl, uses)
+
+    def remove_member(self, name: str) -> None:
+        """
+        Shut a node out: its certificate counts no more.
+
+        @raise UsageError: no such secondary, or this is not the primary.
+        """
+        self._as_primary().remove(name)
+
+    def _as_primary(self) -> Admission:
+        if self.mesh.admission is None:
+            raise UsageError(f"only the primary, node {self.mesh.primary}, can do this")
+        return self.mesh.admission
+
+    # -- what the mesh tells (IMeshUser)
+
+    def greeting(self) -> Body:
+        """
+        What everybody has been told last, as a new report: the peer may have given us up since.
+
+        The node measures its changes from what it told to everybody, so it is not asked for another one.
+        """
+        report = self._report or self._new_report()
+        self._report_sequence += 1
+        return {"report": codec.encode(evolve(report, seq=self._report_sequence))}
+
+    def greeted(self, name: str, body: Body, calling: bool) -> None:
+        if calling:
+            self._received.begin_copy(name)
+        self._received.take_greeting(name, body.get("report"))
+
+    def link_up(self, link: PeerLink) -> None:
+        self._user.node_changed(link.name, True)
+        self._replicas[link.name] = replicas = self._copies_at(link)
+        for replica in replicas:
+            replica.link_up()
+
+    def link_lost(self, name: str) -> None:
+        for replica in self._replicas.pop(name, ()):
+            replica.link_lost()
+        self._user.node_changed(name, False)
+
+    def members_changed(self) -> None:
+        self._user.members_changed(self.members())
+
+    # -- reports
+
+    def _new_report(self) -> Report:
+        self._report_sequence += 1
+        report: Report = self._user.report(self._report_sequence)
+        self._report = evolve(report, node=self.node, epoch=self._state.epoch, seq=self._report_sequence)
+        return self._report
+
+    def report_now(self) -> None:
+        """Report to everybody at once, but not more than 50 times per second."""
+        if not self.running or (self._spontaneous is not None and self._spontaneous.active()):
+            return
+        wait = self._reported + SPONTANEOUS - self._reactor.seconds()
+        if wait > 0:
+            self._spontaneous = self._reactor.callLater(wait, self._send_report)
+        else:
+            self._send_report()
+
+    def _report_periodically(self) -> None:
+        self._periodic = self._reactor.callLater(self._period, self._report_periodically)
+        self._send_report()
+
+    def _send_report(self) -> None:
+        self._reported = self._reactor.seconds()
+        body = codec.encode(self._new_report())
+        for link in list(self.mesh.links.values()):
+            if link.up:
+                link.call("report", body).addErrback(self.mesh.ignored, f"report to {link.name}")
+
+    # -- copies
+
+    def _copies_at(self, link: PeerLink) -> Replicas:
+        def bindings(kind: str, message: Bindings) -> Deferred[None]:
+            return self._send(link, kind, message)
+
+        def accounts(kind: str, message: Accounts) -> Deferred[None]:
+            return self._send(link, kind, message)
+
+        copies = Replicas(
+            Replica(
+                self._reactor, binding_key, self._user.full_bindings,
+                lambda part: bindings("bindings", part),
+                lambda values: bindings("binding-changes", Bindings(**self._sender(), items=values)), link.reset,
+            )
+        )  # fmt: skip
+        if self.mesh.admission is not None:
+            copies.accounts = Replica(
+                self._reactor, account_key, self._full_accounts,
+                lambda part: accounts("accounts", part),
+                lambda values: accounts("account-changes", Accounts(**self._sender(), items=values)), link.reset,
+            )  # fmt: skip
+        return copies
+
+    def _sender(self) -> dict[str, Any]:
+        epoch, sequence = self.mesh.stamp()
+        return {"node": self.node, "epoch": epoch, "seq": sequence}
+
+    def _full_accounts(self) -> Iterator[Accounts]:
+        accounts = tuple(self._user.full_accounts())
+        for start in range(0, len(accounts) or 1, BATCH):
+            end = start + BATCH
+            yield Accounts(**self._sender(), items=accounts[start:end], complete=end >= len(accounts))
+
+    def _send(self, link: PeerLink, kind: str, message: Any) -> Deferred[None]:
+        """Send L{Bindings} or L{Accounts}; what is too long for the link goes in halves."""
+
+        sent: Deferred[Any] = link.call(kind, codec.encode(message)).addCallback(lambda _: None)
+
+        def halve(failure: Failure) -> Deferred[None]:
+            if getattr(failure.value, "status_hint", 0) != TOO_LONG or len(message.items) < 2:
+                failure.raiseException()
+            middle = len(message.items) // 2
+            last = evolve(message, items=message.items[middle:])
+            first: Deferred[Any] = self._send(
+                link, kind, evolve(message, items=message.items[:middle], complete=False)
+            )
+            return first.addCallback(lambda _: self._send(link, kind, last))
+
+        return sent.addErrback(halve)
+
+    def publish_binding(self, binding: Binding) -> None:
+        """Tell everybody of a binding that was changed or (C{expires} 0) removed here."""
+        for replicas in self._replicas.values():
+            replicas.bindings.change(binding)
+
+    def publish_account(self, account: Account) -> None:
+        """At the primary: tell everybody of an account that was added, changed or (C{removed}) removed."""
+        for replicas in self._replicas.values():
+            if replicas.accounts is not None:
+                replicas.accounts.change(account)
+
+    def change_account(self, account: Account) -> Deferred[None]:
+        """
+        Add, change or remove an account of the cluster, at whatever node this is called.
+
+        @return: fires when the primary has it on its disk; fails with L{PeerError} when the primary is not reachable.
+        """
+        if self.mesh.admission is not None:
+            stored: Deferred[None] = maybeDeferred(self._user.store_accounts, (account,))
+            return stored.addCallback(lambda _: self.publish_account(account))
+        primary = self.mesh.primary
+        if not self.is_up(primary):
+            return fail(
+                PeerError(f"accounts are changed at the primary, and node {primary} is not reachable", 503)
+            )
+        return self.mesh.call(primary, "account", codec.encode(account)).addCallback(lambda _: None)
+
+    # -- orders and questions
+
+    def drain(self, target: str, on: bool, stop: bool = False, deadline: float = 0.0) -> Deferred[None]:
+        """
+        Order a node, which may be this one, to take nothing new or to take part again.
+
+        @return: fires when it has heard; fails with L{PeerError} when it is not reachable.
+        """
+        order = Drain(**self._sender(), target=target, on=on, stop=stop, deadline=deadline)
+        if target == self.node:
+            return maybeDeferred(self._user.drain_requested, order)
+        return self.mesh.call(target, "drain", codec.encode(order)).addCallback(lambda _: None)
+
+    def ask(self, node: str, kind: str, params: Body, timeout: float = CALL_TIMEOUT) -> Deferred[Body]:
+        """
+        Ask a node, which may be this one, something that its C{IClusterUser.asked} answers.
+
+        @return: the answer; fails with L{PeerError} when there is none.
+        """
+        if node == self.node:
+            return maybeDeferred(self._user.asked, kind, params)
+        return self.mesh.call(node, "ask", {"kind": kind, "params": params}, timeout)

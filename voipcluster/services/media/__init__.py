@@ -1,0 +1,1 @@
+"""The RTP relay of a node."""

@@ -1,0 +1,299 @@
+"""The media of one call: the negotiation, its streams and their open ports, joined."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from attrs import define, field, frozen
+
+from voipcluster.errors import PeerError
+from voipcluster.media.activity import Activity
+from voipcluster.media.offer_answer import (
+    Answered,
+    Confirmed,
+    Effect,
+    Exchange,
+    MessagePassed,
+    OfferAnswer,
+    Offered,
+    RolledBack,
+    Side,
+)
+from voipcluster.media.sdp import MediaLine, SessionDescription, Transport
+from voipcluster.media.stream import SPOTS, Stream
+from voipcluster.media.target import is_unspecified, literal
+from voipcluster.net.rtp import RtpPort
+from voipcluster.services.media.line import Leg, Line
+from voipcluster.services.media.ports import RelayPorts
+
+
+@frozen
+class Description:
+    """What one side said about itself, and from which host."""
+
+    media: tuple[MediaLine, ...]
+    source: str
+
+
+@define
+class Pending:
+    """
+    An exchange that is under way.
+
+    @ivar early: answers in 1xx, by the To tag of their fork.
+    @ivar former: what was in force before the first of them.
+    """
+
+    offer: Description
+    early: dict[str | None, Description] = field(factory=dict)
+    former: dict[Side, Description] | None = None
+
+
+@define
+class RelayedCall:
+    """
+    @ivar answered: a final answer is in force, so that media is due.
+    """
+
+    _relay: RelayPorts
+    _new_stream: partial[Stream]
+    activity: Activity
+    started: float
+    answered: bool = False
+    lines: dict[int, Line] = field(factory=dict)
+    closed_packets: int = 0
+    closed_octets: int = 0
+    _negotiation: OfferAnswer = field(factory=OfferAnswer)
+    _pending: dict[Exchange, Pending] = field(factory=dict)
+    _in_force: dict[Side, Description] = field(factory=dict)
+    _ports: tuple[RtpPort, ...] | None = None  # all of them, for counting every second; None after a change
+
+    def passes(
+        self, message: MessagePassed, sdp: bytes | None, source: str, target_family: int | None, now: float
+    ) -> bytes | None:
+        """
+        A message of the call passes.
+
+        @param source: host that it came from.
+        @param target_family: 4 or 6 for the hop that it goes to, when known.
+        @return: the description to send on; the same object when it stays.
+        @raise PeerError: an offer or answer that cannot be relayed (488), or no ports for it (503).
+        """
+        self.activity.moved(now)
+        if not self.answered and message.method == "INVITE" and (message.status or 0) >= 300:
+            return sdp  # one branch of several may have failed; when all have, the owner ends the call
+        description, fault = None, None
+        if sdp is not None:
+            try:
+                description = SessionDescription.parse(sdp)
+            except PeerError as error:
+                fault = error  # of no matter unless it is an offer or answer
+        if description is not None and self._is_ours(description.media):
+            return sdp  # the request came back to us on its way (a spiral), and was translated before
+        effects = self._negotiation.feed(message)
+        used = any(not isinstance(effect, RolledBack) for effect in effects)
+        try:
+            if fault is not None and used:
+                raise fault
+            translated, described = sdp, None
+            if description is not None and used:
+                described = Description(description.media, source)
+                translated = self._translate(description, message, target_family)
+            for effect in effects:
+                self._apply(effect, described, now)
+        except PeerError:
+            self._undo(message, now)
+            raise
+        return translated
+
+    def _undo(self, message: MessagePassed, now: float) -> None:
+        """The message is not sent on; the offer in a request ends here as if it had been refused."""
+        if message.status is None:
+            refusal = MessagePassed(message.sender.other, message.method, 500, message.cseq, described=False)
+            for effect in self._negotiation.feed(refusal):
+                self._apply(effect, None, now)
+
+    def _is_ours(self, media: tuple[MediaLine, ...]) -> bool:
+        numbers = {leg.number for line in self.lines.values() for leg in line.legs.values()}
+        return any(line.port in numbers and line.relayed and self._relay.is_own(line.host) for line in media)
+
+    # what an effect of the negotiation does
+
+    def _apply(self, effect: Effect, described: Description | None, now: float) -> None:
+        match effect:
+            case Offered(exchange, offerer):
+                assert described is not None, "an offer is a description"
+                self._pending[exchange] = Pending(described)
+                if not self.answered:
+                    self._enforce(offerer, described, now, final=False)
+            case Answered(exchange, offerer, to_tag, early):
+                assert described is not None, "an answer is a description"
+                pending = self._pending.get(exchange)
+                if early and pending is not None:
+                    pending.early[to_tag] = described
+                    if pending.former is None:
+                        pending.former = dict(self._in_force)
+                self._agree(pending, offerer, described, now, final=not early)
+                if not early:
+                    self._settle(exchange, now)
+            case Confirmed(exchange, offerer, to_tag):
+                pending = self._pending.get(exchange)
+                chosen = None if pending is None else pending.early.get(to_tag)
+                if chosen is not None:
+                    self._agree(pending, offerer, chosen, now, final=True)
+                self._settle(exchange, now)
+            case RolledBack(exchange):
+                self._roll_back(exchange, now)
+            case _:
+                pass  # Repeated: translated, nothing else
+
+    def _agree(
+        self, pending: Pending | None, offerer: Side, answer: Description, now: float, *, final: bool
+    ) -> None:
+        if pending is not None:
+            self._enforce(offerer, pending.offer, now, final=final)
+        self._enforce(offerer.other, answer, now, final=final)
+
+    def _settle(self, exchange: Exchange, now: float) -> None:
+        if not self.answered:
+            self.answered = True
+            self.activity.since = now
+        self._forget(exchange)
+
+    def _forget(self, exchange: Exchange) -> Pending | None:
+        pending = self._pending.pop(exchange, None)
+        if not self._pending:
+            self._pending = {}  # an emptied table keeps its size
+        return pending
+
+    def _roll_back(self, exchange: Exchange, now: float) -> None:
+        pending = self._forget(exchange)
+        if not self.answered:
+            return  # the whole call fails with its first offer, or is tried again with credentials
+        if pending is not None and pending.former is not None:
+            for side, description in pending.former.items():
+                self._enforce(side, description, now, final=False)
+        for index, line in list(self.lines.items()):
+            if line.born == exchange:
+                self._close_line(index)
+
+    def _enforce(self, side: Side, description: Description, now: float, *, final: bool) -> None:
+        self._in_force[side] = description
+        for index, media in enumerate(description.media):
+            line = self.lines.get(index)
+            if line is None:
+                continue
+            if media.relayed:
+                line.execute(line.stream.described(side, media, description.source, now))
+                for spot in SPOTS[side]:
+                    line.wire(spot)
+                for port in line.ports(side):
+                    port.checked = media.transport is Transport.RTP
+            elif final:
+                self._close_line(index)
+
+    # translating
+
+    def _translate(
+        self, description: SessionDescription, message: MessagePassed, target_family: int | None
+    ) -> bytes:
+        """Our ports in place of the sender's. Ports of both sides are opened here, so that the answer finds its own."""
+        facing = message.sender.other
+        ports: dict[int, tuple[int, int]] = {}
+        family = self._family(facing, target_family, description)
+        for index, media in enumerate(description.media):
+            if not media.relayed:
+                continue
+            line = self.lines.get(index)
+            if line is None:
+                line = self.lines[index] = Line(self._new_stream(), message.exchange, self._relay.seconds)
+            number = self._leg(index, line, facing, family, media).number
+            self._sender_leg(index, line, message.sender, family, media)
+            ports[index] = (number, number + 1)
+        return description.rewritten(self._relay.shown(facing, family), ports)
+
+    def _family(self, side: Side, target: int | None, description: SessionDescription) -> int:
+        known = self._in_force.get(side)
+        candidates = [known.media if known is not None else (), description.media]
+        spoken, other = (
+            next((f for m in media if m.relayed and (f := _family_of(m.host)) is not None), None)
+            for media in candidates
+        )
+        if not self.answered and target is not None:
+            spoken = target  # forks may speak different ones
+        return self._relay.family(side, spoken or other or 4)
+
+    def _sender_leg(self, index: int, line: Line, sender: Side, fallback: int, media: MediaLine) -> None:
+        """Ports that send to what a description names; a name or the null address needs no new ones."""
+        leg = line.legs.get(sender)
+        known = fallback if leg is None else next(iter(leg.ports))
+        family = self._relay.family(sender, _family_of(media.host) or known)
+        self._leg(index, line, sender, family, media)
+
+    def _leg(self, index: int, line: Line, side: Side, family: int, media: MediaLine) -> Leg:
+        paired = media.transport is Transport.RTP
+        spots = SPOTS[side] if paired else SPOTS[side][:1]
+        leg = line.legs.get(side)
+        if leg is None:
+            try:
+                number, ports = self._relay.open_pair(side, family, line.sink, spots)
+            except PeerError:
+                if not line.legs:
+                    del self.lines[index]
+                raise
+            leg = line.legs[side] = Leg(number, {family: ports})
+        elif family not in leg.ports or len(leg.ports[family]) < len(spots):
+            present = leg.ports.setdefault(family, [])
+            try:
+                present += self._relay.open_on(leg.number, side, family, line.sink, spots, len(present))
+            except OSError as error:
+                if not present:
+                    del leg.ports[family]
+                raise PeerError(
+                    f"media port {leg.number} is taken by another program: {error}", 503
+                ) from error
+        else:
+            return leg
+        self._ports = None
+        for port in leg.ports[family]:
+            port.checked = paired
+        for spot in SPOTS[side.other]:
+            line.wire(spot)
+        return leg
+
+    # ending and counting
+
+    def _close_line(self, index: int) -> None:
+        line = self.lines.pop(index)
+        self._ports = None
+        for port in line.all_ports():
+            self.closed_packets += port.packets
+            self.closed_octets += port.octets
+            self._relay.close(port)
+        for leg in line.legs.values():
+            self._relay.give_back(leg.number)
+        line.close()
+
+    def close(self) -> None:
+        for index in list(self.lines):
+            self._close_line(index)
+
+    @property
+    def held(self) -> bool:
+        return bool(self.lines) and all(line.stream.held for line in self.lines.values())
+
+    def traffic(self) -> tuple[int, int]:
+        """Packets and octets received from both sides since the call began."""
+        if self._ports is None:
+            self._ports = tuple(port for line in self.lines.values() for port in line.all_ports())
+        packets, octets = self.closed_packets, self.closed_octets
+        for port in self._ports:
+            packets += port.packets
+            octets += port.octets
+        return packets, octets
+
+
+def _family_of(host: str) -> int | None:
+    """4 or 6, or L{None} for a name and for the null address."""
+    address = literal(host)
+    return None if address is None or is_unspecified(host) else address.version

@@ -1,0 +1,354 @@
+"""The RTP relay as a service: the proxy shows it each message of a call, and sends on the body that it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, cast
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from voipcluster.address import Hop
+from voipcluster.errors import PeerError, UsageError
+from voipcluster.media.activity import Activity, Counted
+from voipcluster.media.body import find_sdp, replace_part
+from voipcluster.media.offer_answer import MessagePassed, Side
+from voipcluster.media.ports import NoPorts, PortPool
+from voipcluster.media.stream import RTP, Spot, Stream
+from voipcluster.media.target import Address
+from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, port_readers, raise_descriptor_limit
+from voipcluster.services.media.call import RelayedCall
+from voipcluster.services.media.line import Line
+from voipcluster.services.media.ports import OpenPort, RelayAddress, RelayPorts, by_family, targets_for
+
+PERIOD = 1.0  # seconds between looks at the counters
+SOCKETS_PER_PAIR = 2
+OTHER_DESCRIPTORS = 4096  # connections, database, log
+
+
+class CallKey(NamedTuple):
+    """One call: its Call-ID and the From tag of its first INVITE."""
+
+    call_id: str
+    from_tag: str
+
+
+@frozen
+class LegSnapshot:
+    """
+    One side of a media line. C{local} is what that side sends to; C{signalled} and C{remote} are L{None} when there
+    is no address that media may go to. C{strangers} were not forwarded.
+    """
+
+    local: Address
+    signalled: Address | None
+    remote: Address | None
+    latched: bool
+    packets: int
+    octets: int
+    strangers: int
+    errors: int
+
+
+@frozen
+class StreamSnapshot:
+    kind: str
+    protocol: str
+    held: bool
+    caller: LegSnapshot | None
+    callee: LegSnapshot | None
+
+
+@frozen
+class MediaSnapshot:
+    """One relayed call. C{age} and C{silent} in seconds."""
+
+    call: CallKey
+    answered: bool
+    held: bool
+    age: float
+    silent: float
+    streams: tuple[StreamSnapshot, ...]
+
+
+@frozen
+class MediaStatistics:
+    """
+    C{packets_per_second} is of the last full second, both directions; C{ports_free} counts pairs outside quarantine;
+    the totals are since the start.
+    """
+
+    sessions: int
+    ports_free: int
+    ports_total: int
+    packets_per_second: float
+    total_sessions: int
+    total_packets: int
+    total_octets: int
+    total_timeouts: int
+    total_refused: int
+
+
+class MediaService(Service):
+    """
+    @param ports: first and last port of the range.
+    @param addresses: where ports are bound, one per family; C{callee_addresses} when called parties are on another
+        network than callers.
+    @param relay: C{"off"} passes every body as it is; anything else relays in this process.
+    @param timeout: seconds without a packet after which an answered call is over; C{hold_timeout} while on hold.
+    @param setup_timeout: seconds without a message after which a call that nobody answered is forgotten. The proxy's
+        Timer C comes first; this is the net below it.
+    @param quarantine: seconds for which a port of an ended call is not used.
+    @param window: seconds in which a learned address is tentative, see L{voipcluster.media.latch}.
+    @param start: a random number, see L{PortPool}.
+    @ivar on_timeout: called with the call whose media timed out; its ports are freed right after.
+    @raise UsageError: no address, or no port pair in the range.
+    """
+
+    name = "media"
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        *,
+        ports: tuple[int, int],
+        addresses: Sequence[RelayAddress],
+        callee_addresses: Sequence[RelayAddress] | None = None,
+        relay: str = "userspace",
+        timeout: float = 60.0,
+        hold_timeout: float = 3600.0,
+        setup_timeout: float = 600.0,
+        quarantine: float = 10.0,
+        window: float = 3.0,
+        start: int = 0,
+        readers: Callable[[IReactorFDSet], IReaders] = port_readers,
+        open_port: OpenPort = open_rtp_port,
+    ) -> None:
+        if not addresses:
+            raise UsageError("the media relay needs an address")
+        self._reactor = reactor
+        self._off = relay == "off"
+        self._timeouts = timeout, hold_timeout, setup_timeout
+        self._pool = PortPool(*ports, quarantine=quarantine, start=start)
+        self._addresses = {
+            Side.CALLER: by_family(addresses),
+            Side.CALLEE: by_family(addresses if callee_addresses is None else callee_addresses),
+        }
+        self._new_stream = partial(Stream, targets_for(self._addresses, self._pool), window)
+        self._make_readers, self._open_port = readers, open_port
+        self._readers: IReaders | None = None
+        self._calls: dict[CallKey, RelayedCall] = {}
+        self._ticks: LoopingCall | None = None
+        self._rate, self._counted, self._counted_at = 0.0, 0, 0.0
+        self._ended = (0, 0)  # packets and octets of calls that are over
+        self._sessions = self._timed_out = self._refused = 0
+        self.on_timeout: Callable[[CallKey], object] = lambda call: None
+
+    @property
+    def relays(self) -> bool:
+        """Whether bodies may be translated at all."""
+        return not self._off
+
+    # lifetime
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._off:
+            return
+        wanted = self._pool.size * SOCKETS_PER_PAIR + OTHER_DESCRIPTORS
+        limit = raise_descriptor_limit(wanted)
+        if limit < wanted:
+            self._log.warn(
+                "the limit of {limit} open files allows fewer calls than the media ports would", limit=limit
+            )
+        self._readers = self._make_readers(cast(IReactorFDSet, self._reactor))
+        self._counted_at = self._reactor.seconds()
+        self._ticks = LoopingCall(self._tick)
+        self._ticks.clock = self._reactor
+        self._ticks.start(PERIOD, now=False)
+
+    def stopService(self) -> None:
+        super().stopService()  # type: ignore[no-untyped-call]
+        ticks, self._ticks = self._ticks, None
+        if ticks is not None:
+            ticks.stop()
+        for call in list(self._calls):
+            self.call_ended(call, "the node stops")
+        readers, self._readers = self._readers, None
+        if isinstance(readers, PortGroup):
+            readers.close()
+
+    # what the proxy calls
+
+    def message_passes(
+        self,
+        call: CallKey,
+        *,
+        sender: Side,
+        method: str,
+        status: int | None,
+        cseq: int,
+        to_tag: str | None,
+        content_type: str | None,
+        body: bytes,
+        source: Hop,
+        target: Hop | None = None,
+        record: bool = True,
+    ) -> bytes:
+        """
+        Take note of a message that the proxy is about to send on.
+
+        The same message may pass twice (retransmission, several branches): the result is the same.
+
+        @param call: with the tags as in the first INVITE, also for requests of the callee.
+        @param sender: the side that the message comes from.
+        @param status: L{None} for a request.
+        @param to_tag: of the callee.
+        @param content_type: value of the header, with its parameters.
+        @param source: where the message came from.
+        @param target: where it goes; tells the relay which IP version the other side speaks before it answered.
+        @param record: false when this node will not see the rest of the call: then an INVITE opens no session.
+        @return: the body to send on; the same object when nothing changes.
+        @raise PeerError: the description cannot be relayed (C{status_hint} 488), or no port is free (503).
+        """
+        if self._off:
+            return body
+        relayed = self._calls.get(call)
+        opened = relayed is None
+        if relayed is None:
+            if method != "INVITE" or status is not None or not record:
+                return body
+            relayed = self._open(call)
+        try:
+            part = find_sdp(content_type, body)
+            sdp = None if part is None else body[part.begin : part.end]
+            passed = MessagePassed(sender, method, status, cseq, sdp is not None, to_tag)
+            family = None if target is None else (6 if ":" in target.host else 4)
+            translated = relayed.passes(passed, sdp, source.host, family, self._reactor.seconds())
+        except PeerError as error:
+            self._refused += isinstance(error, NoPorts)
+            if opened:
+                self.call_ended(call, str(error))
+            raise
+        if part is None or translated is None or translated == sdp:
+            return body
+        return replace_part(body, part, translated)
+
+    def call_ended(self, call: CallKey, reason: str) -> None:
+        """Free what the call holds. A call that is not known, or ended before, is fine."""
+        relayed = self._calls.pop(call, None)
+        if relayed is None:
+            return
+        relayed.close()
+        packets, octets = relayed.traffic()
+        self._ended = self._ended[0] + packets, self._ended[1] + octets
+        self._log.debug("media of call {call} ends: {reason}", call=call.call_id, reason=reason)
+
+    def _open(self, call: CallKey) -> RelayedCall:
+        assert self._readers is not None, "message_passes() on a service that does not run"
+        relay = RelayPorts(self._pool, self._readers, self._addresses, self._reactor.seconds, self._open_port)
+        now = self._reactor.seconds()
+        timeout, hold_timeout, _ = self._timeouts
+        relayed = RelayedCall(relay, self._new_stream, Activity(timeout, hold_timeout, now), now)
+        self._calls[call] = relayed
+        self._sessions += 1
+        return relayed
+
+    # looking on
+
+    def calls(self) -> list[MediaSnapshot]:
+        now = self._reactor.seconds()
+        return [
+            MediaSnapshot(
+                call=key,
+                answered=relayed.answered,
+                held=relayed.held,
+                age=now - relayed.started,
+                silent=now - relayed.activity.since,
+                streams=tuple(_stream_snapshot(line) for _, line in sorted(relayed.lines.items())),
+            )
+            for key, relayed in self._calls.items()
+        ]
+
+    def statistics(self) -> MediaStatistics:
+        packets, octets = self._traffic()
+        return MediaStatistics(
+            sessions=len(self._calls),
+            ports_free=self._pool.free(self._reactor.seconds()),
+            ports_total=self._pool.size,
+            packets_per_second=self._rate,
+            total_sessions=self._sessions,
+            total_packets=packets,
+            total_octets=octets,
+            total_timeouts=self._timed_out,
+            total_refused=self._refused,
+        )
+
+    def _traffic(self) -> tuple[int, int]:
+        packets, octets = self._ended
+        for relayed in self._calls.values():
+            more_packets, more_octets = relayed.traffic()
+            packets, octets = packets + more_packets, octets + more_octets
+        return packets, octets
+
+    def _tick(self) -> None:
+        now = self._reactor.seconds()
+        total = self._ended[0]
+        for call, relayed in list(self._calls.items()):
+            packets, _ = relayed.traffic()
+            total += packets
+            if relayed.answered and relayed.lines:
+                for _ in relayed.activity.feed(Counted(packets, relayed.held), now):
+                    self._time_out(call)
+            elif not relayed.answered and now - relayed.activity.since >= self._timeouts[2]:
+                self.call_ended(call, "nobody answered, and no message for too long")
+        elapsed = now - self._counted_at
+        if elapsed > 0:
+            self._rate = (total - self._counted) / elapsed
+        self._counted, self._counted_at = total, now
+
+    def _time_out(self, call: CallKey) -> None:
+        self._timed_out += 1
+        self._log.info("no media any more in call {call}", call=call.call_id)
+        try:
+            self.on_timeout(call)
+        except Exception:
+            self._log.failure("on_timeout of call {call}", call=call.call_id)
+        self.call_ended(call, "media time-out")
+
+
+def _stream_snapshot(line: Line) -> StreamSnapshot:
+    stream = line.stream
+    protocols = [media.protocol for media in stream.lines.values()]
+    return StreamSnapshot(
+        kind=stream.kind,
+        protocol=protocols[-1] if protocols else "",
+        held=stream.held,
+        caller=_leg_snapshot(line, Side.CALLER),
+        callee=_leg_snapshot(line, Side.CALLEE),
+    )
+
+
+def _leg_snapshot(line: Line, side: Side) -> LegSnapshot | None:
+    leg = line.legs.get(side)
+    if leg is None:
+        return None
+    latch = line.stream.latch(Spot(side, RTP))
+    remote = line.stream.remote(Spot(side, RTP))
+    media = [ports[RTP] for ports in leg.ports.values()]
+    facing = leg.ports.get(remote.family if remote is not None else 0) or next(iter(leg.ports.values()))
+    return LegSnapshot(
+        local=facing[RTP].address(),
+        signalled=latch.signalled,
+        remote=remote,
+        latched=any(port.connected for port in media),
+        packets=sum(port.packets for port in media),
+        octets=sum(port.octets for port in media),
+        strangers=sum(port.strangers for port in media),
+        errors=sum(port.errors for port in media),
+    )

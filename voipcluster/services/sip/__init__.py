@@ -1,0 +1,1 @@
+"""The SIP side of a node: transports, transactions, proxy, registrar, calls."""

@@ -1,0 +1,159 @@
+"""Who may send what: digest authentication, and what may be relayed (RFC 3261 section 22, RFC 8760)."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from attrs import evolve
+
+from voipcluster.balance.handover import Handover
+from voipcluster.errors import ParseError, PeerError
+from voipcluster.services.sip.core import SipCore
+from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.sip.auth import RANDOM_SIZE, Accepted, Authenticator, Credentials, Lookup
+from voipcluster.sip.message import Request
+from voipcluster.sip.uri import SipUri, parse_uri
+from voipcluster.sip.values import address_uri
+
+MD5_ONLY = ("baresip v0.", "baresip v1.", "sipp")  # how their User-Agent begins
+
+
+class Access:
+    """
+    @param required: whether users of our domains authenticate.
+    @ivar outcomes: how many were accepted, challenged, stale, guessed wrong, refused.
+    """
+
+    def __init__(self, core: SipCore, authenticator: Authenticator, lookup: Lookup, required: bool) -> None:
+        self._core = core
+        self._authenticator = authenticator
+        self._lookup = lookup
+        self._required = required
+        self.outcomes: Counter[str] = Counter()
+
+    def register_user(
+        self, incoming: ServerTransaction, client: Handover
+    ) -> tuple[Handover | None, list[int]]:
+        """
+        Who sends a REGISTER of one of our domains.
+
+        @return: the client with its user, or L{None} when it was challenged; and the header lines that are used up.
+        """
+        if client.user is not None or not self._required:
+            return client, []
+        uri = _uri_of(incoming.request, "to")
+        realm = self._core.names.domain_of(uri) or ""
+        return self._checked(incoming, client, "authorization", 401, "www-authenticate", realm)
+
+    def caller(
+        self, incoming: ServerTransaction, client: Handover, target: SipUri, routed: bool
+    ) -> tuple[Handover | None, list[int]]:
+        """
+        Who sends any other request, and whether it may be relayed.
+
+        Users of our domains authenticate and speak for themselves only; anybody may reach our users; nobody may use us
+        between strangers.
+
+        @param routed: whether its Route leads on to somebody else.
+        @return: as L{register_user}.
+        @raise PeerError: 403.
+        """
+        if client.user is not None:
+            return client, []
+        names = self._core.names
+        sender = _sender(incoming.request)
+        realm = None if sender is None else names.domain_of(sender)
+        if realm is None:
+            if routed or not names.is_local(target):
+                self.outcomes["refused"] += 1
+                raise PeerError("neither the caller nor the callee is ours", 403)
+            return client, []
+        if not self._required:
+            return client, []
+        found, used = self._checked(incoming, client, "proxy-authorization", 407, "proxy-authenticate", realm)
+        if found is not None and sender is not None and found.user != names.aor(sender):
+            self.outcomes["refused"] += 1
+            raise PeerError("From names another user", 403)
+        return found, used
+
+    def _checked(
+        self,
+        incoming: ServerTransaction,
+        client: Handover,
+        key: str,
+        status: int,
+        challenge_key: str,
+        realm: str,
+    ) -> tuple[Handover | None, list[int]]:
+        request, now = incoming.request, self._core.wall()
+        lines = [index for index, k in enumerate(request.keys) if k == key]
+        result = self._authenticator.check(
+            request.method,
+            request.get_all(key),
+            realm,
+            now,
+            self._lookup,
+            partial(self._is_ours, request.uri),
+        )
+        if isinstance(result, Accepted):
+            self.outcomes["accepted"] += 1
+            return evolve(client, user=f"{result.username}@{result.domain}"), [lines[result.line_index]]
+        self.outcomes["guessed" if result.guessed else "stale" if result.stale else "challenged"] += 1
+        challenges = self._authenticator.challenges(
+            realm, now, os.urandom(RANDOM_SIZE), result.stale, not _takes_choice(request)
+        )
+        incoming.refuse(status, None, [(challenge_key, challenge) for challenge in challenges])
+        return None, []
+
+    def _is_ours(self, request_uri: str, uri: str) -> bool:
+        """Whether the C{uri} of credentials is what was asked for, or something that we serve (RFC 8760 section 2.6)."""
+        if uri == request_uri:
+            return True
+        try:
+            return self._core.names.is_local(parse_uri(uri))
+        except ParseError:
+            return False
+
+
+def _takes_choice(request: Request) -> bool:
+    """
+    Whether a client can be offered more than MD5.
+
+    By RFC 8760 section 2.4 a client passes over challenges that it does not know. baresip before 2.0 and sipp 3.6 give
+    up instead, and what does not say what it is (no User-Agent) is old or a tool: these get the one algorithm all know.
+    """
+    agent = (request.get("user-agent") or "").lower()
+    return bool(agent) and not any(agent.startswith(name) for name in MD5_ONLY)
+
+
+def _sender(request: Request) -> SipUri | None:
+    """The From URI; L{None} for one of another scheme, which is nobody of ours (RFC 4475 section 3.3.4 lets it pass)."""
+    try:
+        return parse_uri(request.from_uri)
+    except ParseError as error:
+        if error.status_hint == 416:
+            return None
+        raise
+
+
+def _uri_of(request: Request, key: str) -> SipUri:
+    """@raise ParseError: 400."""
+    try:
+        return parse_uri(address_uri(request.get(key) or ""))
+    except ParseError as error:
+        raise ParseError(f"{key}: {error}", 400) from None
+
+
+def credentials_lookup(ha1: Callable[[str, str, str], str | None]) -> Lookup:
+    """A look-up for the authenticator from one that gives a single H(A1)."""
+
+    def lookup(username: str, realm: str) -> Credentials | None:
+        known = {
+            name: value for name in ("MD5", "SHA-256") if (value := ha1(username, realm, name)) is not None
+        }
+        return Credentials(username, realm, known) if known else None
+
+    return lookup

@@ -1,0 +1,86 @@
+"""The calls that this node serves: counted for the workload, shown to people, ended in every way a call can end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from attrs import define
+
+from voipcluster.services.media.relay import CallKey
+
+
+@define(slots=True)
+class Call:
+    """
+    One call in progress.
+
+    @ivar caller: and C{callee}: URIs; C{source}: the client's true address as text, C{transport} in upper case.
+    @ivar ingress: the node that the client sent it to; C{visited}: the nodes that handed it on.
+    @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
+    """
+
+    key: CallKey
+    caller: str
+    callee: str
+    source: str
+    transport: str
+    user: str
+    ingress: str
+    visited: tuple[str, ...]
+    started: float
+    answered: float = 0.0
+    relayed: bool = False
+
+    @property
+    def state(self) -> str:
+        return "up" if self.answered else "ringing"
+
+
+class CallTable:
+    """
+    All calls of this node.
+
+    @ivar changed: called after each change of the number of calls.
+    @ivar ended: how many ended, by reason.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[CallKey, Call] = {}
+        self.changed: Callable[[], object] = lambda: None
+        self.released: Callable[[CallKey, str], object] = lambda key, reason: None
+        self.started = 0
+        self.answered_count = 0
+        self.ended: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._calls.values())
+
+    def get(self, key: CallKey) -> Call | None:
+        return self._calls.get(key)
+
+    def start(self, call: Call) -> None:
+        """Count a call from its INVITE on; a copy with another branch is the same call."""
+        if call.key not in self._calls:
+            self._calls[call.key] = call
+            self.started += 1
+            self.changed()
+
+    def answered(self, key: CallKey, now: float) -> None:
+        call = self._calls.get(key)
+        if call is not None and not call.answered:
+            call.answered = now
+            self.answered_count += 1
+
+    def end(self, key: CallKey, reason: str) -> bool:
+        """Forget a call and release what it holds; a second end is harmless."""
+        call = self._calls.pop(key, None)
+        if call is None:
+            return False
+        self.ended[reason] += 1
+        self.released(key, reason)
+        self.changed()
+        return True

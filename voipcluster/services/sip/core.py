@@ -1,0 +1,100 @@
+"""What every part of the SIP side of a node shares: its names, tokens, transports and clocks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from attrs import define, field
+
+from voipcluster.address import Flow, is_ipv6, join_host_port
+from voipcluster.balance.handover import HandoverTokens
+from voipcluster.errors import TransportError
+from voipcluster.net.timers import TimerWheel
+from voipcluster.services.sip.next_hop import hop_of
+from voipcluster.services.sip.transactions import TransactionService
+from voipcluster.services.sip.transport import TransportService
+from voipcluster.sip.proxy.routing import Names
+from voipcluster.sip.route import Address, CallTokens, FlowTokens
+from voipcluster.sip.uri import SipUri, parse_uri
+
+_KEPT = 8192  # next hops that are remembered
+
+
+@define(slots=True)
+class SipCore:
+    """
+    @ivar node: our name; C{epoch}: of this start (see L{voipcluster.store.state}).
+    @ivar names: replaced when members come and go.
+    @ivar addresses: SIP address of each node of the cluster by name, ours included.
+    @ivar seconds: the reactor's clock; C{wall}: seconds since 1970, for what other nodes read.
+    """
+
+    node: str
+    epoch: int
+    cluster_key: bytes = field(repr=False)
+    transport: TransportService
+    transactions: TransactionService
+    wheel: TimerWheel
+    names: Names
+    addresses: dict[str, Address]
+    seconds: Callable[[], float]
+    wall: Callable[[], float]
+    epochs: Callable[[str], int] = lambda node: 0
+    flow_tokens: FlowTokens = field(init=False)
+    call_tokens: CallTokens = field(init=False)
+    handovers: HandoverTokens = field(init=False)
+    _sent_by: dict[tuple[str, int], str] = field(factory=dict)
+    _ways: dict[str, Flow] = field(factory=dict)
+    _towards: dict[bool, Address] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.flow_tokens = FlowTokens(self.cluster_key)
+        self.call_tokens = CallTokens(self.cluster_key)
+        self.handovers = HandoverTokens(self.cluster_key)
+
+    def flow_to(self, uri: str) -> Flow:
+        """
+        The flow to the next hop that a URI names; kept for UDP, where it is always the same.
+
+        @raise TransportError: its host is a name, or there is no transport to it; L{ParseError}: it is none.
+        """
+        flow = self._ways.get(uri)
+        if flow is None:
+            flow = self.transport.flow_to(hop_of(parse_uri(uri)))
+            if not flow.reliable:
+                if len(self._ways) >= _KEPT:
+                    self._ways.clear()
+                self._ways[uri] = flow
+        return flow
+
+    @property
+    def own_address(self) -> Address:
+        return self.addresses[self.node]
+
+    def sent_by(self, flow: Flow) -> str:
+        """Host and port for the Via of what goes out on a flow (RFC 3261 section 18.1.1)."""
+        text = self._sent_by.get(flow.local)
+        if text is None:
+            text = self._sent_by[flow.local] = join_host_port(*self.transport.sent_by(flow))
+        return text
+
+    def address_towards(self, flow: Flow) -> Address:
+        """What we are called by somebody of that flow's family, for Record-Route."""
+        ipv6 = is_ipv6(flow.remote[0])
+        address = self._towards.get(ipv6)
+        if address is None:
+            try:
+                address = self.transport.sent_by("", ipv6)
+            except TransportError:
+                address = self.own_address  # no address of that family: the other one is all we have
+            self._towards[ipv6] = address
+        return address
+
+    def canonical_aor(self, uri: SipUri) -> str | None:
+        """The address of record that a URI means in this cluster, L{None} for a domain that is not ours."""
+        return self.names.aor(uri)
+
+    def secret(self, purpose: bytes) -> bytes:
+        """A key of its own for one purpose, the same on every node."""
+        return hashlib.blake2s(self.cluster_key, person=purpose[:8], digest_size=32).digest()

@@ -1,0 +1,108 @@
+"""Record-Route values and the requests that come back along them (RFC 3261 sections 12 and 16.12)."""
+
+from __future__ import annotations
+
+from voipcluster.address import Flow
+from voipcluster.balance.handover import Handover
+from voipcluster.errors import ParseError, PeerError
+from voipcluster.services.sip.core import SipCore
+from voipcluster.sip.message import Request
+from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.route import Address, CallToken, Party, contact_hash, dialog_hash, route_value
+from voipcluster.sip.values import address_uri
+
+
+def contact_of(request: Request) -> str:
+    """The URI text of the first Contact, or an empty string."""
+    values = request.values("contact")
+    try:
+        return address_uri(values[0]) if values else ""
+    except ParseError:
+        return ""
+
+
+class Dialogs:
+    """Makes the tokens of dialogs that go through this node, and reads them again."""
+
+    def __init__(self, core: SipCore) -> None:
+        self._core = core
+
+    def caller_party(self, request: Request, client: Handover) -> Party | None:
+        """How the callee's requests reach the caller; L{None} when its Contact says where it truly is."""
+        return self.party(client.flow, client.ingress, contact_of(request))
+
+    def party(self, flow: Flow, owner: str, contact: str) -> Party | None:
+        """
+        @param owner: the name of the node that has the flow; C{contact}: the URI of the party's Contact.
+        """
+        core = self._core
+        address = core.addresses.get(owner)
+        contact_key = contact_hash(contact)
+        if address is None:
+            return None
+        host, port = flow.remote
+        if not flow.reliable and contact_key in (
+            contact_hash(f"sip:{host}:{port}"),
+            _default_port(host, port),
+        ):
+            return None
+        epoch = core.epoch if owner == core.node else core.epochs(owner)
+        return Party(address, flow, epoch, contact_key)
+
+    def record_route(
+        self, dialog: bytes, caller: Party | None, client: Handover, target: Target, transport: str
+    ) -> str:
+        """
+        Our Record-Route for one target (section 16.6 step 4).
+
+        Two values where the sides do not share a transport or family, so that each finds us the way it can (RFC 5658).
+        """
+        core = self._core
+        token = "call=" + core.call_tokens.seal(CallToken(dialog, caller, target.party))
+        towards = target.party.flow if target.party is not None else target.flow
+        callee_address = core.own_address if towards is None else core.address_towards(towards)
+        callee_transport = transport if towards is None else towards.transport
+        ours = route_value(callee_address, callee_transport, token)
+        caller_address = core.address_towards(client.flow)
+        if caller_address == callee_address and callee_transport == client.flow.transport:
+            return ours
+        return f"{ours}, {route_value(caller_address, client.flow.transport, token)}"
+
+    def target_in_dialog(self, request: Request, uri: str, text: str) -> tuple[Target, bool]:
+        """
+        Where a request within a dialog goes.
+
+        @param uri: its Request-URI; C{text}: the call token of its Route.
+        @return: the target, and whether the caller of the dialog sent the request.
+        @raise PeerError: 403, the token is not ours or of another dialog.
+        """
+        token = self._core.call_tokens.open(text)
+        call_id = request.call_id
+        if dialog_hash(call_id, request.from_tag or "") == token.dialog:
+            return self._to_party(uri, token.callee), True
+        if dialog_hash(call_id, request.to_tag or "") == token.dialog:
+            return self._to_party(uri, token.caller), False
+        raise PeerError("the call token of Route is of another dialog", 403)
+
+    def _to_party(self, uri: str, party: Party | None) -> Target:
+        if party is None or contact_hash(uri) != party.contact:
+            return Target(uri)  # reached by its Contact, or it moved (target refresh, section 12.2)
+        return self.over_flow(uri, party.owner, party.flow, party.epoch, party)
+
+    def over_flow(self, uri: str, owner: Address, flow: Flow, epoch: int, party: Party | None) -> Target:
+        """
+        A target behind a flow, our own one or that of another node.
+
+        @raise PeerError: 430, the flow is ours and gone (RFC 5626 section 5.3.1).
+        """
+        core = self._core
+        if owner == core.own_address:
+            if flow.connection and (epoch != core.epoch & 0xFFFFFFFF or not core.transport.is_alive(flow)):
+                raise PeerError("the connection to the client is gone", 430)
+            return Target(uri, flow=flow, party=party)
+        token = "flow=" + core.flow_tokens.seal(flow, epoch)
+        return Target(uri, routes=(route_value(owner, "UDP", token),), party=party)
+
+
+def _default_port(host: str, port: int) -> bytes:
+    return contact_hash(f"sip:{host}") if port == 5060 else b""

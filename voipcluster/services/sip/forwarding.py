@@ -1,0 +1,307 @@
+"""One request on its way through this node: the proxy core's orders carried out over client transactions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from voipcluster.errors import ParseError, TransportError
+from voipcluster.machine import CancelTimer, SetTimer, TimerFired
+from voipcluster.net.timers import NamedTimers
+from voipcluster.services.sip.next_hop import hop_of, strict_or_loose
+from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
+from voipcluster.sip.message import COOKIE, Request, Response, forward_request, forward_response
+from voipcluster.sip.proxy.context import (
+    Answer,
+    BranchAnswered,
+    BranchFailed,
+    BranchTimedOut,
+    CancelBranch,
+    Cancelled,
+    Effect,
+    Ended,
+    Event,
+    ForwardResponse,
+    Located,
+    LocateTargets,
+    ProxyContext,
+    StartBranch,
+    Target,
+)
+
+if TYPE_CHECKING:
+    from voipcluster.services.sip.core import SipCore
+
+
+_RANDOM, _AT_ONCE = 9, 256  # octets of a branch; branches that one system call brings
+_branches: list[str] = []
+
+
+def new_branch() -> str:
+    """A branch that nobody can guess (RFC 3261 section 8.1.1.7); 72 random bits."""
+    if not _branches:
+        text = os.urandom(_RANDOM * _AT_ONCE).hex()
+        _branches.extend(COOKIE + text[at : at + 2 * _RANDOM] for at in range(0, len(text), 2 * _RANDOM))
+    return _branches.pop()
+
+
+class Copy:
+    """
+    What all copies of one request have in common.
+
+    @ivar routes: Route values behind those of the target, or L{None}: as received.
+    @ivar mark: the end of each copy's branch, see L{voipcluster.services.sip.loops}.
+    @ivar record_route: gives the Record-Route value for a target, or L{None} when the request makes no dialog.
+    """
+
+    __slots__ = (
+        "body", "drop_lines", "incoming", "mark", "max_forwards", "record_route", "request", "routes", "via",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        request: Request,
+        incoming: ServerTransaction | None,
+        max_forwards: int,
+        routes: list[str] | None,
+        drop_lines: Sequence[int] = (),
+        body: bytes | None = None,
+        record_route: Callable[[Target, str], str] | None = None,
+        mark: str = "",
+    ) -> None:
+        self.mark = mark
+        self.request = request
+        self.incoming = incoming
+        self.via = incoming.via if incoming is not None else None
+        self.max_forwards = max_forwards
+        self.routes = routes
+        self.drop_lines = drop_lines
+        self.body = body
+        self.record_route = record_route
+
+    def send(
+        self, core: SipCore, target: Target, user: IClientUser | None, number: int
+    ) -> ClientTransaction | None:
+        """
+        Send a copy to a target, in a client transaction unless it is an ACK.
+
+        @raise TransportError: there is no way to the target.
+        @raise ParseError: its URI or a Route value is none.
+        """
+        request, uri, flow, routes = self.request, target.uri, target.flow, self.routes
+        if target.routes or routes:
+            # Route says the next hop, whatever flow leads to the target (section 16.6 step 7)
+            uri, routes, next_uri = strict_or_loose(uri, [*target.routes, *(routes or ())])
+            flow = core.transport.flow_to(hop_of(next_uri))
+        elif flow is None:
+            flow = core.flow_to(uri)
+        branch = new_branch() + self.mark
+        wire = forward_request(
+            request,
+            uri=uri,
+            via=f"SIP/2.0/{flow.transport} {core.sent_by(flow)};branch={branch}",
+            max_forwards=self.max_forwards - 1,
+            received_via=self.via,
+            record_route=None if self.record_route is None else self.record_route(target, flow.transport),
+            routes=routes,
+            drop_lines=self.drop_lines,
+            body=self.body,
+        )
+        if request.method == "ACK":
+            core.transport.send(wire, flow)
+            return None
+        return core.transactions.send_request(wire, request.method, branch, flow, user, number)
+
+
+_TIMER_C = "C:0"
+_NO_CLIENTS: dict[int, ClientTransaction] = {}
+
+
+def _nothing(forwarding: Forwarding, failed: tuple[Target, ...]) -> None:
+    forwarding.located(())
+
+
+@implementer(IClientUser)
+class Forwarding(NamedTimers):
+    """
+    One server transaction, its response context and its client transactions.
+
+    @param locate: asked for targets, first with nothing, then with those that took nothing; answers by C{located}.
+    @param on_response: sees each response before it goes up, and gives the body to forward (L{None}: as it came).
+    @param on_end: told once with the final status, 0 when there is none.
+    @param on_heard: told of the status of every response, before anything is done with it.
+    """
+
+    __slots__ = (
+        "_clients",
+        "_context",
+        "_copy",
+        "_core",
+        "_incoming",
+        "_locate",
+        "_on_end",
+        "_on_heard",
+        "_on_response",
+    )
+
+    def __init__(
+        self,
+        core: SipCore,
+        incoming: ServerTransaction,
+        context: ProxyContext,
+        copy: Copy,
+        locate: Callable[[Forwarding, tuple[Target, ...]], object] = _nothing,
+        on_response: Callable[[Target, Response], bytes | None] | None = None,
+        on_end: Callable[[int], object] | None = None,
+        on_heard: Callable[[Target, int], object] | None = None,
+    ) -> None:
+        self._core = core
+        self._incoming = incoming
+        self._context: ProxyContext | None = context
+        self._copy: Copy | None = copy
+        self._locate = locate
+        self._on_response = on_response
+        self._on_end = on_end
+        self._on_heard = on_heard
+        self._clients: dict[int, ClientTransaction] = {}
+        self._wheel = core.wheel
+        self._timer = self._more_timers = None
+        incoming.user = self
+
+    @property
+    def incoming(self) -> ServerTransaction:
+        return self._incoming
+
+    def start(self) -> None:
+        assert self._context is not None
+        self._carry_out(self._context.start())
+
+    def start_at(self, *targets: Target) -> None:
+        """The same with targets that are known."""
+        context = self._context
+        assert context is not None
+        if len(targets) == 1 and context.starts(targets[0]):
+            if context.invite:
+                self._set_timer(_TIMER_C, context.timer_c)
+            self._start(0, targets[0])
+        else:
+            self._carry_out(context.feed(Located(targets)))
+
+    def located(self, targets: Sequence[Target]) -> None:
+        self._feed(Located(targets))
+
+    def cancel(self) -> None:
+        self._feed(Cancelled())
+
+    def abandon(self) -> None:
+        """Somebody else answers this request from now on; what is still under way is cancelled, and nothing comes of it."""
+        for client in self._clients.values():
+            client.give_up()
+        self._cancel_timers()
+        self._incoming.user = None
+        self._release()
+
+    # -- IClientUser
+
+    def response_received(self, branch: int, response: Response) -> None:
+        context, status = self._context, response.status
+        if context is None:
+            if 200 <= status < 300:
+                self._forward(response, branch)  # another fork, or a copy (section 16.7 step 5)
+            return
+        if self._on_heard is not None:
+            self._on_heard(context.target(branch), status)
+        if not context.passes(status):
+            self._carry_out(context.feed(BranchAnswered(branch, response)))
+        elif status < 200:
+            if context.invite:
+                self._set_timer(_TIMER_C, context.timer_c)
+            self._forward(response, branch)
+        else:
+            self._cancel_timers()
+            self._forward(response, branch)
+            if self._on_response is None:
+                # what lingers for 32 s needs no more: it passes on each 2xx that comes yet
+                self._context, self._clients = None, _NO_CLIENTS
+            self._end(status)
+
+    def timed_out(self, branch: int) -> None:
+        self._feed(BranchTimedOut(branch))
+
+    def send_failed(self, branch: int, error: TransportError) -> None:
+        self._feed(BranchFailed(branch, error))
+
+    # -- orders
+
+    def _feed(self, event: Event) -> None:
+        if self._context is not None:
+            self._carry_out(self._context.feed(event))
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            kind = type(effect)
+            if kind is ForwardResponse:
+                self._forward(effect.response, effect.branch)  # type: ignore[union-attr]
+            elif kind is StartBranch:
+                self._start(effect.branch, effect.target)  # type: ignore[union-attr]
+            elif kind is SetTimer:
+                self._set_timer(effect.name, effect.delay)  # type: ignore[union-attr]
+            elif kind is CancelTimer:
+                self._cancel_timer(effect.name)  # type: ignore[union-attr]
+            elif kind is Ended:
+                self._end(effect.status)  # type: ignore[union-attr]
+            elif kind is LocateTargets:
+                self._locate(self, effect.failed)  # type: ignore[union-attr]
+            elif kind is CancelBranch:
+                client = self._clients.get(effect.branch)  # type: ignore[union-attr]
+                if client is not None:
+                    client.cancel()
+            elif kind is Answer:
+                self._incoming.answer(effect.status)  # type: ignore[union-attr]
+
+    def _start(self, number: int, target: Target) -> None:
+        assert self._copy is not None, "no branch starts behind the final response"
+        try:
+            client = self._copy.send(self._core, target, self, number)
+        except TransportError as error:
+            self._feed(BranchFailed(number, error))
+        except ParseError as error:
+            self._feed(BranchFailed(number, TransportError(str(error))))
+        else:
+            if client is not None:
+                self._clients[number] = client
+
+    def _forward(self, response: Response, branch: int) -> None:
+        body = None
+        if response.keys.count("via") < 2 and len(response.values("via")) < 2:
+            # no Via is left behind ours: it is not to be forwarded (section 16.7 step 3), but the caller waits for an end
+            if response.status >= 200:
+                self._incoming.answer(502)
+            return
+        if self._on_response is not None and self._context is not None:
+            body = self._on_response(self._context.target(branch), response)
+        self._incoming.respond(response.status, forward_response(response, body))
+
+    def timer_fired(self, name: str) -> None:
+        self._cancel_timer(name)
+        self._feed(TimerFired(name))
+
+    def _end(self, status: int) -> None:
+        on_end, self._on_end = self._on_end, None
+        if status >= 300 or status == 0:
+            self._on_response = None
+        self._release()
+        if status == 0:
+            self._incoming.drop()
+        if on_end is not None:
+            on_end(status)
+
+    def _release(self) -> None:
+        """What lingers for 32 s must not hold the request (memory per call)."""
+        self._copy = None
+        self._incoming.user = None
+        self._incoming.release_request()
+        self._locate = _nothing

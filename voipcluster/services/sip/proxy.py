@@ -1,0 +1,292 @@
+"""The core of a node's SIP side: each request validated, its Route read, its client known, and sent on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from voipcluster.address import Flow
+from voipcluster.balance.decision import HandOver
+from voipcluster.balance.handover import Handover
+from voipcluster.errors import PeerError, TransportError
+from voipcluster.services.sip.access import Access
+from voipcluster.services.sip.core import SipCore
+from voipcluster.services.sip.dialogs import Dialogs
+from voipcluster.services.sip.forwarding import Copy, Forwarding
+from voipcluster.services.sip.placing import Placing, redirected_client
+from voipcluster.services.sip.registrar import RegistrarService
+from voipcluster.services.sip.serving import Accepted, Serving
+from voipcluster.services.sip.transactions import ITransactionUser, ServerTransaction
+from voipcluster.sip.message import Request
+from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_route
+from voipcluster.sip.proxy.validation import Refused, check_request
+from voipcluster.sip.registrar import Source
+from voipcluster.sip.route import route_uri, route_value
+from voipcluster.sip.uri import parse_uri
+from voipcluster.sip.values import Via
+
+FLOW_FAILED = 430  # RFC 5626 section 11.5: between the nodes of the cluster
+ALLOW = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, REFER, UPDATE, PRACK, INFO"
+
+
+@implementer(ITransactionUser)
+class ProxyService:
+    """
+    @ivar arrived: called for each new request of a client, before it is placed.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        core: SipCore,
+        access: Access,
+        dialogs: Dialogs,
+        serving: Serving,
+        placing: Placing,
+        registrar: RegistrarService,
+        on_connection_lost: Callable[[Flow], object],
+    ) -> None:
+        self._core = core
+        self._access = access
+        self._dialogs = dialogs
+        self._serving = serving
+        self._placing = placing
+        self._registrar = registrar
+        self.connection_lost = on_connection_lost
+        self.arrived: Callable[[], object] = lambda: None
+        self.served = 0
+
+    # -- ITransactionUser
+
+    def request_received(self, incoming: ServerTransaction) -> None:
+        request = incoming.request
+        max_forwards = check_request(request)
+        names = self._core.names
+        token = own_call_token(request, names)
+        if token is not None:
+            self._in_dialog(incoming, request.uri, token, [], max_forwards)
+            return
+        routed = preprocess_route(request, names)
+        own = routed.own
+        if own is not None:
+            call, flow, handover = own.param("call"), own.param("flow"), own.param("ho")
+            if call is not None:
+                self._in_dialog(incoming, routed.uri, call, routed.routes, max_forwards)
+                return
+            if flow is not None:
+                self._over_flow(incoming, routed, flow, max_forwards)
+                return
+            if handover is not None:
+                client = self._core.handovers.open(handover, request.call_id, self._core.wall())
+                if client.redirected:
+                    raise PeerError("hand-over token of a client in a Route", 403)
+                self._new(incoming, client, routed.uri, routed.routes, max_forwards)
+                return
+        elif request.has("route") and self._along_another_node(incoming, routed, max_forwards):
+            return
+        if request.to_tag is not None and request.method != "REGISTER":
+            # within a dialog, but not along a Record-Route of ours: nothing says that we may relay it
+            raise Refused("no Route of ours leads to that dialog", 481)
+        client = Handover(flow=incoming.flow, ingress=self._core.node)
+        uri = routed.uri
+        redirected = redirected_client(self._core, request, uri, client)
+        if redirected is not None:
+            client, uri = redirected
+        self._new(incoming, client, uri, self._without_nodes(request, routed), max_forwards)
+
+    def _in_dialog(
+        self, incoming: ServerTransaction, uri: str, token: str, routes: list[str] | None, max_forwards: int
+    ) -> None:
+        request = incoming.request
+        try:
+            target, from_caller = self._dialogs.target_in_dialog(request, uri, token)
+        except PeerError as error:
+            if error.status_hint != FLOW_FAILED:
+                raise
+            # to a user agent that is a phone which cannot be reached; the caller of a BYE is not to try again
+            self._serving.flow_lost(request)
+            raise PeerError(str(error), 480) from None
+        self._serving.in_dialog(incoming, target, from_caller, routes, max_forwards)
+
+    def _along_another_node(self, incoming: ServerTransaction, routed: Routed, max_forwards: int) -> bool:
+        """
+        A client that sends all to one node, whatever Route says: a request of a dialog at another node is passed to that one.
+
+        @raise PeerError: 403, the token in that Route is not ours.
+        """
+        request = incoming.request
+        token = self._token_of_node(request)
+        if token is None:
+            return False
+        self._core.call_tokens.open(token)
+        incoming.accept()
+        invite = request.method == "INVITE"
+        if invite:
+            incoming.answer(100)
+        context = ProxyContext(invite, timer_cancel=64 * self._core.transactions.durations.t1)
+        target = Target(routed.uri)
+        Forwarding(
+            self._core,
+            incoming,
+            context,
+            Copy(request, incoming, max_forwards, request.values("route")),
+        ).start_at(target)
+        return True
+
+    def _token_of_node(self, request: Request) -> str | None:
+        """The call token of the topmost Route when that names another node of the cluster."""
+        routes = request.values("route")
+        if not routes:
+            return None
+        top = route_uri(routes[0])
+        if not self._core.names.is_node(top):
+            return None
+        return top.param("call")
+
+    def _without_nodes(self, request: Request, routed: Routed) -> list[str] | None:
+        """What is left of Route when a Service-Route of ours named another node: any node can place a new request."""
+        routes = routed.routes
+        if routes is None and request.has("route"):
+            routes = request.values("route")
+        if not routes or not self._core.names.is_node(route_uri(routes[0])):
+            return routed.routes
+        return routes[1:]
+
+    def ack_received(self, request: Request, flow: Flow, via: Via | None) -> None:
+        """An ACK for a 2xx is routed like any request of its dialog; without a Route of ours it is a stray (16.3, S16)."""
+        try:
+            max_forwards = check_request(request)
+            own_token = own_call_token(request, self._core.names)
+            if own_token is not None:
+                copy = Copy(request, None, max_forwards, [])
+                copy.via = via
+                target, from_caller = self._dialogs.target_in_dialog(request, request.uri, own_token)
+                self._serving.ack(request, flow, copy, target, from_caller)
+                return
+            routed = preprocess_route(request, self._core.names)
+            if routed.own is None:
+                token = self._token_of_node(request) if request.has("route") else None
+                if token is not None:
+                    self._core.call_tokens.open(token)
+                    onward = Copy(request, None, max_forwards, request.values("route"))
+                    onward.via = via
+                    onward.send(self._core, Target(routed.uri), None, 0)
+                return
+            call, flow_token = routed.own.param("call"), routed.own.param("flow")
+            copy = Copy(request, None, max_forwards, routed.routes)
+            copy.via = via
+            if call is not None:
+                target, from_caller = self._dialogs.target_in_dialog(request, routed.uri, call)
+                self._serving.ack(request, flow, copy, target, from_caller)
+            elif flow_token is not None:
+                copy.send(self._core, self._target_of(routed.uri, flow_token), None, 0)
+        except (PeerError, TransportError) as error:
+            self._log.debug(
+                "an ACK was dropped: {error}", error=str(error)
+            )  # it is never answered (17.1.1.3)
+
+    def cancel_received(self, invite: ServerTransaction) -> None:
+        user = invite.user
+        if user is not None:
+            user.cancel()  # type: ignore[attr-defined]
+
+    # -- new requests
+
+    def _new(
+        self,
+        incoming: ServerTransaction,
+        client: Handover,
+        uri: str,
+        routes: list[str] | None,
+        max_forwards: int,
+    ) -> None:
+        core, request, placing = self._core, incoming.request, self._placing
+        target = parse_uri(uri)
+        names = core.names
+        if request.method == "OPTIONS" and not target.user and names.is_local(target) and not routes:
+            incoming.refuse(
+                200, None, [("allow", ALLOW), ("accept", "application/sdp"), ("supported", "path")]
+            )
+            return
+        self.arrived()
+        registering = request.method == "REGISTER" and names.is_local(target) and not routes
+        # a redirect moves the URI to another host, so it must be one of ours; and it would lose the Route
+        redirectable = names.is_local(target) and not routes and not client.redirected
+        if redirectable and placing.redirects(request, client):
+            decision = placing.decide(request, client)
+            if isinstance(decision, HandOver):
+                placing.redirect(Accepted(incoming, client, uri, routes, max_forwards), decision)
+                return
+            known, used = self._access.caller(incoming, client, target, bool(routes))
+            if known is not None:
+                placing.carry_out(Accepted(incoming, known, uri, routes, max_forwards, used), decision)
+            return
+        if registering:
+            known, used = self._access.register_user(incoming, client)
+        else:
+            known, used = self._access.caller(incoming, client, target, bool(routes))
+        if known is None:
+            return
+        placing.carry_out(
+            Accepted(incoming, known, uri, routes, max_forwards, used), placing.decide(request, known)
+        )
+
+    def serve(self, accepted: Accepted) -> None:
+        """Serve what was placed here."""
+        target = parse_uri(accepted.uri)
+        if (
+            accepted.incoming.request.method == "REGISTER"
+            and self._core.names.is_local(target)
+            and not accepted.routes
+        ):
+            self._register(accepted)
+        else:
+            self._serving.serve(accepted)
+
+    def _register(self, accepted: Accepted) -> None:
+        core, incoming, client = self._core, accepted.incoming, accepted.client
+        if incoming.key not in core.transactions.servers:
+            incoming.accept()
+        flow = client.flow
+        ours = client.ingress == core.node
+        epoch = core.epoch if ours else core.epochs(client.ingress)
+        source = Source(
+            client.ingress, core.flow_tokens.seal(flow, epoch), flow if ours else None, str(flow.hop)
+        )
+        route = route_value(core.address_towards(flow), flow.transport, "")
+        result = self._registrar.register(incoming.request, source, client.user, (route,))
+        if ours and flow.connection and result.changes:
+            longest = max(change.binding.expires_at for change in result.changes)
+            core.transport.keep(flow, max(0.0, longest - core.seconds()))
+        incoming.answer(result.status, result.reason, result.headers)
+        incoming.release_request()
+        self._serving.completed()
+
+    # -- requests for a flow of ours
+
+    def _over_flow(self, incoming: ServerTransaction, routed: Routed, token: str, max_forwards: int) -> None:
+        """Another node serves the call; we own the flow to the phone and only send (RFC 5626 section 5.3)."""
+        request = incoming.request
+        target = self._target_of(routed.uri, token)
+        incoming.accept()
+        invite = request.method == "INVITE"
+        if invite:
+            incoming.answer(100)
+        context = ProxyContext(invite, timer_cancel=64 * self._core.transactions.durations.t1)
+        Forwarding(
+            self._core,
+            incoming,
+            context,
+            Copy(request, incoming, max_forwards, routed.routes),
+        ).start_at(target)
+
+    def _target_of(self, uri: str, token: str) -> Target:
+        flow, epoch = self._core.flow_tokens.open(token)
+        target = self._dialogs.over_flow(uri, self._core.own_address, flow, epoch, None)
+        if target.flow is not None and not self._core.transport.is_alive(target.flow):
+            raise PeerError("the flow is not of this node", FLOW_FAILED)
+        return target

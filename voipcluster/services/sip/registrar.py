@@ -1,0 +1,327 @@
+"""The registrar of one node: its location table in time, on the cluster link and in the store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+from attrs import evolve
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from voipcluster.address import Flow
+from voipcluster.balance import messages
+from voipcluster.errors import ParseError
+from voipcluster.services.sip.writebehind import ILocationStore, WriteBehind
+from voipcluster.sip.location import Binding, Location
+from voipcluster.sip.message import Request
+from voipcluster.sip.registrar import (
+    Kind,
+    RegisterResult,
+    Settings,
+    Source,
+    address_of_record,
+    date_text,
+    register,
+)
+from voipcluster.sip.uri import SipUri
+from voipcluster.sip.values import quote
+
+BATCH = 64  # bindings in one message of a snapshot: some 40 kB
+PAUSE = 0.5  # s between two looks for what ran out; a lookup never gives what did
+GRACE = 5.0  # s: a binding younger than that is not gone because a snapshot does not name it yet
+
+
+def to_message(binding: Binding, epoch: int, seq: int, now: float, removed: bool = False) -> messages.Binding:
+    """A binding as it goes over the cluster link; ages instead of times, for the clocks of nodes differ."""
+    return messages.Binding(
+        node=binding.node,
+        epoch=epoch,
+        seq=seq,
+        aor=binding.aor,
+        contact=binding.contact,
+        path=binding.path,
+        expires=0 if removed else max(1, math.ceil(binding.expires_at - now)),
+        q=binding.q,
+        call_id=binding.call_id,
+        cseq=binding.cseq,
+        user_agent=binding.user_agent,
+        received=binding.source,
+        flow=binding.flow_token,
+        instance=binding.instance,
+        reg_id=binding.reg_id,
+    )
+
+
+def from_message(message: messages.Binding, now: float, registered_at: float) -> Binding:
+    """A binding of another node, C{now} and C{registered_at} on our clock."""
+    params = f";+sip.instance={quote(message.instance)}" if message.instance else ""
+    if message.reg_id:
+        params += f";reg-id={message.reg_id}"
+    return Binding(
+        aor=message.aor,
+        contact=message.contact,
+        expires_at=now + message.expires,
+        registered_at=registered_at,
+        call_id=message.call_id,
+        cseq=message.cseq,
+        q=message.q,
+        params=params,
+        path=message.path,
+        user_agent=message.user_agent,
+        node=message.node,
+        flow_token=message.flow,
+        source=message.received,
+        instance=message.instance,
+        reg_id=message.reg_id,
+    )
+
+
+class RegistrarService(Service):
+    """
+    Holds the location table: answers REGISTER, tells the other nodes, lets bindings run out, writes behind to a store.
+
+    @param clock: the reactor: its C{seconds()} are unix seconds.
+    @param node: our name, C{epoch}: of this start.
+    @param publish: called with each change made here, a L{messages.Binding}, to be sent to every other node.
+    @param aor_of: the address of record that a To URI means here, or L{None} when its domain is not ours.
+    @param is_known: whether an address of record has an account.
+    @param flow_of: the flow that a token of ours names while it can be sent over, else L{None}.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        node: str,
+        epoch: int,
+        settings: Settings,
+        *,
+        publish: Callable[[messages.Binding], object] = lambda update: None,
+        aor_of: Callable[[SipUri], str | None] = SipUri.aor,
+        is_known: Callable[[str], bool] = lambda aor: True,
+        flow_of: Callable[[str], Flow | None] | None = None,
+        store: ILocationStore | None = None,
+    ) -> None:
+        self.location = Location()
+        self._clock, self._node, self._epoch, self._settings = clock, node, epoch, settings
+        self._publish, self._aor_of, self._is_known, self._flow_of = publish, aor_of, is_known, flow_of
+        self._seq = 0
+        self._expiry: IDelayedCall | None = None
+        self._snapshots: dict[
+            str, set[tuple[str, str]]
+        ] = {}  # of each node that is sending one: what it named
+        self._writes = WriteBehind(clock, store) if store is not None else None
+
+    # -- requests and calls ------------------------------------------------------------------------------------------
+
+    def register(
+        self, request: Request, source: Source, user: str | None = None, service_route: Sequence[str] = ()
+    ) -> RegisterResult:
+        """
+        Answer a REGISTER for a domain of ours, changes applied and published.
+
+        @param user: the authenticated C{user@domain}, or L{None} when authentication is off.
+        """
+        now = self._clock.seconds()
+        try:
+            aor = address_of_record(request, self._aor_of)
+        except ParseError:
+            aor = None  # answered below
+        current = [] if aor is None else self.location.bindings(aor, now)
+        result = register(
+            request,
+            current,
+            source,
+            self._settings,
+            now=now,
+            date=date_text(now),
+            user=user,
+            aor_of=self._aor_of,
+            is_known=self._is_known,
+            service_route=service_route,
+        )
+        for change in result.changes:
+            if change.kind is Kind.REMOVED:
+                self._remove(change.binding)
+            else:
+                self._put(change.binding)
+            self._tell(change.binding, change.kind is Kind.REMOVED)
+        return result
+
+    def lookup(self, aor: str) -> list[Binding]:
+        """The target set of an address of record, best first."""
+        return self.location.lookup(aor, self._clock.seconds())
+
+    def registrations(self, aor: str | None = None) -> Iterator[Binding]:
+        """All bindings that have not run out, or those of one address of record."""
+        now = self._clock.seconds()
+        return (b for b in (self.location if aor is None else self.lookup(aor)) if b.expires_at > now)
+
+    @property
+    def owned(self) -> int:
+        """How many bindings have their flow at this node."""
+        return self.location.count_of(self._node)
+
+    def connection_lost(self, flow: Flow) -> list[Binding]:
+        """A stream connection closed: its bindings end with it, everywhere (RFC 5626 section 4.2.2)."""
+        lost = self.location.of_connection(flow.connection) if flow.connection else []
+        for binding in lost:
+            self._remove(binding)
+            self._tell(binding, removed=True)
+        return lost
+
+    # -- the cluster link --------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> list[messages.Bindings]:
+        """All bindings that this node owns, in batches; for a node that just came up."""
+        now = self._clock.seconds()
+        owned = [b for b in self.location.of_node(self._node) if b.expires_at > now]
+        batches = [owned[start : start + BATCH] for start in range(0, len(owned), BATCH)] or [[]]
+        return [
+            messages.Bindings(
+                node=self._node,
+                epoch=self._epoch,
+                seq=self._next(),
+                items=tuple(to_message(b, self._epoch, self._seq, now) for b in batch),
+                complete=batch is batches[-1],
+            )
+            for batch in batches
+        ]
+
+    def apply_remote(self, update: messages.Binding | messages.Bindings) -> None:
+        """Take over what another node tells: one change, or a part of its snapshot."""
+        now = self._clock.seconds()
+        if isinstance(update, messages.Binding):
+            if update.node in self._snapshots:
+                self._snapshots[update.node].add((update.aor, update.contact))
+            self._apply(update, now, now)
+            return
+        named = self._snapshots.setdefault(update.node, set())
+        for item in update.items:
+            # a snapshot does not tell how old a binding is; most were granted the longest time
+            self._apply(item, now, min(now, now + item.expires - self._settings.max_expires))
+            named.add((item.aor, item.contact))
+        if update.complete:
+            del self._snapshots[update.node]
+            for binding in self.location.of_node(update.node):
+                if (binding.aor, binding.contact) not in named and binding.registered_at <= now - GRACE:
+                    self._remove(binding)
+
+    def take_over(self, update: messages.Binding) -> None:
+        """Another node answered the REGISTER of a client whose flow is ours: the binding is ours, and we tell all."""
+        now = self._clock.seconds()
+        if self._apply(update, now, now):
+            self._publish(evolve(update, epoch=self._epoch, seq=self._next()))
+
+    def peer_lost(self, node: str) -> None:
+        """The link to a node broke: what it told of a snapshot is void. Its bindings stay until they run out."""
+        self._snapshots.pop(node, None)
+
+    def forget_node(self, node: str) -> None:
+        """A node left the cluster for good, and its flows with it."""
+        self.peer_lost(node)
+        for binding in self.location.of_node(node):
+            self._remove(binding)
+
+    def _apply(self, update: messages.Binding, now: float, registered_at: float) -> bool:
+        """Whether it was news."""
+        old = self.location.find(update.aor, update.contact, update.instance, update.reg_id)
+        if update.expires == 0:
+            # it names the state that it ends: a newer one stays
+            if old is not None and (old.call_id != update.call_id or old.cseq > update.cseq):
+                return False
+            if old is not None:
+                self._remove(old)
+            return True
+        new = from_message(update, now, registered_at)
+        if old is not None and not new.replaces(old):
+            return False
+        if new.node == self._node and self._flow_of is not None:
+            flow = self._flow_of(new.flow_token)
+            if flow is None:  # the client went away while another node answered its REGISTER
+                self._tell(new, removed=True)
+                return False
+            new = evolve(new, flow=flow)
+        self._put(new)
+        return True
+
+    def _tell(self, binding: Binding, removed: bool) -> None:
+        self._publish(to_message(binding, self._epoch, self._next(), self._clock.seconds(), removed))
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    # -- time and store ----------------------------------------------------------------------------------------------
+
+    def restore(self) -> Deferred[int]:
+        """
+        Take back what the store holds, before the node listens. Stream connections did not outlive the process.
+
+        @return: how many bindings came back.
+        """
+        if self._writes is None:
+            return succeed(0)
+        return self._writes.load().addCallback(self._restored)
+
+    def _restored(self, rows: Sequence[Binding]) -> int:
+        now = self._clock.seconds()
+        count = 0
+        for row in rows:
+            flow = self._flow_of(row.flow_token) if self._flow_of is not None else None
+            if row.expires_at > now and row.node == self._node and (flow or self._flow_of is None):
+                self.location.put(evolve(row, flow=flow))
+                count += 1
+            elif self._writes is not None:
+                self._writes.removed(row)
+        self._schedule()
+        return count
+
+    def _put(self, binding: Binding) -> None:
+        old = self.location.put(binding)
+        if self._writes is not None:
+            if (
+                old is not None
+                and old.node == self._node
+                and (old.key, self._node) != (binding.key, binding.node)
+            ):
+                self._writes.removed(old)
+            if binding.node == self._node:
+                self._writes.put(binding)
+        self._schedule()
+
+    def _remove(self, binding: Binding) -> None:
+        gone = self.location.remove(binding)
+        if gone is not None and gone.node == self._node and self._writes is not None:
+            self._writes.removed(gone)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Keep one call at the time the next binding may run out."""
+        due = self.location.next_due
+        if self._expiry is not None and self._expiry.active():
+            if due is not None and self._expiry.getTime() <= due + PAUSE:
+                return  # when it is early it finds nothing and waits anew
+            self._expiry.cancel()
+        self._expiry = None
+        if due is not None and self.running:
+            self._expiry = self._clock.callLater(max(PAUSE, due - self._clock.seconds()), self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        for binding in self.location.expire(self._clock.seconds()):
+            if self._writes is not None and binding.node == self._node:
+                self._writes.removed(binding)
+        self._schedule()
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        self._schedule()
+
+    def stopService(self) -> Deferred[None] | None:
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._expiry is not None and self._expiry.active():
+            self._expiry.cancel()
+        self._expiry = None
+        return self._writes.stop() if self._writes is not None else None

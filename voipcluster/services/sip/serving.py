@@ -1,0 +1,341 @@
+"""Serving a new request on this node: hook, targets, relay, Record-Route, and the call that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from voipcluster.address import Flow, Hop
+from voipcluster.balance.handover import Handover
+from voipcluster.errors import ParseError, PeerError
+from voipcluster.media.offer_answer import Side
+from voipcluster.services.media.relay import CallKey, MediaService
+from voipcluster.services.sip.calls import Call, CallTable
+from voipcluster.services.sip.core import SipCore
+from voipcluster.services.sip.dialogs import Dialogs
+from voipcluster.services.sip.forwarding import Copy, Forwarding
+from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
+from voipcluster.services.sip.loops import Loops
+from voipcluster.services.sip.targets import Targets
+from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.sip.message import Request, Response
+from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.route import dialog_hash
+
+DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
+WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})
+
+
+class Accepted(NamedTuple):
+    """
+    A request that this node serves.
+
+    @ivar uri: its Request-URI behind route processing; C{routes}: what is left of Route, L{None}: untouched.
+    @ivar drop_lines: header lines that are used up (credentials of ours).
+    """
+
+    incoming: ServerTransaction
+    client: Handover
+    uri: str
+    routes: list[str] | None
+    max_forwards: int
+    drop_lines: Sequence[int] = ()
+
+
+class Serving:
+    """
+    @param hook: provides L{ICallHook}, or L{None}.
+    @ivar completed: called when a new request got its final response.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        core: SipCore,
+        dialogs: Dialogs,
+        targets: Targets,
+        media: MediaService,
+        calls: CallTable,
+        hook: ICallHook | None,
+        timer_c: float,
+    ) -> None:
+        self._core = core
+        self._dialogs = dialogs
+        self._targets = targets
+        self._media = media
+        self._calls = calls
+        self._hook = hook
+        self._timer_c = timer_c
+        self._loops = Loops(core)
+        self.completed: Callable[[], object] = lambda: None
+
+    def serve(self, accepted: Accepted) -> None:
+        """Bring a new request to its targets; for an INVITE this is a call from now on."""
+        incoming = accepted.incoming
+        if incoming.key not in self._core.transactions.servers:
+            incoming.accept()
+        request = incoming.request
+        if request.method != "INVITE":
+            self._forward(accepted, accepted.uri, None)
+            return
+        incoming.answer(100)
+        call = self._new_call(request, accepted)
+        self._calls.start(call)
+        if self._hook is None:
+            self._forward(accepted, accepted.uri, call)
+            return
+        offer = CallOffer(
+            request.call_id,
+            call.caller,
+            accepted.uri,
+            accepted.client.user,
+            str(accepted.client.flow),
+            tuple((k, request.get_all(k)[0]) for k in dict.fromkeys(request.keys)),
+        )
+        waiting = _Waiting(lambda: self._refuse(accepted, call, 487, None))
+        incoming.user = waiting
+        decided = maybeDeferred(self._hook.call_offered, offer)
+        decided.addCallbacks(
+            self._decided,
+            self._hook_failed,
+            (accepted, call, waiting),
+            errbackArgs=(accepted, call, waiting),
+        )
+        decided.addErrback(self._hook_failed, accepted, call, waiting)
+
+    def _decided(self, verdict: Verdict, accepted: Accepted, call: Call, waiting: _Waiting) -> None:
+        if waiting.cancelled:
+            return
+        match verdict:
+            case None:
+                self._forward(accepted, accepted.uri, call)
+            case Refuse(status, reason):
+                self._refuse(accepted, call, status, reason or None)
+            case Retarget(uri):
+                self._forward(accepted, uri, call)
+            case _:
+                raise TypeError(f"a call hook answers None, Refuse or Retarget, not {verdict!r}")
+
+    def _hook_failed(self, failure: Failure, accepted: Accepted, call: Call, waiting: _Waiting) -> None:
+        self._log.failure("the call hook failed; the caller gets 500", failure=failure)
+        if not waiting.cancelled:
+            self._refuse(accepted, call, 500, None)
+
+    def _refuse(self, accepted: Accepted, call: Call, status: int, reason: str | None) -> None:
+        self._calls.end(call.key, f"refused {status}")
+        accepted.incoming.answer(status, reason)
+        accepted.incoming.release_request()
+        self.completed()
+
+    def _new_call(self, request: Request, accepted: Accepted) -> Call:
+        client = accepted.client
+        host, port = client.flow.remote
+        return Call(
+            CallKey(request.call_id, request.from_tag or ""),
+            _from_uri(request),
+            accepted.uri,
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            client.flow.transport,
+            client.user or "",
+            client.ingress,
+            client.visited,
+            self._core.wall(),
+        )
+
+    def _forward(self, accepted: Accepted, uri: str, call: Call | None) -> None:
+        incoming, client = accepted.incoming, accepted.client
+        request = incoming.request
+        mark = ""
+        try:
+            if accepted.routes:
+                targets = [Target(uri)]
+            else:
+                mark = self._loops.mark(request, uri)
+                targets = self._targets.locate(uri)
+            relaying = call is not None and self._media.relays
+            body = (
+                self._offer(request, client, targets, call) if call is not None and relaying else request.body
+            )
+        except PeerError as error:
+            if call is not None:
+                self._calls.end(call.key, f"refused {error.status_hint}")
+            self._core.transactions.reject(incoming, error)
+            incoming.release_request()
+            self.completed()
+            return
+        record_route = None
+        if request.method in DIALOG_FORMING:
+            dialog = dialog_hash(request.call_id, request.from_tag or "")
+            caller = self._dialogs.caller_party(request, client)
+            record_route = partial(self._dialogs.record_route, dialog, caller, client)
+        invite = call is not None
+        copy = Copy(
+            request,
+            incoming,
+            accepted.max_forwards,
+            accepted.routes,
+            accepted.drop_lines,
+            body,
+            record_route,
+            mark,
+        )
+        context = ProxyContext(invite, self._timer_c, 64 * self._core.transactions.durations.t1)
+        on_response = None
+        if call is not None and relaying:
+            on_response = partial(self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE)
+        forwarding = Forwarding(
+            self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
+        )
+        forwarding.start_at(*targets)
+
+    def _offer(self, request: Request, client: Handover, targets: Sequence[Target], call: Call) -> bytes:
+        first = targets[0]
+        flow = first.party.flow if first.party is not None else first.flow
+        body = self._media.message_passes(
+            call.key,
+            sender=Side.CALLER,
+            method="INVITE",
+            status=None,
+            cseq=request.cseq[0],
+            to_tag=None,
+            content_type=request.get("content-type"),
+            body=request.body,
+            source=client.flow.hop,
+            target=flow.hop if flow is not None else None,
+        )
+        call.relayed = body is not request.body
+        return body
+
+    def _ended(self, call: Call | None, status: int) -> None:
+        if call is not None:
+            if 200 <= status < 300:
+                self._calls.answered(call.key, self._core.wall())
+            else:
+                self._calls.end(call.key, f"failed {status}" if status else "no answer")
+        self.completed()
+
+    def _answered(
+        self, key: CallKey, cseq: int, method: str, sender: Side, target: Target, response: Response
+    ) -> bytes | None:
+        """The body of a response to forward: an answer, or an offer in it, is translated by the relay."""
+        if response.status == 100:
+            return None
+        flow = target.party.flow if target.party is not None else target.flow
+        source = flow.hop if flow is not None else _NOWHERE
+        try:
+            return self._media.message_passes(
+                key,
+                sender=sender,
+                method=method,
+                status=response.status,
+                cseq=cseq,
+                to_tag=response.to_tag,
+                content_type=response.get("content-type"),
+                body=response.body,
+                source=source,
+            )
+        except PeerError as error:
+            self._log.warn(
+                "call {call}: an answer cannot be relayed: {error}", call=key.call_id, error=str(error)
+            )
+            return None
+
+    # -- later requests of a dialog
+
+    def in_dialog(
+        self,
+        incoming: ServerTransaction,
+        target: Target,
+        from_caller: bool,
+        routes: list[str] | None,
+        max_forwards: int,
+    ) -> None:
+        """Bring a request within a dialog to the other party."""
+        request = incoming.request
+        key = self._key(request, from_caller)
+        sender = Side.CALLER if from_caller else Side.CALLEE
+        on_response = None
+        body = None
+        method = request.method
+        if method in WITH_MEDIA and self._media.relays and self._calls.get(key) is not None:
+            body = self._media_request(key, sender, request, incoming.flow.hop)
+            receiver = Side.CALLEE if from_caller else Side.CALLER
+            on_response = partial(self._answered, key, request.cseq[0], method, receiver)
+        incoming.accept()
+        if method == "INVITE":
+            incoming.answer(100)
+        context = ProxyContext(method == "INVITE", self._timer_c, 64 * self._core.transactions.durations.t1)
+        Forwarding(
+            self._core,
+            incoming,
+            context,
+            Copy(request, incoming, max_forwards, routes, (), body),
+            on_response=on_response,
+            on_end=partial(self._later_ended, key, method) if method in ("BYE", "INVITE") else None,
+        ).start_at(target)
+
+    def ack(self, request: Request, flow: Flow, copy: Copy, target: Target, from_caller: bool) -> None:
+        """Bring the ACK for a 2xx to the callee: a request of its own, without transaction (17.1.1.3, 16.11)."""
+        if request.body:
+            key = self._key(request, from_caller)
+            if self._calls.get(key) is not None:
+                sender = Side.CALLER if from_caller else Side.CALLEE
+                copy.body = self._media_request(key, sender, request, flow.hop)
+        copy.send(self._core, target, None, 0)
+
+    def _media_request(self, key: CallKey, sender: Side, request: Request, source: Hop) -> bytes:
+        tag = request.to_tag if sender is Side.CALLER else request.from_tag
+        return self._media.message_passes(
+            key,
+            sender=sender,
+            method=request.method,
+            status=None,
+            cseq=request.cseq[0],
+            to_tag=tag,
+            content_type=request.get("content-type"),
+            body=request.body,
+            source=source,
+        )
+
+    def _key(self, request: Request, from_caller: bool) -> CallKey:
+        return CallKey(request.call_id, (request.from_tag if from_caller else request.to_tag) or "")
+
+    def flow_lost(self, request: Request) -> None:
+        """The other party of a dialog cannot be reached any more: a BYE ends the call all the same (15.1.1)."""
+        if request.method == "BYE":
+            for from_caller in (True, False):
+                self._calls.end(self._key(request, from_caller), "bye")
+
+    def _later_ended(self, key: CallKey, method: str, status: int) -> None:
+        # a BYE ends the call whatever is answered, but for a challenge (15.1.1); these two say that there is no call (12.2.1.2)
+        if (method == "BYE" and status not in (401, 407)) or status in (408, 481):
+            self._calls.end(key, "bye" if method == "BYE" else f"lost {status}")
+
+
+_NOWHERE = Hop("UDP", "0.0.0.0", 0)  # noqa: S104 - an address that no packet comes from
+
+
+class _Waiting:
+    """Stands in for the forwarding while a hook makes up its mind; a caller who gives up does not wait for it."""
+
+    def __init__(self, on_cancel: Callable[[], object]) -> None:
+        self._on_cancel = on_cancel
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        if not self.cancelled:
+            self.cancelled = True
+            self._on_cancel()
+
+
+def _from_uri(request: Request) -> str:
+    try:
+        return request.from_uri
+    except ParseError:
+        return ""

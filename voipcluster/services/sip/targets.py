@@ -1,0 +1,106 @@
+"""From an address of record to the places where its phones are (RFC 3261 section 16.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from voipcluster.address import UDP
+from voipcluster.errors import ParseError, PeerError
+from voipcluster.services.sip.core import SipCore
+from voipcluster.services.sip.dialogs import Dialogs
+from voipcluster.services.sip.next_hop import hop_of
+from voipcluster.services.sip.registrar import RegistrarService
+from voipcluster.sip.location import Binding
+from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.route import Party, contact_hash
+from voipcluster.sip.uri import parse_uri
+
+_KEPT = 8192  # targets that are remembered
+
+
+class Targets:
+    """
+    @param is_user: whether an address of record has an account; C{usable}: whether a node can be reached now.
+    """
+
+    def __init__(
+        self,
+        core: SipCore,
+        dialogs: Dialogs,
+        registrar: RegistrarService,
+        is_user: Callable[[str], bool],
+        usable: Callable[[str], bool],
+    ) -> None:
+        self._core = core
+        self._dialogs = dialogs
+        self._registrar = registrar
+        self._is_user = is_user
+        self._usable = usable
+        self._near: dict[str, tuple[Binding, Target]] = {}  # by contact: targets on UDP flows of ours
+
+    def locate(self, uri_text: str) -> list[Target]:
+        """
+        The target set of a Request-URI.
+
+        @raise PeerError: 404 no such user of ours, 480 nowhere registered.
+        """
+        uri = parse_uri(uri_text)
+        names = self._core.names
+        if not names.is_local(uri):
+            return [Target(str(uri.request_uri()))]
+        aor = names.aor(uri)
+        if aor is None:
+            raise PeerError("the Request-URI names no user", 404)
+        bindings = self._registrar.location.lookup(aor, self._core.seconds())
+        if not bindings:
+            raise PeerError("not registered", 480) if self._is_user(aor) else PeerError("no such user", 404)
+        near = self._near
+        targets = []
+        for binding in bindings:
+            known = near.get(binding.contact)
+            target = known[1] if known is not None and known[0] is binding else self._target(binding)
+            if target is not None:
+                targets.append(target)
+        if not targets:
+            raise PeerError("registered, but not to be reached now", 480)
+        return targets
+
+    def _target(self, binding: Binding) -> Target | None:
+        core, contact, q = self._core, binding.contact, int(binding.q * 1000)
+        if "?" in contact or ";method=" in contact.lower():
+            contact = str(
+                parse_uri(contact).request_uri()
+            )  # these have no place in a Request-URI (section 16.6 step 2)
+        if binding.path:
+            return Target(contact, binding.path, q=q)
+        try:
+            if binding.node == core.node and binding.flow is not None:
+                flow, epoch = binding.flow, core.epoch
+            elif binding.flow_token:
+                flow, epoch = core.flow_tokens.open(binding.flow_token)
+            else:
+                return Target(contact, q=q)
+            owner = core.addresses.get(binding.node)
+            if owner is None or not self._usable(binding.node):
+                return self._without_owner(binding, q, flow.remote)
+            party = Party(owner, flow, epoch, contact_hash(contact))
+            target = self._dialogs.over_flow(contact, owner, flow, epoch, party)
+        except PeerError:
+            return None  # the connection is gone; its binding goes too
+        target = Target(target.uri, target.routes, target.flow, q, party)
+        if target.flow is not None and not flow.reliable:
+            # it stays the same as long as the binding does: our address, and a socket that does not come and go
+            if len(self._near) >= _KEPT:
+                self._near.clear()
+            self._near[binding.contact] = binding, target
+        return target
+
+    def _without_owner(self, binding: Binding, q: int, remote: tuple[str, int]) -> Target | None:
+        """The node that owns the flow is down: a phone on UDP that is where its Contact says can be reached from anywhere."""
+        try:
+            hop = hop_of(parse_uri(binding.contact))
+        except (ParseError, PeerError):
+            return None
+        if hop.transport != UDP or (hop.host, hop.port) != remote:
+            return None
+        return Target(binding.contact, q=q)

@@ -1,0 +1,292 @@
+"""
+The transaction layer with its clock and transports: messages in, transactions matched, machines fed, effects carried out.
+
+This module is on the path of every message; its figures are in C{bench/proxy.py}.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+from twisted.logger import Logger
+from zope.interface import Interface, implementer
+
+from voipcluster.address import DEFAULT_PORT, Flow, Hop, is_ip
+from voipcluster.errors import ParseError, PeerError, TransportError
+from voipcluster.net.sink import ISipSink
+from voipcluster.net.timers import TimerWheel
+from voipcluster.services.sip.runners import ClientTransaction, IClientUser, ServerTransaction, response_flow
+from voipcluster.services.sip.transport import TransportService
+from voipcluster.sip.message import MalformedMessage, Request, Response, parse
+from voipcluster.sip.transaction.events import STANDARD, Durations
+from voipcluster.sip.transaction.invite_client import InviteClient
+from voipcluster.sip.transaction.matching import ClientKey, ServerKey, client_key, server_key
+from voipcluster.sip.transaction.non_invite_client import NonInviteClient
+from voipcluster.sip.values import Via
+
+__all__ = [
+    "ClientTransaction", "IClientUser", "ISipSink", "ITransactionUser", "ServerTransaction", "TransactionService",
+    "response_flow",
+]  # fmt: skip
+
+_UNREACHABLE_SWEEP = (
+    0.01  # seconds in which ICMP errors are collected before transactions are searched for them
+)
+
+
+class ITransactionUser(Interface):
+    """The core above the transactions (RFC 3261 section 5, "TU")."""
+
+    def request_received(incoming: ServerTransaction) -> None:
+        """A new request; it is no transaction yet: C{incoming.accept()} makes it one, C{refuse()} answers it statelessly."""
+
+    def ack_received(request: Request, flow: Flow, via: Via | None) -> None:
+        """An ACK that matches no transaction: one for a 2xx, to be routed (17.1.1.3), or a stray."""
+
+    def cancel_received(invite: ServerTransaction) -> None:
+        """The INVITE of this transaction is to be cancelled; the CANCEL itself was answered (16.10)."""
+
+
+@implementer(ISipSink)
+class TransactionService:
+    """
+    Matches messages to transactions (RFC 3261 sections 17.1.3 and 17.2.3).
+
+    @ivar answered: how many final answers were given, by (method, status).
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, wheel: TimerWheel, secret: bytes, durations: Durations = STANDARD, limit: int = 100_000
+    ) -> None:
+        self.wheel = wheel
+        self.durations = durations
+        self.limit = limit
+        self.servers: dict[ServerKey, ServerTransaction] = {}
+        self.clients: dict[ClientKey, ClientTransaction] = {}
+        self.answered: Counter[tuple[str, int]] = Counter()
+        self.received: Counter[str] = Counter()
+        self.malformed = 0
+        self.stray_responses = 0
+        self._secret = hashlib.blake2s(secret, person=b"to-tags", digest_size=32).digest()
+        self._unreachable: set[Hop] = set()
+        self.transport: TransportService
+        self._user: ITransactionUser
+
+    def connect(self, transport: TransportService, user: ITransactionUser) -> None:
+        """Say whom we send over, and who answers requests."""
+        self.transport, self._user = transport, user
+
+    def tag_for(self, key: ServerKey) -> str:
+        text = "\n".join(key).encode("utf-8", "surrogateescape")
+        return hashlib.blake2s(text, key=self._secret, digest_size=8).hexdigest()
+
+    def count_answer(self, method: str, status: int) -> None:
+        self.answered[method, status] += 1
+
+    def __len__(self) -> int:
+        return len(self.servers) + len(self.clients)
+
+    # -- ISipSink
+
+    def bytes_received(self, data: bytes, flow: Flow) -> None:
+        try:
+            message = parse(data)
+            if isinstance(message, Response):
+                self._response(message)
+            else:
+                self._request(message, flow)
+        except MalformedMessage as error:
+            self._malformed(error, flow)
+        except PeerError:
+            self.malformed += 1  # no Via or CSeq that could be answered: dropped (RFC 3261 section 16.3)
+
+    def framing_failed(self, head: bytes, flow: Flow, status_hint: int, reason: str) -> None:
+        try:
+            message = parse(head)
+        except MalformedMessage as error:
+            if error.request is not None:
+                self._malformed(MalformedMessage(reason, status_hint, error.request), flow)
+            return
+        except PeerError:
+            return
+        if isinstance(message, Request):
+            self._malformed(MalformedMessage(reason, status_hint, message), flow)
+
+    def connection_lost(self, flow: Flow) -> None:
+        error = TransportError(f"the connection to {flow} is gone")
+        hop = flow.hop
+        # what was sent before the connection was open has no number in its flow
+        numbers = (0, flow.connection)
+        for client in [
+            c for c in self.clients.values() if c.flow.hop == hop and c.flow.connection in numbers
+        ]:
+            client.feed_failure(error)
+        lost = getattr(self._user, "connection_lost", None)
+        if lost is not None:
+            lost(flow)
+
+    def unreachable(self, hop: Hop) -> None:
+        if not self._unreachable:
+            self.wheel.start(_UNREACHABLE_SWEEP, self._sweep_unreachable)
+        self._unreachable.add(hop)
+
+    def _sweep_unreachable(self) -> None:
+        hops, self._unreachable = self._unreachable, set()
+        for client in [c for c in self.clients.values() if c.flow.hop in hops]:
+            client.feed_failure(TransportError(f"nobody listens at {client.flow}"))
+
+    # -- requests and responses
+
+    def _malformed(self, error: MalformedMessage, flow: Flow) -> None:
+        self.malformed += 1
+        request = error.request
+        if (
+            request is None
+            or request.method == "ACK"
+            or not {"from", "to", "call-id", "cseq"} <= set(request.keys)
+        ):
+            return
+        try:
+            incoming = ServerTransaction(
+                self, request, flow, self._true_source(request.top_via, flow), server_key(request)
+            )
+        except PeerError:
+            return
+        incoming.refuse(error.status_hint, None, (("Warning", _warning(error)),))
+
+    def _true_source(self, via: Via, flow: Flow) -> Via | None:
+        host, port = flow.remote
+        if via.host == host and via.param("rport") is None and via.received is None:
+            return None
+        return via.with_source(host, port)
+
+    def _request(self, request: Request, flow: Flow) -> None:
+        via = request.top_via
+        key = server_key(request)
+        known = self.servers.get(key)
+        method = request.method
+        if known is not None:
+            if method == "ACK":
+                if not known.feed_ack():
+                    self._user.ack_received(request, flow, self._true_source(via, flow))
+            else:
+                known.feed_copy()
+            return
+        received = self._true_source(via, flow)
+        self.received[method if method in _COUNTED else "other"] += 1
+        if method == "ACK":
+            self._user.ack_received(request, flow, received)
+            return
+        incoming = ServerTransaction(self, request, flow, received, key)
+        if method == "CANCEL":
+            self._cancel(incoming)
+            return
+        if len(self.servers) >= self.limit:
+            incoming.refuse(503)
+            return
+        try:
+            self._user.request_received(incoming)
+        except PeerError as error:
+            self.reject(incoming, error)
+        except Exception:
+            # a fault of ours must not leave the caller, and the transaction, without an end
+            self._log.failure("{method} of call {call} failed", method=method, call=request.call_id)
+            self.reject(incoming, PeerError("internal error", 500))
+
+    def reject(self, incoming: ServerTransaction, error: PeerError) -> None:
+        """Answer what a peer did wrong, with or without state."""
+        headers = list(getattr(error, "headers", ()))
+        if error.status_hint in (400, 403):
+            headers.append(("Warning", _warning(error)))
+        if incoming.key in self.servers:
+            incoming.answer(error.status_hint, None, headers)
+        else:
+            incoming.refuse(error.status_hint, None, headers)
+
+    def _cancel(self, incoming: ServerTransaction) -> None:
+        invite = self.servers.get(server_key(incoming.request, "INVITE"))
+        if invite is None or invite.flow.remote[0] != incoming.flow.remote[0]:
+            incoming.refuse(481)
+            return
+        incoming.accept()
+        incoming.answer(200)
+        self._user.cancel_received(invite)
+
+    def _response(self, response: Response) -> None:
+        try:
+            client = self.clients.get(client_key(response))
+        except ParseError:
+            client = None
+        if client is None:
+            self.stray_responses += 1  # RFC 6026 section 8.9: dropped, 2xx to INVITE included
+            return
+        client.feed_response(response)
+
+    def send_request(
+        self, wire: bytes, method: str, branch: str, flow: Flow, user: IClientUser | None, user_branch: int
+    ) -> ClientTransaction:
+        """
+        Send a request in a new client transaction.
+
+        @param branch: that of its top Via; C{user}: an L{IClientUser} or L{None}, told with C{user_branch}.
+        """
+        machine: InviteClient | NonInviteClient
+        if method == "INVITE":
+            machine = InviteClient(wire, flow.reliable, self.durations)
+        else:
+            machine = NonInviteClient(wire, flow.reliable, self.durations)
+        client = ClientTransaction(self, (branch, method), machine, flow, user, user_branch)
+        self.clients[client.key] = client
+        client.start()
+        return client
+
+    def send_response(self, wire: bytes, flow: Flow, via: Via | None) -> None:
+        """
+        Send a response; when its connection is gone, over a new one to the sent-by address (18.2.2).
+
+        @param via: the top Via of the request with the true source; only looked at for a connection.
+        """
+        if flow.connection and not self.transport.is_alive(flow):
+            host = "" if via is None else via.received or via.host
+            if via is None or not is_ip(host):
+                return
+            hop = Hop(flow.transport, host, via.port or DEFAULT_PORT.get(flow.transport, 5060))
+            try:
+                flow = self.transport.flow_to(hop, flow.local)
+            except TransportError as error:
+                self._response_failed(error)
+                return
+        self.transport.send(wire, flow, self._response_failed)
+
+    def _response_failed(self, error: TransportError) -> None:
+        # RFC 6026 section 6: the transaction lives on, the peer repeats its request
+        self._log.debug("a response was not sent: {error}", error=str(error))
+
+
+_COUNTED = frozenset(
+    [
+        "INVITE",
+        "ACK",
+        "BYE",
+        "CANCEL",
+        "REGISTER",
+        "OPTIONS",
+        "MESSAGE",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "PUBLISH",
+        "REFER",
+        "UPDATE",
+        "PRACK",
+        "INFO",
+    ]
+)
+
+
+def _warning(error: PeerError) -> str:
+    """A Warning value that says what was wrong (20.43, code 399); only our own words and safe characters."""
+    text = "".join(c if " " <= c <= "~" and c not in '"\\' else "?" for c in str(error))[:120]
+    return f'399 voipcluster "{text}"'
