@@ -22,6 +22,7 @@ OPEN = [
 KAMAILIO = """
 debug=0
 log_stderror=yes
+disable_core_dump=yes
 children=1
 disable_tcp=yes
 auto_aliases=no
