@@ -418,7 +418,9 @@ class NodeService(Service):
         }
         workloads[self.core.node] = self.workload.workload().value
         self.history.sample(now, workloads)
-        for call in [c for c in self.calls if now - c.started > SESSION_LIMIT and not c.relayed]:
+        for call in [
+            c for c in self.calls if now - c.started > SESSION_LIMIT and not self.media.watches(c.key)
+        ]:
             self.calls.end(call.key, "too long")
 
     # -- draining

@@ -335,7 +335,7 @@ def _fold(lines: list[bytes]) -> list[bytes]:
     return folded
 
 
-def parse(data: bytes) -> Request | Response:
+def parse(data: bytes, most_headers: int = MAX_HEADERS) -> Request | Response:
     """
     Parse one whole message; octets behind C{Content-Length} are dropped (RFC 3261 section 18.3).
 
@@ -351,8 +351,8 @@ def parse(data: bytes) -> Request | Response:
     lines = head.split(b"\r\n")
     breaks = len(lines) - 1
     start = lines.pop(0)
-    if breaks > MAX_HEADERS:
-        raise MalformedMessage(f"more than {MAX_HEADERS} header lines", 513)
+    if breaks > most_headers:
+        raise MalformedMessage(f"more than {most_headers} header lines", 513)
     fault: MalformedMessage | None = None
     if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
         # the next hop may take it for the end of a line, and read a header that we did not see

@@ -261,6 +261,11 @@ class MediaService(Service):
 
     # looking on
 
+    def watches(self, call: CallKey) -> bool:
+        """Whether the media time-out will end the call when nothing is heard any more."""
+        relayed = self._calls.get(call)
+        return relayed is not None and relayed.answered and bool(relayed.lines)
+
     def calls(self) -> list[MediaSnapshot]:
         now = self._reactor.seconds()
         return [

@@ -14,6 +14,7 @@ from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.auth import RANDOM_SIZE, Accepted, Authenticator, Credentials, Lookup
+from voipcluster.sip.digest import parse_answer
 from voipcluster.sip.message import Request
 from voipcluster.sip.uri import SipUri, parse_uri
 from voipcluster.sip.values import address_uri
@@ -100,7 +101,9 @@ class Access:
         )
         if isinstance(result, Accepted):
             self.outcomes["accepted"] += 1
-            return evolve(client, user=f"{result.username}@{result.domain}"), [lines[result.line_index]]
+            return evolve(client, user=f"{result.username}@{result.domain}"), [
+                index for index in lines if _is_of(realm, request.lines[index])
+            ]
         self.outcomes["guessed" if result.guessed else "stale" if result.stale else "challenged"] += 1
         challenges = self._authenticator.challenges(
             realm, now, os.urandom(RANDOM_SIZE), result.stale, not _takes_choice(request)
@@ -113,9 +116,18 @@ class Access:
         if uri == request_uri:
             return True
         try:
-            return self._core.names.is_local(parse_uri(uri))
+            names = self._core.names
+            return names.is_local(parse_uri(uri)) and names.is_local(parse_uri(request_uri))
         except ParseError:
             return False
+
+
+def _is_of(realm: str, line: bytes) -> bool:
+    """Whether a header line holds credentials of a realm; all answers to our challenges are used up."""
+    try:
+        return parse_answer(line.partition(b":")[2].decode("utf-8", "surrogateescape").strip()).realm == realm
+    except ParseError:
+        return False
 
 
 def _takes_choice(request: Request) -> bool:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from attrs import define
+from attrs import define, field
 
 from voipcluster.services.media.relay import CallKey
+from voipcluster.sip.route import contact_hash
+
+MAX_CONTACTS = 16  # of one call: two parties that move, or a fork
 
 
 @define(slots=True)
@@ -17,6 +20,7 @@ class Call:
 
     @ivar caller: and C{callee}: URIs; C{source}: the client's true address as text, C{transport} in upper case.
     @ivar ingress: the node that the client sent it to; C{visited}: the nodes that handed it on.
+    @ivar contacts: whether of the caller, and the hash of an address that it gave as its Contact: where requests may go.
     @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
     """
 
@@ -31,6 +35,16 @@ class Call:
     started: float
     answered: float = 0.0
     relayed: bool = False
+    contacts: set[tuple[bool, bytes]] = field(factory=set)
+
+    def learn_contact(self, of_caller: bool, uri: str) -> None:
+        """A party said where it is (RFC 3261 section 12.2, target refresh)."""
+        if uri and len(self.contacts) < MAX_CONTACTS:
+            self.contacts.add((of_caller, contact_hash(uri)))
+
+    def leads(self, to_caller: bool, uri: str) -> bool:
+        """Whether a Request-URI is where that party said that it is."""
+        return (to_caller, contact_hash(uri)) in self.contacts
 
     @property
     def state(self) -> str:

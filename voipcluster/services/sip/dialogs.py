@@ -6,16 +6,16 @@ from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.core import SipCore
-from voipcluster.sip.message import Request
+from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import Address, CallToken, Party, contact_hash, dialog_hash, route_value
 from voipcluster.sip.values import address_uri
 
 
-def contact_of(request: Request) -> str:
+def contact_of(request: Request | Response) -> str:
     """The URI text of the first Contact, or an empty string."""
-    values = request.values("contact")
     try:
+        values = request.values("contact")
         return address_uri(values[0]) if values else ""
     except ParseError:
         return ""
@@ -77,12 +77,23 @@ class Dialogs:
         @raise PeerError: 403, the token is not ours or of another dialog.
         """
         token = self._core.call_tokens.open(text)
+        if request.to_tag is None:
+            raise PeerError(
+                "a call token outside of its dialog", 403
+            )  # else anybody who was called may call anywhere
         call_id = request.call_id
         if dialog_hash(call_id, request.from_tag or "") == token.dialog:
             return self._to_party(uri, token.callee), True
         if dialog_hash(call_id, request.to_tag or "") == token.dialog:
             return self._to_party(uri, token.caller), False
         raise PeerError("the call token of Route is of another dialog", 403)
+
+    def check(self, request: Request, text: str) -> None:
+        """@raise PeerError: 403, the token is not ours, or the request is none of its dialog."""
+        token = self._core.call_tokens.open(text)
+        tags = (request.from_tag or "", request.to_tag or "")
+        if request.to_tag is None or token.dialog not in [dialog_hash(request.call_id, tag) for tag in tags]:
+            raise PeerError("the call token of Route is of another dialog", 403)
 
     def _to_party(self, uri: str, party: Party | None) -> Target:
         if party is None or contact_hash(uri) != party.contact:

@@ -131,7 +131,8 @@ class Placing:
 
     def _hand_over(self, accepted: Accepted, decision: HandOver) -> None:
         accepted.incoming.accept()
-        if accepted.incoming.request.method == "INVITE":
+        client = accepted.client
+        if accepted.incoming.request.method == "INVITE" or (client.hops and not client.redirected):
             accepted.incoming.answer(100)
         _Delegation(self, accepted, decision).start()
 

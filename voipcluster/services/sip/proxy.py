@@ -122,7 +122,7 @@ class ProxyService:
         token = self._token_of_node(request)
         if token is None:
             return False
-        self._core.call_tokens.open(token)
+        self._dialogs.check(request, token)
         incoming.accept()
         invite = request.method == "INVITE"
         if invite:
@@ -171,7 +171,7 @@ class ProxyService:
             if routed.own is None:
                 token = self._token_of_node(request) if request.has("route") else None
                 if token is not None:
-                    self._core.call_tokens.open(token)
+                    self._dialogs.check(request, token)
                     onward = Copy(request, None, max_forwards, request.values("route"))
                     onward.via = via
                     onward.send(self._core, Target(routed.uri), None, 0)

@@ -8,6 +8,7 @@ nearly every call takes go past events and effects (C{sends} and C{passes} of th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from zope.interface import Interface, implementer
@@ -72,7 +73,7 @@ def response_flow(via: Via, received: Via | None, flow: Flow) -> Flow:
     if flow.reliable:
         return flow
     maddr = via.param("maddr")
-    if maddr is not None and is_ip(maddr):
+    if maddr is not None and is_ip(maddr) and ip_address(maddr).is_multicast:
         return flow._replace(remote=(maddr, via.port or DEFAULT_PORT["UDP"]))
     if via.rport is not None:
         return flow
@@ -156,7 +157,7 @@ class ServerTransaction(NamedTimers):
         assert machine is not None, "respond() comes after accept()"
         owner = self._owner
         if status >= 200:
-            owner.answered[self.key[-1], status] += 1
+            owner.count_answer(self.key[-1], status)
         if not machine.sends(status, wire):
             self._carry_out(machine.feed(Respond(status, wire)))
             return

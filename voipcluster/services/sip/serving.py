@@ -17,7 +17,7 @@ from voipcluster.media.offer_answer import Side
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.services.sip.core import SipCore
-from voipcluster.services.sip.dialogs import Dialogs
+from voipcluster.services.sip.dialogs import Dialogs, contact_of
 from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
 from voipcluster.services.sip.loops import Loops
@@ -25,9 +25,11 @@ from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.route import dialog_hash
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
+STARTING = frozenset({"INVITE", "MESSAGE", "REFER"})  # that would start something at a stranger
 WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})
 
 
@@ -82,13 +84,21 @@ class Serving:
             incoming.accept()
         request = incoming.request
         if request.method != "INVITE":
+            if accepted.client.hops and not accepted.client.redirected:
+                incoming.answer(
+                    100
+                )  # a sign of life for the node that handed it over, which else asks another one
             self._forward(accepted, accepted.uri, None)
             return
         incoming.answer(100)
         call = self._new_call(request, accepted)
         self._calls.start(call)
         if self._hook is None:
-            self._forward(accepted, accepted.uri, call)
+            try:
+                self._forward(accepted, accepted.uri, call)
+            except Exception:
+                self._calls.end(call.key, "failed 500")  # whatever went wrong: nothing else would end it
+                raise
             return
         offer = CallOffer(
             request.call_id,
@@ -187,7 +197,8 @@ class Serving:
         )
         context = ProxyContext(invite, self._timer_c, 64 * self._core.transactions.durations.t1)
         on_response = None
-        if call is not None and relaying:
+        if call is not None:
+            call.learn_contact(True, contact_of(request))
             on_response = partial(self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE)
         forwarding = Forwarding(
             self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
@@ -226,6 +237,11 @@ class Serving:
         """The body of a response to forward: an answer, or an offer in it, is translated by the relay."""
         if response.status == 100:
             return None
+        call = self._calls.get(key)
+        if call is not None and response.has("contact"):
+            call.learn_contact(sender is Side.CALLER, contact_of(response))
+        if not self._media.relays:
+            return None
         flow = target.party.flow if target.party is not None else target.flow
         source = flow.hop if flow is not None else _NOWHERE
         try:
@@ -263,8 +279,15 @@ class Serving:
         on_response = None
         body = None
         method = request.method
-        if method in WITH_MEDIA and self._media.relays and self._calls.get(key) is not None:
-            body = self._media_request(key, sender, request, incoming.flow.hop)
+        call = self._calls.get(key)
+        straight = target.flow is None and not target.routes
+        if method in STARTING and straight and (call is None or not call.leads(not from_caller, target.uri)):
+            # only to where the other party said that it is: else whoever called one of us could call anybody (toll fraud)
+            raise Refused("the Request-URI is no Contact of this call", 481)
+        if method in WITH_MEDIA and call is not None:
+            call.learn_contact(from_caller, contact_of(request))
+            if self._media.relays:
+                body = self._media_request(key, sender, request, incoming.flow.hop)
             receiver = Side.CALLEE if from_caller else Side.CALLER
             on_response = partial(self._answered, key, request.cseq[0], method, receiver)
         incoming.accept()

@@ -84,7 +84,7 @@ class TransactionService:
         return hashlib.blake2s(text, key=self._secret, digest_size=8).hexdigest()
 
     def count_answer(self, method: str, status: int) -> None:
-        self.answered[method, status] += 1
+        self.answered[method if method in _COUNTED else "other", status] += 1
 
     def __len__(self) -> int:
         return len(self.servers) + len(self.clients)
@@ -218,6 +218,8 @@ class TransactionService:
     def _response(self, response: Response) -> None:
         try:
             client = self.clients.get(client_key(response))
+            if client is not None and b'"' in response.lines[response.keys.index("via")]:
+                response.values("via")  # what cannot be taken apart is dropped before anything has changed
         except ParseError:
             client = None
         if client is None:

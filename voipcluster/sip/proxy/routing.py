@@ -46,7 +46,10 @@ class Names:
 
     def is_node(self, uri: SipUri) -> bool:
         """Whether a URI resolves to any node of the cluster."""
-        return (uri.host, uri.port or (5061 if uri.scheme == "sips" else 5060)) in self.cluster
+        return (
+            uri.param("maddr") or uri.host,
+            uri.port or (5061 if uri.scheme == "sips" else 5060),
+        ) in self.cluster
 
     def is_local(self, uri: SipUri) -> bool:
         """Whether a URI is in a domain that the cluster answers for."""

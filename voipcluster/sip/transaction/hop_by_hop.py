@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voipcluster.sip.message import Request, Response, header_line, parse
+from voipcluster.sip.message import MAX_HEADERS, Request, Response, header_line, parse
 
 
 def build_ack(invite: bytes, response: Response) -> bytes:
@@ -19,7 +19,7 @@ def build_cancel(invite: bytes) -> bytes:
 
 
 def _hop_request(invite: bytes, method: str, to: str | None) -> bytes:
-    request = parse(invite)
+    request = parse(invite, 2 * MAX_HEADERS)  # with what we added
     assert isinstance(request, Request), "an INVITE that we sent"
     lines = [header_line("via", str(request.top_via)), header_line("max-forwards", "70")]
     lines += [header_line("route", route) for route in request.get_all("route")]

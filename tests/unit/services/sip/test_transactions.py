@@ -231,13 +231,17 @@ class ServerTests(TransactionCase):
 
 class ResponseWayTests(TransactionCase):
     def test_where_to(self) -> None:
-        """UDP: to maddr, else with rport to the source, else to the source's address and sent-by's port (18.2.2, RFC 3581)."""
+        """
+        UDP: with rport to the source, else to the source's address and sent-by's port (18.2.2, RFC 3581); to maddr only when that
+        is a multicast address, for else one packet would send a dozen to anybody whom it names.
+        """
         nat = Flow("UDP", HERE, ("203.0.113.1", 3333))
         for via, remote in (
             ("SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bKx;rport", ("203.0.113.1", 3333)),
             ("SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bKx", ("203.0.113.1", 5070)),
             ("SIP/2.0/UDP phone.example;branch=z9hG4bKx", ("203.0.113.1", 5060)),
-            ("SIP/2.0/UDP 10.0.0.1;maddr=192.0.2.77;branch=z9hG4bKx", ("192.0.2.77", 5060)),
+            ("SIP/2.0/UDP 10.0.0.1;maddr=224.0.1.75;branch=z9hG4bKx", ("224.0.1.75", 5060)),
+            ("SIP/2.0/UDP 10.0.0.1;maddr=192.0.2.77;branch=z9hG4bKx", ("203.0.113.1", 5060)),
         ):
             self.assertEqual(response_flow(parse_via(via), None, nat), nat._replace(remote=remote))
 

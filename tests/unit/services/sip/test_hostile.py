@@ -1,0 +1,134 @@
+"""What strangers try: to call through us at our cost, to fill a node, to use it against others."""
+
+from __future__ import annotations
+
+import re
+
+from tests.unit.services.sip.test_proxy import BOB, CallCase
+from tests.unit.services.sip_world import Node, Phone
+from voipcluster.sip.message import Request, reply
+
+GATEWAY = "sip:+1900@203.0.113.77"
+STRANGER = "sip:evil@foreign.org"
+
+
+class HostileCase(CallCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.node = self.world.node("a", auth=True)
+        self.bob = self.world.phone("bob", "198.51.100.2")
+        self.evil = self.world.phone("evil", "203.0.113.9")
+        self.gateway = self.world.phone("gateway", "203.0.113.77")
+        self.register(self.bob, self.node)
+
+    def register(self, phone: Phone, node: Node) -> None:
+        phone.register(node)
+        challenge = phone.response(401)
+        phone.register(node, headers=[phone.credentials(challenge, "REGISTER", "sip:example.com")])
+        self.assertEqual(phone.took()[-1], 200)
+
+    def ring(self) -> list[str]:
+        """The stranger rings bob; the Route that its later requests carry."""
+        self.evil.send(self.node, "INVITE", BOB, from_uri=STRANGER, call_id="k", contact=GATEWAY)
+        self.bob.reply(self.bob.request("INVITE"), 180)
+        routes = self.route_set(self.evil.response(180))
+        self.evil.took()
+        return routes
+
+    def end(self) -> None:
+        self.bob.reply(self.bob.request("INVITE"), 486)
+        self.evil.took()
+
+    def test_call_token_leads_to_its_call_only(self) -> None:
+        """Whoever called one of us has a token for that call, not for calls to anybody else (S7, toll fraud)."""
+        routes = self.ring()
+        for method in ("INVITE", "MESSAGE"):
+            for number, tag in enumerate(("", "invented"), 2):
+                self.evil.send(
+                    self.node,
+                    method,
+                    GATEWAY,
+                    from_uri=STRANGER,
+                    call_id="k",
+                    cseq=number,
+                    routes=routes,
+                    to_tag=tag,
+                )
+                self.assertIn(self.evil.took()[-1], (403, 481))
+        self.assertEqual(self.gateway.took(), [])
+        self.end()
+
+    def test_route_with_maddr(self) -> None:
+        """A Route that names a node of ours but leads elsewhere by maddr is not one of ours (S7)."""
+        self.world.node("b", auth=True)
+        token = re.search(r"call=([\w-]+)", self.ring()[0])
+        assert token is not None
+        route = f"<sip:192.0.2.2:5060;lr;maddr=203.0.113.77;call={token[1]}>"
+        self.evil.send(self.node, "INVITE", GATEWAY, from_uri=STRANGER, call_id="new", routes=[route])
+        self.assertEqual((self.evil.took()[-1], self.gateway.took()), (403, []))
+        self.end()
+
+    def test_broken_contact(self) -> None:
+        """An INVITE whose Contact cannot be read is no call that stays for ever."""
+        for number in range(3):
+            self.evil.send(
+                self.node, "INVITE", BOB, from_uri=STRANGER, call_id=f"x{number}", contact='sip:a@b>, "'
+            )
+        for request in [m for m in self.bob.inbox if isinstance(m, Request)]:
+            self.bob.reply(request, 486)
+        self.evil.took()
+        self.assertEqual(len(self.node.calls), 0)
+
+    def test_broken_response(self) -> None:
+        """A response whose Via cannot be taken apart is dropped before it has changed anything."""
+        self.evil.send(self.node, "INVITE", BOB, from_uri=STRANGER, call_id="k")
+        request = self.bob.request("INVITE")
+        lines = reply(request, 486, None, "t").to_bytes().split(b"\r\n")
+        top = next(line for line in lines if line.startswith(b"Via"))
+        broken = [top + b', "', *(line for line in lines if not line.startswith(b"Via"))]
+        broken.insert(0, broken.pop(broken.index(lines[0])))
+        self.world.network.put("UDP", self.bob.address, self.node.address, b"\r\n".join(broken))
+        self.world.run()
+        self.bob.reply(request, 486)
+        self.assertEqual(self.evil.took()[-1], 486)
+
+    def test_answers_of_both_algorithms_stay_here(self) -> None:
+        """A client may answer each challenge; no answer to one of ours goes on to the callee (RFC 3261 section 22.3)."""
+        alice = self.world.phone("alice", "198.51.100.1")
+        alice.send(self.node, "INVITE", BOB, call_id="c", headers=["User-Agent: Softphone 7.1"])
+        challenge = alice.response(407)
+        answer = alice.credentials(challenge, "INVITE", BOB)
+        alice.send(
+            self.node, "INVITE", BOB, call_id="c", cseq=2, headers=[answer, answer.replace("SHA-256", "MD5")]
+        )
+        self.assertIsNone(self.bob.request("INVITE").get("proxy-authorization"))
+        self.bob.reply(self.bob.request("INVITE"), 486)
+        alice.took()
+
+    def test_counters_do_not_grow(self) -> None:
+        """Invented methods are counted together."""
+        for number in range(50):
+            self.evil.send(self.node, f"X{number}", BOB, from_uri=STRANGER, call_id=f"c{number}")
+        for request in [m for m in self.bob.inbox if isinstance(m, Request)]:
+            self.bob.reply(request, 501)
+        self.evil.took()
+        self.assertLess(len(self.node.transactions.answered), 10)
+
+
+class SlowAnswerTests(CallCase):
+    def test_slow_message_over_a_hand_over(self) -> None:
+        """A node that was handed a MESSAGE says so at once; a slow phone is no reason to ask the next node."""
+        a, b, _ = (self.world.node(name) for name in "abc")
+        bob = self.world.phone("bob", "198.51.100.2")
+        bob.register(a)
+        bob.took()
+        alice = self.world.phone("alice", "198.51.100.1")
+        a.load(0.8)
+        alice.send(a, "MESSAGE", BOB, call_id="m", body="hi")
+        self.world.wait(2.5)
+        copies = {m.top_via.branch for m in bob.inbox if isinstance(m, Request)}
+        self.assertEqual(len(copies), 1)
+        self.assertEqual([n.state.value for n in a.membership], ["open", "open"])
+        bob.reply(next(m for m in bob.inbox if isinstance(m, Request)), 200)
+        self.assertEqual(alice.took()[-1], 200)
+        self.assertIsNotNone(b)
