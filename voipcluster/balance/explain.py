@@ -67,6 +67,11 @@ class Explained:
     items: tuple[Explanation, ...] = ()
 
 
+LONGEST = (
+    256  # characters of a Call-ID that is remembered; a longer one is somebody who wants to fill our memory
+)
+
+
 @frozen
 class ExplainLog:
     """
@@ -81,6 +86,8 @@ class ExplainLog:
     _kept: dict[str, tuple[Explanation, ...]] = field(factory=dict)
 
     def add(self, explanation: Explanation) -> None:
+        if len(explanation.call_id) > LONGEST:
+            return
         kept = self._kept
         earlier = kept.pop(explanation.call_id, ())
         kept[explanation.call_id] = (*earlier, explanation)[-self.depth :]

@@ -20,6 +20,7 @@ class Call:
 
     @ivar caller: and C{callee}: URIs; C{source}: the client's true address as text, C{transport} in upper case.
     @ivar ingress: the node that the client sent it to; C{visited}: the nodes that handed it on.
+    @ivar pending: its INVITEs that have no final response; a ring group in front of us sends several for one call.
     @ivar contacts: whether of the caller, and the hash of an address that it gave as its Contact: where requests may go.
     @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
     """
@@ -36,6 +37,7 @@ class Call:
     answered: float = 0.0
     relayed: bool = False
     contacts: set[tuple[bool, bytes]] = field(factory=set)
+    pending: int = 1
 
     def learn_contact(self, of_caller: bool, uri: str) -> None:
         """A party said where it is (RFC 3261 section 12.2, target refresh)."""
@@ -76,18 +78,33 @@ class CallTable:
     def get(self, key: CallKey) -> Call | None:
         return self._calls.get(key)
 
-    def start(self, call: Call) -> None:
-        """Count a call from its INVITE on; a copy with another branch is the same call."""
-        if call.key not in self._calls:
-            self._calls[call.key] = call
-            self.started += 1
-            self.changed()
+    def start(self, call: Call) -> Call:
+        """Count a call from its INVITE on; another INVITE of its Call-ID and From tag is of the same call, which is returned."""
+        known = self._calls.get(call.key)
+        if known is not None:
+            known.pending += 1
+            return known
+        self._calls[call.key] = call
+        self.started += 1
+        self.changed()
+        return call
 
     def answered(self, key: CallKey, now: float) -> None:
         call = self._calls.get(key)
-        if call is not None and not call.answered:
+        if call is None:
+            return
+        call.pending -= 1
+        if not call.answered:
             call.answered = now
             self.answered_count += 1
+
+    def failed(self, key: CallKey, reason: str) -> None:
+        """One of its INVITEs came to nothing: the call ends with the last one, unless it was answered."""
+        call = self._calls.get(key)
+        if call is not None:
+            call.pending -= 1
+            if call.pending <= 0 and not call.answered:
+                self.end(key, reason)
 
     def end(self, key: CallKey, reason: str) -> bool:
         """Forget a call and release what it holds; a second end is harmless."""

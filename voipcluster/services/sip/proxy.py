@@ -29,6 +29,7 @@ from voipcluster.sip.uri import parse_uri
 from voipcluster.sip.values import Via
 
 FLOW_FAILED = 430  # RFC 5626 section 11.5: between the nodes of the cluster
+ASSERTED = "p-asserted-identity"
 ALLOW = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, REFER, UPDATE, PRACK, INFO"
 
 
@@ -231,6 +232,9 @@ class ProxyService:
             known, used = self._access.caller(incoming, client, target, bool(routes))
         if known is None:
             return
+        if request.has(ASSERTED) and not client.hops:
+            # only our own nodes are in the trust domain (RFC 3325 section 5): a client cannot assert who it is
+            used = [*used, *(index for index, key in enumerate(request.keys) if key == ASSERTED)]
         placing.carry_out(
             Accepted(incoming, known, uri, routes, max_forwards, used), placing.decide(request, known)
         )

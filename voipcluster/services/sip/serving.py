@@ -91,13 +91,12 @@ class Serving:
             self._forward(accepted, accepted.uri, None)
             return
         incoming.answer(100)
-        call = self._new_call(request, accepted)
-        self._calls.start(call)
+        call = self._calls.start(self._new_call(request, accepted))
         if self._hook is None:
             try:
                 self._forward(accepted, accepted.uri, call)
             except Exception:
-                self._calls.end(call.key, "failed 500")  # whatever went wrong: nothing else would end it
+                self._calls.failed(call.key, "failed 500")  # whatever went wrong: nothing else would end it
                 raise
             return
         offer = CallOffer(
@@ -138,7 +137,7 @@ class Serving:
             self._refuse(accepted, call, 500, None)
 
     def _refuse(self, accepted: Accepted, call: Call, status: int, reason: str | None) -> None:
-        self._calls.end(call.key, f"refused {status}")
+        self._calls.failed(call.key, f"refused {status}")
         accepted.incoming.answer(status, reason)
         accepted.incoming.release_request()
         self.completed()
@@ -174,7 +173,7 @@ class Serving:
             )
         except PeerError as error:
             if call is not None:
-                self._calls.end(call.key, f"refused {error.status_hint}")
+                self._calls.failed(call.key, f"refused {error.status_hint}")
             self._core.transactions.reject(incoming, error)
             incoming.release_request()
             self.completed()
@@ -228,7 +227,7 @@ class Serving:
             if 200 <= status < 300:
                 self._calls.answered(call.key, self._core.wall())
             else:
-                self._calls.end(call.key, f"failed {status}" if status else "no answer")
+                self._calls.failed(call.key, f"failed {status}" if status else "no answer")
         self.completed()
 
     def _answered(

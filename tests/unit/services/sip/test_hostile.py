@@ -132,3 +132,30 @@ class SlowAnswerTests(CallCase):
         bob.reply(next(m for m in bob.inbox if isinstance(m, Request)), 200)
         self.assertEqual(alice.took()[-1], 200)
         self.assertIsNotNone(b)
+
+
+class SameCallTests(CallCase):
+    def test_second_invite_of_a_call(self) -> None:
+        """An INVITE of the same Call-ID that fails does not end the call that is up (one's own limit is not evaded so)."""
+        node = self.world.node("a")
+        bob, alice = self.world.phone("bob", "198.51.100.2"), self.world.phone("alice", "198.51.100.1")
+        bob.register(node)
+        alice.send(node, "INVITE", BOB)
+        bob.reply(bob.request("INVITE"), 200)
+        answer = alice.response(200)
+        alice.took()
+        alice.send(node, "INVITE", "sip:nobody@example.com", cseq=2)
+        self.assertEqual((alice.took()[-1], len(node.calls)), (404, 1))
+        alice.send(node, "BYE", self.target(answer), cseq=3, to_tag=bob.tag, routes=self.route_set(answer))
+        bob.reply(bob.request("BYE"), 200)
+        self.assertEqual(len(node.calls), 0)
+
+    def test_asserted_identity(self) -> None:
+        """A client does not say who it is: P-Asserted-Identity is taken off (RFC 3325 section 5)."""
+        node = self.world.node("a")
+        bob, alice = self.world.phone("bob", "198.51.100.2"), self.world.phone("alice", "198.51.100.1")
+        bob.register(node)
+        alice.send(node, "INVITE", BOB, headers=["P-Asserted-Identity: <sip:boss@example.com>"])
+        self.assertIsNone(bob.request("INVITE").get("p-asserted-identity"))
+        bob.reply(bob.request("INVITE"), 486)
+        alice.took()
