@@ -40,6 +40,7 @@ def numbers(node: NodeService) -> Numbers:
             "server": len(transactions.servers),
             "client": len(transactions.clients),
         },
+        "voipcluster_timers": node.wheel.running,
         "voipcluster_requests_total": dict(transactions.received),
         "voipcluster_responses_total": dict(answered),
         "voipcluster_placements_total": {

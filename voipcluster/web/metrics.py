@@ -32,6 +32,7 @@ CATALOGUE = {
         Described("voipcluster_calls_total", "Calls that this node has placed on itself."),
         Described("voipcluster_registrations", "Bindings that this node knows."),
         Described("voipcluster_transactions", "SIP transactions in progress.", "side"),
+        Described("voipcluster_timers", "Timers of the SIP side that run."),
         Described("voipcluster_requests_total", "SIP requests received.", "method"),
         Described("voipcluster_responses_total", "SIP responses sent.", "code"),
         Described(
