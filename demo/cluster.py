@@ -53,15 +53,19 @@ class Node:
     def hop(self, transport: str = "UDP", port: int = 5060) -> Hop:
         return Hop(transport, self.address, port)
 
-    def launch(self, role: str, *options: str) -> Program:
-        """Start the process; C{options} go behind its own on the command line."""
-        command = [
+    def command(self, role: str, *options: str) -> list[str]:
+        """What to type to start it."""
+        return [
             *(str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "voipcluster"),
             *("--role", role, "--name", self.name, "--address", self.address),
             *("--state-dir", str(self.state_dir), *options),
         ]
+
+    def launch(self, role: str, *options: str) -> Program:
+        """Start the process; C{options} go behind its own on the command line."""
+        command, environment = self.command(role, *options), node_environment()
         self.program = Program.start(
-            self._reactor, f"node {self.name}", command, environment=_environment(), log=self.log
+            self._reactor, f"node {self.name}", command, environment=environment, log=self.log
         )
         return self.program
 
@@ -105,7 +109,7 @@ class Node:
         """The same without waiting for its end, for what is to fail."""
         command = [sys.executable, "-m", "voipcluster.voipctl", "--state-dir", str(self.state_dir), *words]
         return Program.start(
-            self._reactor, f"voipctl {words[0]}", command, environment=_environment(), stdin=stdin
+            self._reactor, f"voipctl {words[0]}", command, environment=node_environment(), stdin=stdin
         )
 
     async def voipctl_json(self, *words: str) -> Any:
@@ -206,7 +210,7 @@ class Cluster:
             await node.stop()
 
 
-def _environment() -> dict[str, str]:
+def node_environment() -> dict[str, str]:
     """The checkout in front of the path, so that C{twistd} finds the plugin wherever it is started."""
     path = os.environ.get("PYTHONPATH", "")
     return {

@@ -63,7 +63,7 @@ class Program(ProcessProtocol):
         @param environment: added to that of this process; C{stdin}: written to it, then closed.
         """
         program = cls(reactor, name, log)
-        whole = [*_tied_to_us(), *command]
+        whole = [*tied_to_us(), *command]
         executable = shutil.which(whole[0])
         if executable is None:
             raise ProgramFailed(f"{name}: there is no program {whole[0]!r}")
@@ -201,7 +201,7 @@ def _not(pattern: re.Pattern[str]) -> str:
     return f"\nwaited for {pattern.pattern!r}"
 
 
-def _tied_to_us() -> list[str]:
+def tied_to_us() -> list[str]:
     """The words in front of a command that give it a session of its own, and the kernel's promise to end it with us."""
     return [
         *(["setsid"] if shutil.which("setsid") else []),

@@ -2,7 +2,9 @@
 Run the tests and count them: C{python -m tests [PART or trial name]...}.
 
 The unit tests are one C{trial}; every other module is a C{trial} of its own, so that two can run at once and a hanging one
-can be ended. The last line is C{N passed, N failed, N skipped}; the exit status is 1 unless all passed and none was skipped.
+can be ended. Before the last line are the totals of the conformance tests that ran; a run of all of these brings
+docs/conformance.md up to date. The last line is C{N passed, N failed, N skipped}; the exit status is 1 unless all passed and
+none was skipped.
 """
 
 from __future__ import annotations
@@ -16,8 +18,12 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.conformance import report
+from tests.conformance.marks import RESULTS
 
 HERE = Path(__file__).parent
 PARTS = ("unit", "simulation", "conformance", "integration")
@@ -65,8 +71,12 @@ def trials(names: list[str]) -> list[list[str]]:
     return runs
 
 
-def run(names: list[str]) -> tuple[Totals, str]:
-    """Run one trial in a process group of its own; give its totals, and its output where something is to be seen."""
+def run(names: list[str], results: Path) -> tuple[Totals, str]:
+    """
+    Run one trial in a process group of its own; give its totals, and its output where something is to be seen.
+
+    @param results: where marked tests record what became of them (L{tests.conformance.marks}).
+    """
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="trial-") as folder, tempfile.TemporaryFile() as output:
         command = [
@@ -78,7 +88,12 @@ def run(names: list[str]) -> tuple[Totals, str]:
             *names,
         ]
         trial = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, RESULTS: str(results)},
         )
         ended = ""
         try:
@@ -99,14 +114,32 @@ def run(names: list[str]) -> tuple[Totals, str]:
     return totals, heading if totals.failed == totals.skipped == 0 else text + heading
 
 
+def show_conformance(results: Path, parts: list[str]) -> None:
+    """Print the totals of marked tests when there were any; a run of the whole part also writes the document."""
+    shown = report.read([results])
+    if not shown:
+        return
+    rows = report.catalogue()
+    if "conformance" in parts:
+        report.write(shown, whole=set(PARTS) <= set(parts))
+    else:
+        rows = [row for row in rows if (row.kind, row.name) in shown]
+    for line in report.totals(shown, rows):
+        print(line)
+
+
 def main(arguments: list[str]) -> int:
-    runs = trials(arguments or list(PARTS))
+    parts = arguments or list(PARTS)
+    runs = trials(parts)
     totals = Totals()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for counted, text in pool.map(run, runs):
+    with tempfile.TemporaryDirectory(prefix="results-") as folder, ThreadPoolExecutor(AT_ONCE) as pool:
+        results = Path(folder, "results")
+        results.touch()
+        for counted, text in pool.map(run, runs, repeat(results)):
             totals = totals.plus(counted)
             sys.stdout.write(text)
             sys.stdout.flush()
+        show_conformance(results, parts)
     print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped", flush=True)
     return 1 if totals.failed or totals.skipped or not totals.passed else 0
 

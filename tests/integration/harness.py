@@ -22,6 +22,7 @@ from twisted.trial.unittest import TestCase
 
 from demo.cluster import Cluster, Node
 from demo.programs import Program, ProgramFailed
+from tests.conformance.marks import Recorded
 from tests.integration.run_baresip import Baresip
 from tests.integration.run_sipp import Sipp, credentials
 from voipcluster.address import Hop
@@ -33,12 +34,12 @@ __all__ = ["ClusterTestCase", "IntegrationTestCase"]
 DOMAIN = "example.com"
 _HERE = Path(__file__).parent
 _LOOK_AGAIN = 0.05
-_TRACEBACK = re.compile(
+TRACEBACK = re.compile(
     r"^.*Traceback \(most recent call last\)(?:.*\n)+?(?=\S*\d{4}-\d\d-\d\d|\Z)", re.MULTILINE
 )
 
 
-class IntegrationTestCase(TestCase):
+class IntegrationTestCase(Recorded, TestCase):
     """
     Programs and addresses of one test.
 
@@ -205,7 +206,7 @@ class ClusterTestCase(IntegrationTestCase):
                 problems.append(f"node {node.name} left processes behind")
         for node in self.cluster.nodes:
             log = node.log.read_text(errors="replace") if node.log.exists() else ""
-            problems += [f"node {node.name} logged\n{found[0]}" for found in _TRACEBACK.finditer(log)]
+            problems += [f"node {node.name} logged\n{found[0]}" for found in TRACEBACK.finditer(log)]
         if problems:
             raise ProgramFailed("\n".join(problems))
 

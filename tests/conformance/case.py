@@ -1,0 +1,175 @@
+"""
+What every conformance test has: a node that it shares with others, peers on addresses of its own, and a strict end.
+
+Each test checks at its end that the node still answers within two seconds and has logged no traceback (requirement 149).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from tests.conformance.digest import credentials
+from tests.conformance.peer import Dialog, Peer, new_branch
+from tests.conformance.shared_node import SharedNode, shared_node
+from tests.conformance.wire import Message
+from tests.integration.harness import DOMAIN, IntegrationTestCase
+
+__all__ = ["ConformanceTestCase", "Dialog", "Message", "Peer"]
+
+ANSWER_LIMIT = 2.0  # seconds for an OPTIONS, whatever came before it
+_HERE = Path(__file__).parent
+_COUNTS = (
+    "voipcluster_calls", 'voipcluster_transactions{side="server"}', 'voipcluster_transactions{side="client"}',
+    "voipcluster_media_streams", "voipcluster_media_ports_free", "voipcluster_timers",
+)  # fmt: skip
+
+
+class ConformanceTestCase(IntegrationTestCase):
+    """
+    Tests of one node. Those of a module whose C{options} are the same share it.
+
+    @cvar options: for its command line; C{auth}: whether it asks for passwords; C{domain}: its first domain.
+    @cvar domains: all that it serves.
+    @cvar node_host: its address, when it is not to be one of the module's own network.
+    @ivar faults: what peers got that is no SIP; it fails the test.
+    """
+
+    timeout = 60
+    options: ClassVar[Sequence[str]] = ()
+    auth: ClassVar[bool] = False
+    domain: ClassVar[str] = DOMAIN
+    domains: ClassVar[Sequence[str]] = (DOMAIN,)
+    node_host: ClassVar[str] = ""
+    node: SharedNode
+
+    async def setUp(self) -> None:
+        super().setUp()
+        self.faults: list[str] = []
+        self._peers = 0
+        self._prober: Peer | None = None
+        domains = ", ".join(f'"{domain}"' for domain in self.domains)
+        options = (
+            *("--set", f"cluster.domain=[{domains}]", "--set", f"auth.required={str(self.auth).lower()}"),
+            *("--set", "web.port=0", *self.options),
+        )
+        module = self.network.rpartition(".")[0]
+        self.node = await shared_node(self.reactor, options, f"{module}.0", self.folder, self.node_host)
+
+    def _own_network(self) -> str:
+        """127.MODULE.TEST behind those of the integration tests; a module's nodes are in 127.MODULE.0."""
+        modules = sorted(path.stem for path in _HERE.glob("test_*.py"))
+        IntegrationTestCase._tests_begun += 1
+        number = modules.index(type(self).__module__.rpartition(".")[2])
+        return f"127.{100 + number}.{1 + IntegrationTestCase._tests_begun % 250}"
+
+    async def tearDown(self) -> None:
+        try:
+            if self.node.running:
+                await self.node_answers()
+        finally:
+            await super().tearDown()
+        self.assertTrue(self.node.running, "the node has ended")
+        self.assertEqual(self.faults, [])
+        self.assertEqual(self.node.tracebacks(), [])
+
+    # peers
+
+    def _new_peer(self, user: str, transport: str, host: str) -> Peer:
+        self._peers += 1
+        return Peer(self, user, transport, host or self.peer_host(self._peers))
+
+    def peer_host(self, number: int) -> str:
+        """An address for the peer of that number: each has its own."""
+        return self.address(100 + number)
+
+    def udp(self, user: str = "alice", *, host: str = "", port: int = 5060) -> Peer:
+        """A peer on UDP; C{host}: one address of this test more, unless told otherwise."""
+        return self._new_peer(user, "UDP", host).listen_udp(port)
+
+    async def tcp(self, user: str = "alice", *, host: str = "") -> Peer:
+        """A peer that has opened a connection to the node."""
+        peer = self._new_peer(user, "TCP", host)
+        await peer.connect()
+        return peer
+
+    def tcp_server(self, user: str = "bob", *, host: str = "", port: int = 5060) -> Peer:
+        """A peer that waits for connections."""
+        return self._new_peer(user, "TCP", host).listen_tcp(port)
+
+    async def phone(self, user: str = "bob", **options: str) -> Peer:
+        """A peer on UDP that is registered."""
+        peer = self.udp(user, **options)  # type: ignore[arg-type]
+        await self.add_users(user)
+        await peer.register()
+        return peer
+
+    async def add_users(self, *names: str) -> None:
+        """Let the node know these users, with random passwords; nothing happens when it asks for none."""
+        for name in names if self.auth else ():
+            if name not in self.node.users:
+                password = secrets.token_hex(8)
+                await self.node.ask("user-add", name=name, domain=self.domain, password=password)
+                self.node.users[name] = password
+
+    def authorized(
+        self, peer: Peer, request: Message, challenge: Message, password: str = "", index: int = -1
+    ) -> Message:
+        """See L{Peer.authorized}."""
+        proxy = challenge.status == 407
+        values = challenge.lines("proxy-authenticate" if proxy else "www-authenticate")
+        secret = password or self.node.users.get(peer.user, "")
+        answer = credentials(values[index], request.method, request.uri, peer.user, secret)
+        again = request.copy()
+        old = request.branch
+        again.set("Via", *[value.replace(old, new_branch()) for value in request.lines("via")])
+        again.set("CSeq", f"{peer.next_cseq()} {request.method}")
+        return again.add("Proxy-Authorization" if proxy else "Authorization", answer)
+
+    async def call(self, caller: Peer, callee: Peer, *headers: tuple[str, str]) -> tuple[Dialog, Dialog]:
+        """Bring a call up from INVITE to ACK; gives both sides of its dialog."""
+        invite = caller.invite(callee.user, *headers)
+        caller.send(invite)
+        arrived = await callee.expect("INVITE")
+        answer = callee.reply(arrived, 200, body=callee.sdp())
+        ok = await caller.expect(200, "INVITE")
+        ours = Dialog.of_caller(caller, invite, ok)
+        ours.ack()
+        await callee.expect("ACK")
+        return ours, Dialog.of_callee(callee, arrived, answer)
+
+    # the node
+
+    async def node_answers(self) -> None:
+        """Return once the node has answered an OPTIONS of a peer that does nothing else; fail after two seconds."""
+        if self._prober is None:
+            self._prober = self._new_peer("prober", "UDP", self.prober_host()).listen_udp(0)
+        options = self._prober.request("OPTIONS", f"sip:{self.node_uri_host}")
+        response = await self._prober.exchange(options, ANSWER_LIMIT)
+        self.assertEqual(response.status, 200, response.start)
+
+    def prober_host(self) -> str:
+        return self.address(250)
+
+    @property
+    def node_uri_host(self) -> str:
+        host = self.node.address
+        return f"[{host}]:5060" if ":" in host else f"{host}:5060"
+
+    async def counts(self) -> dict[str, float]:
+        """Calls, transactions, relay ports and timers of the node: what has to return to where it was."""
+        numbers = await self.node.numbers()
+        return {name: numbers[name] for name in _COUNTS}
+
+    async def returns_to(self, base: dict[str, float], seconds: float = 40.0) -> None:
+        """Return once the counts are at the base line again: 64*T1 are 32 s with standard timers."""
+
+        async def back() -> bool:
+            return await self.counts() == base
+
+        try:
+            await self.until(back, "the counts return to the base line", seconds)
+        except self.failureException as error:
+            raise self.failureException(f"{error}: {await self.counts()} instead of {base}") from None
