@@ -96,6 +96,7 @@ _BINDING = Schema(
         optional("flow", URI),
         optional("instance", 256),
         Field("reg_id", int, 0, U31, 0),
+        Field("age", float, -1, TIME, -1.0),
     ),
 )
 _BINDINGS = Schema(

@@ -44,10 +44,14 @@ class Binding:
     """
     One binding of the location service (RFC 3261 section 10), held by C{node} of C{epoch}, which owns the client's flow.
 
+    A removed one is told by the node that removed it, whoever owned the flow; it names the state that it ends.
+
     @ivar aor: canonical C{user@domain}.
     @ivar contact: the Contact URI.
     @ivar path: Path URIs (RFC 3327), nearest proxy first.
     @ivar expires: seconds left; 0 removes the binding.
+    @ivar age: seconds since the REGISTER that it speaks of, the one that removed it when it was removed by one: an old copy
+        never wins over a newer one. -1 from a node that does not tell.
     @ivar received: where the REGISTER came from, C{udp:192.0.2.1:5060}.
     @ivar flow: the flow token (RFC 5626 section 5.2) with which C{node} finds the client's connection.
     @ivar instance: C{+sip.instance} without quotes, or empty; C{reg_id} (RFC 5626 section 4.2) is 0 when absent.
@@ -68,6 +72,7 @@ class Binding:
     flow: str = ""
     instance: str = ""
     reg_id: int = 0
+    age: float = -1.0
 
 
 @frozen(slots=True, kw_only=True)

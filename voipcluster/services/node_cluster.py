@@ -50,7 +50,7 @@ class ClusterSide:
 
     def node_changed(self, name: str, up: bool) -> None:
         if not up:
-            self._node.registrar.peer_lost(name)
+            self._node.registrar.copy_begins(name)
             self.learn(self._node.membership.feed(LinkLost(name)))
 
     def members_changed(self, members: tuple[Member, ...]) -> None:
@@ -102,6 +102,9 @@ class ClusterSide:
 
     def full_bindings(self) -> Iterable[Bindings]:
         return self._node.registrar.snapshot()
+
+    def copy_begins(self, node: str) -> None:
+        self._node.registrar.copy_begins(node)
 
     def bindings_received(self, update: Binding | Bindings) -> None:
         self._node.registrar.apply_remote(update)

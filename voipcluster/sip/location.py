@@ -48,7 +48,7 @@ class Binding:
     @property
     def key(self) -> str:
         """What tells the rows of one address of record apart in a store; a refresh may change it, see L{is_of}."""
-        return f"{self.instance};{self.reg_id}" if self.reg_id and self.instance else self.contact
+        return binding_key(self.contact, self.instance, self.reg_id)
 
     def is_of(self, contact: str, instance: str = "", reg_id: int = 0) -> bool:
         """Whether a Contact with these values means this binding."""
@@ -72,6 +72,11 @@ class Binding:
             other.node,
             other.contact,
         )
+
+
+def binding_key(contact: str, instance: str, reg_id: int) -> str:
+    """See L{Binding.key}."""
+    return f"{instance};{reg_id}" if reg_id and instance else contact
 
 
 def same_contact(ours: str, theirs: str) -> bool:

@@ -37,6 +37,7 @@ class User:
         self.own: dict[str, Binding] = {}
         self.others: dict[tuple[str, str], Binding] = {}
         self.named: dict[str, set[str]] = {}
+        self.copies_begun: list[str] = []
         self.accounts: dict[str, Account] = {}
         self.drains: list[Drain] = []
         self.batch = 64
@@ -61,6 +62,9 @@ class User:
             Bindings(node=self.name, epoch=1, seq=1, items=tuple(batch), complete=batch is batches[-1])
             for batch in batches
         ]
+
+    def copy_begins(self, node: str) -> None:
+        self.copies_begun.append(node)
 
     def bindings_received(self, update: Binding | Bindings) -> None:
         for binding in (update,) if isinstance(update, Binding) else update.items:

@@ -213,6 +213,7 @@ class ClusterService(Service):
                 self._reactor, binding_key, self._user.full_bindings,
                 lambda part: bindings("bindings", part),
                 lambda values: bindings("binding-changes", Bindings(**self._sender(), items=values)), link.reset,
+                lambda binding, waited: evolve(binding, age=binding.age + waited),
             )
         )  # fmt: skip
         if self.mesh.admission is not None:

@@ -36,6 +36,9 @@ class IClusterUser(Interface):
     def full_bindings() -> Iterable[Bindings]:
         """All bindings that this node holds, in messages of at most 64; the last one is C{complete}."""
 
+    def copy_begins(node: str) -> None:
+        """A node begins a full copy of what it holds; what it sent of one before is void."""
+
     def bindings_received(update: Binding | Bindings) -> None:
         """Another node tells of one change, or a part of all that it holds."""
 
@@ -108,6 +111,7 @@ class Received:
     def begin_copy(self, node: str) -> None:
         """The node has connected and begins a full copy; what it sent of one before is void."""
         self._named.pop(node, None)
+        self._user.copy_begins(node)
 
     def _report(self, peer: Certified, body: Body) -> None:
         report = self._decode_report(peer.name, body)
@@ -139,7 +143,7 @@ class Received:
             self._user.bindings_received(binding)
 
     def _held(self, peer: Certified, body: Body) -> Bindings:
-        """A node tells of the bindings that it holds; nobody speaks for another one."""
+        """A node tells of the bindings that it holds, and of those that it removed; nobody speaks for another one."""
         message: Bindings = codec.decode("bindings", body)
         for node in (message.node, *(binding.node for binding in message.items)):
             _own(peer.name, node)

@@ -28,6 +28,7 @@ class Replica(Generic[Value, Batch]):
     @param send_part: sends a message of the snapshot, C{send_changes} some values that changed. When their Deferred fails
         they did not arrive.
     @param broken: called with the reason when they did not: the link is to be made anew.
+    @param aged: gives a value that waited so many seconds, for those that say how old they are.
     """
 
     def __init__(
@@ -38,19 +39,20 @@ class Replica(Generic[Value, Batch]):
         send_part: Callable[[Batch], Deferred[None]],
         send_changes: Callable[[tuple[Value, ...]], Deferred[None]],
         broken: Callable[[str], None],
+        aged: Callable[[Value, float], Value] = lambda value, waited: value,
     ) -> None:
         self._clock, self._key, self._snapshot, self._broken = clock, key, snapshot, broken
-        self._send_part, self._send_changes = send_part, send_changes
+        self._send_part, self._send_changes, self._aged = send_part, send_changes, aged
         self._up = self._sending = False
         self._parts: Iterator[Batch] = iter(())  # what is left of the full copy
-        self._changed: dict[Hashable, Value] = {}
+        self._changed: dict[Hashable, tuple[Value, float]] = {}  # and when it was told to us
         self._timer: IDelayedCall | None = None
         self._life = 0  # answers of an earlier link are not ours
 
     def link_up(self) -> None:
         self.link_lost()
         self._up = True
-        self._parts = iter(list(self._snapshot()))
+        self._parts = iter(self._snapshot())  # each part is made when it is sent, and says how it is then
         self._next()
 
     def link_lost(self) -> None:
@@ -67,7 +69,7 @@ class Replica(Generic[Value, Batch]):
             return
         key = self._key(value)
         self._changed.pop(key, None)  # the order of the latest changes counts
-        self._changed[key] = value
+        self._changed[key] = value, self._clock.seconds()
         self._gather()
 
     def _gather(self) -> None:
@@ -83,7 +85,9 @@ class Replica(Generic[Value, Batch]):
         if part is not None:
             sent = self._send_part(part)
         elif self._changed:
-            values = tuple(self._changed.pop(key) for key in list(islice(self._changed, BATCH)))
+            now = self._clock.seconds()
+            waiting = [self._changed.pop(key) for key in list(islice(self._changed, BATCH))]
+            values = tuple(self._aged(value, now - since) for value, since in waiting)
             sent = self._send_changes(values)
         else:
             return

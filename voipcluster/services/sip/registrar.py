@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from attrs import evolve
 from twisted.application.service import Service
@@ -25,6 +26,7 @@ from voipcluster.sip.registrar import (
     date_text,
     register,
 )
+from voipcluster.sip.removals import Removal, Removals
 from voipcluster.sip.uri import SipUri
 from voipcluster.sip.values import quote
 
@@ -33,7 +35,7 @@ PAUSE = 0.5  # s between two looks for what ran out; a lookup never gives what d
 GRACE = 5.0  # s: a binding younger than that is not gone because a snapshot does not name it yet
 
 
-def to_message(binding: Binding, epoch: int, seq: int, now: float, removed: bool = False) -> messages.Binding:
+def to_message(binding: Binding, epoch: int, seq: int, now: float) -> messages.Binding:
     """A binding as it goes over the cluster link; ages instead of times, for the clocks of nodes differ."""
     return messages.Binding(
         node=binding.node,
@@ -42,7 +44,7 @@ def to_message(binding: Binding, epoch: int, seq: int, now: float, removed: bool
         aor=binding.aor,
         contact=binding.contact,
         path=binding.path,
-        expires=0 if removed else max(1, math.ceil(binding.expires_at - now)),
+        expires=max(1, math.ceil(binding.expires_at - now)),
         q=binding.q,
         call_id=binding.call_id,
         cseq=binding.cseq,
@@ -51,6 +53,24 @@ def to_message(binding: Binding, epoch: int, seq: int, now: float, removed: bool
         flow=binding.flow_token,
         instance=binding.instance,
         reg_id=binding.reg_id,
+        age=max(0.0, now - binding.registered_at),
+    )
+
+
+def removal_message(removal: Removal, node: str, epoch: int, seq: int, now: float) -> messages.Binding:
+    """A removal as C{node} tells it."""
+    return messages.Binding(
+        node=node,
+        epoch=epoch,
+        seq=seq,
+        aor=removal.aor,
+        contact=removal.contact,
+        expires=0,
+        call_id=removal.call_id,
+        cseq=removal.cseq,
+        instance=removal.instance,
+        reg_id=removal.reg_id,
+        age=max(0.0, now - removal.at),
     )
 
 
@@ -108,6 +128,7 @@ class RegistrarService(Service):
         self._publish, self._aor_of, self._is_known, self._flow_of = publish, aor_of, is_known, flow_of
         self._seq = 0
         self._expiry: IDelayedCall | None = None
+        self._removals = Removals(settings.max_expires)
         self._snapshots: dict[
             str, set[tuple[str, str]]
         ] = {}  # of each node that is sending one: what it named
@@ -143,10 +164,10 @@ class RegistrarService(Service):
         )
         for change in result.changes:
             if change.kind is Kind.REMOVED:
-                self._remove(change.binding)
+                self._end(change.binding, now)
             else:
                 self._put(change.binding)
-            self._tell(change.binding, change.kind is Kind.REMOVED)
+                self._publish(to_message(change.binding, self._epoch, self._next(), now))
         return result
 
     def lookup(self, aor: str) -> list[Binding]:
@@ -167,27 +188,38 @@ class RegistrarService(Service):
         """A stream connection closed: its bindings end with it, everywhere (RFC 5626 section 4.2.2)."""
         lost = self.location.of_connection(flow.connection) if flow.connection else []
         for binding in lost:
-            self._remove(binding)
-            self._tell(binding, removed=True)
+            self._end(binding, binding.registered_at)
         return lost
 
     # -- the cluster link --------------------------------------------------------------------------------------------
 
-    def snapshot(self) -> list[messages.Bindings]:
-        """All bindings that this node owns, in batches; for a node that just came up."""
-        now = self._clock.seconds()
-        owned = [b for b in self.location.of_node(self._node) if b.expires_at > now]
-        batches = [owned[start : start + BATCH] for start in range(0, len(owned), BATCH)] or [[]]
-        return [
-            messages.Bindings(
+    def snapshot(self) -> Iterator[messages.Bindings]:
+        """
+        All bindings that this node owns and all removals that it knows of, in batches; for a node that just came up.
+
+        Each batch is made when it is asked for, so that its ages are true when it is sent.
+        """
+        owned = self.location.of_node(self._node)
+        all_of_it: list[Binding | Removal] = [*owned, *self._removals]
+        for start in range(0, len(all_of_it) or 1, BATCH):
+            batch = all_of_it[start : start + BATCH]
+            yield messages.Bindings(
                 node=self._node,
                 epoch=self._epoch,
                 seq=self._next(),
-                items=tuple(to_message(b, self._epoch, self._seq, now) for b in batch),
-                complete=batch is batches[-1],
+                items=tuple(chain.from_iterable(map(self._present, batch))),
+                complete=start + BATCH >= len(all_of_it),
             )
-            for batch in batches
-        ]
+
+    def _present(self, what: Binding | Removal) -> Iterator[messages.Binding]:
+        """What is to be told of one entry now: nothing when it has gone, or moved to another node."""
+        now = self._clock.seconds()
+        if isinstance(what, Removal):
+            yield removal_message(what, self._node, self._epoch, self._seq, now)
+            return
+        present = self.location.find(what.aor, what.contact, what.instance, what.reg_id)
+        if present is not None and present.node == self._node and present.expires_at > now:
+            yield to_message(present, self._epoch, self._seq, now)
 
     def apply_remote(self, update: messages.Binding | messages.Bindings) -> None:
         """Take over what another node tells: one change, or a part of its snapshot."""
@@ -199,9 +231,10 @@ class RegistrarService(Service):
             return
         named = self._snapshots.setdefault(update.node, set())
         for item in update.items:
-            # a snapshot does not tell how old a binding is; most were granted the longest time
+            # a node that does not tell how old a binding is: most were granted the longest time
             self._apply(item, now, min(now, now + item.expires - self._settings.max_expires))
-            named.add((item.aor, item.contact))
+            if item.expires:
+                named.add((item.aor, item.contact))
         if update.complete:
             del self._snapshots[update.node]
             for binding in self.location.of_node(update.node):
@@ -214,40 +247,62 @@ class RegistrarService(Service):
         if self._apply(update, now, now):
             self._publish(evolve(update, epoch=self._epoch, seq=self._next()))
 
-    def peer_lost(self, node: str) -> None:
-        """The link to a node broke: what it told of a snapshot is void. Its bindings stay until they run out."""
+    def copy_begins(self, node: str) -> None:
+        """A node begins a snapshot, or the link to it broke: what it told of one is void. Its bindings stay."""
         self._snapshots.pop(node, None)
 
     def forget_node(self, node: str) -> None:
         """A node left the cluster for good, and its flows with it."""
-        self.peer_lost(node)
+        self.copy_begins(node)
         for binding in self.location.of_node(node):
             self._remove(binding)
 
     def _apply(self, update: messages.Binding, now: float, registered_at: float) -> bool:
-        """Whether it was news."""
+        """
+        Whether it was news.
+
+        @param registered_at: when the REGISTER came that it speaks of, if it does not tell its age.
+        """
         old = self.location.find(update.aor, update.contact, update.instance, update.reg_id)
+        if update.age >= 0.0:
+            registered_at = now - update.age
         if update.expires == 0:
-            # it names the state that it ends: a newer one stays
-            if old is not None and (old.call_id != update.call_id or old.cseq > update.cseq):
-                return False
+            if update.age < 0.0 and old is not None:
+                registered_at = old.registered_at  # it ends its own Call-ID only
+            removal = Removal(
+                update.aor, update.contact, update.instance, update.reg_id, update.call_id, update.cseq, registered_at
+            )  # fmt: skip
             if old is not None:
+                if not removal.ends(old):
+                    return False
                 self._remove(old)
+            self._removals.note(removal, now)
             return True
         new = from_message(update, now, registered_at)
-        if old is not None and not new.replaces(old):
+        if (old is not None and not new.replaces(old)) or self._removals.covers(new):
             return False
         if new.node == self._node and self._flow_of is not None:
             flow = self._flow_of(new.flow_token)
             if flow is None:  # the client went away while another node answered its REGISTER
-                self._tell(new, removed=True)
+                self._end(new, new.registered_at)
                 return False
             new = evolve(new, flow=flow)
         self._put(new)
         return True
 
-    def _tell(self, binding: Binding, removed: bool) -> None:
-        self._publish(to_message(binding, self._epoch, self._next(), self._clock.seconds(), removed))
+    def _end(self, binding: Binding, at: float) -> None:
+        """
+        A binding ends here, whoever owns its flow: its owner may be dead, so everybody is told.
+
+        @param at: see L{Removal}.
+        """
+        now = self._clock.seconds()
+        removal = Removal(
+            binding.aor, binding.contact, binding.instance, binding.reg_id, binding.call_id, binding.cseq, at
+        )  # fmt: skip
+        self._remove(binding)
+        self._removals.note(removal, now)
+        self._publish(removal_message(removal, self._node, self._epoch, self._next(), now))
 
     def _next(self) -> int:
         self._seq += 1

@@ -344,6 +344,15 @@ class Registrations(ClusterCase):
         self.assertNotIn(("a", "u0@example.com"), self.user("b").others)
         self.assertEqual(len(self.user("b").others), 199)
 
+    def test_a_link_made_anew_begins_the_copy_anew(self) -> None:
+        """What came of a copy over the link before is void, also when the receiver did not see that one go."""
+        self.cluster.join("b", "127.0.0.2")
+        self.network.pass_time(1)
+        before = self.user("b").copies_begun.count("a")
+        self.cluster.service("a").mesh.links["b"].reset("for the test")
+        self.network.pass_time(3)
+        self.assertEqual(self.user("b").copies_begun.count("a"), before + 1)
+
     def test_long_bindings_go_in_halves(self) -> None:
         """A part that the link does not carry is split; all of it arrives."""
         self.cluster.join("b", "127.0.0.2", start=False)

@@ -25,6 +25,7 @@ class Copies(SynchronousTestCase):
             lambda part: self._send("part", part),
             lambda values: self._send("changes", values),
             self.broken.append,
+            lambda value, waited: (value[0], value[1] + int(waited)),
         )
 
     def tearDown(self) -> None:
@@ -52,11 +53,30 @@ class Copies(SynchronousTestCase):
         self.all = [[("a", 1)], [("b", 1)]]
         self.replica.link_up()
         self.replica.change(("b", 2))
-        self.clock.advance(1)
+        self.clock.advance(0.5)
         self.assertEqual(len(self.sent), 1)
         self.arrive()
         self.arrive()
         self.assertEqual(self.sent[-1][:2], ("changes", (("b", 2),)))
+        self.arrive()
+
+    def test_what_waits_gets_older(self) -> None:
+        """A value that says its age is as old as it is when it is sent, behind a long copy."""
+        self.replica.link_up()
+        self.replica.change(("b", 2))
+        self.clock.advance(30)
+        self.arrive()
+        self.assertEqual(self.sent[-1][:2], ("changes", (("b", 32),)))
+        self.arrive()
+
+    def test_parts_are_made_when_they_are_sent(self) -> None:
+        """A long copy is not of the time when the link came up."""
+        made = []
+        self.replica._snapshot = lambda: (made.append(n) or [(str(n), n)] for n in range(2))  # type: ignore[func-returns-value]
+        self.replica.link_up()
+        self.assertEqual(made, [0])
+        self.arrive()
+        self.assertEqual(made, [0, 1])
         self.arrive()
 
     def test_changes_are_gathered_and_the_last_one_counts(self) -> None:

@@ -232,7 +232,7 @@ class ReplicationTests(ServiceCase):
         for number in range(BATCH + 1):
             one.register(f"<sip:{number}@h>", udp(), user=f"u{number}")
         other.register("<sip:theirs@h>", udp(), user="bob")
-        batches = one.service.snapshot()
+        batches = list(one.service.snapshot())
         self.assertEqual([len(b.items) for b in batches], [BATCH, 1])
         self.assertEqual([b.complete for b in batches], [False, True])
         for batch in batches:
@@ -260,8 +260,8 @@ class ReplicationTests(ServiceCase):
         one, other = self.node("a"), self.node("b")
         for number in range(BATCH + 1):
             one.register(f"<sip:{number}@h>;expires=600", udp(), user=f"u{number}")
-        other.service.apply_remote(one.service.snapshot()[0])
-        other.service.peer_lost("a")
+        other.service.apply_remote(next(one.service.snapshot()))
+        other.service.copy_begins("a")
         self.assertEqual(other.service.location.count_of("a"), BATCH)
         self.clock.advance(GRACE)
         other.service.apply_remote(messages.Bindings(node="a", epoch=2, seq=1, complete=True))
@@ -273,8 +273,39 @@ class ReplicationTests(ServiceCase):
         one.register("<sip:1@h>", udp())
         self.clock.advance(60)
         other.register("<sip:1@h>", udp(), call_id="d")
-        other.service.apply_remote(one.service.snapshot()[0])
+        other.service.apply_remote(next(one.service.snapshot()))
         self.assertEqual(other.service.lookup(AOR)[0].node, "b")
+        for message in (evolve(one.published[0], age=60.0), evolve(one.published[0], age=-1.0)):
+            told = messages.Bindings(node="a", epoch=1, seq=9, items=(message,))
+            other.service.apply_remote(told)  # of a node that tells its age, and of one that does not
+        self.assertEqual(other.service.lookup(AOR)[0].node, "b")
+
+    def test_an_old_copy_of_a_short_registration(self) -> None:
+        """The age decides, not what is left: one for a minute is not newer than one for an hour (10.3 step 7)."""
+        one, other = self.node("a"), self.node("b")
+        other.register("<sip:1@h>;expires=3600", udp(), call_id="d")
+        self.clock.advance(10)
+        one.register("<sip:1@h>;expires=60", udp())
+        for batch in one.service.snapshot():
+            other.service.apply_remote(codec.decode("bindings", codec.encode(batch)))
+        self.assertEqual(other.service.lookup(AOR)[0].node, "a")
+        for batch in other.service.snapshot():
+            one.service.apply_remote(codec.decode("bindings", codec.encode(batch)))
+        self.assertEqual(one.service.lookup(AOR)[0].node, "a")
+
+    def test_a_part_of_a_snapshot_tells_how_it_is_when_it_is_sent(self) -> None:
+        """What waited for the parts before it is as old as it is then; what went meanwhile is not told."""
+        node = self.node()
+        for number in range(BATCH + 2):
+            node.register(f"<sip:{number}@h>;expires=600", udp(), user=f"u{number}")
+        parts = node.service.snapshot()
+        self.assertEqual({item.age for item in next(parts).items}, {0.0})
+        self.clock.advance(30)
+        node.register(f"<sip:{BATCH}@h>;expires=0", udp(), user=f"u{BATCH}", cseq=2)
+        (last,) = parts
+        self.assertEqual(
+            [(i.aor, i.age, i.expires) for i in last.items], [(f"u{BATCH + 1}@example.com", 30.0, 570)]
+        )
 
     def test_a_node_that_left(self) -> None:
         """Its flows left with it, and no others."""
@@ -283,6 +314,61 @@ class ReplicationTests(ServiceCase):
         one.service.apply_remote(_copy(self.node("b"), "<sip:2@h>", call_id="d"))
         one.service.forget_node("b")
         self.assertEqual(one.contacts(), ["sip:1@h"])
+
+    def test_unregistered_while_the_owner_is_dead(self) -> None:
+        """It is gone at all nodes at once, and stays gone when the owner comes back with what its disk holds."""
+        dead, one, other = self.node("a"), self.node("b"), self.node("c")
+        dead.peers, one.peers, other.peers = [one, other], [other], [one]
+        dead.register("<sip:1@h>", udp())
+        self.clock.advance(100)
+        one.register("<sip:1@h>;expires=0", udp(), cseq=2)
+        self.assertEqual((one.contacts(), other.contacts()), ([], []))
+        self.assertEqual([(u.node, u.expires) for u in one.published], [("b", 0)])
+        self.clock.advance(1000)
+        exchange(dead, other)
+        self.assertEqual((dead.contacts(), one.contacts(), other.contacts()), ([], [], []))
+
+    def test_registered_and_unregistered_elsewhere_while_the_owner_was_dead(self) -> None:
+        """With another Call-ID: what the old owner still holds is older than the end, wherever it is told first."""
+        dead, one = self.node("a"), self.node("b")
+        dead.register("<sip:1@h>", udp(), cseq=9)
+        self.clock.advance(100)
+        one.register("<sip:1@h>", udp(), call_id="d")
+        one.register("<sip:1@h>;expires=0", udp(), call_id="d", cseq=2)
+        self.clock.advance(100)
+        exchange(dead, one)
+        self.assertEqual((dead.contacts(), one.contacts()), ([], []))
+
+    def test_registered_again_after_an_end(self) -> None:
+        """A phone that starts anew, also with the old Call-ID and CSeq from 1, is known everywhere."""
+        one, other = self.pair()
+        one.register("<sip:1@h>", udp(), cseq=8)
+        one.register("<sip:1@h>;expires=0", udp(), cseq=9)
+        self.clock.advance(10)
+        one.register("<sip:1@h>", udp(), cseq=1)
+        exchange(one, other)
+        self.assertEqual((one.contacts(), other.contacts()), (["sip:1@h"], ["sip:1@h"]))
+
+    def test_an_end_that_was_overtaken(self) -> None:
+        """A phone that registered at another node since stays registered: the end names the state that it ended."""
+        one, other = self.node("a"), self.node("b")
+        one.register("<sip:1@h>", tcp(3))
+        self.clock.advance(60)
+        other.register("<sip:1@h>", udp(), call_id="d")
+        one.service.connection_lost(tcp(3))
+        other.service.apply_remote(one.published[-1])
+        self.assertEqual(other.contacts(), ["sip:1@h"])
+
+    def test_an_end_told_by_a_node_of_an_older_version(self) -> None:
+        """Without an age it ends its own Call-ID only."""
+        one, other = self.pair()
+        one.register("<sip:1@h>", udp())
+        self.clock.advance(100)
+        end = evolve(one.published[0], expires=0, age=-1.0)
+        other.service.apply_remote(evolve(end, call_id="d"))
+        self.assertEqual(other.contacts(), ["sip:1@h"])
+        other.service.apply_remote(end)
+        self.assertEqual(other.contacts(), [])
 
     def test_registered_over_another_nodes_flow(self) -> None:
         """The owner takes it over when the flow is alive, tells all, and ends it with the connection."""
@@ -315,6 +401,14 @@ class ReplicationTests(ServiceCase):
         owner.published.clear()
         owner.service.take_over(_copy(owner, "<sip:1@h>", cseq=4))
         self.assertEqual(owner.published, [])
+
+
+def exchange(one: Node, other: Node) -> None:
+    """The link between two nodes comes up: each tells the other one all."""
+    for teller, hearer in ((one, other), (other, one)):
+        hearer.service.copy_begins(teller.name)
+        for batch in teller.service.snapshot():
+            hearer.service.apply_remote(codec.decode("bindings", codec.encode(batch)))
 
 
 def _copy(node: Node, contact: str, **how: object) -> messages.Binding:
