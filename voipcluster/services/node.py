@@ -28,7 +28,6 @@ from voipcluster.config import Config
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
-from voipcluster.seal import Sealer
 from voipcluster.services.admin import AdminService
 from voipcluster.services.cluster.admission import open_member
 from voipcluster.services.cluster.members import ClusterService
@@ -52,7 +51,7 @@ from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import TransportService
 from voipcluster.services.sip.writebehind import ILocationStore
 from voipcluster.services.workload import Limits, Sources, WorkloadService
-from voipcluster.sip.auth import Authenticator
+from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.registrar import Settings
 from voipcluster.sip.transaction.events import Durations
@@ -340,7 +339,7 @@ class NodeService(Service):
         targets = Targets(core, dialogs, self.registrar, self.is_user, self.is_heard)
         self.serving = Serving(core, dialogs, targets, self.media, self.calls, self._hook, sip.timer_c)
         authenticator = Authenticator(
-            Sealer(core.cluster_key, b"nonce"), auth.algorithms, auth.nonce_lifetime
+            nonce_sealer(core.cluster_key, state.name, state.epoch), auth.algorithms, auth.nonce_lifetime
         )
         self.access = Access(core, authenticator, credentials_lookup(self.accounts.ha1), auth.required)
         self.placing = Placing(

@@ -1,8 +1,10 @@
 """
 Who sent this request: stateless signed nonces and the check of digest credentials (RFC 3261 section 22, RFC 7616, RFC 8760).
 
-A nonce is C{time, random bits} sealed with a key of the cluster, so that any node accepts what another node gave out, and a
-flood of challenges costs no memory. What is remembered is the nonce counts of nonces that proved a password.
+A nonce is C{time, random bits} sealed for one node and one start of it, so that a flood of challenges costs no memory. What is
+remembered is the nonce counts of nonces that proved a password. They are known to that node only, so an answer that somebody has
+overheard is good nowhere else, and not after a restart: there the client gets C{stale=true}, which costs it one more round trip
+and its user nothing. A request that is handed over within the cluster is not challenged again.
 """
 
 from __future__ import annotations
@@ -120,11 +122,16 @@ class NonceCounts:
             del self._seen[nonce]
 
 
+def nonce_sealer(cluster_key: bytes, node: str, epoch: int) -> Sealer:
+    """What seals the nonces of one start of a node (its C{epoch})."""
+    return Sealer(cluster_key, f"nonce {node} {epoch}".encode())
+
+
 class Authenticator:
     """
-    Challenges, and checks the answers to them. Times are unix seconds, as they must mean the same on every node.
+    Challenges, and checks the answers to them. Times are unix seconds.
 
-    @param sealer: of the purpose C{b"nonce"}; the same key on every node of the cluster.
+    @param sealer: see L{nonce_sealer}.
     @param algorithms: offered and accepted ones, the preferred one first (RFC 8760 section 2.3).
     @param nonce_lifetime: seconds until a nonce is stale.
     @param size: nonces whose count is kept.

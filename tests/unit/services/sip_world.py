@@ -23,7 +23,6 @@ from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
-from voipcluster.seal import Sealer
 from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import MediaService
 from voipcluster.services.sip.access import Access, credentials_lookup
@@ -38,7 +37,7 @@ from voipcluster.services.sip.serving import Accepted, Serving
 from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.sip import digest
-from voipcluster.sip.auth import Authenticator
+from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.message import Request, Response, parse, reply
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.registrar import Settings
@@ -316,7 +315,7 @@ class Node:
         )
         self.serving = Serving(self.core, self.dialogs, self.targets, self.media, self.calls, hook, 185.0)
         self.access = Access(
-            self.core, Authenticator(Sealer(KEY, b"nonce")), credentials_lookup(world.ha1), auth
+            self.core, Authenticator(nonce_sealer(KEY, name, epoch)), credentials_lookup(world.ha1), auth
         )
         self.placing = Placing(self.core, self.placement, mode, lambda: 0.5, self._serve, 185.0)
         self.proxy = ProxyService(

@@ -16,6 +16,7 @@ from voipcluster.sip.auth import (
     Credentials,
     NonceCounts,
     Rejected,
+    nonce_sealer,
 )
 
 KEY = bytes(range(32))
@@ -30,8 +31,8 @@ def lookup(username: str, realm: str) -> Credentials | None:
     return ALICE if (username, realm) == ("alice", REALM) else None
 
 
-def authenticator(**how: object) -> Authenticator:
-    return Authenticator(Sealer(KEY, b"nonce"), **how)  # type: ignore[arg-type]
+def authenticator(node: str = "a", epoch: int = 1, **how: object) -> Authenticator:
+    return Authenticator(nonce_sealer(KEY, node, epoch), **how)  # type: ignore[arg-type]
 
 
 class Phone:
@@ -96,9 +97,15 @@ class CheckTests(SynchronousTestCase):
             values = ["Basic YTpi", 'Digest realm="other"', Phone(auth).answer(at=at)]
             self.assertEqual(check(auth, *values), Accepted("alice", REALM, 2))
 
-    def test_any_node_accepts_the_nonce_of_another(self) -> None:
-        """The key is all they share."""
-        self.assertIsInstance(check(authenticator(), Phone(authenticator()).answer()), Accepted)
+    def test_the_nonce_of_another_node_or_of_another_start(self) -> None:
+        """It is stale: nonce counts are a node's own, so an answer that was overheard is good nowhere else (section 3.4)."""
+        answer = Phone(authenticator()).answer()
+        for other in (authenticator(node="b"), authenticator(epoch=2)):
+            result = check(other, answer)
+            assert isinstance(result, Rejected)
+            self.assertTrue(result.stale)
+            self.assertFalse(result.guessed)
+        self.assertIsInstance(check(authenticator(), answer), Accepted)
 
     def test_wrong_password_and_unknown_user_look_the_same(self) -> None:
         """Nothing tells a guesser which of the two it was (RFC 7616 section 5.7)."""
@@ -159,6 +166,38 @@ class CheckTests(SynchronousTestCase):
         self.assertIsInstance(refused, Rejected)
         self.assertIsInstance(auth.check("INVITE", [value], REALM, NOW, lookup, lambda uri: True), Accepted)
 
+    def test_userhash_and_other_letters(self) -> None:
+        """A hashed user name was not offered and is nobody; names in UTF-8 are as good as others (RFC 7616 sections 3.4, 4)."""
+        name = "J\u00e4s\u00f8n Doe"
+        account = Credentials(name, REALM, {"MD5": digest.ha1("MD5", name, REALM, "p\u00e4ss")})
+        auth = authenticator(algorithms=("MD5",))
+        asked: list[str] = []
+
+        def found(username: str, realm: str) -> Credentials | None:
+            asked.append(username)
+            return account if username == name else None
+
+        phone = Phone(auth)
+        value = phone.answer(user=name, password="p\u00e4ss")
+        on_the_wire = value.encode().decode("utf-8", "surrogateescape")
+        extended = on_the_wire.replace(f'username="{name}"', "username*=UTF-8''J%C3%A4s%C3%B8n%20Doe")
+        self.assertEqual(auth.check("INVITE", [on_the_wire], REALM, NOW, found), Accepted(name, REALM, 0))
+        result = auth.check("INVITE", [extended], REALM, NOW, found)
+        assert isinstance(result, Rejected)
+        self.assertTrue(result.stale)  # right, but a replay
+        hashed = phone.answer(user="488869477bf257147b804c45308cd62a", nc=2) + ", userhash=true"
+        result = auth.check("INVITE", [hashed], REALM, NOW, found)
+        assert isinstance(result, Rejected)
+        self.assertTrue(result.guessed)
+        self.assertEqual(asked, [name, name, "488869477bf257147b804c45308cd62a"])
+
+    def test_basic_is_never_taken(self) -> None:
+        """Nor offered (RFC 8760 section 2.6): a password in the clear proves nothing here."""
+        auth = authenticator()
+        for value in ("Basic YWxpY2U6cHc=", "basic YWxpY2U6cHc=", 'Basic realm="example.com"'):
+            self.assertEqual(check(auth, value), Rejected(False, "no credentials of this realm"))
+        self.assertTrue(all(c.startswith("Digest ") for c in auth.challenges(REALM, NOW, b"12345678")))
+
     def test_not_offered(self) -> None:
         """auth-int and unknown algorithms are not accepted."""
         auth = authenticator()
@@ -191,7 +230,7 @@ class NonceTests(SynchronousTestCase):
     def test_made_up_and_altered(self) -> None:
         """A nonce that no node of the cluster made is stale, whoever shows it; one of the far future too."""
         auth = authenticator()
-        other = Authenticator(Sealer(KEY[::-1], b"nonce"))
+        other = Authenticator(nonce_sealer(KEY[::-1], "a", 1))
         flow = Sealer(KEY, b"flow").seal(b"\0" * 16)
         for value in (
             Phone(other).answer(),

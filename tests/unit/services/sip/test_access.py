@@ -72,13 +72,29 @@ class RegisterTests(AccessCase):
         self.assertEqual(self.bob.took(), [401, 403])
 
     def test_nonce_of_another_node(self) -> None:
-        """A nonce that one node gave out is accepted by every node (stateless signed nonces)."""
+        """It is stale there, and the phone goes on by itself (RFC 7616 section 3.3); once overheard it is of no use."""
         other = self.world.node("b", auth=True)
         uri = "sip:example.com"
         self.bob.send(self.node, "REGISTER", uri, call_id="r", headers=["Expires: 60"])
         answer = self.bob.credentials(self.bob.response(401), "REGISTER", uri)
         self.bob.send(other, "REGISTER", uri, call_id="r", cseq=2, headers=["Expires: 60", answer])
-        self.assertEqual(self.bob.took(), [401, 200])
+        self.assertEqual(self.bob.took(), [401, 401])
+        self.bob.send(self.node, "REGISTER", uri, call_id="r", cseq=3, headers=["Expires: 60", answer])
+        self.bob.send(other, "REGISTER", uri, call_id="r", cseq=4, headers=["Expires: 60", answer])
+        again = self.bob.response(401)
+        self.assertIn("stale=true", again.get("www-authenticate") or "")
+        answer = self.bob.credentials(again, "REGISTER", uri)
+        self.bob.send(other, "REGISTER", uri, call_id="r", cseq=5, headers=["Expires: 60", answer])
+        self.assertEqual(self.bob.took(), [200, 401, 200])
+        self.assertEqual(other.access.outcomes, {"stale": 2, "accepted": 1})
+
+    def test_a_register_that_is_handed_over(self) -> None:
+        """It is challenged once, by the node that the phone speaks to, and by no other one."""
+        other = self.world.node("b", auth=True)
+        self.node.load(0.9)
+        self.registered(self.bob, self.node)
+        self.assertEqual((self.node.access.outcomes["accepted"], other.access.outcomes), (1, {}))
+        self.assertEqual(self.node.placing.handed_over, {"b": 1})
 
 
 class CallerTests(AccessCase):
