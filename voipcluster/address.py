@@ -62,6 +62,14 @@ def is_ipv6(host: str) -> bool:
     return ":" in host
 
 
+def source_of(host: str) -> str:
+    """Who counts as one source: an IPv4 address, or an IPv6 /64, which is what one customer gets."""
+    if ":" not in host:
+        return host
+    prefix = int(ipaddress.IPv6Address(host.partition("%")[0])) >> 64 << 64
+    return str(ipaddress.IPv6Network((prefix, 64)))
+
+
 def bracketed(host: str) -> str:
     """An IPv6 literal in brackets (RFC 3261 section 25.1, C{IPv6reference}), any other host as it is."""
     return f"[{host}]" if ":" in host else host

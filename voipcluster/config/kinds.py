@@ -114,6 +114,20 @@ class Octets:
 
 
 @frozen
+class Rate:
+    """Events a second, or 0 for no limit; below 1 not even a digest's two requests would come through."""
+
+    allowed = "0 (any number) or a number from 1 to 1000000"
+    text = secret = False
+
+    def take(self, value: object) -> float:
+        rate = Number(0, 1_000_000).take(value)
+        if 0 < rate < 1:
+            raise ValueError(value)
+        return rate
+
+
+@frozen
 class Flag:
     """True or false."""
 
@@ -271,6 +285,20 @@ class Domain:
         if _DOMAIN.fullmatch(name) is None:
             raise ValueError(value)
         return name
+
+
+@frozen
+class Network:
+    """An IPv4 or IPv6 network, or one address."""
+
+    allowed = "a network such as 192.0.2.0/24, or an address"
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(value)
+        return str(ipaddress.ip_network(value))
 
 
 @frozen

@@ -18,10 +18,12 @@ from voipcluster.config.kinds import (
     Flag,
     JoinToken,
     Kind,
+    Network,
     Number,
     Octets,
     Path,
     Ports,
+    Rate,
     Whole,
     Words,
     kind_of,
@@ -71,7 +73,7 @@ class ClusterOptions:
 
 @frozen
 class LimitsOptions:
-    """What one node takes; the first five are the scale of its workload, the others protect it."""
+    """What one node takes; the first five are the scale of its workload, the others protect it (F{docs/security.md})."""
 
     calls: int = option(2000, Whole(1, 10_000_000), "calls in progress that count as workload 1.0")
     registrations_per_user: int = option(10, Whole(1, 10_000), "bindings of one user at the same time")
@@ -85,9 +87,42 @@ class LimitsOptions:
         'octets of memory that count as workload 1.0; "2G" is the same as 2147483648',
     )
     message_size: int = option(65_535, Octets(1500, 1 << 24), "octets of one SIP message")
+    header_lines: int = option(256, Whole(32, 10_000), "header lines of one SIP message")
     connections: int = option(10_000, Whole(1, 1_000_000), "TCP connections at the same time")
     connections_per_address: int = option(
         200, Whole(1, 1_000_000), "TCP connections of one address at the same time"
+    )
+    registrations: int = option(
+        200_000, Whole(0, 100_000_000), "bindings of all users at the same time; 0 = any number"
+    )
+    unanswered_calls_per_user: int = option(
+        50, Whole(0, 1_000_000), "calls of one user that ring at the same time; 0 = any number"
+    )
+    unanswered_calls_per_address: int = option(
+        200, Whole(0, 1_000_000), "the same for callers of one address who are no users of ours"
+    )
+    requests_per_address: float = option(
+        500.0,
+        Rate(),
+        "requests a second of one address (5 s' worth may come at once), else it is banned; 0 = any number",
+    )
+    requests_per_user: float = option(
+        100.0, Rate(), "the same for one user who is known by password; 0 = any number"
+    )
+    ban: float = option(60.0, Number(1, 86_400, "s"), "s for which who exceeds them is not served")
+    wrong_passwords_per_user: int = option(
+        10,
+        Whole(0, 100_000),
+        "for one user name from one address within guess_ban, else it is refused there; 0 = any number",
+    )
+    wrong_passwords_per_address: int = option(
+        100, Whole(0, 100_000), "for all user names, else the address is banned; 0 = any number"
+    )
+    guess_ban: float = option(600.0, Number(1, 604_800, "s"), "s for which both last")
+    trusted: tuple[str, ...] = option(
+        (),
+        Words(Network(), 'networks such as "192.0.2.0/24"'),
+        "networks that are never banned nor limited by address or user",
     )
 
 

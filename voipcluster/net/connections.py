@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from ipaddress import IPv6Address, IPv6Network
 from itertools import count
 
 from twisted.internet.defer import Deferred, succeed
@@ -12,7 +11,7 @@ from twisted.internet.interfaces import IAddress, IConnector, IReactorTCP, IReac
 from twisted.internet.protocol import ClientFactory, Protocol, ServerFactory
 from twisted.python.failure import Failure
 
-from voipcluster.address import TCP, Flow
+from voipcluster.address import TCP, Flow, source_of
 from voipcluster.errors import TransportError
 from voipcluster.net.sink import ISipSink, SinkErrors
 from voipcluster.net.stream import SipStream, StreamLimits
@@ -70,7 +69,9 @@ class Connections:
     number for answers and for flows (RFC 5626). When there are too many, one that never sent a whole message makes
     room for the newcomer.
 
-    @ivar refused: connections closed at once for want of room; C{evicted} those that made room.
+    @ivar refused: connections closed at once for want of room, C{shunned} because of where they come from;
+        C{evicted} those that made room.
+    @ivar refuses_from: whether nothing is accepted from an address.
     """
 
     def __init__(
@@ -100,6 +101,8 @@ class Connections:
         self._unproven: dict[int, SipStream] = {}  # accepted, oldest first
         self._sources: dict[str, dict[int, SipStream]] = {}  # accepted, by source
         self._stopped: Deferred[None] | None = None
+        self.refuses_from: Callable[[str], bool] = lambda host: False
+        self.shunned = 0
         self.accepted = self.opened_count = self.refused = self.evicted = self.not_opened_count = 0
 
     def __len__(self) -> int:
@@ -157,7 +160,10 @@ class Connections:
     # What the factories report.
 
     def accept(self, local: Address, remote: Address) -> SipStream | None:
-        source = _source(remote[0])
+        if self.refuses_from(remote[0]):
+            self.shunned += 1
+            return None
+        source = source_of(remote[0])
         of_source = self._sources.get(source, {})
         if len(of_source) >= self._limits.per_source and not self._evict(of_source):
             self.refused += 1
@@ -202,7 +208,7 @@ class Connections:
     def lost(self, stream: SipStream) -> None:
         self._streams.pop(stream.flow.connection, None)
         if not stream.opened:
-            source = _source(stream.flow.remote[0])
+            source = source_of(stream.flow.remote[0])
             of_source = self._sources.get(source, {})
             of_source.pop(stream.flow.connection, None)
             if not of_source:
@@ -259,11 +265,3 @@ class Connections:
     def _fail(self, failed: Failed | None, reason: str) -> None:
         if failed is not None:
             self._clock.callLater(0, failed, TransportError(reason))
-
-
-def _source(host: str) -> str:
-    """Who counts as one source: an IPv4 address, or an IPv6 /64, which is what one customer gets."""
-    if ":" not in host:
-        return host
-    prefix = int(IPv6Address(host.partition("%")[0])) >> 64 << 64
-    return str(IPv6Network((prefix, 64)))

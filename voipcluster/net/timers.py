@@ -96,6 +96,7 @@ class TimerWheel:
     Timers that fire at the first tick at or after their deadline, never before.
 
     @param tick: seconds between two looks at the queues.
+    @ivar seconds: the clock.
     @ivar running: how many timers run.
     @ivar lateness: seconds by which the last tick came too late: how long work waits for the reactor.
     """
@@ -104,7 +105,7 @@ class TimerWheel:
 
     def __init__(self, clock: IReactorTime, tick: float = 0.05) -> None:
         self._clock, self._tick = clock, tick
-        self._seconds = clock.seconds
+        self.seconds = self._seconds = clock.seconds
         self._queues: dict[float, _Queue] = {}
         self._order: list[
             tuple[float, float]

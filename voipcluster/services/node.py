@@ -34,6 +34,7 @@ from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import MediaService
 from voipcluster.services.node_cluster import ClusterSide
+from voipcluster.services.node_limits import limiting_of
 from voipcluster.services.node_numbers import numbers
 from voipcluster.services.node_view import NodeView
 from voipcluster.services.policies import plugin_policies
@@ -66,6 +67,7 @@ from voipcluster.web.site import WebService
 classImplements(Locations, ILocationStore)  # the store is below us, and the interface sits with its caller
 
 HISTORY = 1.0  # seconds between samples for the plot
+HARD_STOP = 5  # times C{limits.transactions}: beyond it requests are refused unread
 SESSION_LIMIT = 12 * 3600.0  # seconds after which a call without media and without a BYE is forgotten
 
 
@@ -240,8 +242,16 @@ class NodeService(Service):
         self.accounts = Accounts(self.database)
         self.wheel = TimerWheel(clock)
         t1 = config.sip.t1
+        limits = config.limits
+        self.limiting = limiting_of(self, clock.seconds)
         self.transactions = TransactionService(
-            self.wheel, key, Durations(t1=t1, t2=8 * t1, t4=10 * t1, d=64 * t1, c=config.sip.timer_c)
+            self.wheel,
+            key,
+            Durations(t1=t1, t2=8 * t1, t4=10 * t1, d=64 * t1, c=config.sip.timer_c),
+            HARD_STOP * limits.transactions,
+            self.limiting,
+            limits.header_lines,
+            limits.message_size,
         )
         address = (config.node.address, config.sip.port)
         self.transport = TransportService(
@@ -250,12 +260,13 @@ class NodeService(Service):
             [address],
             StreamLimits(
                 idle=config.sip.idle_timeout,
-                max_body=config.limits.message_size,
-                connections=config.limits.connections,
-                per_source=config.limits.connections_per_address,
+                max_body=limits.message_size,
+                connections=limits.connections,
+                per_source=limits.connections_per_address,
             ),
             self.wheel,
         )
+        self.transport.refuse_from(self.limiting.refuses_from)
         domains = tuple(domain.lower() for domain in config.cluster.domain)
         self.core = SipCore(
             state.name, state.epoch, key, self.transport, self.transactions, self.wheel,
@@ -269,7 +280,7 @@ class NodeService(Service):
     def _make_balance(self, state: StoredState, clock: IReactorTime) -> None:
         config = self.config
         cluster, limits = config.cluster, config.limits
-        self.calls = CallTable()
+        self.calls = CallTable(limits.unanswered_calls_per_user, limits.unanswered_calls_per_address)
         self.membership = Membership(state.name, cluster.period)
         self.core.epochs = self._epoch_of
         self.workload = WorkloadService(
@@ -334,6 +345,8 @@ class NodeService(Service):
             is_known=self.is_user if auth.required else lambda aor: True,
             flow_of=self._flow_of,
             store=cast(ILocationStore, Locations(self.database)),
+            most=config.limits.registrations,
+            refused=self.limiting.registration_refused,
         )
         dialogs = Dialogs(core)
         targets = Targets(core, dialogs, self.registrar, self.is_user, self.is_heard)
@@ -408,6 +421,7 @@ class NodeService(Service):
     # -- time
 
     def _tick(self) -> None:
+        self.limiting.tick()
         self.cluster_side.learn(self.membership.feed(Tick(self._reactor.seconds())))
 
     def _sample(self) -> None:

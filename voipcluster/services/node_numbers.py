@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from voipcluster.services.node import NodeService
 
 
+REASONS = ("banned", "user", "password", "unanswered calls", "registrations")  # of L{Limiting.refused}
+
+
 def numbers(node: NodeService) -> Numbers:
     """Metric to value, under the names of L{voipcluster.web.metrics.CATALOGUE}."""
     now, own = node.core.seconds(), node.workload.own()
     others = list(node.membership)
     media, transport = node.media.statistics(), node.transport.statistics()
+    limiting = node.limiting
     transactions, placing = node.transactions, node.placing
     answered: Counter[str] = Counter()
     for (_, status), count in transactions.answered.items():
@@ -60,6 +64,18 @@ def numbers(node: NodeService) -> Numbers:
             "malformed": transactions.malformed,
             "stray response": transactions.stray_responses,
         },
+        "voipcluster_refused_total": {
+            "transactions": transactions.too_many,
+            "connections": transport["connections_refused"],
+            "connections made room": transport["connections_evicted"],
+            "connections banned": transport["connections_shunned"],
+            **{reason: limiting.refused[reason] for reason in REASONS},
+        },
+        "voipcluster_bans": sum(1 for _ in limiting.bans()),
+        "voipcluster_bans_total": {
+            kind: limiting.bans_begun[kind] for kind in ("address", "user", "password")
+        },
+        "voipcluster_sources": limiting.remembered,
         "voipcluster_link_dropped_total": {"old report": node.cluster_side.reports_dropped},
         "voipcluster_reactor_delay_seconds": node.wheel.lateness,
     }

@@ -58,11 +58,13 @@ class Rejected:
     @ivar stale: the password was right, only the nonce was not: a client retries without asking its user.
     @ivar reason: for logs, never for the peer.
     @ivar guessed: credentials of our realm were wrong; counts against the source (password guessing).
+    @ivar username: whose they were then.
     """
 
     stale: bool
     reason: str
     guessed: bool = False
+    username: str = field(default="", eq=False)
 
 
 Lookup = Callable[
@@ -225,7 +227,7 @@ class Authenticator:
         known = account.ha1.get(given.algorithm) if account is not None else None
         proved = digest.proves(given, self._nobody[given.algorithm] if known is None else known, method)
         if account is None or known is None or not proved:
-            return Rejected(False, "wrong user name or password", guessed=True)
+            return Rejected(False, "wrong user name or password", guessed=True, username=given.username)
         issued = self._issued(given.nonce)
         if issued is None:
             return Rejected(True, "a nonce that is not ours")

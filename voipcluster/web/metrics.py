@@ -48,6 +48,12 @@ CATALOGUE = {
         Described("voipcluster_media_bytes_total", "Octets of relayed packets."),
         Described("voipcluster_connections", "Open SIP connections.", "transport"),
         Described("voipcluster_messages_dropped_total", "SIP messages dropped.", "reason"),
+        Described("voipcluster_refused_total", "What was refused for a limit, by limit.", "limit"),
+        Described("voipcluster_bans", "Bans in force."),
+        Described(
+            "voipcluster_bans_total", "Bans begun: of an address, a user, a guessed user name.", "kind"
+        ),
+        Described("voipcluster_sources", "Sources and users whose requests are counted now."),
         Described("voipcluster_link_dropped_total", "Messages of other nodes dropped.", "reason"),
         Described("voipcluster_reactor_delay_seconds", "How late timers run."),
     )

@@ -9,6 +9,7 @@ from functools import partial
 
 from attrs import evolve
 
+from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.core import SipCore
@@ -25,7 +26,7 @@ MD5_ONLY = ("baresip v0.", "baresip v1.", "sipp")  # how their User-Agent begins
 class Access:
     """
     @param required: whether users of our domains authenticate.
-    @ivar outcomes: how many were accepted, challenged, stale, guessed wrong, refused.
+    @ivar outcomes: how many were accepted, challenged, stale, guessed wrong, banned for that, refused.
     """
 
     def __init__(self, core: SipCore, authenticator: Authenticator, lookup: Lookup, required: bool) -> None:
@@ -91,25 +92,36 @@ class Access:
     ) -> tuple[Handover | None, list[int]]:
         request, now = incoming.request, self._core.wall()
         lines = [index for index, k in enumerate(request.keys) if k == key]
+        limiting = self._core.transactions.limiting
         result = self._authenticator.check(
             request.method,
             request.get_all(key),
             realm,
             now,
-            self._lookup,
+            partial(self._looked_up, client.flow),
             partial(self._is_ours, request.uri),
         )
         if isinstance(result, Accepted):
             self.outcomes["accepted"] += 1
+            limiting.proved(client.flow, f"{result.username}@{result.domain}")
             return evolve(client, user=f"{result.username}@{result.domain}"), [
                 index for index in lines if _is_of(realm, request.lines[index])
             ]
+        if result.guessed:
+            limiting.failed(client.flow, f"{result.username}@{realm}")
         self.outcomes["guessed" if result.guessed else "stale" if result.stale else "challenged"] += 1
         challenges = self._authenticator.challenges(
             realm, now, os.urandom(RANDOM_SIZE), result.stale, not _takes_choice(request)
         )
         incoming.refuse(status, None, [(challenge_key, challenge) for challenge in challenges])
         return None, []
+
+    def _looked_up(self, flow: Flow, username: str, realm: str) -> Credentials | None:
+        """@raise PeerError: 403, so many wrong passwords of that user came from there that none is tried any more."""
+        if not self._core.transactions.limiting.may_try(flow, f"{username}@{realm}"):
+            self.outcomes["banned"] += 1
+            raise PeerError("too many wrong passwords, try again later", 403)
+        return self._lookup(username, realm)
 
     def _is_ours(self, request_uri: str, uri: str) -> bool:
         """Whether the C{uri} of credentials is what was asked for, or something that we serve (RFC 8760 section 2.6)."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import define, field
 
+from voipcluster.address import source_of
 from voipcluster.services.media.relay import CallKey
 from voipcluster.sip.route import contact_hash
 
@@ -49,6 +50,11 @@ class Call:
         return (to_caller, contact_hash(uri)) in self.contacts
 
     @property
+    def origin(self) -> str:
+        """Whom it counts for while it is not answered: the user, or the host of somebody unknown."""
+        return self.user or source_of(self.source.rpartition(":")[0].strip("[]"))
+
+    @property
     def state(self) -> str:
         return "up" if self.answered else "ringing"
 
@@ -57,12 +63,16 @@ class CallTable:
     """
     All calls of this node.
 
+    @param most_of_user: unanswered calls of one user, C{most_of_address}: of one address without a user; 0 is any number.
     @ivar changed: called after each change of the number of calls.
     @ivar ended: how many ended, by reason.
+    @ivar unanswered: how many are not answered yet, by their origin: each may hold ports of the relay until Timer C.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_of_user: int = 0, most_of_address: int = 0) -> None:
+        self._most_of_user, self._most_of_address = most_of_user, most_of_address
         self._calls: dict[CallKey, Call] = {}
+        self.unanswered: Counter[str] = Counter()
         self.changed: Callable[[], object] = lambda: None
         self.released: Callable[[CallKey, str], object] = lambda key, reason: None
         self.started = 0
@@ -78,6 +88,11 @@ class CallTable:
     def get(self, key: CallKey) -> Call | None:
         return self._calls.get(key)
 
+    def has_room(self, user: str | None, host: str) -> bool:
+        """Whether one more unanswered call of that user, or of that address when the user is unknown, may start."""
+        most = self._most_of_user if user else self._most_of_address
+        return not most or self.unanswered.get(user or source_of(host), 0) < most
+
     def start(self, call: Call) -> Call:
         """Count a call from its INVITE on; another INVITE of its Call-ID and From tag is of the same call, which is returned."""
         known = self._calls.get(call.key)
@@ -85,6 +100,7 @@ class CallTable:
             known.pending += 1
             return known
         self._calls[call.key] = call
+        self.unanswered[call.origin] += 1
         self.started += 1
         self.changed()
         return call
@@ -95,8 +111,14 @@ class CallTable:
             return
         call.pending -= 1
         if not call.answered:
+            self._no_longer_unanswered(call)
             call.answered = now
             self.answered_count += 1
+
+    def _no_longer_unanswered(self, call: Call) -> None:
+        left = self.unanswered[call.origin] = self.unanswered[call.origin] - 1
+        if left <= 0:
+            del self.unanswered[call.origin]
 
     def failed(self, key: CallKey, reason: str) -> None:
         """One of its INVITEs came to nothing: the call ends with the last one, unless it was answered."""
@@ -111,6 +133,8 @@ class CallTable:
         call = self._calls.pop(key, None)
         if call is None:
             return False
+        if not call.answered:
+            self._no_longer_unanswered(call)
         self.ended[reason] += 1
         self.released(key, reason)
         self.changed()

@@ -157,6 +157,19 @@ class ProxyService:
             return routed.routes
         return routes[1:]
 
+    def is_in_dialog(self, request: Request) -> bool:
+        """Whether a request carries a call token of ours for its own dialog: what also a banned source may send."""
+        try:
+            token = own_call_token(request, self._core.names)
+            if token is None:
+                own = preprocess_route(request, self._core.names).own
+                token = self._token_of_node(request) if own is None else own.param("call")
+            if token is not None:
+                self._dialogs.check(request, token)
+        except PeerError:
+            return False
+        return token is not None
+
     def ack_received(self, request: Request, flow: Flow, via: Via | None) -> None:
         """An ACK for a 2xx is routed like any request of its dialog; without a Route of ours it is a stray (16.3, S16)."""
         try:

@@ -32,6 +32,7 @@ from voipcluster.sip.values import quote
 
 BATCH = 64  # bindings in one message of a snapshot: some 40 kB
 PAUSE = 0.5  # s between two looks for what ran out; a lookup never gives what did
+FULL = 60  # s after which a phone may ask again when there are too many registrations
 GRACE = 5.0  # s: a binding younger than that is not gone because a snapshot does not name it yet
 
 
@@ -107,6 +108,7 @@ class RegistrarService(Service):
     @param publish: called with each change made here, a L{messages.Binding}, to be sent to every other node.
     @param aor_of: the address of record that a To URI means here, or L{None} when its domain is not ours.
     @param is_known: whether an address of record has an account.
+    @param most: bindings that are kept in all, 0: any number; C{refused}: called when one more was refused for that.
     @param flow_of: the flow that a token of ours names while it can be sent over, else L{None}.
     """
 
@@ -122,10 +124,13 @@ class RegistrarService(Service):
         is_known: Callable[[str], bool] = lambda aor: True,
         flow_of: Callable[[str], Flow | None] | None = None,
         store: ILocationStore | None = None,
+        most: int = 0,
+        refused: Callable[[], object] = lambda: None,
     ) -> None:
         self.location = Location()
         self._clock, self._node, self._epoch, self._settings = clock, node, epoch, settings
         self._publish, self._aor_of, self._is_known, self._flow_of = publish, aor_of, is_known, flow_of
+        self._most, self._refused = most, refused
         self._seq = 0
         self._expiry: IDelayedCall | None = None
         self._removals = Removals(settings.max_expires)
@@ -149,6 +154,10 @@ class RegistrarService(Service):
             aor = address_of_record(request, self._aor_of)
         except ParseError:
             aor = None  # answered below
+        if self._most and len(self.location) >= self._most and aor is not None and not self.lookup(aor):
+            # who is registered may refresh and leave; another user is told when to come again (10.3, 21.5.4)
+            self._refused()
+            return RegisterResult(503, None, (("retry-after", str(FULL)),))
         current = [] if aor is None else self.location.bindings(aor, now)
         result = register(
             request,

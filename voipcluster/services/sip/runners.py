@@ -122,6 +122,11 @@ class ServerTransaction(NamedTimers):
             self._machine = NonInviteServer(reliable, self._owner.durations)
         self._owner.servers[self.key] = self
 
+    def limit_repeats(self, octets: int) -> None:
+        """Repeat no final response unasked beyond C{octets} in all (see L{InviteServer}); only behind L{accept}."""
+        if isinstance(self._machine, InviteServer):
+            self._machine.allowance = octets
+
     def refuse(
         self,
         status: int,

@@ -33,6 +33,11 @@ STARTING = frozenset({"INVITE", "MESSAGE", "REFER"})  # that would start somethi
 WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})
 
 
+AMPLIFICATION = (
+    3  # octets out for each one in, to who did not prove to be there (as RFC 9000 section 8.1 has it)
+)
+
+
 class Accepted(NamedTuple):
     """
     A request that this node serves.
@@ -79,22 +84,41 @@ class Serving:
 
     def serve(self, accepted: Accepted) -> None:
         """Bring a new request to its targets; for an INVITE this is a call from now on."""
-        incoming = accepted.incoming
-        if incoming.key not in self._core.transactions.servers:
-            incoming.accept()
+        incoming, client = accepted.incoming, accepted.client
         request = incoming.request
-        if request.method != "INVITE":
-            if accepted.client.hops and not accepted.client.redirected:
+        located = None
+        stranger = client.user is None and not client.hops and not client.flow.reliable
+        invite = request.method == "INVITE"
+        if (
+            invite
+            and not self._calls.has_room(client.user, client.flow.remote[0])
+            and self._is_limited(client)
+        ):
+            self._turn_down(incoming, PeerError("too many unanswered calls", 503))
+            return
+        if incoming.key not in self._core.transactions.servers:
+            if stranger and not (invite and self._hook):
+                # what leads nowhere is answered once and without state: the source of a datagram may be forged (8.2.7)
+                try:
+                    located = self._locate(accepted, accepted.uri)
+                except PeerError as error:
+                    self._turn_down(incoming, error)
+                    return
+            incoming.accept()
+            if stranger:
+                incoming.limit_repeats(AMPLIFICATION * request.wire_size)
+        if not invite:
+            if client.hops and not client.redirected:
                 incoming.answer(
                     100
                 )  # a sign of life for the node that handed it over, which else asks another one
-            self._forward(accepted, accepted.uri, None)
+            self._forward(accepted, accepted.uri, None, located)
             return
         incoming.answer(100)
         call = self._calls.start(self._new_call(request, accepted))
         if self._hook is None:
             try:
-                self._forward(accepted, accepted.uri, call)
+                self._forward(accepted, accepted.uri, call, located)
             except Exception:
                 self._calls.failed(call.key, "failed 500")  # whatever went wrong: nothing else would end it
                 raise
@@ -157,16 +181,37 @@ class Serving:
             self._core.wall(),
         )
 
-    def _forward(self, accepted: Accepted, uri: str, call: Call | None) -> None:
+    def _is_limited(self, client: Handover) -> bool:
+        """Whether somebody who has as many unanswered calls as anybody may is refused one more; noted then."""
+        limiting, who = self._core.transactions.limiting, client.user or client.flow.remote[0]
+        if limiting.is_trusted(client.flow.remote[0]):
+            return False
+        limiting.refused["unanswered calls"] += 1
+        limiting.notices.warn("unanswered calls", "{who!r} has too many unanswered calls: 503", who=who)
+        return True
+
+    def _turn_down(self, incoming: ServerTransaction, error: PeerError) -> None:
+        self._core.transactions.reject(incoming, error)
+        incoming.release_request()
+        self.completed()
+
+    def _locate(self, accepted: Accepted, uri: str) -> tuple[str, list[Target]]:
+        """The mark for the branch and the targets. @raise PeerError: there are none."""
+        if accepted.routes:
+            return "", [Target(uri)]
+        return self._loops.mark(accepted.incoming.request, uri), self._targets.locate(uri)
+
+    def _forward(
+        self,
+        accepted: Accepted,
+        uri: str,
+        call: Call | None,
+        located: tuple[str, list[Target]] | None = None,
+    ) -> None:
         incoming, client = accepted.incoming, accepted.client
         request = incoming.request
-        mark = ""
         try:
-            if accepted.routes:
-                targets = [Target(uri)]
-            else:
-                mark = self._loops.mark(request, uri)
-                targets = self._targets.locate(uri)
+            mark, targets = located or self._locate(accepted, uri)
             relaying = call is not None and self._media.relays
             body = (
                 self._offer(request, client, targets, call) if call is not None and relaying else request.body
@@ -174,9 +219,7 @@ class Serving:
         except PeerError as error:
             if call is not None:
                 self._calls.failed(call.key, f"refused {error.status_hint}")
-            self._core.transactions.reject(incoming, error)
-            incoming.release_request()
-            self.completed()
+            self._turn_down(incoming, error)
             return
         record_route = None
         if request.method in DIALOG_FORMING:

@@ -16,9 +16,11 @@ from voipcluster.address import DEFAULT_PORT, Flow, Hop, is_ip
 from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.net.sink import ISipSink
 from voipcluster.net.timers import TimerWheel
+from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.runners import ClientTransaction, IClientUser, ServerTransaction, response_flow
 from voipcluster.services.sip.transport import TransportService
-from voipcluster.sip.message import MalformedMessage, Request, Response, parse
+from voipcluster.sip.limits import BUSY
+from voipcluster.sip.message import MAX_HEADERS, MalformedMessage, Request, Response, parse
 from voipcluster.sip.transaction.events import STANDARD, Durations
 from voipcluster.sip.transaction.invite_client import InviteClient
 from voipcluster.sip.transaction.matching import ClientKey, ServerKey, client_key, server_key
@@ -53,22 +55,35 @@ class TransactionService:
     """
     Matches messages to transactions (RFC 3261 sections 17.1.3 and 17.2.3).
 
+    @param limit: of server transactions; what comes then is refused with 503.
+    @param most_headers: of one message; C{largest}: its octets.
     @ivar answered: how many final answers were given, by (method, status).
     """
 
     _log = Logger()
 
     def __init__(
-        self, wheel: TimerWheel, secret: bytes, durations: Durations = STANDARD, limit: int = 100_000
+        self,
+        wheel: TimerWheel,
+        secret: bytes,
+        durations: Durations = STANDARD,
+        limit: int = 100_000,
+        limiting: Limiting | None = None,
+        most_headers: int = MAX_HEADERS,
+        largest: int = 65_535,
     ) -> None:
         self.wheel = wheel
         self.durations = durations
         self.limit = limit
+        self.limiting = Limiting(wheel.seconds) if limiting is None else limiting
+        self._shunned = self.limiting.shunned
+        self._most_headers, self._largest = most_headers, largest
         self.servers: dict[ServerKey, ServerTransaction] = {}
         self.clients: dict[ClientKey, ClientTransaction] = {}
         self.answered: Counter[tuple[str, int]] = Counter()
         self.received: Counter[str] = Counter()
         self.malformed = 0
+        self.too_many = 0
         self.stray_responses = 0
         self._secret = hashlib.blake2s(secret, person=b"to-tags", digest_size=32).digest()
         self._unreachable: set[Hop] = set()
@@ -92,16 +107,30 @@ class TransactionService:
     # -- ISipSink
 
     def bytes_received(self, data: bytes, flow: Flow) -> None:
+        if self._shunned and self.limiting.shuns(data, flow):
+            return
         try:
-            message = parse(data)
+            message = parse(data, self._most_headers)
+            if len(data) > self._largest:
+                raise MalformedMessage(
+                    f"more than {self._largest} octets",
+                    513,
+                    message if isinstance(message, Request) else None,
+                )
             if isinstance(message, Response):
                 self._response(message)
             else:
                 self._request(message, flow)
         except MalformedMessage as error:
             self._malformed(error, flow)
-        except PeerError:
+        except PeerError as error:
             self.malformed += 1  # no Via or CSeq that could be answered: dropped (RFC 3261 section 16.3)
+            self._note_malformed(error, flow)
+
+    def _note_malformed(self, error: PeerError, flow: Flow) -> None:
+        self.limiting.notices.warn(
+            "malformed", "{peer} sent what is not SIP: {error!r:.120}", peer=str(flow), error=str(error)
+        )
 
     def framing_failed(self, head: bytes, flow: Flow, status_hint: int, reason: str) -> None:
         try:
@@ -142,9 +171,11 @@ class TransactionService:
 
     def _malformed(self, error: MalformedMessage, flow: Flow) -> None:
         self.malformed += 1
+        self._note_malformed(error, flow)
         request = error.request
         if (
-            request is None
+            self.limiting.check(flow.remote, self.limiting.seconds())
+            or request is None
             or request.method == "ACK"
             or not {"from", "to", "call-id", "cseq"} <= set(request.keys)
         ):
@@ -168,6 +199,11 @@ class TransactionService:
         key = server_key(request)
         known = self.servers.get(key)
         method = request.method
+        limiting = self.limiting
+        verdict = limiting.check(flow.remote, limiting.seconds())
+        if verdict and not limiting.lets_in(verdict, request, flow, known is not None):
+            self._turn_away(verdict, request, flow, key)
+            return
         if known is not None:
             if method == "ACK":
                 if not known.feed_ack():
@@ -185,6 +221,8 @@ class TransactionService:
             self._cancel(incoming)
             return
         if len(self.servers) >= self.limit:
+            self.too_many += 1
+            limiting.notices.warn("transactions", "{limit} transactions in progress: 503", limit=self.limit)
             incoming.refuse(503)
             return
         try:
@@ -195,6 +233,14 @@ class TransactionService:
             # a fault of ours must not leave the caller, and the transaction, without an end
             self._log.failure("{method} of call {call} failed", method=method, call=request.call_id)
             self.reject(incoming, PeerError("internal error", 500))
+
+    def _turn_away(self, verdict: int, request: Request, flow: Flow, key: ServerKey) -> None:
+        """A request beyond the limits: a user whom we know hears of it, a stranger does not, and is disconnected."""
+        if verdict == BUSY:
+            incoming = ServerTransaction(self, request, flow, self._true_source(request.top_via, flow), key)
+            incoming.refuse(503, None, [("retry-after", str(self.limiting.retry_after(flow)))])
+        elif flow.connection:
+            self.transport.close(flow)
 
     def reject(self, incoming: ServerTransaction, error: PeerError) -> None:
         """Answer what a peer did wrong, with or without state."""

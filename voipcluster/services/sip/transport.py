@@ -251,6 +251,10 @@ class TransportService(Service):
         """Whether host and port name this node: an address that we listen on, or its advertised form."""
         return (_canonical(host), port) in self._ours
 
+    def refuse_from(self, refuses: Callable[[str], bool]) -> None:
+        """Accept no connections from addresses for which that is true."""
+        self._connections.refuses_from = refuses
+
     def statistics(self) -> dict[str, int]:
         """Counters since the start, and how many connections there are now."""
         ports, streams = list(self._udp.values()), self._connections
@@ -265,6 +269,7 @@ class TransportService(Service):
             "connections_opened": streams.opened_count,
             "connections_not_opened": streams.not_opened_count,
             "connections_refused": streams.refused,
+            "connections_shunned": streams.shunned,
             "connections_evicted": streams.evicted,
             "sink_errors": self._errors.count,
         }

@@ -39,6 +39,9 @@ class InviteServer:
     Answer one INVITE and each copy of it.
 
     A failed sending of a response changes nothing here (RFC 6026 section 6): the caller repeats its INVITE.
+
+    @ivar allowance: octets that may be sent unasked, L{None}: any number. Timer G repeats a final response for 32 s: to whoever
+        forges the source of one INVITE that is a lever of up to 1:12, so for a stranger what fits into it is repeated, no more.
     """
 
     reliable: bool
@@ -46,6 +49,7 @@ class InviteServer:
     state: State = State.PROCEEDING
     _sent: bytes = b""
     _timer_g: float = 0.0
+    allowance: int | None = None
 
     def feed(self, event: Event) -> list[Effect]:
         match self.state, event:
@@ -62,6 +66,10 @@ class InviteServer:
             case State.COMPLETED, RequestReceived():
                 return [SendResponse(self._sent)]
             case State.COMPLETED, TimerFired("G"):
+                if self.allowance is not None:
+                    self.allowance -= len(self._sent)
+                    if self.allowance < 0:
+                        return []  # a copy of the INVITE is answered all the same
                 self._timer_g = min(2 * self._timer_g, self.durations.t2)
                 return [SendResponse(self._sent), SetTimer("G", self._timer_g)]
             case State.COMPLETED, AckReceived():
@@ -101,6 +109,8 @@ class InviteServer:
             self._sent = b""
             return [SendResponse(wire), SetTimer("L", 64 * self.durations.t1)]
         self.state = State.COMPLETED
+        if self.allowance is not None:
+            self.allowance -= 2 * len(self._sent) + len(wire)  # a 100 and what came after it went before
         self._sent = wire
         effects: list[Effect] = [SendResponse(wire), SetTimer("H", 64 * self.durations.t1)]
         if not self.reliable:

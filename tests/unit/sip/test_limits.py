@@ -1,0 +1,231 @@
+"""Token buckets, bans, and who keeps service (S2, S3, S5 of the attacks that docs/security.md lists)."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.sip import limits
+from voipcluster.sip.limits import ADMITTED, BANNED, BURST, BUSY, Ban, LimitSettings, RequestLimits
+
+ATTACKER, ALICE, NEIGHBOUR = ("192.0.2.66", 5060), ("192.0.2.1", 5060), ("192.0.2.66", 40000)
+BOB = "bob@example.com"
+NOW = 1000.0
+
+
+class LimitsCase(SynchronousTestCase):
+    settings = LimitSettings(
+        requests_per_address=8.0,
+        requests_per_user=4.0,
+        ban=60.0,
+        wrong_passwords_per_user=3,
+        wrong_passwords_per_address=5,
+        guess_ban=600.0,
+        keep=3600.0,
+    )
+
+    def setUp(self) -> None:
+        self.told: list[Ban] = []
+        self.trusted: set[str] = set()
+        self.limits = RequestLimits(self.settings, lambda host: host in self.trusted, self.told.append)
+
+    def flood(self, remote: tuple[str, int] = ATTACKER, now: float = NOW, most: int = 1000) -> int:
+        """How many requests at once are admitted."""
+        for count in range(most):
+            if self.limits.check(remote, now) != ADMITTED:
+                return count
+        return most
+
+
+class RateTests(LimitsCase):
+    def test_burst_and_ban(self) -> None:
+        """5 s' worth at once are served; the next one bans its source, and nobody else."""
+        self.assertEqual(self.flood(), 8 * BURST)
+        self.assertEqual(self.limits.check(ATTACKER, NOW), BANNED)
+        self.assertEqual(self.limits.check(ALICE, NOW), ADMITTED)
+        self.assertEqual(self.told, [Ban("192.0.2.66", "too many requests", 60.0)])
+        self.assertEqual(list(self.limits.bans(NOW + 20)), [Ban("192.0.2.66", "too many requests", 40.0)])
+
+    def test_a_steady_rate_below_the_limit(self) -> None:
+        """Who stays at the limit is served for ever."""
+        self.assertTrue(all(self.limits.check(ALICE, NOW + n / 8) == ADMITTED for n in range(2000)))
+
+    def test_the_ban_ends(self) -> None:
+        """After its time, however much came meanwhile."""
+        self.flood()
+        for seconds in (1, 30, 59.9):
+            self.assertEqual(self.limits.check(ATTACKER, NOW + seconds), BANNED)
+        self.assertEqual(self.limits.check(ATTACKER, NOW + 60), ADMITTED)
+        self.assertEqual(list(self.limits.bans(NOW + 60)), [])
+
+    def test_one_ipv6_network_is_one_source(self) -> None:
+        """An IPv6 customer has 2**64 addresses: they share a bucket and a ban."""
+        served = sum(
+            self.limits.check((f"2001:db8::{n:x}", 5060), NOW) == ADMITTED for n in range(1, 100)
+        )
+        self.assertEqual(served, 8 * BURST)
+        self.assertTrue(self.limits.shuns("2001:db8::ffff", NOW))
+        self.assertEqual(self.limits.check(("2001:db8:0:1::1", 5060), NOW), ADMITTED)
+        self.assertEqual([ban.who for ban in self.told], ["2001:db8::/64"])
+
+    def test_trusted(self) -> None:
+        """The white list is never banned."""
+        self.trusted.add("192.0.2.66")
+        self.assertEqual(self.flood(), 1000)
+
+    def test_no_limit(self) -> None:
+        """0 requests a second is any number."""
+        self.limits = RequestLimits(LimitSettings(requests_per_address=0.0))
+        self.assertEqual(self.flood(most=50_000), 50_000)
+
+
+class UserTests(LimitsCase):
+    def test_users_behind_a_banned_nat_keep_service(self) -> None:
+        """S5: a phone that proved a password has a bucket of its own, the ban of its address is none of its business."""
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        self.flood()
+        self.assertEqual(self.limits.check(NEIGHBOUR, NOW), ADMITTED)
+        self.assertFalse(self.limits.shuns(ATTACKER[0], NOW))  # the address: somebody there is served
+
+    def test_too_many_requests_of_a_user(self) -> None:
+        """A user is told that it is too much, from wherever the requests come."""
+        elsewhere = ("198.51.100.1", 5060)
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        self.limits.proved(elsewhere, BOB, NOW)
+        self.assertEqual(self.flood(NEIGHBOUR), 4 * BURST)
+        self.assertEqual(self.limits.check(elsewhere, NOW), BUSY)
+        self.assertEqual(self.limits.left(elsewhere, NOW), 60.0)
+        self.assertEqual(self.told, [Ban(BOB, "too many requests", 60.0)])
+        self.assertEqual(self.limits.check(ATTACKER, NOW), ADMITTED)
+        self.assertEqual(self.limits.check(elsewhere, NOW + 60), ADMITTED)
+
+    def test_many_users_of_one_port(self) -> None:
+        """A trunk or a proxy in front of us counts as one source, not as the user who came last."""
+        for user in ("alice@example.com", BOB, "carol@example.com"):
+            self.limits.proved(NEIGHBOUR, user, NOW)
+        self.assertEqual(self.flood(NEIGHBOUR), 8 * BURST)
+        self.assertEqual(self.limits.check(NEIGHBOUR, NOW), BUSY)
+
+    def test_a_phone_that_was_restarted(self) -> None:
+        """It comes from another port of the banned NAT, and is known by its user."""
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        self.assertTrue(self.limits.returns(("192.0.2.66", 40001), BOB))
+        self.assertFalse(self.limits.returns(("192.0.2.66", 40001), "alice@example.com"))
+        self.assertFalse(self.limits.returns(("192.0.2.67", 40000), BOB))
+
+    def test_reserve(self) -> None:
+        """What is served in spite of a ban is limited as well."""
+        self.flood()
+        self.assertEqual(sum(self.limits.reserve(ATTACKER, NOW) for _ in range(200)), 8 * BURST)
+        self.assertTrue(self.limits.reserve(ATTACKER, NOW + 1))
+
+    def test_proofs_end(self) -> None:
+        """A proof counts as long as a registration lasts; then nothing is kept of the user."""
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        self.limits.sweep(NOW + 3599)
+        self.assertTrue(self.limits.is_proven(NEIGHBOUR))
+        self.limits.sweep(NOW + 3600)
+        self.assertFalse(self.limits.is_proven(NEIGHBOUR))
+        self.assertEqual(self.limits.remembered, 0)
+
+    def test_addresses_of_a_user(self) -> None:
+        """A user who comes from ever new ports does not fill the memory."""
+        for port in range(1024, 1124):
+            self.limits.proved(("192.0.2.66", port), BOB, NOW)
+        self.assertFalse(self.limits.is_proven(("192.0.2.66", 1024)))
+        self.assertTrue(self.limits.is_proven(("192.0.2.66", 1123)))
+        self.assertEqual(self.limits.remembered, limits.ADDRESSES_OF_USER + 1)
+
+
+class PasswordTests(LimitsCase):
+    def guess(self, user: str, count: int, remote: tuple[str, int] = ATTACKER, now: float = NOW) -> None:
+        for _ in range(count):
+            self.limits.failed(remote, user, now)
+
+    def test_one_user_name(self) -> None:
+        """S5: three wrong passwords, and that user name is refused there; elsewhere, and other users, are served."""
+        self.guess(BOB, 2)
+        self.assertTrue(self.limits.may_try(ATTACKER, BOB, NOW))
+        self.guess(BOB, 1)
+        self.assertFalse(self.limits.may_try(ATTACKER, BOB, NOW))
+        self.assertTrue(self.limits.may_try(ATTACKER, "alice@example.com", NOW))
+        self.assertTrue(self.limits.may_try(ALICE, BOB, NOW))
+        self.assertEqual(self.told, [Ban(f"{BOB} from 192.0.2.66", "wrong passwords", 600.0)])
+        self.assertTrue(self.limits.may_try(ATTACKER, BOB, NOW + 600))
+
+    def test_the_user_keeps_service(self) -> None:
+        """Who proved that password before, behind the same NAT, is not locked out by somebody who guesses it."""
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        self.guess(BOB, 3)
+        self.assertTrue(self.limits.may_try(NEIGHBOUR, BOB, NOW))
+
+    def test_a_phone_with_an_old_password(self) -> None:
+        """It tries every five minutes and is never banned."""
+        for minutes in range(0, 500, 5):
+            self.guess(BOB, 1, now=NOW + 60 * minutes)
+        self.assertEqual(self.told, [])
+
+    def test_a_scan_over_user_names(self) -> None:
+        """One guess for each of many names bans the source."""
+        for number in range(5):
+            self.guess(f"{number}@example.com", 1)
+        self.assertEqual(self.told, [Ban("192.0.2.66", "wrong passwords", 600.0)])
+        self.assertEqual(self.limits.check(ATTACKER, NOW + 599), BANNED)
+        self.assertTrue(self.limits.shuns(ATTACKER[0], NOW + 599))
+        self.assertEqual(self.limits.check(ATTACKER, NOW + 600), ADMITTED)
+
+    def test_a_user_who_guesses_those_of_others(self) -> None:
+        """An account of one's own is no licence."""
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        for number in range(5):
+            self.guess(f"{number}@example.com", 1, NEIGHBOUR)
+        self.assertEqual(self.limits.check(NEIGHBOUR, NOW), BUSY)
+
+    def test_off_and_trusted(self) -> None:
+        """0 is any number of wrong passwords; the white list is not counted."""
+        self.trusted.add(ATTACKER[0])
+        self.guess(BOB, 50)
+        self.limits = RequestLimits(LimitSettings(wrong_passwords_per_user=0, wrong_passwords_per_address=0))
+        self.guess(BOB, 500)
+        self.assertEqual(self.told, [])
+        self.assertTrue(self.limits.may_try(ATTACKER, BOB, NOW))
+
+
+class OperatorTests(LimitsCase):
+    def test_lift(self) -> None:
+        """Each ban can be ended under the name that the list gives it."""
+        self.flood()
+        self.limits.proved(("198.51.100.1", 1), "alice@example.com", NOW)
+        self.flood(("198.51.100.1", 1))
+        for _ in range(3):
+            self.limits.failed(ALICE, BOB, NOW)
+        names = [ban.who for ban in self.limits.bans(NOW)]
+        self.assertEqual(names, ["192.0.2.66", "alice@example.com", f"{BOB} from 192.0.2.1"])
+        self.assertTrue(all(self.limits.lift(who) for who in names))
+        self.assertEqual(list(self.limits.bans(NOW)), [])
+        self.assertEqual(self.limits.check(ATTACKER, NOW), ADMITTED)
+        self.assertFalse(self.limits.lift("192.0.2.66"))
+
+
+class MemoryTests(LimitsCase):
+    def test_many_sources(self) -> None:
+        """S3: a flood from forged addresses keeps a bounded number, and bans survive it."""
+        self.flood()
+        for number in range(3 * limits.MOST_SOURCES):
+            self.limits.check((f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 5060), NOW)
+        self.assertLessEqual(self.limits.remembered, limits.MOST_SOURCES + 2)
+        self.assertEqual(self.limits.check(ATTACKER, NOW), BANNED)
+
+    def test_everything_is_forgotten(self) -> None:
+        """Nothing is left when all of it has ended."""
+        self.flood()
+        self.limits.failed(ALICE, BOB, NOW)
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        self.flood(NEIGHBOUR)
+        self.limits.sweep(NOW + 10_000)
+        self.assertEqual((self.limits.remembered, self.limits.banned, self.limits.banned_users), (0, {}, {}))
+
+    def test_wrong_passwords_of_many(self) -> None:
+        """Made-up user names from made-up addresses keep a bounded number."""
+        for number in range(limits.MOST_PAIRS + 10):
+            self.limits.failed((f"10.0.{number >> 8 & 255}.{number & 255}", 5060), f"{number}", NOW)
+        self.assertLess(self.limits.remembered, 2 * limits.MOST_PAIRS)

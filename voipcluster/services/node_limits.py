@@ -1,0 +1,45 @@
+"""The limits of one node, made from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from voipcluster.services.sip.limiting import Limiting
+from voipcluster.sip.limits import LimitSettings
+from voipcluster.sip.message import Request
+from voipcluster.sip.uri import SipUri
+
+if TYPE_CHECKING:
+    from voipcluster.services.node import NodeService
+
+KEPT = 60.0  # seconds beyond the longest registration for which a proof of the password counts
+
+
+def limiting_of(node: NodeService, seconds: Callable[[], float]) -> Limiting:
+    """What counts requests; it asks the node's parts, which are made later, when something is refused."""
+    limits = node.config.limits
+    settings = LimitSettings(
+        requests_per_address=limits.requests_per_address,
+        requests_per_user=limits.requests_per_user,
+        ban=limits.ban,
+        wrong_passwords_per_user=limits.wrong_passwords_per_user,
+        wrong_passwords_per_address=limits.wrong_passwords_per_address,
+        guess_ban=limits.guess_ban,
+        keep=node.config.sip.max_expires + KEPT,
+    )
+
+    def in_dialog(request: Request) -> bool:
+        return node.proxy.is_in_dialog(request)
+
+    def aor_of(uri: SipUri) -> str | None:
+        return node.core.canonical_aor(uri)
+
+    return Limiting(
+        seconds,
+        settings,
+        limits.trusted,
+        lambda: (host for host, _ in node.core.addresses.values()),
+        in_dialog,
+        aor_of,
+    )
