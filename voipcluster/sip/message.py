@@ -351,10 +351,11 @@ def parse(data: bytes, most_headers: int = MAX_HEADERS) -> Request | Response:
     lines = head.split(b"\r\n")
     breaks = len(lines) - 1
     start = lines.pop(0)
-    if breaks > most_headers:
-        raise MalformedMessage(f"more than {most_headers} header lines", 513)
     fault: MalformedMessage | None = None
-    if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
+    if breaks > most_headers:
+        fault = MalformedMessage(f"more than {most_headers} header lines", 513)
+        del lines[most_headers:]  # what came first is enough for an answer
+    elif head.count(b"\n") != breaks or head.count(b"\r") != breaks:
         # the next hop may take it for the end of a line, and read a header that we did not see
         fault = MalformedMessage("a CR or LF alone")
     known = _KEYS

@@ -15,10 +15,12 @@ from voipcluster.config.kinds import (
     Flag,
     JoinToken,
     Kind,
+    Network,
     Number,
     Octets,
     Path,
     Ports,
+    Rate,
     Whole,
     Words,
 )
@@ -118,6 +120,17 @@ class KindTests(SynchronousTestCase):
         self.refuses(
             JoinToken(), "AAAABBBB", "@10.0.0.1", "AAAABBBB@", "AAAABBBB@host", "AAAA BBBB@10.0.0.1", 1
         )
+
+    def test_network(self) -> None:
+        """A network of either family, or one address; no host bits, for these are a typing error more often than not."""
+        self.takes(Network(), ("192.0.2.0/24", "192.0.2.0/24"), ("192.0.2.7", "192.0.2.7/32"))
+        self.takes(Network(), ("2001:DB8::/32", "2001:db8::/32"))
+        self.refuses(Network(), "192.0.2.7/24", "example.com", "", 7, "192.0.2.0/33")
+
+    def test_rate(self) -> None:
+        """0 is no limit; a rate is at least one a second."""
+        self.takes(Rate(), (0, 0.0), (1, 1.0), (2.5, 2.5))
+        self.refuses(Rate(), 0.5, -1, True, "1", math.inf)
 
     def test_path(self) -> None:
         """A path is any text that a file system takes."""

@@ -196,6 +196,14 @@ class ConnectionsTests(SynchronousTestCase):
         self.assertFalse(other.aborted)
         self.accept("198.51.100.2", 2)
 
+    def test_banned_source(self) -> None:
+        """From a source that is banned no connection is accepted, and the others are not asked."""
+        self.build(StreamLimits())
+        self.table.refuses_from = lambda host: host == "198.51.100.66"
+        self.assertIsNone(self.accept("198.51.100.66", 1))
+        self.assertIsNotNone(self.accept("198.51.100.1", 1, MESSAGE))
+        self.assertEqual((self.table.shunned, self.table.refused), (1, 0))
+
     def test_ipv6_source_is_a_prefix(self) -> None:
         """Addresses of one IPv6 /64 are one source: one customer has all of them."""
         self.build(StreamLimits(per_source=1))

@@ -30,6 +30,7 @@ from voipcluster.services.sip.calls import CallTable
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.hooks import ICallHook
+from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.placing import Placing
 from voipcluster.services.sip.proxy import ProxyService
 from voipcluster.services.sip.registrar import RegistrarService
@@ -38,6 +39,7 @@ from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.sip import digest
 from voipcluster.sip.auth import Authenticator, nonce_sealer
+from voipcluster.sip.limits import LimitSettings
 from voipcluster.sip.message import Request, Response, parse, reply
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.registrar import Settings
@@ -132,6 +134,11 @@ class FakeTransport:
             return self._fail(failed, f"nothing to send from at {flow.local}")
         self.network.put(flow.transport, flow.local, flow.remote, data)
         return None
+
+    def close(self, flow: Flow) -> None:
+        if self.is_alive(flow):
+            del self.connections[flow.connection]
+            self.sink.connection_lost(flow)
 
     def _fail(self, failed: Callable[[TransportError], None] | None, reason: str) -> None:
         if failed is not None:
@@ -285,11 +292,17 @@ class Node:
     def __init__(
         self, world: World, name: str, addresses: Sequence[Address], mode: str = "forward",
         auth: bool = False, hook: ICallHook | None = None, relay: str = "off", epoch: int = 1000,
+        limits: LimitSettings | None = None,
     ) -> None:  # fmt: skip
         self.world, self.name, self.address, clock = world, name, addresses[0], world.clock
         self.transport = FakeTransport(world.network, addresses)
         self.wheel = TimerWheel(clock)
-        self.transactions = TransactionService(self.wheel, KEY)
+        self.limiting = Limiting(
+            clock.seconds, limits or LimitSettings(), (),
+            lambda: [node.address[0] for node in world.nodes.values()],
+            lambda request: self.proxy.is_in_dialog(request), lambda uri: self.core.canonical_aor(uri),  # noqa: PLW0108 - not yet
+        )  # fmt: skip
+        self.transactions = TransactionService(self.wheel, KEY, limiting=self.limiting)
         self.transport.sink = self.transactions
         self.core = SipCore(
             name, epoch, KEY, self.transport, self.transactions, self.wheel,  # type: ignore[arg-type]
@@ -300,7 +313,7 @@ class Node:
         self.own = Own(Workload())
         self.membership = Membership(name)
         self.placement = Placement(lambda: self.own, self.membership, LeastLoaded(), Gates())
-        self.calls = CallTable()
+        self.calls = CallTable(3, 2)
         self.media = MediaService(
             clock, ports=(30000, 30099), addresses=[RelayAddress(self.address[0])], relay=relay
         )
@@ -353,10 +366,10 @@ class World:
 
     def node(
         self, name: str, mode: str = "forward", auth: bool = False, hook: ICallHook | None = None,
-        relay: str = "off", more: Sequence[Address] = (),
+        relay: str = "off", more: Sequence[Address] = (), limits: LimitSettings | None = None,
     ) -> Node:  # fmt: skip
         address = (f"192.0.2.{len(self.nodes) + 1}", 5060)
-        node = self.nodes[name] = Node(self, name, [address, *more], mode, auth, hook, relay)
+        node = self.nodes[name] = Node(self, name, [address, *more], mode, auth, hook, relay, limits=limits)
         addresses = {n.name: n.address for n in self.nodes.values()}
         for known in self.nodes.values():
             known.core.addresses.update(addresses)

@@ -59,9 +59,7 @@ class RateTests(LimitsCase):
 
     def test_one_ipv6_network_is_one_source(self) -> None:
         """An IPv6 customer has 2**64 addresses: they share a bucket and a ban."""
-        served = sum(
-            self.limits.check((f"2001:db8::{n:x}", 5060), NOW) == ADMITTED for n in range(1, 100)
-        )
+        served = sum(self.limits.check((f"2001:db8::{n:x}", 5060), NOW) == ADMITTED for n in range(1, 100))
         self.assertEqual(served, 8 * BURST)
         self.assertTrue(self.limits.shuns("2001:db8::ffff", NOW))
         self.assertEqual(self.limits.check(("2001:db8:0:1::1", 5060), NOW), ADMITTED)

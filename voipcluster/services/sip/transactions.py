@@ -108,6 +108,8 @@ class TransactionService:
 
     def bytes_received(self, data: bytes, flow: Flow) -> None:
         if self._shunned and self.limiting.shuns(data, flow):
+            if flow.connection:
+                self.transport.close(flow)
             return
         try:
             message = parse(data, self._most_headers)

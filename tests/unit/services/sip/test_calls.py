@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.services.media.relay import CallKey
@@ -42,6 +43,32 @@ class CallTableTests(SynchronousTestCase):
         self.table.start(call())
         self.table.start(call())
         self.assertEqual((len(self.table), self.table.started, self.sizes), (1, 1, [1]))
+
+    def test_unanswered(self) -> None:
+        """Calls count for their user or address while they ring, however they end; 0 is any number."""
+        table = CallTable(most_of_user=1, most_of_address=2)
+        keys = [CallKey(f"call-{n}", "a1") for n in range(3)]
+        table.start(call(keys[0]))
+        self.assertTrue(table.has_room(None, "192.0.2.1"))
+        table.start(call(keys[1]))
+        self.assertFalse(table.has_room(None, "192.0.2.1"))
+        self.assertTrue(table.has_room(None, "192.0.2.2"))
+        table.answered(keys[0], 105.0)
+        self.assertTrue(table.has_room(None, "192.0.2.1"))
+        table.end(keys[0], "bye")
+        table.failed(keys[1], "failed 486")
+        self.assertEqual(table.unanswered, {})
+        table.start(evolve(call(keys[2]), user="bob@x"))
+        self.assertEqual(
+            (table.has_room("bob@x", "192.0.2.1"), table.has_room("eve@x", "192.0.2.1")), (False, True)
+        )
+        self.assertTrue(CallTable().has_room("bob@x", "192.0.2.1"))
+
+    def test_ipv6_origin(self) -> None:
+        """Callers of one IPv6 /64 are one address."""
+        table = CallTable(most_of_address=1)
+        table.start(evolve(call(), source="[2001:db8::1]:5060"))
+        self.assertFalse(table.has_room(None, "2001:db8::2"))
 
     def test_unknown(self) -> None:
         """What is said of an unknown call changes nothing."""

@@ -104,6 +104,28 @@ class Node:
         return [b.contact for b in self.service.lookup(aor)]
 
 
+class LimitTests(SynchronousTestCase):
+    def test_registrations_in_all(self) -> None:
+        """When all places are taken a new user gets 503 with Retry-After; who is registered refreshes, adds and leaves."""
+        clock, refused = Clock(), []
+        service = RegistrarService(
+            clock, "a", 1, Settings(), most=2, refused=lambda: refused.append(clock.seconds())
+        )
+        source = Source("a", "token", udp())
+
+        def status(user: str, cseq: int = 1, port: int = 5060) -> int:
+            message = request(f"<sip:{user}@192.0.2.7:{port}>", user, f"{user}-{port}", cseq)
+            return service.register(message, source).status
+
+        self.assertEqual([status("alice"), status("bob")], [200, 200])
+        result = service.register(request("<sip:carol@192.0.2.7>", "carol"), source)
+        self.assertEqual(
+            (result.status, dict(result.headers), result.changes), (503, {"retry-after": "60"}, ())
+        )
+        self.assertEqual([status("alice", 2), status("bob", 1, 5070)], [200, 200])
+        self.assertEqual((len(service.location), len(refused)), (3, 1))
+
+
 class ServiceCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()

@@ -101,6 +101,29 @@ class TransactionCase(SynchronousTestCase):
         self.client = self.service.send_request(wire, "INVITE", "z9hG4bKours", flow, self.user, 5)
 
 
+class LimitTests(TransactionCase):
+    def test_size_and_lines(self) -> None:
+        """A message beyond the configured size or number of headers gets 513, a response is dropped (RFC 3261 21.5.7)."""
+        self.service._largest, self.service._most_headers = 1000, 32
+        self.receive(request())
+        for headers in (["Subject: " + "x" * 1000], ["Subject: x"] * 32):
+            self.receive(request(headers=headers))
+            self.receive(response(200, headers=headers))
+        self.assertEqual(self.sent(), [(513, ALICE), (513, ALICE)])
+        self.assertEqual((len(self.user.incoming), self.service.malformed), (1, 4))
+
+    def test_too_many_transactions(self) -> None:
+        """Beyond the hard stop a request gets 503 without state, and is counted."""
+        for number in range(6):
+            self.receive(request(via=f"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{number}"))
+            if number < 4:
+                self.user.incoming[-1].accept()
+        self.assertEqual(self.sent(), [(503, ALICE), (503, ALICE)])
+        self.assertEqual((len(self.service.servers), self.service.too_many), (4, 2))
+        for incoming in self.user.incoming:
+            incoming.answer(486)
+
+
 class ServerTests(TransactionCase):
     def test_interfaces(self) -> None:
         """The service is a sink, the user here is a user of both kinds."""

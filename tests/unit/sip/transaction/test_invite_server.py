@@ -57,6 +57,15 @@ class InviteServerTests(SynchronousTestCase):
         effects = InviteServer(reliable=True).feed(BUSY)
         self.assertEqual(effects, [SendResponse(b"486"), SetTimer("H", 32.0)])
 
+    def test_allowance(self) -> None:
+        """To a stranger a final response is repeated as long as the allowance lasts (S18); copies are answered all the same."""
+        self.machine.allowance = 20
+        self.play(RINGING, BUSY)  # 2 * 3 for the provisional ones, 3 for this one: 11 are left
+        sent = [self.play(TimerFired("G")) for _ in range(5)]
+        self.assertEqual([len(effects) for effects in sent], [2, 2, 2, 0, 0])
+        self.assertEqual(self.play(COPY), [SendResponse(b"486")])
+        self.assertEqual(self.play(TimerFired("H")), [CancelTimer("G"), Finished()])
+
     def test_timer_g(self) -> None:
         """Timer G sends the failure again and doubles up to T2 (section 17.2.1)."""
         self.play(BUSY)
