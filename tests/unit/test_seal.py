@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.errors import PeerError
-from voipcluster.seal import Sealer
+from voipcluster.seal import Concealer, Sealer
 
 KEY = bytes(range(32))
 FLOW = Sealer(KEY, b"flow")
@@ -49,3 +51,33 @@ class SealerTests(SynchronousTestCase):
         for sealer in (Sealer(KEY, b"nonce"), Sealer(KEY[::-1], b"flow")):
             with self.assertRaises(PeerError):
                 sealer.open(token)
+
+
+class ConcealerTests(SynchronousTestCase):
+    @given(st.binary(max_size=200))
+    def test_what_is_concealed_opens(self, payload: bytes) -> None:
+        """Any payload comes back, and long ones are not to be seen in the token."""
+        concealer = Concealer(KEY, b"gruu")
+        token = concealer.seal(payload)
+        self.assertEqual(concealer.open(token), payload)
+        if len(payload) > 4:
+            self.assertNotIn(payload, base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+
+    def test_one_changed_character_is_refused(self) -> None:
+        """Wherever it is; so are the tokens of other keys and purposes, cut ones, and what is none (RFC 5626 section 5.3.1)."""
+        token = Concealer(KEY, b"gruu").seal(b"alice" * 30)
+        bad = [token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :] for at in range(len(token))]
+        bad += [token[:20], token[:-4], "", "\u00e9", "a", "====", Sealer(KEY, b"gruu").seal(b"alice")]
+        bad += [Concealer(KEY, b"other").seal(b"alice"), Concealer(KEY[::-1], b"gruu").seal(b"alice")]
+        for text in bad:
+            error = self.assertRaises(PeerError, Concealer(KEY, b"gruu").open, text)
+            self.assertEqual(error.status_hint, 403)
+
+    def test_tokens_differ(self) -> None:
+        """Nothing links two tokens of one user: no part of one is found in the other."""
+        concealer = Concealer(KEY, b"gruu")
+        one, other = (concealer.seal(number.to_bytes(8, "big") + b"alice" * 9) for number in (1, 2))
+        self.assertFalse(
+            {one[at : at + 6] for at in range(len(one) - 6)}
+            & {other[at : at + 6] for at in range(len(other) - 6)}
+        )

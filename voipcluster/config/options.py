@@ -164,6 +164,18 @@ class SipOptions:
     min_expires: int = option(60, Whole(1, 86_400, "s"), "s; a shorter registration is refused with 423")
     default_expires: int = option(3600, Whole(1, 604_800, "s"), "s of a registration that names no time")
     max_expires: int = option(3600, Whole(1, 604_800, "s"), "s; a longer registration is cut to this")
+    outbound: bool = option(
+        True, Flag(), "keep several flows of a phone apart and tell it so (RFC 5626, Require: outbound)"
+    )
+    flow_timer: int = option(
+        0,
+        Whole(0, 3600, "s"),
+        "s in which such a phone has to send something over TCP or TLS; 0 = not told, not checked",
+    )
+    gruu: bool = option(True, Flag(), "give URIs of their own to phones that ask for them (RFC 5627)")
+    require_path_support: bool = option(
+        False, Flag(), "refuse a REGISTER that has a Path but no Supported: path (RFC 3327)"
+    )
     idle_timeout: float = option(
         3700.0,
         Number(1, 604_800, "s"),

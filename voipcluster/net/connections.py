@@ -137,6 +137,11 @@ class Connections:
         if stream is not None:
             stream.keep(seconds)
 
+    def expect(self, flow: Flow, seconds: float) -> None:
+        stream = self._find(flow)
+        if stream is not None:
+            stream.expect(seconds)
+
     def close(self, flow: Flow) -> None:
         stream = self._find(flow)
         if stream is not None:

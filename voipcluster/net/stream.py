@@ -97,10 +97,12 @@ class SipStream(Protocol):
         self._proven = opened
         self._paused = False
         self._unsent = 0  # octets written since the transport's own buffer was full
-        self._active_at = self._kept_until = self._pong_second = 0.0
+        self._active_at = self._heard_at = self._kept_until = self._pong_second = 0.0
         self._pongs = 0
         self._limit_timer: Timer | None = None  # first message, then idle, then linger
         self._message_timer: Timer | None = None
+        self._silence = 0.0  # seconds that the peer may be silent; 0.0: as long as it likes
+        self._silence_timer: Timer | None = None
 
     @property
     def alive(self) -> bool:
@@ -129,7 +131,7 @@ class SipStream(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if not self._alive:
             return  # we have said all, and read on only so that the peer gets it
-        self._active_at = self._seconds()
+        self._active_at = self._heard_at = self._seconds()
         framed = False
         for event in self._framer.feed(data):
             kind = type(event)
@@ -164,6 +166,12 @@ class SipStream(Protocol):
     def keep(self, seconds: float) -> None:
         """Do not close for being idle in that time: a registration was made over it."""
         self._kept_until = max(self._kept_until, self._seconds() + seconds)
+
+    def expect(self, seconds: float) -> None:
+        """Give the connection up when nothing comes from the peer for so long: it has promised keep-alives."""
+        self._silence = seconds
+        if self._silence_timer is None:
+            self._silence_timer = self._timers.start(seconds, self._check_silence)
 
     def close(self, linger: float = LINGER) -> None:
         """
@@ -211,10 +219,10 @@ class SipStream(Protocol):
 
     def _end(self) -> None:
         self._alive = False
-        for timer in (self._limit_timer, self._message_timer):
+        for timer in (self._limit_timer, self._message_timer, self._silence_timer):
             if timer is not None:
                 timer.cancel()
-        self._limit_timer = self._message_timer = None
+        self._limit_timer = self._message_timer = self._silence_timer = None
         self._wire.unregisterProducer()  # else the transport waits for us before it closes
         self._owner.closing(self)
 
@@ -245,6 +253,13 @@ class SipStream(Protocol):
             self.close()
         else:
             self._limit_timer = self._timers.start(left, self._check_idle)
+
+    def _check_silence(self) -> None:
+        left = self._heard_at + self._silence - self._seconds()
+        if left <= 0.0:
+            self.abort()
+        else:
+            self._silence_timer = self._timers.start(left, self._check_silence)
 
     def _answer_ping(self, pings: int) -> None:
         if self._active_at - self._pong_second >= 1.0:

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from voipcluster.address import Flow
+from voipcluster.address import TCP, TLS, UDP, Flow
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.sip.location import Binding
 from voipcluster.sip.message import Request
@@ -26,6 +26,7 @@ MAX_INSTANCE: Final = 256
 MAX_PARAMS: Final = 512
 MAX_PATH: Final = 16  # values
 
+_NOT_KEPT = frozenset({"q", "expires", "pub-gruu", "temp-gruu"})  # Contact parameters that we give ourselves
 _QVALUE = re.compile(r"0?\.[0-9]{1,6}|0\.?|1(?:\.0{0,6})?")
 _UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # no text: control characters, broken UTF-8
 _OTHER_URI = re.compile(r"[^\s<>\"]+")
@@ -44,6 +45,9 @@ class Settings:
     @ivar require_path_support: answer a Path that the client has no C{Supported: path} for with 420 (RFC 3327 section 5.3
         recommends it; by default it is accepted, for few phones name it).
     @ivar outbound: promise RFC 5626 to clients that ask for it; the binding's key follows its section 6 in any case.
+    @ivar flow_timer: seconds in which a client of outbound is to send something over TCP or TLS (RFC 5626 section 4.4), 0: it is
+        not told. Over UDP it is left to send STUN every 24 to 29 s, for a NAT holds its port no longer; a browser sends none.
+    @ivar gruu: give GRUUs to clients that ask for them (RFC 5627).
     """
 
     min_expires: int = 60
@@ -51,7 +55,9 @@ class Settings:
     default_expires: int = 3600
     bindings_per_aor: int = 10
     require_path_support: bool = False
-    outbound: bool = False
+    outbound: bool = True
+    flow_timer: int = 0
+    gruu: bool = True
 
 
 @frozen
@@ -61,7 +67,7 @@ class Source:
 
     @ivar node: the node that owns the client's flow, C{flow_token} names the flow to it.
     @ivar flow: when it is a flow of this process. C{remote}: the client's own address as text, for people.
-    @ivar first_hop: no proxy outside the cluster is between the client and us.
+    @ivar first_hop: no proxy outside the cluster is between the client and us. C{transport}: of the client.
     """
 
     node: str
@@ -69,6 +75,7 @@ class Source:
     flow: Flow | None = None
     remote: str = ""
     first_hop: bool = True
+    transport: str = UDP
 
 
 class Kind(Enum):
@@ -89,12 +96,14 @@ class RegisterResult:
     The answer to a REGISTER, and what it changes: all of it or, with a status above 299, nothing.
 
     @ivar headers: (key, value) to go with the response, one line each.
+    @ivar flow_timer: seconds in which the client has been told to send something over its connection, 0: it was not.
     """
 
     status: int
     reason: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     changes: tuple[Change, ...] = ()
+    flow_timer: int = 0
 
 
 class _Refused(PeerError):
@@ -142,6 +151,7 @@ def register(
     aor_of: Callable[[SipUri], str | None] = SipUri.aor,
     is_known: Callable[[str], bool] = lambda aor: True,
     service_route: Sequence[str] = (),
+    gruus: Callable[[Binding], str] = lambda binding: "",
 ) -> RegisterResult:
     """
     Decide about one REGISTER.
@@ -151,6 +161,7 @@ def register(
     @param user: the authenticated user as C{user@domain}, L{None} when nobody needs to authenticate.
     @param aor_of: see L{address_of_record}; C{is_known}: whether an address of record exists.
     @param service_route: values of Service-Route for the 200 (RFC 3608).
+    @param gruus: Contact parameters with the GRUUs of a binding that has an instance (RFC 5627 section 5.3).
     """
     try:
         if aor_of(evolve(parse_uri(request.uri), user="any")) is None:
@@ -160,18 +171,28 @@ def register(
     try:
         _check_extensions(request, settings)
         aor = _checked_aor(request, user, aor_of, is_known)
+        _check_contacts(request, aor_of)
         wanted, changes = _changed(request, aor, current, source, settings, now)
     except ParseError:
         return RegisterResult(400)  # also for another scheme: 416 speaks of the Request-URI only
     except _Refused as refused:
         return _refusal(refused)
-    headers = [("contact", _contact_value(b, now)) for b in wanted]
+    given = gruus if settings.gruu and "gruu" in _words(request, "supported") else _no_gruus
+    headers = [("contact", _contact_value(b, now) + (given(b) if b.instance else "")) for b in wanted]
     headers += [("path", value) for value in request.values("path")]
     headers += [("service-route", value) for value in service_route]
+    flow_timer = 0
     if settings.outbound and _uses_outbound(request, changes):
         headers.append(("require", "outbound"))
+        if settings.flow_timer and source.transport in (TCP, TLS) and source.first_hop:
+            flow_timer = settings.flow_timer
+            headers.append(("flow-timer", str(flow_timer)))
     headers.append(("date", date))
-    return RegisterResult(200, None, tuple(headers), tuple(changes))
+    return RegisterResult(200, None, tuple(headers), tuple(changes), flow_timer)
+
+
+def _no_gruus(binding: Binding) -> str:
+    return ""
 
 
 def _refusal(error: PeerError) -> RegisterResult:
@@ -211,7 +232,7 @@ def _words(request: Request, key: str) -> list[str]:
 
 def _check_extensions(request: Request, settings: Settings) -> None:
     """Step 2: Require names nothing that we do not do; a Path is one the client knows of (RFC 3327 section 5.3)."""
-    ours = {"path", "outbound"} if settings.outbound else {"path"}
+    ours = {"path", *(["outbound"] if settings.outbound else ()), *(["gruu"] if settings.gruu else ())}
     unknown = [word for word in request.values("require") if word.lower() not in ours]
     if unknown:
         raise _Refused(420, None, ("unsupported", _clean(", ".join(unknown), MAX_PARAMS)))
@@ -223,6 +244,16 @@ def _check_extensions(request: Request, settings: Settings) -> None:
             parse_name_addr(_clean(value, MAX_URI)).sip_uri()
         if settings.require_path_support and "path" not in _words(request, "supported"):
             raise _Refused(420, None, ("unsupported", "path"))
+
+
+def _check_contacts(request: Request, aor_of: Callable[[SipUri], str | None]) -> None:
+    """A GRUU of ours leads to a Contact and is none: it would lead to itself (RFC 5627 section 5.1)."""
+    for value in request.values("contact"):
+        if ";gr" in value:
+            contact = parse_name_addr(_clean(value, 2 * MAX_URI))
+            uri = contact.sip_uri() if scheme_of(contact.uri) in ("sip", "sips") else None
+            if uri is not None and uri.has_param("gr") and aor_of(uri) is not None:
+                raise _Refused(403, "A GRUU Is No Contact")
 
 
 def _changed(
@@ -302,7 +333,7 @@ def _asked(value: str, request: Request, settings: Settings, template: Binding) 
     elif not scheme_of(contact.uri) or not _OTHER_URI.fullmatch(contact.uri):
         raise ParseError(f"a contact that is no URI: {contact.uri[:80]!r}")
     instance, reg_id = _instance(contact)
-    kept = tuple(p for p in contact.params if p[0] not in ("q", "expires"))
+    kept = tuple(p for p in contact.params if p[0] not in _NOT_KEPT)
     return evolve(
         template,
         contact=_clean(contact.uri, MAX_URI),

@@ -29,6 +29,7 @@ _PLAIN_VIA = re.compile(
     r"SIP/2\.0/(UDP|TCP|TLS|WSS?) ([0-9.]+|[a-z0-9.\-]+)(?::([1-9][0-9]{0,4}))?((?:;[a-z]+(?:=[A-Za-z0-9.\-!%*_+`'~]*)?)*)"
 )
 _PLAIN_ADDRESS = re.compile(r'[^<>"]*<([^<>"]+)>[^<>"]*')
+_IPV6_REFERENCE = re.compile(r"\[[0-9A-Fa-f:.]+\]")
 TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 
 
@@ -102,7 +103,7 @@ def format_params(params: Params) -> str:
     for name, value in params:
         if value is None:
             out.append(f";{name}")
-        elif TOKEN.fullmatch(value) or value.startswith("["):
+        elif TOKEN.fullmatch(value) or _IPV6_REFERENCE.fullmatch(value):
             out.append(f";{name}={value}")
         else:
             out.append(f";{name}={quote(value)}")

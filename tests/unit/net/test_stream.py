@@ -72,6 +72,20 @@ class AcceptedTests(StreamTestCase):
         verifyObject(IPushProducer, self.stream)
         verifyObject(ITCPTransport, self.transport)
 
+    def test_a_peer_that_promised_keep_alives(self) -> None:
+        """Its connection is given up when it falls silent, whatever we send; a ping is a sign of life (RFC 5626 section 4.4)."""
+        self.feed(MESSAGE)
+        self.stream.keep(3600)
+        self.stream.expect(180)
+        self.stream.expect(180)
+        self.reactor.advance(170)
+        self.feed(b"\r\n\r\n")
+        self.reactor.pump([10.0] * 17)
+        self.stream.send(MESSAGE)
+        self.assertTrue(self.stream.alive)
+        self.reactor.pump([5.0, 6.0])
+        self.assertFalse(self.stream.alive)
+
     def test_messages_go_to_the_sink(self) -> None:
         """Each message goes up with the flow of its connection, in order."""
         self.feed(MESSAGE + MESSAGE[:20])

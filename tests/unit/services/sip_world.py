@@ -96,6 +96,7 @@ class FakeTransport:
         self.sink: TransactionService
         self.connections: dict[int, Address] = {}
         self.kept: list[tuple[Flow, float]] = []
+        self.expected: list[tuple[Flow, float]] = []
         self._numbers = 0
         for address in addresses:
             network.ends[address] = self
@@ -158,6 +159,9 @@ class FakeTransport:
 
     def keep(self, flow: Flow, seconds: float) -> None:
         self.kept.append((flow, seconds))
+
+    def expect(self, flow: Flow, seconds: float) -> None:
+        self.expected.append((flow, seconds))
 
     def sent_by(self, flow: Flow | str, ipv6: bool = False) -> Address:
         if isinstance(flow, Flow):
@@ -248,7 +252,9 @@ class Phone:
             f"Call-ID: {call_id}",
             f"CSeq: {cseq} {method}",
             *(f"Route: {route}" for route in routes),
-            f"Contact: <{self.uri if contact is None else contact}>",
+            f"Contact: {contact}"
+            if (contact or "").startswith("<")
+            else f"Contact: <{self.uri if contact is None else contact}>",
             *headers,
             f"Content-Length: {len(body)}",
         ]

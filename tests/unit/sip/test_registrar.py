@@ -112,8 +112,8 @@ class StepTests(SynchronousTestCase):
 
     def test_unknown_extension(self) -> None:
         """420 names what is not supported (step 2)."""
-        result = Registrar().send(request("<sip:a@h>", Require="path, nothing, gruu"))
-        self.assertEqual((result.status, header(result, "unsupported")), (420, ["nothing, gruu"]))
+        result = Registrar().send(request("<sip:a@h>", Require="path, nothing, sec-agree, Outbound, gruu"))
+        self.assertEqual((result.status, header(result, "unsupported")), (420, ["nothing, sec-agree"]))
 
     def test_only_the_user_itself(self) -> None:
         """Somebody else's address of record is 403, the own one is not (step 4)."""
@@ -297,7 +297,6 @@ class ExtensionTests(SynchronousTestCase):
         result = registrar.send(request(f"<sip:a@h:2>;{OB}", call_id="d", Supported="outbound"))
         self.assertEqual([c.kind for c in result.changes], [Kind.REFRESHED])
         self.assertEqual(header(result, "contact"), [f"<sip:a@h:2>;expires=3600;{OB}"])
-        self.assertEqual(header(result, "require"), [])
 
     def test_reg_id_without_instance_is_ignored(self) -> None:
         """Then the contact is the key (RFC 5626 section 6)."""
@@ -317,7 +316,7 @@ class ExtensionTests(SynchronousTestCase):
 
     def test_outbound_is_promised_when_it_is_on(self) -> None:
         """Require: outbound in the 200; 439 when the first hop does not know of it (RFC 5626 section 6)."""
-        on = Settings(outbound=True)
+        on, off = Settings(), Settings(outbound=False)
         message = request(f"<sip:a@h>;{OB}", Supported="path, outbound")
         self.assertEqual(header(Registrar(on).send(message), "require"), ["outbound"])
         behind = evolve(SOURCE, first_hop=False)
@@ -325,8 +324,67 @@ class ExtensionTests(SynchronousTestCase):
         for path, status in (("<sip:edge;lr;ob>", 200), ("<sip:edge;lr>", 439)):
             message = request(f"<sip:a@h>;{OB}", Supported="path, outbound", Path=path)
             self.assertEqual(Registrar(on).send(message, behind).status, status)
-        self.assertEqual(Registrar().send(request(Require="outbound")).status, 420)
+        self.assertEqual(Registrar(off).send(request(Require="outbound")).status, 420)
         self.assertEqual(Registrar(on).send(request(Require="outbound")).status, 200)
+        result = Registrar(off).send(message, behind)
+        self.assertEqual((result.status, header(result, "require")), (200, []))
+
+    def test_not_asked_for(self) -> None:
+        """No promise without Supported: outbound, without a reg-id, and none for taking a flow away (RFC 5626 section 6)."""
+        registrar = Registrar()
+        for message in (
+            request(f"<sip:a@h>;{OB}"), request('<sip:a@h2>;+sip.instance="<urn:uuid:1>"', cseq=2, Supported="outbound"),
+            request(f"<sip:a@h>;{OB};expires=0", cseq=3, Supported="outbound"), request(cseq=4, Supported="outbound"),
+        ):  # fmt: skip
+            result = registrar.send(message)
+            self.assertEqual((result.status, header(result, "require")), (200, []))
+
+    def test_flow_timer(self) -> None:
+        """Told to who gets outbound over a connection of ours, and to nobody else (RFC 5626 section 4.4)."""
+        settings = Settings(flow_timer=120)
+        message = request(f"<sip:a@h>;{OB}", Supported="outbound", Path="<sip:edge;lr;ob>")
+        stream = evolve(SOURCE, transport="TCP")
+        result = Registrar(settings).send(message, stream)
+        self.assertEqual((header(result, "flow-timer"), result.flow_timer), (["120"], 120))
+        for told, source, asked in (
+            (settings, SOURCE, message), (Settings(), stream, message), (settings, evolve(stream, first_hop=False), message),
+            (settings, stream, request("<sip:a@h>", Supported="outbound")), (settings, evolve(stream, transport="WSS"), message),
+        ):  # fmt: skip
+            result = Registrar(told).send(asked, source)
+            self.assertEqual((result.status, header(result, "flow-timer"), result.flow_timer), (200, [], 0))
+
+    def test_gruus(self) -> None:
+        """For each contact with an instance, when the client knows of them; those it sends itself are not kept (RFC 5627)."""
+        registrar = Registrar()
+        given = {"gruus": lambda b: f";pub-gruu={b.instance}"}
+        message = request(
+            f'<sip:a@h>;{OB};pub-gruu="x";temp-gruu="y"', "<sip:b@h>;expires=0", Supported="gruu"
+        )
+        result = registrar.send(message, **given)
+        self.assertEqual(header(result, "contact"), [f"<sip:a@h>;expires=3600;{OB};pub-gruu=<urn:uuid:1>"])
+        registrar.send(request("<sip:c@h>", cseq=2))
+        result = registrar.send(request(cseq=3, Supported="gruu"), **given)
+        self.assertEqual(
+            header(result, "contact"),
+            [f"<sip:a@h>;expires=3600;{OB};pub-gruu=<urn:uuid:1>", "<sip:c@h>;expires=3600"],
+        )
+        self.assertNotIn("gruu", str(registrar.send(request(cseq=4), **given).headers))
+        registrar.settings = Settings(gruu=False)
+        self.assertNotIn("gruu", str(registrar.send(request(cseq=5, Supported="gruu"), **given).headers))
+        self.assertEqual(registrar.send(request(Require="gruu")).status, 420)
+
+    def test_a_gruu_is_no_contact(self) -> None:
+        """It would lead to itself (RFC 5627 section 5.1); one of somebody else's domain is a contact like any other."""
+        registrar = Registrar()
+        for contact in ("<sip:alice@example.com;gr=urn:uuid:1>", "<sip:tgruu.x@example.com;gr>"):
+            self.assertEqual(registrar.send(request(contact)).status, 403, contact)
+        for contact in (
+            "<sip:alice@example.org;gr>",
+            "<sip:a@example.com;grape=1>",
+            "<tel:+49;gr>",
+            "<sip:a@h>;gr=1",
+        ):
+            self.assertEqual(registrar.send(request(contact, call_id=contact)).status, 200, contact)
 
 
 class HostileTests(SynchronousTestCase):

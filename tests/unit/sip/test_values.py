@@ -41,6 +41,12 @@ class RoundTripTests(SynchronousTestCase):
         """Parameters are parsed from their own text."""
         self.assertEqual(parse_params(format_params(params)), params)
 
+    def test_a_bracket_needs_quotes_unless_it_is_an_address(self) -> None:
+        """A value that begins like an IPv6 reference cannot bring parameters of its own along."""
+        for value, text in (("[::1]", ";a=[::1]"), ("[;b=1", ';a="[;b=1"'), ("[]", ';a="[]"')):
+            self.assertEqual(format_params((("a", value),)), text)
+            self.assertEqual(parse_params(text), (("a", value),))
+
     @settings(max_examples=200, deadline=None)
     @given(TEXT.map(str.strip), PARAMS)
     def test_name_addr(self, display: str, params: tuple[tuple[str, str | None], ...]) -> None:

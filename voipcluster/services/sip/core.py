@@ -14,6 +14,7 @@ from voipcluster.net.timers import TimerWheel
 from voipcluster.services.sip.next_hop import hop_of
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import TransportService
+from voipcluster.sip.gruu import Gruus
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.route import Address, CallTokens, FlowTokens
 from voipcluster.sip.uri import SipUri, parse_uri
@@ -44,6 +45,7 @@ class SipCore:
     flow_tokens: FlowTokens = field(init=False)
     call_tokens: CallTokens = field(init=False)
     handovers: HandoverTokens = field(init=False)
+    gruus: Gruus = field(init=False)
     _sent_by: dict[tuple[str, int], str] = field(factory=dict)
     _ways: dict[str, Flow] = field(factory=dict)
     _towards: dict[bool, Address] = field(factory=dict)
@@ -52,6 +54,7 @@ class SipCore:
         self.flow_tokens = FlowTokens(self.cluster_key)
         self.call_tokens = CallTokens(self.cluster_key)
         self.handovers = HandoverTokens(self.cluster_key)
+        self.gruus = Gruus(self.cluster_key)
 
     def flow_to(self, uri: str) -> Flow:
         """

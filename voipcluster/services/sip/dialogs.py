@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
@@ -21,11 +23,19 @@ def contact_of(request: Request | Response) -> str:
         return ""
 
 
+_GRUU = b"gruu"  # stands for the contact address of a party whose Contact is a GRUU: it has none that a URI could match
+
+
 class Dialogs:
-    """Makes the tokens of dialogs that go through this node, and reads them again."""
+    """
+    Makes the tokens of dialogs that go through this node, and reads them again.
+
+    @ivar of_gruu: where a Request-URI leads that is a GRUU of ours, L{None} when it is none or the phone is away.
+    """
 
     def __init__(self, core: SipCore) -> None:
         self._core = core
+        self.of_gruu: Callable[[str], Target | None] = lambda uri: None
 
     def caller_party(self, request: Request, client: Handover) -> Party | None:
         """How the callee's requests reach the caller; L{None} when its Contact says where it truly is."""
@@ -37,7 +47,7 @@ class Dialogs:
         """
         core = self._core
         address = core.addresses.get(owner)
-        contact_key = contact_hash(contact)
+        contact_key = _GRUU if ";gr" in contact else contact_hash(contact)
         if address is None:
             return None
         host, port = flow.remote
@@ -97,7 +107,13 @@ class Dialogs:
 
     def _to_party(self, uri: str, party: Party | None) -> Target:
         if party is None or contact_hash(uri) != party.contact:
-            return Target(uri)  # reached by its Contact, or it moved (target refresh, section 12.2)
+            if ";gr" in uri:
+                # the phone wants to see its Contact, over the flow that it has now (RFC 5627 section 5.4)
+                target = self.of_gruu(uri)
+                if target is not None:
+                    return target
+            if party is None or party.contact != _GRUU:
+                return Target(uri)  # reached by its Contact, or it moved (target refresh, section 12.2)
         return self.over_flow(uri, party.owner, party.flow, party.epoch, party)
 
     def over_flow(self, uri: str, owner: Address, flow: Flow, epoch: int, party: Party | None) -> Target:

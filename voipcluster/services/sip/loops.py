@@ -33,7 +33,10 @@ class Loops:
 
         @raise PeerError: 482, the same target set was looked up for this request before.
         """
-        name = self._core.names.aor(parse_uri(uri)) or uri
+        parsed = parse_uri(uri)
+        name = self._core.names.aor(parsed) or uri
+        if parsed.params and parsed.has_param("gr"):
+            name = uri  # a GRUU is a place of its own: whom a call to the user reached may send it on to one of his phones
         mark = self._made.get(name) or self._make(name)
         if request.keys.count("via") > 1 or "," in (request.get("via") or ""):
             for value in request.values("via"):

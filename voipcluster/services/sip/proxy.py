@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -29,6 +30,7 @@ from voipcluster.sip.uri import parse_uri
 from voipcluster.sip.values import Via
 
 FLOW_FAILED = 430  # RFC 5626 section 11.5: between the nodes of the cluster
+FLOW_GRACE = 1.5  # flow timers after which a connection without keep-alives is dead
 ASSERTED = "p-asserted-identity"
 ALLOW = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, REFER, UPDATE, PRACK, INFO"
 
@@ -223,7 +225,9 @@ class ProxyService:
         names = core.names
         if request.method == "OPTIONS" and not target.user and names.is_local(target) and not routes:
             incoming.refuse(
-                200, None, [("allow", ALLOW), ("accept", "application/sdp"), ("supported", "path")]
+                200,
+                None,
+                [("allow", ALLOW), ("accept", "application/sdp"), ("supported", "path, outbound, gruu")],
             )
             return
         self.arrived()
@@ -272,13 +276,23 @@ class ProxyService:
         ours = client.ingress == core.node
         epoch = core.epoch if ours else core.epochs(client.ingress)
         source = Source(
-            client.ingress, core.flow_tokens.seal(flow, epoch), flow if ours else None, str(flow.hop)
+            client.ingress,
+            core.flow_tokens.seal(flow, epoch),
+            flow if ours else None,
+            str(flow.hop),
+            # each node that handed it over has put a Via on top of that of the client
+            first_hop=len(incoming.request.values("via")) == 1 + len(client.visited),
+            transport=flow.transport,
         )
         route = route_value(core.address_towards(flow), flow.transport, "")
-        result = self._registrar.register(incoming.request, source, client.user, (route,))
+        result = self._registrar.register(
+            incoming.request, source, client.user, (route,), partial(core.gruus.params, now=core.wall())
+        )
         if ours and flow.connection and result.changes:
             longest = max(change.binding.expires_at for change in result.changes)
             core.transport.keep(flow, max(0.0, longest - core.seconds()))
+            if result.flow_timer:
+                core.transport.expect(flow, FLOW_GRACE * result.flow_timer)
         incoming.answer(result.status, result.reason, result.headers)
         incoming.release_request()
         self._serving.completed()

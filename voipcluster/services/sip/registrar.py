@@ -15,6 +15,7 @@ from voipcluster.address import Flow
 from voipcluster.balance import messages
 from voipcluster.errors import ParseError
 from voipcluster.services.sip.writebehind import ILocationStore, WriteBehind
+from voipcluster.sip.gruu import Gruu
 from voipcluster.sip.location import Binding, Location
 from voipcluster.sip.message import Request
 from voipcluster.sip.registrar import (
@@ -26,7 +27,7 @@ from voipcluster.sip.registrar import (
     date_text,
     register,
 )
-from voipcluster.sip.removals import Removal, Removals
+from voipcluster.sip.removals import MARGIN, Removal, Removals
 from voipcluster.sip.uri import SipUri
 from voipcluster.sip.values import quote
 
@@ -142,7 +143,12 @@ class RegistrarService(Service):
     # -- requests and calls ------------------------------------------------------------------------------------------
 
     def register(
-        self, request: Request, source: Source, user: str | None = None, service_route: Sequence[str] = ()
+        self,
+        request: Request,
+        source: Source,
+        user: str | None = None,
+        service_route: Sequence[str] = (),
+        gruus: Callable[[Binding], str] = lambda binding: "",
     ) -> RegisterResult:
         """
         Answer a REGISTER for a domain of ours, changes applied and published.
@@ -170,6 +176,7 @@ class RegistrarService(Service):
             aor_of=self._aor_of,
             is_known=self._is_known,
             service_route=service_route,
+            gruus=gruus,
         )
         for change in result.changes:
             if change.kind is Kind.REMOVED:
@@ -182,6 +189,15 @@ class RegistrarService(Service):
     def lookup(self, aor: str) -> list[Binding]:
         """The target set of an address of record, best first."""
         return self.location.lookup(aor, self._clock.seconds())
+
+    def of_gruu(self, gruu: Gruu) -> list[Binding]:
+        """The bindings that a GRUU leads to, best first; several when the phone has several flows (RFC 5627 section 5.4)."""
+        return [b for b in self.lookup(gruu.aor) if gruu.leads_to(b) and not self._withdrawn(gruu, b)]
+
+    def _withdrawn(self, gruu: Gruu, binding: Binding) -> bool:
+        """A temporary GRUU ends with the registration, also when the phone comes back with the same Call-ID."""
+        removal = self._removals.of(binding.aor, binding.key) if gruu.instance is None else None
+        return removal is not None and gruu.issued < removal.at - MARGIN
 
     def registrations(self, aor: str | None = None) -> Iterator[Binding]:
         """All bindings that have not run out, or those of one address of record."""

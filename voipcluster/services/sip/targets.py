@@ -13,7 +13,7 @@ from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.sip.location import Binding
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import Party, contact_hash
-from voipcluster.sip.uri import parse_uri
+from voipcluster.sip.uri import SipUri, parse_uri
 
 _KEPT = 8192  # targets that are remembered
 
@@ -37,12 +37,15 @@ class Targets:
         self._is_user = is_user
         self._usable = usable
         self._near: dict[str, tuple[Binding, Target]] = {}  # by contact: targets on UDP flows of ours
+        dialogs.of_gruu = self.of_gruu
 
     def locate(self, uri_text: str) -> list[Target]:
         """
         The target set of a Request-URI.
 
-        @raise PeerError: 404 no such user of ours, 480 nowhere registered.
+        No two of one phone are in it: its other flows are the alternatives of the first one (RFC 5626 section 7).
+
+        @raise PeerError: 404 no such user or phone of ours, 480 nowhere registered.
         """
         uri = parse_uri(uri_text)
         names = self._core.names
@@ -51,19 +54,52 @@ class Targets:
         aor = names.aor(uri)
         if aor is None:
             raise PeerError("the Request-URI names no user", 404)
-        bindings = self._registrar.location.lookup(aor, self._core.seconds())
+        if uri.params and uri.has_param("gr"):
+            bindings = self._phone(uri, aor)
+        else:
+            bindings = self._registrar.location.lookup(aor, self._core.seconds())
         if not bindings:
             raise PeerError("not registered", 480) if self._is_user(aor) else PeerError("no such user", 404)
         near = self._near
-        targets = []
+        targets: list[Target] = []
+        phones: dict[str, int] = {}  # by instance: the place of its target
         for binding in bindings:
             known = near.get(binding.contact)
             target = known[1] if known is not None and known[0] is binding else self._target(binding)
-            if target is not None:
-                targets.append(target)
+            if target is None:
+                continue
+            if binding.instance:
+                first = phones.setdefault(binding.instance, len(targets))
+                if first < len(targets):
+                    chosen = targets[first]
+                    targets[first] = chosen._replace(alternatives=(*chosen.alternatives, target))
+                    continue
+            targets.append(target)
         if not targets:
             raise PeerError("registered, but not to be reached now", 480)
         return targets
+
+    def _phone(self, uri: SipUri, aor: str) -> list[Binding]:
+        """
+        The bindings of the phone that a GRUU names.
+
+        @raise PeerError: 404, it is not valid, or not any more.
+        """
+        gruu = self._core.gruus.read(uri, aor)
+        bindings = self._registrar.of_gruu(gruu)
+        if not bindings and (gruu.instance is None or not self._is_user(gruu.aor)):
+            raise PeerError("no such GRUU", 404)
+        return bindings
+
+    def of_gruu(self, uri_text: str) -> Target | None:
+        """Where a request within a dialog goes whose Request-URI is a GRUU of ours; L{None} when it is none, or away."""
+        try:
+            uri = parse_uri(uri_text)
+            if not uri.has_param("gr") or not self._core.names.is_local(uri):
+                return None
+            return self.locate(uri_text)[0]
+        except PeerError:
+            return None
 
     def _target(self, binding: Binding) -> Target | None:
         core, contact, q = self._core, binding.contact, int(binding.q * 1000)
@@ -82,7 +118,8 @@ class Targets:
                 return Target(contact, q=q)
             owner = core.addresses.get(binding.node)
             if owner is None or not self._usable(binding.node):
-                return self._without_owner(binding, q, flow.remote)
+                # who asked for outbound is reached over the flows that it keeps open, and no other way (RFC 5626 section 7)
+                return None if binding.reg_id else self._without_owner(binding, q, flow.remote)
             party = Party(owner, flow, epoch, contact_hash(contact))
             target = self._dialogs.over_flow(contact, owner, flow, epoch, party)
         except PeerError:

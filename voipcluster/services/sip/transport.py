@@ -222,6 +222,10 @@ class TransportService(Service):
         """Do not close the flow's connection for being idle in that time: a binding depends on it."""
         self._connections.keep(flow, seconds)
 
+    def expect(self, flow: Flow, seconds: float) -> None:
+        """Give the flow's connection up when its peer is silent for so long: it promised keep-alives (RFC 5626 section 4.4)."""
+        self._connections.expect(flow, seconds)
+
     def close(self, flow: Flow) -> None:
         """Close the flow's connection once all is sent; harmless for UDP and for what is closed."""
         if flow.transport != UDP:

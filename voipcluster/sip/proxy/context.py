@@ -28,6 +28,7 @@ class Target(NamedTuple):
     @ivar party: how later requests of the dialog reach this target, for the call token.
     @ivar answer_within: seconds in which a node of ours must give any sign, else the next target is tried; 0: Timer B.
     @ivar node: the name of the node that the request is handed over to, or an empty string.
+    @ivar alternatives: other ways to the same phone, to be tried one after the other when this one is dead (RFC 5626 section 7).
     """
 
     uri: str
@@ -37,6 +38,7 @@ class Target(NamedTuple):
     party: Party | None = None
     answer_within: float = 0.0
     node: str = ""
+    alternatives: tuple[Target, ...] = ()
 
 
 class Located(NamedTuple):
@@ -120,6 +122,7 @@ class _State(Enum):
     ENDED = auto()
 
 
+_FLOW_DEAD = frozenset({408, 430})  # RFC 5626 section 7
 _CALLING, _PROCEEDING, _ENDED = _State.CALLING, _State.PROCEEDING, _State.ENDED
 
 
@@ -275,9 +278,12 @@ class ProxyContext:
             return effects
         if branch.state is _State.ENDED:
             return effects
+        cancelling = branch.state is _State.CANCELLING
         if not branch.given_up:
             branch.final = response
         effects += self._end(number, branch)
+        if status in _FLOW_DEAD and not cancelling and self._another_way(branch):
+            return effects + self._take_other_way(branch)
         if self._final_sent or (branch.given_up and status >= 300):
             return effects
         if status < 300:
@@ -310,10 +316,22 @@ class ProxyContext:
         branch = self._branches[number]
         if branch.state is _State.ENDED:
             return []
+        silent = branch.state is _State.CALLING or (branch.unreachable and branch.state is _State.PROCEEDING)
         effects = self._end(number, branch)
         if branch.target.answer_within:
             effects.append(CancelTimer(f"answer:{number}"))
+        if silent and self._another_way(branch):
+            return effects + self._take_other_way(branch)
         return effects + self._finish_when_done()
+
+    def _another_way(self, branch: _Branch) -> bool:
+        return bool(branch.target.alternatives) and not (self._final_sent or self._cancelled or self._stop)
+
+    def _take_other_way(self, branch: _Branch) -> list[Effect]:
+        """The phone of a branch has other flows; what this one brought says nothing about the phone."""
+        branch.final = None
+        following, *others = branch.target.alternatives
+        return self._start([following._replace(q=branch.target.q, alternatives=tuple(others))])
 
     def _cancel(self) -> list[Effect]:
         if self._final_sent or self._cancelled:

@@ -104,6 +104,28 @@ class DialogsTests(WorldCase):
         target, _ = self.later("b1", "a1", "sip:a@198.51.100.77", self.token(caller, None))
         self.assertEqual(target, Target("sip:a@198.51.100.77"))
 
+    def test_a_contact_that_is_a_gruu(self) -> None:
+        """The phone gets its requests as it is registered now; over the flow of its dialog when it is no more (RFC 5627 5.4)."""
+        gruu = "sip:bob@example.com;gr=urn:uuid:1"
+        bob = self.world.phone("bob", NAT[0], port=NAT[1])
+        caller = self.dialogs.party(self.flow(NAT), "a", gruu)
+        self.assertIsNotNone(caller)
+        self.assertIsNotNone(self.dialogs.party(self.flow(PUBLIC), "a", gruu))
+        token = self.token(caller, None)
+        self.assertEqual(self.later("b1", "a1", gruu, token)[0].uri, gruu)
+        self.assertEqual(self.later("b1", "a1", gruu, token)[0].flow, self.flow(NAT))
+        bob.send(
+            self.b, "REGISTER", "sip:example.com", call_id="r", headers=["Expires: 60"],
+            contact='<sip:bob@10.0.0.1>;+sip.instance="<urn:uuid:1>";reg-id=1',
+        )  # fmt: skip
+        for party in (caller, None):
+            target, _ = self.later("b1", "a1", gruu, self.token(party, None))
+            self.assertEqual(
+                (target.uri, route_uri(target.routes[0]).host), ("sip:bob@10.0.0.1", "192.0.2.2")
+            )
+        for foreign in ("sip:bob@example.org;gr=urn:uuid:1", "sip:bob@example.com;grape"):
+            self.assertEqual(self.later("b1", "a1", foreign, self.token(None, None))[0], Target(foreign))
+
     def test_other_dialog(self) -> None:
         """A token is good for its dialog only: 403."""
         token = self.token(None, None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from tests.unit.services.sip_world import WorldCase
+from tests.unit.services.sip_world import Node, Phone, WorldCase
+from voipcluster.address import UDP
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import contact_hash, route_uri
+from voipcluster.sip.values import parse_name_addr
 
 BOB = "sip:bob@example.com"
 
@@ -70,6 +72,85 @@ class TargetsTests(WorldCase):
         )  # fmt: skip
         (target,) = self.locate()
         self.assertEqual(target.routes, ("<sip:192.0.2.77;lr>", "<sip:192.0.2.78;lr>"))
+
+    def outbound(self, reg_id: int, node: Node | None = None, port: int = 5060) -> Phone:
+        """Bob's phone with one more flow."""
+        flow = self.world.phone("bob", "198.51.100.2", UDP if port == 5060 else "TCP", port)
+        flow.send(
+            node or self.a, "REGISTER", "sip:example.com", call_id=f"r{reg_id}", cseq=self.world.branches,
+            headers=["Expires: 60", "Supported: outbound, path, gruu"],
+            contact=f'<{flow.uri}>;+sip.instance="<urn:uuid:1>";reg-id={reg_id}',
+        )  # fmt: skip
+        self.assertEqual(flow.response(200).get("require"), "outbound")
+        return flow
+
+    def test_two_flows_of_one_phone(self) -> None:
+        """They are one target: the flow that registered last, then the other one (RFC 5626 section 7)."""
+        self.outbound(1)
+        self.world.clock.advance(1)
+        self.outbound(2, self.b, 41000)
+        (target,) = self.locate()
+        self.assertEqual(route_uri(target.routes[0]).host, "192.0.2.2")
+        (other,) = target.alternatives
+        assert other.flow is not None
+        self.assertEqual((other.flow.remote, other.alternatives), (self.bob.address, ()))
+        carol = self.world.phone("bob", "198.51.100.9")
+        carol.register(self.a)
+        self.assertEqual(sorted(len(target.alternatives) for target in self.locate()), [0, 1])
+
+    def test_a_flow_that_is_gone_is_no_alternative(self) -> None:
+        """Of two flows the one that is left is the target."""
+        self.outbound(1)
+        self.world.clock.advance(1)
+        self.outbound(2, self.a, 41000)
+        self.a.transport.connections.clear()
+        (target,) = self.locate()
+        assert target.flow is not None
+        self.assertEqual((target.flow.remote, target.alternatives), (self.bob.address, ()))
+
+    def test_only_over_its_flow(self) -> None:
+        """A phone with a reg-id is not sought at its Contact when the owner of its flow is down (RFC 5626 section 7)."""
+        self.outbound(1, self.b)
+        self.a.down.add("b")
+        self.assertNone(480)
+
+    def test_public_gruu(self) -> None:
+        """It leads to that phone alone, at every node; 480 while it is away, 404 for who is none (RFC 5627 section 5.4)."""
+        self.outbound(1)
+        self.world.clock.advance(1)
+        self.outbound(2, self.b, 41000)
+        self.world.phone("bob", "198.51.100.9").register(self.a)
+        for node in (self.a, self.b):
+            (target,) = node.targets.locate(f"{BOB};gr=urn:uuid:1")
+            self.assertEqual((target.uri[:22], len(target.alternatives)), ("sip:bob@198.51.100.2:4", 1))
+        self.assertNone(480, f"{BOB};gr=urn:uuid:2")
+        self.assertNone(404, "sip:dave@example.com;gr=urn:uuid:1")
+        self.assertNone(404, f"{BOB};gr")
+
+    def test_temporary_gruu(self) -> None:
+        """The same for one that hides who it is, until the phone unregisters or changes its Call-ID: then 404."""
+        phone = self.outbound(1)
+        contact = parse_name_addr(phone.response(200).get("contact") or "")
+        gruu = contact.param("temp-gruu") or ""
+        for node in (self.a, self.b):
+            self.assertEqual([target.uri for target in node.targets.locate(gruu)], [phone.uri])
+        self.world.clock.advance(10)
+        phone = self.outbound(1)
+        self.assertEqual([target.uri for target in self.locate(gruu)], [phone.uri])
+        phone.send(
+            self.a, "REGISTER", "sip:example.com", call_id="r1", cseq=1000, headers=["Expires: 0"],
+            contact=f'<{phone.uri}>;+sip.instance="<urn:uuid:1>";reg-id=1',
+        )  # fmt: skip
+        self.assertNone(404, gruu)
+        self.world.clock.advance(1)
+        phone.send(
+            self.b, "REGISTER", "sip:example.com", call_id="r1", cseq=1001, headers=["Expires: 60", "Supported: gruu"],
+            contact=f'<{phone.uri}>;+sip.instance="<urn:uuid:1>";reg-id=1',
+        )  # fmt: skip
+        self.assertNone(404, gruu)
+        self.assertNone(404, "sip:tgruu.nonsense@example.com;gr")
+        fresh = parse_name_addr(phone.response(200).get("contact") or "").param("temp-gruu") or ""
+        self.assertEqual([target.uri for target in self.locate(fresh)], [phone.uri])
 
     def test_not_in_a_request_uri(self) -> None:
         """method and headers of a registered Contact do not get into the Request-URI (section 16.6 step 2)."""

@@ -153,6 +153,83 @@ class ForkingTests(ContextCase):
         self.assertEqual(self.answers((0, 430)), [*self.ended(0), Answer(480), Ended(480)])
 
 
+class AlternativeTests(ContextCase):
+    """A phone with several flows is tried over one after the other (RFC 5626 section 7)."""
+
+    two = A._replace(alternatives=(B,))
+    three = A._replace(alternatives=(B, C))
+
+    def test_one_at_a_time(self) -> None:
+        """The other flows of a phone are no targets of their own."""
+        self.assertEqual(self.locate(self.three), [SetTimer("C:0", 185.0), StartBranch(0, self.three)])
+
+    def test_dead_flow(self) -> None:
+        """After 430 or 408 the next one is tried, and what the dead one brought counts for nothing."""
+        for status in (430, 408):
+            self.setUp()
+            self.locate(self.three)
+            following = B._replace(alternatives=(C,))
+            expected = [*self.ended(0), SetTimer("C:1", 185.0), StartBranch(1, following)]
+            self.assertEqual(self.answer(0, status)[1], expected)
+            self.assertEqual(
+                self.answers((1, status)), [*self.ended(1), SetTimer("C:2", 185.0), StartBranch(2, C)]
+            )
+            busy, effects = self.answer(2, 486)
+            self.assertEqual(effects, [*self.ended(2), ForwardResponse(busy, 2), Ended(486)])
+
+    def test_all_are_dead(self) -> None:
+        """To the caller that is a phone which cannot be reached."""
+        self.locate(self.two)
+        self.assertEqual(self.answers((0, 430), (1, 430))[-2:], [Answer(480), Ended(480)])
+
+    def test_silence_and_failure(self) -> None:
+        """Timer B and a transport that fails count as much (RFC 3261 sections 16.8 and 16.9)."""
+        for event in (BranchTimedOut(0), BranchFailed(0, ERROR)):
+            self.setUp()
+            self.locate(self.two)
+            self.assertEqual(self.feed(event)[-1], StartBranch(1, B))
+            self.assertEqual(self.answers((1, 200))[-1], Ended(200))
+
+    def test_a_connection_that_breaks_while_it_rings(self) -> None:
+        """Its flow has failed."""
+        self.locate(self.two)
+        self.answer(0, 180)
+        self.assertEqual(self.feed(BranchFailed(0, ERROR))[-1], StartBranch(1, B))
+
+    def test_any_other_answer(self) -> None:
+        """It is that of the phone: no other flow is tried."""
+        for status in (302, 404, 486, 480, 500, 503, 603):
+            self.setUp()
+            self.locate(self.two)
+            self.assertNotIn(StartBranch(1, B), self.answers((0, status)), status)
+
+    def test_it_rang_for_too_long(self) -> None:
+        """Timer C cancels it; the 408 to that is no dead flow."""
+        self.locate(self.two)
+        self.answer(0, 180)
+        self.feed(TimerFired("C:0"))
+        effects = self.answers((0, 408))
+        self.assertNotIn(StartBranch(1, B), effects)
+        self.assertEqual(effects[-1], Ended(408))
+
+    def test_cancelled(self) -> None:
+        """Nobody wants it any more; nor after a 6xx or the final response."""
+        for last in (Cancelled(), None):
+            self.setUp()
+            self.locate(self.two, LOW._replace(q=1000))
+            if last is not None:
+                self.feed(last)
+            else:
+                self.answer(1, 603)
+            self.assertNotIn(StartBranch(2, B), self.answers((0, 430)))
+
+    def test_beside_others(self) -> None:
+        """Those of lower q wait for all ways to the phone."""
+        self.locate(self.two, LOW)
+        self.assertEqual(self.answers((0, 430))[-1], StartBranch(1, B))
+        self.assertEqual(self.answers((1, 486))[-1], StartBranch(2, LOW))
+
+
 class SilenceTests(ContextCase):
     def test_timed_out(self) -> None:
         """Timer B of the only branch: 408 (section 16.7 step 6)."""
