@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 
 @frozen(slots=True)
@@ -29,10 +29,10 @@ class Considered:
     reason: str
 
 
-@frozen(slots=True, kw_only=True)
+@define(slots=True)  # made for every request, and a frozen one of so many fields costs a microsecond more
 class Explanation:
     """
-    One decision.
+    One decision; nobody changes it.
 
     @ivar node: who decided; C{own} is its workload then, C{leading} the component that led.
     @ivar hops: how often the request had been handed over before.
@@ -86,11 +86,12 @@ class ExplainLog:
     _kept: dict[str, tuple[Explanation, ...]] = field(factory=dict)
 
     def add(self, explanation: Explanation) -> None:
-        if len(explanation.call_id) > LONGEST:
+        call_id = explanation.call_id
+        if len(call_id) > LONGEST:
             return
         kept = self._kept
-        earlier = kept.pop(explanation.call_id, ())
-        kept[explanation.call_id] = (*earlier, explanation)[-self.depth :]
+        earlier = kept.pop(call_id, None)
+        kept[call_id] = (explanation,) if earlier is None else (*earlier, explanation)[-self.depth :]
         if len(kept) > self.capacity:
             del kept[next(iter(kept))]
 

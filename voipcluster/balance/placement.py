@@ -101,17 +101,23 @@ class Placement:
         rise = 0.0 if policy.own_place else gates.rise * request.hops
         gate = min(gates.hard_limit, gates.threshold + rise)
         below = own.workload.value < gate and own.state is not DRAIN
-        search = _Search(request, own, gate, now, below)
         may_leave = request.hops < gates.hop_budget and not request.committed and len(self.table) > 0
         # Who handed it here had passed over those that stand before us, and has newer reports of them than we may have.
         if below and not (may_leave and policy.own_place and not request.hops):
             if may_leave and not request.hops and own.delay > gates.plan_delay:
                 plan = self._current_plan(own, now)
                 if plan.share and rand() < plan.share:
+                    search = _Search(request, own, gate, now, below)
                     name = self._first(search, plan, rand, planned=True)
                     if name:
                         return self._hand_over(search, name, "the plan gives this share away")
-            return self._serve(search, "below the gate")
+            chosen = self.table.own
+            return Serve(
+                self._explanation(
+                    request, own, gate, now, "serve", chosen, "below the gate", self._nodes_seen(now)
+                )
+            )
+        search = _Search(request, own, gate, now, below)
         if own.drowning:
             return self._refuse(search, f"{own.workload.leading} at the hard limit for too long")
         must_leave = self._must_leave(request, own)
@@ -276,28 +282,34 @@ class Placement:
         return Refuse(self._explain(search, "refuse", "", reason))
 
     def _explain(self, search: _Search, outcome: str, chosen: str, reason: str) -> Explanation:
-        seen, own = search.seen, search.own
+        seen = search.seen
         candidates = self._nodes_seen(search.now)
         if seen:
             candidates = (
                 *(self._considered(name, why, search.now) for name, why in seen.items()),
                 *(other for other in candidates if other.node not in seen),
             )
-        return Explanation(
-            call_id=search.request.call_id,
-            node=self.table.own,
-            time=search.now,
-            hops=search.request.hops,
-            own=own.workload.value,
-            leading=self._leading_of(own.workload),
-            gate=search.gate,
-            hard_limit=self.gates.hard_limit,
-            policy=self.policy.name,
-            outcome=outcome,
-            chosen=chosen,
-            reason=reason,
-            candidates=candidates,
+        return self._explanation(
+            search.request, search.own, search.gate, search.now, outcome, chosen, reason, candidates
         )
+
+    def _explanation(
+        self,
+        request: PlacementRequest,
+        own: Own,
+        gate: float,
+        now: float,
+        outcome: str,
+        chosen: str,
+        reason: str,
+        candidates: tuple[Considered, ...],
+    ) -> Explanation:
+        load = own.workload
+        # in the order of its fields: by name costs as much again
+        return Explanation(
+            request.call_id, self.table.own, now, request.hops, load.value, self._leading_of(load), gate,
+            self.gates.hard_limit, self.policy.name, outcome, chosen, reason, candidates,
+        )  # fmt: skip
 
     def _leading_of(self, workload: Workload) -> str:
         if workload is not self._leading[0]:

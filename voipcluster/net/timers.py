@@ -121,22 +121,26 @@ class TimerWheel:
 
         @raise ValueError: the duration is negative or no number.
         """
-        queue = self._queues.get(duration)
-        if queue is None:
-            queue = self._add_queue(duration)
-        return self._append(queue, call, arguments, "")
+        return self._append(duration, call, arguments, "")
 
     def start_for(self, duration: float, owner: TimerOwner, name: str) -> Timer:
         """
         Call C{owner.timer_fired(name)} in C{duration} seconds: nothing but the timer itself is made, and nothing else lingers.
         """
-        return self._append(self._queues.get(duration) or self._add_queue(duration), owner, (), name)
+        return self._append(duration, owner, (), name)
 
     def _append(
-        self, queue: _Queue, call: Callable[..., object] | TimerOwner, arguments: tuple[Any, ...], name: str
+        self,
+        duration: float,
+        call: Callable[..., object] | TimerOwner,
+        arguments: tuple[Any, ...],
+        name: str,
     ) -> Timer:
+        queue = self._queues.get(duration)
+        if queue is None:
+            queue = self._add_queue(duration)
         timer = _new(Timer)
-        timer.deadline = self._seconds() + queue.duration
+        timer.deadline = self._seconds() + duration
         timer.name = name
         timer._call = call
         timer._arguments = arguments
@@ -231,7 +235,7 @@ class NamedTimers:
     def _set_timer(self, name: str, delay: float) -> None:
         """Start the timer of that name, or start it anew."""
         if self._timer is None and not self._more_timers:
-            self._timer = self._wheel.start_for(delay, self, name)
+            self._timer = self._wheel._append(delay, self, (), name)
             return
         self._cancel_timer(name)
         timer = self._wheel.start_for(delay, self, name)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from voipcluster.errors import ParseError
+from voipcluster.sip.layout import Layout, layout_of, learn, learned
 from voipcluster.sip.uri import Params
 from voipcluster.sip.values import Via, address_uri, parse_name_addr, parse_via, split_list
 
@@ -46,6 +47,7 @@ _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _TAG = re.compile(r";\s*tag\s*=\s*([^\s;,>\"]+)", re.IGNORECASE)
 _BRANCH = re.compile(rb";branch=([!-+\-.0-:=?-~]+)")
 _CSEQ = re.compile(r"([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)")
+_PLAIN_CONTACT = re.compile(rb"Contact: <(sips?:[!#-+\--;=?-~]+)>(?:;[!#-+\--;=?-~]*)?")
 _PLAIN_CSEQ = re.compile(rb"CSeq: ([0-9]{1,9}) ([A-Z]+)")
 _PLAIN_VIA = re.compile(
     rb"Via: SIP/2\.0/UDP ([0-9.]+)(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?;branch=([A-Za-z0-9.\-_]+)(;rport)?"
@@ -61,6 +63,8 @@ _METHODS = {
     ]
 }  # fmt: skip
 _STATUSES = {b"%d" % status: status for status in range(100, 700)}
+_LENGTHS = {b"Content-Length: %d" % length: length for length in range(2048)}
+_startswith = bytes.startswith
 _ODD_IN_URI = re.compile(rb"[^!-~]")
 
 REASONS: Final = {
@@ -76,6 +80,10 @@ REASONS: Final = {
     502: "Bad Gateway", 503: "Service Unavailable", 504: "Server Time-out", 505: "Version Not Supported",
     513: "Message Too Large", 600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere", 606: "Not Acceptable",
 }  # fmt: skip
+
+_STATUS_LINES = {
+    f"SIP/2.0 {status} {phrase}".encode(): (status, phrase) for status, phrase in REASONS.items()
+}
 
 
 class MalformedMessage(ParseError):
@@ -105,32 +113,41 @@ def _bytes(value: str) -> bytes:
 
 
 class Message:
-    """What requests and responses share: keys and lines stand in parallel, a folded line is one line."""
+    """
+    What requests and responses share.
 
-    __slots__ = ("_call_id", "_cseq", "_from_uri", "_tags", "_top_via", "body", "keys", "lines", "start")
+    @ivar layout: which headers there are; C{lines} stand in its order, a folded line is one line.
+    """
 
-    def __init__(self, start: bytes, keys: list[str], lines: list[bytes], body: bytes) -> None:
+    __slots__ = (
+        "_call_id", "_contact", "_cseq", "_from_uri", "_tags", "_top_via", "body", "layout", "lines", "start",
+    )  # fmt: skip
+
+    def __init__(self, start: bytes, layout: Layout, lines: list[bytes], body: bytes) -> None:
         self.start = start
-        self.keys = keys
+        self.layout = layout
         self.lines = lines
         self.body = body
         self._call_id: str | None = None
+        self._contact: str | None = None
         self._cseq: tuple[int, str] | None = None
         self._from_uri: str | None = None
         self._tags: tuple[str | None, str | None] | None = None
         self._top_via: Via | None = None
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The long names of the headers in lower case, one a line."""
+        return self.layout.keys
+
     def get(self, key: str) -> str | None:
         """The value of the first line of a header, unfolded, or L{None}; C{key}: long name in lower case."""
-        try:
-            line = self.lines[self.keys.index(key)]
-        except ValueError:
-            return None
-        return _value(line)
+        index = self.layout.at.get(key)
+        return None if index is None else _value(self.lines[index])
 
     def get_all(self, key: str) -> list[str]:
         """The values of all lines of a header, one a line; for headers whose values hold commas (Authorization, Date)."""
-        return [_value(line) for k, line in zip(self.keys, self.lines, strict=True) if k == key]
+        return [_value(self.lines[index]) for index in self.layout.indexes(key)]
 
     def values(self, key: str) -> list[str]:
         """
@@ -138,16 +155,13 @@ class Message:
 
         @raise ParseError: unbalanced quotes.
         """
-        if key not in self.keys:
-            return []
         found: list[str] = []
-        for line_key, line in zip(self.keys, self.lines, strict=True):
-            if line_key == key:
-                found += split_list(_value(line))
+        for index in self.layout.indexes(key):
+            found += split_list(_value(self.lines[index]))
         return found
 
     def has(self, key: str) -> bool:
-        return key in self.keys
+        return key in self.layout.at
 
     @property
     def call_id(self) -> str:
@@ -162,28 +176,27 @@ class Message:
 
         @raise ParseError: absent, no number, above 2**31 - 1, or no method (8.1.1.5).
         """
-        if self._cseq is None:
-            plain = (
-                _PLAIN_CSEQ.fullmatch(self.lines[self.keys.index("cseq")]) if "cseq" in self.keys else None
-            )
-            if plain is not None and plain[2] in _METHODS:
-                self._cseq = cseq = int(plain[1]), _METHODS[plain[2]]
+        cseq = self._cseq
+        if cseq is None:
+            index = self.layout.at.get("cseq")
+            plain = None if index is None else _PLAIN_CSEQ.fullmatch(self.lines[index])
+            if plain is not None and (method := _METHODS.get(plain[2])) is not None:
+                self._cseq = cseq = int(plain[1]), method
                 return cseq
             value = self.get("cseq")
             match = _CSEQ.fullmatch(value) if value is not None else None
             if match is None or int(match[1]) >= 1 << 31:
                 raise ParseError(f"not a CSeq: {value!r}")
-            self._cseq = int(match[1]), match[2]
-        return self._cseq
+            self._cseq = cseq = int(match[1]), match[2]
+        return cseq
 
     @property
     def cseq_method(self) -> str:
         """The method of CSeq, unchecked; an empty string when there is none."""
-        try:
-            line = self.lines[self.keys.index("cseq")]
-        except ValueError:
+        index = self.layout.at.get("cseq")
+        if index is None:
             return ""
-        return line.rstrip().rpartition(b" ")[2].decode("ascii", "replace")
+        return self.lines[index].rstrip().rpartition(b" ")[2].decode("ascii", "replace")
 
     @property
     def from_uri(self) -> str:
@@ -193,24 +206,40 @@ class Message:
         return self._from_uri
 
     @property
+    def contact_uri(self) -> str:
+        """The URI text of the first Contact; an empty string when there is none, or none that is an address."""
+        uri = self._contact
+        if uri is None:
+            index = self.layout.at.get("contact")
+            plain = None if index is None else _PLAIN_CONTACT.fullmatch(self.lines[index])
+            if plain is not None:  # as nearly everybody writes it
+                uri = plain[1].decode("ascii")
+            elif index is not None:
+                try:
+                    values = self.values("contact")
+                    uri = address_uri(values[0]) if values else ""
+                except ParseError:
+                    uri = ""
+            self._contact = uri = uri or ""
+        return uri
+
+    @property
     def from_tag(self) -> str | None:
-        return self._both_tags()[0]
+        return (self._tags or self._both_tags())[0]
 
     @property
     def to_tag(self) -> str | None:
-        return self._both_tags()[1]
+        return (self._tags or self._both_tags())[1]
 
     def _both_tags(self) -> tuple[str | None, str | None]:
-        tags = self._tags
-        if tags is None:
-            tags = self._tags = self._tag("from"), self._tag("to")
+        tags = self._tags = self._tag("from"), self._tag("to")
         return tags
 
     def _tag(self, key: str) -> str | None:
-        keys = self.keys
-        if key not in keys:
+        index = self.layout.at.get(key)
+        if index is None:
             return None
-        line = self.lines[keys.index(key)]
+        line = self.lines[index]
         before, found, tag = line.rpartition(b">;tag=")
         if found and tag.isalnum() and b">" not in before:
             return tag.decode("ascii")  # as nearly everybody writes it
@@ -221,19 +250,17 @@ class Message:
     @property
     def top_branch(self) -> str:
         """The branch of the topmost Via, without looking at the rest of it; an empty string when there is none."""
-        try:
-            line = self.lines[self.keys.index("via")]
-        except ValueError:
-            return ""
-        match = _BRANCH.search(line)
+        index = self.layout.via
+        match = _BRANCH.search(self.lines[index]) if index >= 0 else None
         return match[1].decode("ascii") if match else ""
 
     @property
     def top_via(self) -> Via:
         """@raise ParseError: no Via, or one that is none."""
-        if self._top_via is None:
-            keys = self.keys
-            plain = _PLAIN_VIA.fullmatch(self.lines[keys.index("via")]) if "via" in keys else None
+        via = self._top_via
+        if via is None:
+            index = self.layout.via
+            plain = _PLAIN_VIA.fullmatch(self.lines[index]) if index >= 0 else None
             if plain is not None:  # as nearly everybody writes it
                 host, port, branch, asked = plain.groups()
                 params: Params = (("branch", branch.decode("ascii")),)
@@ -244,8 +271,8 @@ class Message:
             first = split_list(self.get("via") or "")
             if not first:
                 raise ParseError("no Via")
-            self._top_via = parse_via(first[0])
-        return self._top_via
+            self._top_via = via = parse_via(first[0])
+        return via
 
     def to_bytes(self) -> bytes:
         return b"\r\n".join([self.start, *self.lines, b"", self.body])
@@ -261,17 +288,13 @@ class Request(Message):
     __slots__ = ("method", "uri")
 
     def __init__(
-        self, method: str, uri: str, start: bytes, keys: list[str], lines: list[bytes], body: bytes
+        self, method: str, uri: str, start: bytes, layout: Layout, lines: list[bytes], body: bytes
     ) -> None:
         self.start = start  # all in one place: a call of the base class would cost as much again
-        self.keys = keys
+        self.layout = layout
         self.lines = lines
         self.body = body
-        self._call_id = None
-        self._cseq = None
-        self._from_uri = None
-        self._tags = None
-        self._top_via = None
+        self._call_id = self._contact = self._cseq = self._from_uri = self._tags = self._top_via = None
         self.method = method
         self.uri = uri
 
@@ -285,17 +308,13 @@ class Response(Message):
     __slots__ = ("reason", "status")
 
     def __init__(
-        self, status: int, reason: str, start: bytes, keys: list[str], lines: list[bytes], body: bytes
+        self, status: int, reason: str, start: bytes, layout: Layout, lines: list[bytes], body: bytes
     ) -> None:
         self.start = start
-        self.keys = keys
+        self.layout = layout
         self.lines = lines
         self.body = body
-        self._call_id = None
-        self._cseq = None
-        self._from_uri = None
-        self._tags = None
-        self._top_via = None
+        self._call_id = self._contact = self._cseq = self._from_uri = self._tags = self._top_via = None
         self.status = status
         self.reason = reason
 
@@ -358,16 +377,19 @@ def parse(data: bytes, most_headers: int = MAX_HEADERS) -> Request | Response:
     elif head.count(b"\n") != breaks or head.count(b"\r") != breaks:
         # the next hop may take it for the end of a line, and read a header that we did not see
         fault = MalformedMessage("a CR or LF alone")
-    known = _KEYS
-    try:
-        keys = [known[line[: line.find(b":") + 1]] for line in lines]
-    except KeyError:
+    for layout in learned.get((len(lines), start[:4]), ()):
+        if all(map(_startswith, lines, layout.begins)):
+            break
+    else:
         lines = _fold(lines)
-        keys = [known.get(line[: line.find(b":") + 1]) or _key_of_line(line) for line in lines]
+        keys = [_KEYS.get(line[: line.find(b":") + 1]) or _key_of_line(line) for line in lines]
         if "" in keys:
             fault = fault or MalformedMessage(f"not a header: {lines[keys.index('')][:60]!r}")
-    message = _with_start_line(start, keys, lines, body)
-    if "content-length" in keys and (body or lines[keys.index("content-length")] != b"Content-Length: 0"):
+            layout = Layout(tuple(keys))
+        else:
+            layout = learn(start, lines, keys)
+    message = _with_start_line(start, layout, lines, body)
+    if layout.content_length >= 0 and _LENGTHS.get(lines[layout.content_length]) != len(body):
         try:
             _cut_to_content_length(message)
         except MalformedMessage as error:
@@ -386,19 +408,22 @@ def _key_of_line(line: bytes) -> str:
     return key_of(match[1].decode("ascii"))
 
 
-def _with_start_line(start: bytes, keys: list[str], lines: list[bytes], body: bytes) -> Request | Response:
+def _with_start_line(start: bytes, layout: Layout, lines: list[bytes], body: bytes) -> Request | Response:
+    common = _STATUS_LINES.get(start)
+    if common is not None:
+        return Response(common[0], common[1], start, layout, lines, body)
     words = start.split(b" ")
     if len(words) == 3 and words[2] == b"SIP/2.0" and words[0] in _METHODS:
         uri = words[1]
         if uri and not _ODD_IN_URI.search(
             uri
         ):  # as nearly everybody writes it; the rest is for the whole grammar
-            return Request(_METHODS[words[0]], uri.decode("ascii"), start, keys, lines, body)
+            return Request(_METHODS[words[0]], uri.decode("ascii"), start, layout, lines, body)
     elif words[0] == b"SIP/2.0" and len(words) > 2 and words[1] in _STATUSES:
-        return Response(_STATUSES[words[1]], _text(start[12:]), start, keys, lines, body)
+        return Response(_STATUSES[words[1]], _text(start[12:]), start, layout, lines, body)
     match = _REQUEST_LINE.fullmatch(start)
     if match is not None:
-        request = Request(_text(match[1]), _text(match[2]), start, keys, lines, body)
+        request = Request(_text(match[1]), _text(match[2]), start, layout, lines, body)
         if match[4] != b"2.0":
             raise MalformedMessage(f"SIP version {_text(match[4])}", 505, request)
         return request
@@ -406,17 +431,17 @@ def _with_start_line(start: bytes, keys: list[str], lines: list[bytes], body: by
     if match is not None:
         if match[1] != b"2.0":
             raise MalformedMessage(f"SIP version {_text(match[1])}", 505)
-        return Response(int(match[2]), _text(match[3] or b""), start, keys, lines, body)
+        return Response(int(match[2]), _text(match[3] or b""), start, layout, lines, body)
     # the method is all that an answer needs of a broken request line
     word = _TOKEN.match(start)
     broken = None
     if word is not None and not start.upper().startswith(b"SIP/"):
-        broken = Request(_text(word[0]), "", start, keys, lines, body)
+        broken = Request(_text(word[0]), "", start, layout, lines, body)
     raise MalformedMessage(f"not a start line: {start[:60]!r}", 400, broken)
 
 
 def _cut_to_content_length(message: Message) -> None:
-    line = message.lines[message.keys.index("content-length")]
+    line = message.lines[message.layout.content_length]
     value = line[line.index(b":") + 1 :].strip()
     if not (value.isdigit() and len(value) < 10):
         raise MalformedMessage(f"not a Content-Length: {value[:40]!r}")
@@ -455,40 +480,34 @@ def forward_request(
     @param drop_lines: indexes of header lines to leave out; C{add}: (key, value) of headers to append.
     @param body: the new body, or L{None}: as it came.
     """
-    keys, lines = request.keys, request.lines.copy()
+    layout, lines = request.layout, request.lines.copy()
     dropped = list(drop_lines)
-    top = keys.index("via")
+    top = layout.via
     ours = b"Via: " + via.encode("ascii")
     if record_route is not None:
         ours = b"Record-Route: " + record_route.encode("ascii") + b"\r\n" + ours
     old_top = lines[top] if received_via is None else _replace_first(lines[top], str(received_via))
     lines[top] = ours + b"\r\n" + old_top
-    hops = b"Max-Forwards: %d" % max_forwards
-    if "max-forwards" in keys:
-        lines[keys.index("max-forwards")] = hops
+    hops = layout.at.get("max-forwards")
+    if hops is not None:
+        lines[hops] = b"Max-Forwards: %d" % max_forwards
     else:
-        lines[top] = hops + b"\r\n" + lines[top]
+        lines[top] = b"Max-Forwards: %d\r\n%b" % (max_forwards, lines[top])
     if routes is not None:
-        dropped += _indexes(keys, "route")
+        dropped += layout.indexes("route")
         if routes:
             lines[top] += b"".join(b"\r\nRoute: " + _bytes(route) for route in routes)
     if body is None:
         body = request.body
-    if body is not request.body or "content-length" not in keys:
-        dropped += _indexes(keys, "content-length")
+    if body is not request.body or layout.content_length < 0:
+        dropped += layout.indexes("content-length")
         lines.append(b"Content-Length: %d" % len(body))
-    for index in sorted(dropped, reverse=True):
-        del lines[index]
+    if dropped:
+        for index in sorted(dropped, reverse=True):
+            del lines[index]
     for key, value in add:
         lines.append(header_line(key, value))
     return b"\r\n".join([_bytes(f"{request.method} {uri} SIP/2.0"), *lines, b"", body])
-
-
-def _indexes(keys: list[str], key: str) -> list[int]:
-    count = keys.count(key)
-    if count < 2:
-        return [keys.index(key)] if count else []
-    return [index for index, other in enumerate(keys) if other == key]
 
 
 def _replace_first(line: bytes, value: str) -> bytes:
@@ -503,13 +522,13 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
 
     @param body: the new body, or L{None}: as it came.
     """
-    keys, lines = response.keys, response.lines.copy()
-    top = keys.index("via")
+    layout, lines = response.layout, response.lines.copy()
+    top = layout.via
     if body is None:
         body = response.body
-    if body is not response.body or "content-length" not in keys:
+    if body is not response.body or layout.content_length < 0:
         lines.append(b"Content-Length: %d" % len(body))
-        for index in reversed(_indexes(keys, "content-length")):
+        for index in reversed(layout.indexes("content-length")):
             del lines[index]
             top -= index < top
     rest = split_list(_value(lines[top]))[1:] if b"," in lines[top] else None
@@ -521,15 +540,12 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
     return b"\r\n".join([start, *lines, b"", body])
 
 
-_COPIED = frozenset({"via", "from", "to", "call-id", "cseq"})
-_COPIED_TO_100 = _COPIED | {"timestamp"}  # 8.2.6.1
-
-
 def trying(request: Request, received_via: Via | None = None) -> bytes:
     """The bytes of a 100 Trying (17.2.1), as L{reply} makes it; each INVITE gets one."""
     if received_via is not None:
         return reply(request, 100, received_via=received_via).to_bytes()
-    copied = [line for key, line in zip(request.keys, request.lines, strict=True) if key in _COPIED_TO_100]
+    lines = request.lines
+    copied = [lines[index] for index in request.layout.copied_to_100]
     return b"\r\n".join([b"SIP/2.0 100 Trying", *copied, b"Content-Length: 0", b"", b""])
 
 
@@ -551,15 +567,16 @@ def reply(
     """
     keys: list[str] = []
     lines: list[bytes] = []
-    for key, line in zip(request.keys, request.lines, strict=True):
-        if key in _COPIED or (key == "timestamp" and status == 100):
-            if key == "to" and to_tag is not None and request.to_tag is None:
-                line = line + b";tag=" + _bytes(to_tag)  # noqa: PLW2901
-            elif key == "via" and received_via is not None:
-                line = _replace_first(line, str(received_via))  # noqa: PLW2901
-                received_via = None
-            keys.append(key)
-            lines.append(line)
+    layout = request.layout
+    for index in layout.copied_to_100 if status == 100 else layout.copied:
+        key, line = layout.keys[index], request.lines[index]
+        if key == "to" and to_tag is not None and request.to_tag is None:
+            line += b";tag=" + _bytes(to_tag)
+        elif key == "via" and received_via is not None:
+            line = _replace_first(line, str(received_via))
+            received_via = None
+        keys.append(key)
+        lines.append(line)
     for name, value in headers:
         key = key_of(name)
         keys.append(key)
@@ -567,7 +584,7 @@ def reply(
     keys.append("content-length")
     lines.append(b"Content-Length: %d" % len(body))
     phrase = reason or REASONS.get(status, "Unknown")
-    return Response(status, phrase, _bytes(f"SIP/2.0 {status} {phrase}"), keys, lines, body)
+    return Response(status, phrase, _bytes(f"SIP/2.0 {status} {phrase}"), layout_of(tuple(keys)), lines, body)
 
 
 def build_request(method: str, uri: str, headers: Iterable[tuple[str, str]], body: bytes = b"") -> Request:
@@ -580,4 +597,4 @@ def build_request(method: str, uri: str, headers: Iterable[tuple[str, str]], bod
         lines.append(header_line(key, value))
     keys.append("content-length")
     lines.append(b"Content-Length: %d" % len(body))
-    return Request(method, uri, _bytes(f"{method} {uri} SIP/2.0"), keys, lines, body)
+    return Request(method, uri, _bytes(f"{method} {uri} SIP/2.0"), layout_of(tuple(keys)), lines, body)

@@ -204,6 +204,12 @@ class Via(NamedTuple):
         return self.param("branch") or ""
 
     @property
+    def is_plain(self) -> bool:
+        """Whether branch is its only parameter: no rport, received or maddr, as with many clients on UDP."""
+        params = self.params
+        return len(params) == 1 and params[0][0] == "branch"
+
+    @property
     def received(self) -> str | None:
         return (self.param("received") or "").strip("[]") or None
 

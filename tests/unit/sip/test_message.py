@@ -447,5 +447,5 @@ class ReplyTests(SynchronousTestCase):
         built = build_request(
             "OPTIONS", "sip:h", [("v", str(Via("UDP", "h"))), ("CSeq", "1 OPTIONS")], b"\x00"
         )
-        self.assertEqual(request(built.to_bytes()).keys, ["via", "cseq", "content-length"])
+        self.assertEqual(request(built.to_bytes()).keys, ("via", "cseq", "content-length"))
         self.assertEqual(request(built.to_bytes()).body, b"\x00")

@@ -91,7 +91,7 @@ class Access:
         realm: str,
     ) -> tuple[Handover | None, list[int]]:
         request, now = incoming.request, self._core.wall()
-        lines = [index for index, k in enumerate(request.keys) if k == key]
+        lines = request.layout.indexes(key)
         limiting = self._core.transactions.limiting
         result = self._authenticator.check(
             request.method,

@@ -6,21 +6,11 @@ from collections.abc import Callable
 
 from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
-from voipcluster.errors import ParseError, PeerError
+from voipcluster.errors import PeerError
 from voipcluster.services.sip.core import SipCore
-from voipcluster.sip.message import Request, Response
+from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import Address, CallToken, Party, contact_hash, dialog_hash, route_value
-from voipcluster.sip.values import address_uri
-
-
-def contact_of(request: Request | Response) -> str:
-    """The URI text of the first Contact, or an empty string."""
-    try:
-        values = request.values("contact")
-        return address_uri(values[0]) if values else ""
-    except ParseError:
-        return ""
 
 
 _GRUU = b"gruu"  # stands for the contact address of a party whose Contact is a GRUU: it has none that a URI could match
@@ -39,7 +29,7 @@ class Dialogs:
 
     def caller_party(self, request: Request, client: Handover) -> Party | None:
         """How the callee's requests reach the caller; L{None} when its Contact says where it truly is."""
-        return self.party(client.flow, client.ingress, contact_of(request))
+        return self.party(client.flow, client.ingress, request.contact_uri)
 
     def party(self, flow: Flow, owner: str, contact: str) -> Party | None:
         """

@@ -276,7 +276,7 @@ class Forwarding(NamedTimers):
 
     def _forward(self, response: Response, branch: int) -> None:
         body = None
-        if response.keys.count("via") < 2 and len(response.values("via")) < 2:
+        if response.layout.vias < 2 and len(response.values("via")) < 2:
             # no Via is left behind ours: it is not to be forwarded (section 16.7 step 3), but the caller waits for an end
             if response.status >= 200:
                 self._incoming.answer(502)

@@ -86,11 +86,11 @@ class Placing:
         decision = self._placement.place(
             PlacementRequest(
                 request.call_id,
-                call=request.method == "INVITE",
-                visited=client.visited,
-                hops=client.hops,
-                refused=refused,
-                committed=client.redirected,
+                request.method == "INVITE",
+                client.visited,
+                client.hops,
+                refused,
+                client.redirected,
             ),
             self._core.seconds(),
             self._rand,
@@ -102,7 +102,8 @@ class Placing:
         """Do what was decided about a request whose client is known."""
         match decision:
             case Serve():
-                self.taken += bool(accepted.client.hops)
+                if accepted.client.hops:
+                    self.taken += 1
                 self._serve(accepted)
             case HandOver():
                 self._hand_over(accepted, decision)

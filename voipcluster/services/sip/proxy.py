@@ -251,7 +251,7 @@ class ProxyService:
             return
         if request.has(ASSERTED) and not client.hops:
             # only our own nodes are in the trust domain (RFC 3325 section 5): a client cannot assert who it is
-            used = [*used, *(index for index, key in enumerate(request.keys) if key == ASSERTED)]
+            used = [*used, *request.layout.indexes(ASSERTED)]
         placing.carry_out(
             Accepted(incoming, known, uri, routes, max_forwards, used), placing.decide(request, known)
         )

@@ -17,6 +17,7 @@ from voipcluster.address import DEFAULT_PORT, Flow, is_ip
 from voipcluster.errors import TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import NamedTimers
+from voipcluster.sip.layout import layout_of
 from voipcluster.sip.message import Request, Response, reply, trying
 from voipcluster.sip.transaction.events import (
     AckReceived,
@@ -45,7 +46,7 @@ from voipcluster.sip.values import Via
 if TYPE_CHECKING:
     from voipcluster.services.sip.transactions import TransactionService
 
-_NO_REQUEST = Request("", "", b"", [], [], b"")
+_NO_REQUEST = Request("", "", b"", layout_of(()), [], b"")
 _COPY = RequestReceived()
 _ACK = AckReceived()
 _PASS_ACK = PassAck()
@@ -72,11 +73,12 @@ def response_flow(via: Via, received: Via | None, flow: Flow) -> Flow:
     """
     if flow.reliable:
         return flow
-    maddr = via.param("maddr")
-    if maddr is not None and is_ip(maddr) and ip_address(maddr).is_multicast:
-        return flow._replace(remote=(maddr, via.port or DEFAULT_PORT["UDP"]))
-    if via.rport is not None:
-        return flow
+    if not via.is_plain:
+        maddr = via.param("maddr")
+        if maddr is not None and is_ip(maddr) and ip_address(maddr).is_multicast:
+            return flow._replace(remote=(maddr, via.port or DEFAULT_PORT["UDP"]))
+        if via.rport is not None:
+            return flow
     port = via.port or DEFAULT_PORT["UDP"]
     return flow if port == flow.remote[1] else flow._replace(remote=(flow.remote[0], port))
 

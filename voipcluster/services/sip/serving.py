@@ -17,7 +17,7 @@ from voipcluster.media.offer_answer import Side
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.services.sip.core import SipCore
-from voipcluster.services.sip.dialogs import Dialogs, contact_of
+from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
 from voipcluster.services.sip.loops import Loops
@@ -240,7 +240,7 @@ class Serving:
         context = ProxyContext(invite, self._timer_c, 64 * self._core.transactions.durations.t1)
         on_response = None
         if call is not None:
-            call.learn_contact(True, contact_of(request))
+            call.learn_contact(True, request.contact_uri)
             on_response = partial(self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE)
         forwarding = Forwarding(
             self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
@@ -281,7 +281,7 @@ class Serving:
             return None
         call = self._calls.get(key)
         if call is not None and response.has("contact"):
-            call.learn_contact(sender is Side.CALLER, contact_of(response))
+            call.learn_contact(sender is Side.CALLER, response.contact_uri)
         if not self._media.relays:
             return None
         flow = target.party.flow if target.party is not None else target.flow
@@ -327,7 +327,7 @@ class Serving:
             # only to where the other party said that it is: else whoever called one of us could call anybody (toll fraud)
             raise Refused("the Request-URI is no Contact of this call", 481)
         if method in WITH_MEDIA and call is not None:
-            call.learn_contact(from_caller, contact_of(request))
+            call.learn_contact(from_caller, request.contact_uri)
             if self._media.relays:
                 body = self._media_request(key, sender, request, incoming.flow.hop)
             receiver = Side.CALLEE if from_caller else Side.CALLER

@@ -179,7 +179,7 @@ class TransactionService:
             self.limiting.check(flow.remote, self.limiting.seconds())
             or request is None
             or request.method == "ACK"
-            or not {"from", "to", "call-id", "cseq"} <= set(request.keys)
+            or not {"from", "to", "call-id", "cseq"} <= request.layout.at.keys()
         ):
             return
         try:
@@ -192,7 +192,7 @@ class TransactionService:
 
     def _true_source(self, via: Via, flow: Flow) -> Via | None:
         host, port = flow.remote
-        if via.host == host and via.param("rport") is None and via.received is None:
+        if via.host == host and (via.is_plain or (via.param("rport") is None and via.received is None)):
             return None
         return via.with_source(host, port)
 
@@ -266,7 +266,7 @@ class TransactionService:
     def _response(self, response: Response) -> None:
         try:
             client = self.clients.get(client_key(response))
-            if client is not None and b'"' in response.lines[response.keys.index("via")]:
+            if client is not None and b'"' in response.lines[response.layout.via]:
                 response.values("via")  # what cannot be taken apart is dropped before anything has changed
         except ParseError:
             client = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from voipcluster.sip.layout import layout_of
 from voipcluster.sip.message import Response, header_line
 
 # among 4xx, those that tell the caller what to change come first (16.7 step 6)
@@ -34,10 +35,10 @@ def best_response(responses: Sequence[Response]) -> Response | None:
     others = [r for r in responses if r is not best and r.status in (401, 407)]
     if not others:
         return best
-    keys, lines = best.keys.copy(), best.lines.copy()
+    keys, lines = [*best.keys], best.lines.copy()
     for other in others:
         for key in _CHALLENGES:
             for value in other.get_all(key):
                 keys.append(key)
                 lines.append(header_line(key, value))
-    return Response(best.status, best.reason, best.start, keys, lines, best.body)
+    return Response(best.status, best.reason, best.start, layout_of(tuple(keys)), lines, best.body)

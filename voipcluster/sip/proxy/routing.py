@@ -94,7 +94,7 @@ def preprocess_route(request: Request, names: Names) -> Routed:
 
     @raise ParseError: a Route value that is none.
     """
-    if "route" not in request.keys:
+    if not request.has("route"):
         return Routed(request.uri, None, None)
     routes = request.values("route")
     uri = request.uri
@@ -120,10 +120,10 @@ def own_call_token(request: Request, names: Names) -> str | None:
 
     So it is with nearly every request within a dialog; then nothing of Route is left, and nothing else of it matters.
     """
-    keys = request.keys
-    if keys.count("route") != 1 or ";lr" in request.uri:
+    index = request.layout.only_route
+    if index < 0 or ";lr" in request.uri:
         return None
-    begin, found, end = request.lines[keys.index("route")].partition(b";lr;call=")
+    begin, found, end = request.lines[index].partition(b";lr;call=")
     if (
         not found
         or begin not in names._own_routes

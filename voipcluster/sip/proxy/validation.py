@@ -8,7 +8,6 @@ from voipcluster.sip.uri import parse_uri, scheme_of
 
 PROXY_EXTENSIONS: frozenset[str] = frozenset()  # option tags that we support in Proxy-Require
 
-_ONCE = ("call-id", "from", "to", "cseq", "max-forwards", "content-length")
 _PLAIN_MAX_FORWARDS = {b"Max-Forwards: %d" % number: number for number in range(256)}
 _SCHEMES = frozenset({"sip", "sips"})
 
@@ -32,13 +31,9 @@ def check_request(request: Request) -> int:
     @return: its Max-Forwards, 70 when it has none (16.6 step 3).
     @raise PeerError: C{status_hint} 400, 416, 420 or 483.
     """
-    keys = request.keys
-    if len(set(keys)) != len(keys):
-        for key in _ONCE:
-            if keys.count(key) > 1:
-                raise Refused(f"more than one {key}", 400)
-    if not ("call-id" in keys and "from" in keys and "to" in keys):
-        raise Refused("From, To or Call-ID is missing", 400)
+    layout = request.layout
+    if layout.flaw:
+        raise Refused(layout.flaw, 400)
     if request.cseq[1] != request.method:
         raise Refused(f"CSeq names {request.cseq[1]}, the request is {request.method}", 400)
     if request.from_tag is None and request.top_via.branch.startswith("z9hG4bK"):
@@ -50,7 +45,7 @@ def check_request(request: Request) -> int:
     max_forwards = _max_forwards(request)
     if max_forwards == 0:
         raise Refused("Max-Forwards is used up", 483)
-    if "proxy-require" in keys:
+    if "proxy-require" in layout.at:
         unknown = [tag for tag in request.values("proxy-require") if tag.lower() not in PROXY_EXTENSIONS]
         if unknown and request.method not in ("ACK", "CANCEL"):
             raise Refused("Proxy-Require", 420, (("Unsupported", ", ".join(unknown)),))
@@ -59,10 +54,10 @@ def check_request(request: Request) -> int:
 
 
 def _max_forwards(request: Request) -> int:
-    keys = request.keys
-    if "max-forwards" not in keys:
+    index = request.layout.at.get("max-forwards")
+    if index is None:
         return 70
-    plain = _PLAIN_MAX_FORWARDS.get(request.lines[keys.index("max-forwards")])
+    plain = _PLAIN_MAX_FORWARDS.get(request.lines[index])
     if plain is not None:
         return plain
     value = request.get("max-forwards") or ""

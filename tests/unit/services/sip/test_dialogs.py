@@ -7,7 +7,6 @@ from tests.unit.sip.messages import request
 from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import PeerError
-from voipcluster.services.sip.dialogs import contact_of
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import Party, contact_hash, dialog_hash, route_uri
 from voipcluster.sip.values import split_list
@@ -34,8 +33,8 @@ class DialogsTests(WorldCase):
 
     def test_contact(self) -> None:
         """The first Contact counts; none or a broken one is an empty text."""
-        self.assertEqual(contact_of(request(headers=["Contact: <sip:x@y>, <sip:z@y>"])), "sip:x@y")
-        self.assertEqual(contact_of(request()), "")
+        self.assertEqual(request(headers=["Contact: <sip:x@y>, <sip:z@y>"]).contact_uri, "sip:x@y")
+        self.assertEqual(request().contact_uri, "")
 
     def test_public_phone(self) -> None:
         """A UDP phone that is where its Contact says needs no flow: any node reaches it."""

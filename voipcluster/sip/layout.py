@@ -1,0 +1,92 @@
+"""
+Which headers a message has, in their order, learned once: a user agent writes all its messages of one kind alike.
+
+Finding the key of each line is a large part of what parsing costs; a line that begins as the one in the same place of an earlier
+message has the same key. What follows from the order alone (where a header is, whether one is doubled) is kept with it.
+This is on the path of every message; its figures are in C{bench/proxy.py}.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+# into each response (RFC 3261 section 8.2.6.2)
+COPIED: Final = frozenset({"via", "from", "to", "call-id", "cseq"})
+_NEEDED = ("call-id", "from", "to")
+_ONCE = (*_NEEDED, "cseq", "max-forwards", "content-length")
+
+_ALIKE = 8  # layouts with as many lines that are remembered for one kind of message
+_KINDS = 1024  # kinds that are remembered, and layouts of messages of our own
+
+
+class Layout:
+    """
+    The keys of the headers of a message (long names in lower case), one a line.
+
+    @ivar begins: what each line begins with, name and colon as received.
+    @ivar at: the first line of each header.
+    @ivar content_length: C{via} and others: the same by name for what every message is asked for; -1: it has none.
+    @ivar vias: how many Via lines there are; C{only_route}: the line of Route when there is just one, else -1.
+    @ivar flaw: what is wrong with any request of that layout (RFC 3261 section 16.3), or an empty string.
+    @ivar copied: the lines that go into a response (8.2.6.2); C{copied_to_100}: into a 100 (8.2.6.1).
+    """
+
+    __slots__ = (
+        "_where", "at", "begins", "content_length", "copied", "copied_to_100", "flaw", "keys", "only_route", "via",
+        "vias",
+    )  # fmt: skip
+
+    def __init__(self, keys: tuple[str, ...], begins: tuple[bytes, ...] = ()) -> None:
+        self.keys = keys
+        self.begins = begins
+        self._where: dict[str, tuple[int, ...]] = {}
+        self.at = at = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
+        self.content_length = at.get("content-length", -1)
+        self.via = at.get("via", -1)
+        self.vias = keys.count("via")
+        self.only_route = at.get("route", -1) if keys.count("route") == 1 else -1
+        self.flaw = _flaw(keys, at)
+        self.copied = tuple(index for index, key in enumerate(keys) if key in COPIED)
+        self.copied_to_100 = tuple(
+            index for index, key in enumerate(keys) if key in COPIED or key == "timestamp"
+        )
+
+    def indexes(self, key: str) -> tuple[int, ...]:
+        """Each line of a header, in their order."""
+        if key not in self.at:
+            return ()
+        where = self._where.get(key)
+        if where is None:
+            where = self._where[key] = tuple(index for index, k in enumerate(self.keys) if k == key)
+        return where
+
+
+def _flaw(keys: tuple[str, ...], at: dict[str, int]) -> str:
+    if len(at) != len(keys):
+        for key in _ONCE:
+            if keys.count(key) > 1:
+                return f"more than one {key}"
+    return "" if all(key in at for key in _NEEDED) else "From, To or Call-ID is missing"
+
+
+# Layouts by how many lines there are and the first octets of the start line: by method, and one for responses.
+learned: dict[tuple[int, bytes], list[Layout]] = {}
+
+
+def learn(start: bytes, lines: list[bytes], keys: list[str]) -> Layout:
+    """The layout of a message whose keys were found line by line, which the next one of that kind is compared with."""
+    layout = Layout(tuple(keys), tuple([line[: line.find(b":") + 1] for line in lines]))
+    kind = len(lines), start[:4]
+    if len(learned) >= _KINDS and kind not in learned:
+        learned.clear()
+    alike = learned.setdefault(kind, [])
+    alike.insert(0, layout)
+    del alike[_ALIKE:]
+    return layout
+
+
+@lru_cache(_KINDS)
+def layout_of(keys: tuple[str, ...]) -> Layout:
+    """The layout of a message of our own."""
+    return Layout(keys)
