@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import field, frozen
 
-from voipcluster.address import split_host_port
+from voipcluster.address import join_host_port, split_host_port
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -249,6 +249,21 @@ class BindAddress:
         if address.is_multicast:
             raise ValueError(value)
         return str(address)
+
+
+@frozen
+class NameServer:
+    """An IP literal, with a port behind it if it is not 53."""
+
+    allowed = "the address of a DNS server, such as 10.0.0.53 or 127.0.0.1:5353"
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str) or "%" in value:
+            raise ValueError(value)
+        host, port = split_host_port(value, 53)
+        return join_host_port(Address().take(host), port)
 
 
 @frozen

@@ -19,6 +19,7 @@ from voipcluster.config.kinds import (
     JoinToken,
     Kind,
     Network,
+    NameServer,
     Number,
     Octets,
     Path,
@@ -188,6 +189,33 @@ class SipOptions:
 
 
 @frozen
+class DnsOptions:
+    """Finding the servers of a name (RFC 3263)."""
+
+    servers: tuple[str, ...] = option(
+        (),
+        Words(NameServer(), "addresses of DNS servers"),
+        'such as "127.0.0.1:5353"; [] = those of /etc/resolv.conf, which is read anew when it changes',
+    )
+    timeout: float = option(10.0, Number(0.1, 60, "s"), "s until one question counts as unanswered")
+    queries: int = option(200, Whole(1, 10_000), "questions at the same time; what is more is refused")
+    cache: int = option(10_000, Whole(1, 1_000_000), "answers that are kept")
+    max_ttl: float = option(3600.0, Number(0, 604_800, "s"), "s that an answer is kept at most")
+    negative_ttl: float = option(60.0, Number(0, 86_400, "s"), 's that "no such name" is kept at most')
+    next_after: float = option(
+        5.0,
+        Number(0, 32, "s"),
+        "s of silence after which an INVITE goes to the next server of a name; 0 = 64*t1",
+    )
+    penalty: float = option(
+        30.0,
+        Number(0, 86_400, "s"),
+        "s for which a silent or refusing server is tried last; doubles each time",
+    )
+    max_penalty: float = option(600.0, Number(0, 86_400, "s"), "s that it doubles to at most")
+
+
+@frozen
 class WebOptions:
     """Dashboard, JSON and metrics; read-only."""
 
@@ -225,6 +253,7 @@ class Config:
     media: MediaOptions = Factory(MediaOptions)
     auth: AuthOptions = Factory(AuthOptions)
     sip: SipOptions = Factory(SipOptions)
+    dns: DnsOptions = Factory(DnsOptions)
     web: WebOptions = Factory(WebOptions)
     node: NodeOptions = Factory(NodeOptions)
     path: str | None = None
@@ -248,6 +277,7 @@ SECTIONS: dict[str, type] = {
     "media": MediaOptions,
     "auth": AuthOptions,
     "sip": SipOptions,
+    "dns": DnsOptions,
     "web": WebOptions,
     "node": NodeOptions,
 }

@@ -36,6 +36,7 @@ from voipcluster.services.media.relay import MediaService
 from voipcluster.services.node_cluster import ClusterSide
 from voipcluster.services.node_limits import limiting_of
 from voipcluster.services.node_numbers import numbers
+from voipcluster.services.node_resolving import make_resolving
 from voipcluster.services.node_view import NodeView
 from voipcluster.services.policies import plugin_policies
 from voipcluster.services.sip.access import Access, credentials_lookup
@@ -189,6 +190,7 @@ class NodeService(Service):
         """Everything with a life of its own, in the order of starting."""
         return (
             self.media, self.registrar, self.workload, self.cluster, self.admin, *self._web, self.transport,
+            self.resolver,
         )  # fmt: skip
 
     def _start_all(self) -> None:
@@ -273,6 +275,7 @@ class NodeService(Service):
             Names(frozenset({address}), frozenset({address}), domains), {state.name: address},
             clock.seconds, clock.seconds,
         )  # fmt: skip
+        self.resolver, self.resolving = make_resolving(reactor, config.dns, self.core)
         self._make_balance(state, clock)
         self._make_services(state, clock)
         self._make_faces(state)

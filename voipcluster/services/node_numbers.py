@@ -76,6 +76,12 @@ def numbers(node: NodeService) -> Numbers:
             kind: limiting.bans_begun[kind] for kind in ("address", "user", "password")
         },
         "voipcluster_sources": limiting.remembered,
+        "voipcluster_dns_questions_total": dict(node.resolver.results),
+        "voipcluster_dns_cache_hits_total": node.resolver.cache_hits,
+        "voipcluster_dns_outstanding": node.resolver.under_way,
+        "voipcluster_dns_unresolved_total": node.resolving.unresolved,
+        "voipcluster_server_failures_total": dict(node.resolving.failures),
+        "voipcluster_dead_hops": node.resolving.dead_hops,
         "voipcluster_link_dropped_total": {"old report": node.cluster_side.reports_dropped},
         "voipcluster_reactor_delay_seconds": node.wheel.lateness,
     }

@@ -54,6 +54,20 @@ CATALOGUE = {
             "voipcluster_bans_total", "Bans begun: of an address, a user, a guessed user name.", "kind"
         ),
         Described("voipcluster_sources", "Sources and users whose requests are counted now."),
+        Described(
+            "voipcluster_dns_questions_total",
+            "Questions to the DNS: answered, no such name, timed out ...",
+            "result",
+        ),
+        Described("voipcluster_dns_cache_hits_total", "Questions that needed no DNS server."),
+        Described("voipcluster_dns_outstanding", "Questions that wait for an answer of the DNS."),
+        Described("voipcluster_dns_unresolved_total", "Requests to names that lead to no server."),
+        Described(
+            "voipcluster_server_failures_total",
+            "Servers of names that did not serve: silent, refused, 503.",
+            "reason",
+        ),
+        Described("voipcluster_dead_hops", "Servers of names that are tried last for now."),
         Described("voipcluster_link_dropped_total", "Messages of other nodes dropped.", "reason"),
         Described("voipcluster_reactor_delay_seconds", "How late timers run."),
     )

@@ -145,7 +145,15 @@ class FakeTransport:
         if failed is not None:
             self.network.clock.callLater(0, failed, TransportError(reason))
 
-    def flow_to(self, hop: Hop, near: Address | None = None) -> Flow:
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return (UDP, TCP)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys("AAAA" if is_ipv6(host) else "A" for host, _ in self.addresses))
+
+    def flow_to(self, hop: Hop, near: Address | None = None, domain: str = "") -> Flow:
         local = next((a for a in self.addresses if is_ipv6(a[0]) == is_ipv6(hop.host)), None)
         if local is None or hop.transport not in (UDP, TCP):
             raise TransportError(f"no way to {hop}")

@@ -12,10 +12,12 @@ from voipcluster.balance.handover import HandoverTokens
 from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
 from voipcluster.services.sip.next_hop import hop_of
+from voipcluster.services.sip.resolving import Resolving
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import TransportService
 from voipcluster.sip.gruu import Gruus
 from voipcluster.sip.proxy.routing import Names
+from voipcluster.sip.resolution import Server
 from voipcluster.sip.route import Address, CallTokens, FlowTokens
 from voipcluster.sip.uri import SipUri, parse_uri
 
@@ -28,6 +30,7 @@ class SipCore:
     @ivar node: our name; C{epoch}: of this start (see L{voipcluster.store.state}).
     @ivar names: replaced when members come and go.
     @ivar addresses: SIP address of each node of the cluster by name, ours included.
+    @ivar resolving: looks names up, or L{None}: then nothing is sent to a name.
     @ivar seconds: the reactor's clock; C{wall}: seconds since 1970, for what other nodes read.
     """
 
@@ -42,6 +45,7 @@ class SipCore:
     seconds: Callable[[], float]
     wall: Callable[[], float]
     epochs: Callable[[str], int] = lambda node: 0
+    resolving: Resolving | None = None
     flow_tokens: FlowTokens = field(init=False)
     call_tokens: CallTokens = field(init=False)
     handovers: HandoverTokens = field(init=False)
@@ -60,7 +64,7 @@ class SipCore:
         """
         The flow to the next hop that a URI names; kept for UDP, where it is always the same.
 
-        @raise TransportError: its host is a name, or there is no transport to it; L{ParseError}: it is none.
+        @raise NameToResolve: its host is a name; L{TransportError}: there is no transport to it; L{ParseError}: it is none.
         """
         flow = self._ways.get(uri)
         if flow is None:
@@ -70,6 +74,14 @@ class SipCore:
                     self._ways.clear()
                 self._ways[uri] = flow
         return flow
+
+    def flow_to_server(self, server: Server) -> Flow:
+        """
+        The flow to a server that a name has led to.
+
+        @raise TransportError: there is no transport to it.
+        """
+        return self.transport.flow_to(server.hop, domain=server.domain)
 
     @property
     def own_address(self) -> Address:

@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from voipcluster.errors import ParseError, TransportError
+from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import NamedTimers
-from voipcluster.services.sip.next_hop import hop_of, strict_or_loose
+from voipcluster.services.sip.attempts import Attempts
+from voipcluster.services.sip.next_hop import NameToResolve, hop_of, strict_or_loose
 from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
 from voipcluster.sip.message import COOKIE, Request, Response, forward_request, forward_response
 from voipcluster.sip.proxy.context import (
@@ -31,11 +34,13 @@ from voipcluster.sip.proxy.context import (
     StartBranch,
     Target,
 )
+from voipcluster.sip.resolution import Server
 
 if TYPE_CHECKING:
     from voipcluster.services.sip.core import SipCore
 
 
+_log = Logger()
 _RANDOM, _AT_ONCE = 9, 256  # octets of a branch; branches that one system call brings
 _branches: list[str] = []
 
@@ -83,11 +88,18 @@ class Copy:
         self.record_route = record_route
 
     def send(
-        self, core: SipCore, target: Target, user: IClientUser | None, number: int
+        self,
+        core: SipCore,
+        target: Target,
+        user: IClientUser | None,
+        number: int,
+        server: Server | None = None,
     ) -> ClientTransaction | None:
         """
         Send a copy to a target, in a client transaction unless it is an ACK.
 
+        @param server: one that the name of the next hop leads to.
+        @raise NameToResolve: the host of the next hop is a name, and no C{server} is given.
         @raise TransportError: there is no way to the target.
         @raise ParseError: its URI or a Route value is none.
         """
@@ -95,9 +107,9 @@ class Copy:
         if target.routes or routes:
             # Route says the next hop, whatever flow leads to the target (section 16.6 step 7)
             uri, routes, next_uri = strict_or_loose(uri, [*target.routes, *(routes or ())])
-            flow = core.transport.flow_to(hop_of(next_uri))
+            flow = core.transport.flow_to(hop_of(next_uri)) if server is None else core.flow_to_server(server)
         elif flow is None:
-            flow = core.flow_to(uri)
+            flow = core.flow_to(uri) if server is None else core.flow_to_server(server)
         branch = new_branch() + self.mark
         wire = forward_request(
             request,
@@ -115,9 +127,30 @@ class Copy:
             return None
         return core.transactions.send_request(wire, request.method, branch, flow, user, number)
 
+    def send_ack(self, core: SipCore, target: Target) -> None:
+        """
+        Send a copy of an ACK, now, or when the name of its next hop is looked up.
+
+        @raise TransportError: there is no way to the target; L{ParseError}: its URI or a Route value is none.
+        """
+        try:
+            self.send(core, target, None, 0)
+        except NameToResolve as name:
+            if core.resolving is None:
+                raise
+            located = core.resolving.servers_of(name.uri, self.request.call_id)
+            sent = located.addCallback(lambda servers: self.send(core, target, None, 0, servers[0]))
+            sent.addErrback(_dropped)
+
+
+def _dropped(failure: Failure) -> None:
+    """An ACK that leads nowhere; it is never answered (17.1.1.3), and L{Resolving} has logged why."""
+    if not isinstance(failure.value, PeerError):
+        _log.failure("an ACK was not sent", failure=failure)
+
 
 _TIMER_C = "C:0"
-_NO_CLIENTS: dict[int, ClientTransaction] = {}
+_NO_CLIENTS: dict[int, ClientTransaction | Attempts] = {}
 
 
 def _nothing(forwarding: Forwarding, failed: tuple[Target, ...]) -> None:
@@ -166,7 +199,7 @@ class Forwarding(NamedTimers):
         self._on_response = on_response
         self._on_end = on_end
         self._on_heard = on_heard
-        self._clients: dict[int, ClientTransaction] = {}
+        self._clients: dict[int, ClientTransaction | Attempts] = {}
         self._wheel = core.wheel
         self._timer = self._more_timers = None
         incoming.user = self
@@ -195,6 +228,9 @@ class Forwarding(NamedTimers):
 
     def cancel(self) -> None:
         self._feed(Cancelled())
+        for client in list(self._clients.values()):
+            if isinstance(client, Attempts):
+                client.caller_gave_up()
 
     def abandon(self) -> None:
         """Somebody else answers this request from now on; what is still under way is cancelled, and nothing comes of it."""
@@ -266,6 +302,8 @@ class Forwarding(NamedTimers):
         assert self._copy is not None, "no branch starts behind the final response"
         try:
             client = self._copy.send(self._core, target, self, number)
+        except NameToResolve as name:
+            self._look_up(number, target, name)
         except TransportError as error:
             self._feed(BranchFailed(number, error))
         except ParseError as error:
@@ -273,6 +311,24 @@ class Forwarding(NamedTimers):
         else:
             if client is not None:
                 self._clients[number] = client
+
+    def _look_up(self, number: int, target: Target, name: NameToResolve) -> None:
+        """Bring the copy to whatever servers a name leads to."""
+        core, copy, context = self._core, self._copy, self._context
+        assert copy is not None and context is not None
+        if core.resolving is None:
+            self._feed(BranchFailed(number, name))
+            return
+
+        def send(user: IClientUser, attempt: int, server: Server) -> ClientTransaction | None:
+            return copy.send(core, target, user, attempt, server)
+
+        def wanted() -> bool:
+            return context is self._context and self._copy is not None and context.is_wanted(number)
+
+        attempts = Attempts(self, number, context.invite, send, wanted, core.resolving, core.wheel)
+        self._clients[number] = attempts
+        attempts.begin(name.uri, copy.request.call_id)
 
     def _forward(self, response: Response, branch: int) -> None:
         body = None

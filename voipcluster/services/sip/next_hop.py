@@ -1,4 +1,4 @@
-"""Where a request goes next (RFC 3261 sections 16.6 steps 6 and 7, and RFC 3263 for what needs no DNS)."""
+"""Where a request goes next (RFC 3261 section 16.6 steps 6 and 7), as far as that needs no DNS."""
 
 from __future__ import annotations
 
@@ -10,15 +10,27 @@ from voipcluster.sip.route import route_uri
 from voipcluster.sip.uri import SipUri, parse_uri
 
 
+class NameToResolve(TransportError):
+    """
+    The host of a URI is a name: whoever can wait asks the DNS, for everybody else there is no way to it.
+
+    @ivar uri: the URI.
+    """
+
+    def __init__(self, uri: SipUri) -> None:
+        super().__init__(f"{(uri.param('maddr') or uri.host)[:80]!r} is a name")
+        self.uri = uri
+
+
 def hop_of(uri: SipUri) -> Hop:
     """
     The hop that a URI names by itself: a numeric host (RFC 3263 section 4.2).
 
-    @raise TransportError: the host is a name.
+    @raise NameToResolve: the host is a name.
     """
     host = uri.param("maddr") or uri.host
     if not is_ip(host):
-        raise TransportError(f"cannot resolve {host[:80]!r}: names are not looked up yet")
+        raise NameToResolve(uri)
     transport = uri.transport
     return Hop(transport, host, uri.port or DEFAULT_PORT.get(transport, 5060))
 

@@ -190,7 +190,7 @@ class ProxyService:
                     self._dialogs.check(request, token)
                     onward = Copy(request, None, max_forwards, request.values("route"))
                     onward.via = via
-                    onward.send(self._core, Target(routed.uri), None, 0)
+                    onward.send_ack(self._core, Target(routed.uri))
                 return
             call, flow_token = routed.own.param("call"), routed.own.param("flow")
             copy = Copy(request, None, max_forwards, routed.routes)
@@ -199,7 +199,7 @@ class ProxyService:
                 target, from_caller = self._dialogs.target_in_dialog(request, routed.uri, call)
                 self._serving.ack(request, flow, copy, target, from_caller)
             elif flow_token is not None:
-                copy.send(self._core, self._target_of(routed.uri, flow_token), None, 0)
+                copy.send_ack(self._core, self._target_of(routed.uri, flow_token))
         except (PeerError, TransportError) as error:
             self._log.debug(
                 "an ACK was dropped: {error}", error=str(error)

@@ -352,7 +352,7 @@ class Serving:
             if self._calls.get(key) is not None:
                 sender = Side.CALLER if from_caller else Side.CALLEE
                 copy.body = self._media_request(key, sender, request, flow.hop)
-        copy.send(self._core, target, None, 0)
+        copy.send_ack(self._core, target)
 
     def _media_request(self, key: CallKey, sender: Side, request: Request, source: Hop) -> bytes:
         tag = request.to_tag if sender is Side.CALLER else request.from_tag

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from functools import partial
 
 from twisted.logger import Logger
 from zope.interface import Interface, implementer
@@ -17,6 +18,8 @@ from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.net.sink import ISipSink
 from voipcluster.net.timers import TimerWheel
 from voipcluster.services.sip.limiting import Limiting
+from voipcluster.services.sip.resolving import Resolving
+from voipcluster.services.sip.return_path import ReturnPath
 from voipcluster.services.sip.runners import ClientTransaction, IClientUser, ServerTransaction, response_flow
 from voipcluster.services.sip.transport import TransportService
 from voipcluster.sip.limits import BUSY
@@ -58,6 +61,7 @@ class TransactionService:
     @param limit: of server transactions; what comes then is refused with 503.
     @param most_headers: of one message; C{largest}: its octets.
     @ivar answered: how many final answers were given, by (method, status).
+    @ivar resolving: looks up the names in Via, or L{None}: then a response is not sent to a name.
     """
 
     _log = Logger()
@@ -87,6 +91,7 @@ class TransactionService:
         self.stray_responses = 0
         self._secret = hashlib.blake2s(secret, person=b"to-tags", digest_size=32).digest()
         self._unreachable: set[Hop] = set()
+        self.resolving: Resolving | None = None
         self.transport: TransportService
         self._user: ITransactionUser
 
@@ -295,7 +300,8 @@ class TransactionService:
 
     def send_response(self, wire: bytes, flow: Flow, via: Via | None) -> None:
         """
-        Send a response; when its connection is gone, over a new one to the sent-by address (18.2.2).
+        Send a response; when its connection is gone, over a new one to its source at the sent-by port, and when there is none,
+        to wherever the sent-by leads (18.2.2).
 
         @param via: the top Via of the request with the true source; only looked at for a connection.
         """
@@ -309,7 +315,16 @@ class TransactionService:
             except TransportError as error:
                 self._response_failed(error)
                 return
+            back = ReturnPath(self.transport, wire, via, flow, self._response_failed)
+            self.transport.send(wire, flow, partial(self._not_reopened, back))
+            return
         self.transport.send(wire, flow, self._response_failed)
+
+    def _not_reopened(self, back: ReturnPath, error: TransportError) -> None:
+        if self.resolving is None:
+            self._response_failed(error)
+        else:
+            back.look_up(self.resolving)
 
     def _response_failed(self, error: TransportError) -> None:
         # RFC 6026 section 6: the transaction lives on, the peer repeats its request

@@ -23,6 +23,7 @@ from voipcluster.net.sink import ISipSink, SinkErrors
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.net.udp import UdpPort, open_udp_socket
+from voipcluster.sip.dns import AAAA, A
 
 __all__ = ["ISipSink", "ListenAddress", "StreamLimits", "TransportService", "within_descriptors"]
 
@@ -181,11 +182,13 @@ class TransportService(Service):
             here = f"{flow.transport.lower()}:{join_host_port(*flow.local)}"
             self._clock.callLater(0, failed, TransportError(f"nothing to send from at {here}"))
 
-    def flow_to(self, hop: Hop, near: Address | None = None) -> Flow:
+    def flow_to(self, hop: Hop, near: Address | None = None, domain: str = "") -> Flow:
         """
         The flow to a next hop: a live connection to it if there is one, else one from our address of its family.
 
         @param near: that of our addresses to prefer, for instance the one a request came in on.
+        @param domain: whose server the hop is, before any look-up: what a certificate must name (RFC 5922 section 4); an
+            empty string stands for the hop's own address.
         @raise TransportError: no address of that family, or no such transport.
         """
         host = _canonical(hop.host)
@@ -232,6 +235,16 @@ class TransportService(Service):
             self._connections.close(flow)
 
     # What we are called
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """Those that requests can be sent over, the preferred one first."""
+        return (UDP, TCP)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The kinds of address record that we have an address for, in the order of our addresses."""
+        return tuple(dict.fromkeys(AAAA if is_ipv6(local[0]) else A for local in self._udp))
 
     def local_addresses(self) -> list[Address]:
         """Where we listen, for UDP and TCP, in the order given."""

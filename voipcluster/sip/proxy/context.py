@@ -176,6 +176,11 @@ class ProxyContext:
     def target(self, branch: int) -> Target:
         return self._branches[branch].target
 
+    def is_wanted(self, branch: int) -> bool:
+        """Whether a branch may go to one more server of its next hop (RFC 3263 section 4.3)."""
+        found = self._branches[branch]
+        return not (self._final_sent or found.given_up) and found.state in (_CALLING, _PROCEEDING)
+
     def feed(self, event: Event) -> list[Effect]:
         match event:
             case BranchAnswered(number, response):

@@ -1,0 +1,77 @@
+"""A reactor that is only lent: all that was made with it is ended at once, whatever made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import (
+    IConnector,
+    IDelayedCall,
+    IListeningPort,
+    IReactorTCP,
+    IReactorTime,
+    IReactorUDP,
+)
+from twisted.internet.protocol import ClientFactory, DatagramProtocol
+
+
+class Lease:
+    """
+    Stands in for the reactor where code of others makes timers, ports and connections and has no end of its own.
+
+    Only what L{twisted.names.client} asks for: C{callLater}, C{listenUDP} and C{connectTCP}.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._time, self._udp, self._tcp = IReactorTime(reactor), IReactorUDP(reactor), IReactorTCP(reactor)
+        self._calls: list[IDelayedCall] = []
+        self._ports: list[IListeningPort] = []
+        self._connectors: list[IConnector] = []
+
+    def seconds(self) -> float:
+        return self._time.seconds()
+
+    def callLater(
+        self, delay: float, call: Callable[..., object], *args: Any, **keywords: Any
+    ) -> IDelayedCall:
+        self._calls = [known for known in self._calls if known.active()]
+        made = self._time.callLater(delay, call, *args, **keywords)
+        self._calls.append(made)
+        return made
+
+    def listenUDP(
+        self, port: int, protocol: DatagramProtocol, interface: str = "", maxPacketSize: int = 8192
+    ) -> IListeningPort:
+        self._ports = [known for known in self._ports if getattr(known, "connected", True)]
+        made = self._udp.listenUDP(port, protocol, interface, maxPacketSize)
+        self._ports.append(made)
+        return made
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory,
+        timeout: float = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> IConnector:
+        self._connectors = [c for c in self._connectors if getattr(c, "state", "") != "disconnected"]
+        made = self._tcp.connectTCP(host, port, factory, timeout, bindAddress)
+        self._connectors.append(made)
+        return made
+
+    def end(self) -> Deferred[Any]:
+        """Fires when nothing is left."""
+        for call in self._calls:
+            if call.active():
+                call.cancel()
+        for connector in self._connectors:
+            if getattr(connector, "state", "") != "disconnected":
+                connector.disconnect()
+        closing = [
+            maybeDeferred(port.stopListening) for port in self._ports if getattr(port, "connected", True)
+        ]
+        self._calls, self._ports, self._connectors = [], [], []
+        return DeferredList(closing, consumeErrors=True)
