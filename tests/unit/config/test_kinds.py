@@ -15,6 +15,7 @@ from voipcluster.config.kinds import (
     Flag,
     JoinToken,
     Kind,
+    NameServer,
     Network,
     Number,
     Octets,
@@ -131,6 +132,19 @@ class KindTests(SynchronousTestCase):
         """0 is no limit; a rate is at least one a second."""
         self.takes(Rate(), (0, 0.0), (1, 1.0), (2.5, 2.5))
         self.refuses(Rate(), 0.5, -1, True, "1", math.inf)
+
+    def test_name_server(self) -> None:
+        """A DNS server is an address, since a name would need one; port 53 unless told otherwise."""
+        self.takes(
+            NameServer(),
+            ("10.0.0.53", "10.0.0.53:53"),
+            ("127.0.0.1:5353", "127.0.0.1:5353"),
+            ("[::1]:5353", "[::1]:5353"),
+            ("2001:DB8::53", "[2001:db8::53]:53"),
+        )
+        self.refuses(
+            NameServer(), "", "ns.example", "10.0.0.53:0", "10.0.0.53:x", "0.0.0.0", "fe80::1%eth0", 53
+        )
 
     def test_path(self) -> None:
         """A path is any text that a file system takes."""

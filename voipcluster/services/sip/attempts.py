@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 Send = Callable[[IClientUser, int, Server], ClientTransaction | None]
 
 
+def _nothing(user: IClientUser, attempt: int, server: Server) -> None:
+    return None
+
+
 @implementer(IClientUser)
 class Attempts:
     """
@@ -84,8 +88,7 @@ class Attempts:
 
     def give_up(self) -> None:
         """Nobody wants to hear of it any more."""
-        self._over = True
-        self._stop_timer()
+        self._finish()
         for client in self._clients:
             if client is not None:
                 client.give_up()
@@ -147,9 +150,14 @@ class Attempts:
         if timer is not None:
             timer.cancel()
 
-    def _end(self, error: TransportError) -> None:
+    def _finish(self) -> None:
+        """Start nothing more, and hold on to nothing that only that would need (the request, for 32 s)."""
         self._over = True
+        self._servers, self._send = [], _nothing
         self._stop_timer()
+
+    def _end(self, error: TransportError) -> None:
+        self._finish()
         self._user.send_failed(self._number, error)
 
     # -- IClientUser
@@ -169,7 +177,7 @@ class Attempts:
         else:
             self._resolving.answered(server.hop)
         if status >= 200:
-            self._over = True
+            self._finish()
         self._user.response_received(self._number, response)
         if status < 200 and self._cancelled and client is not None:
             client.cancel()  # the caller's CANCEL had to wait for this (9.1); no more than one is sent
@@ -180,8 +188,7 @@ class Attempts:
             if client is not None:
                 client.cancel()
         elif response.status < 300 and self._invite:
-            self._over = True
-            self._stop_timer()
+            self._finish()
             self._user.response_received(self._number, response)
 
     def timed_out(self, attempt: int) -> None:
@@ -193,7 +200,7 @@ class Attempts:
             if self._more():
                 self._try_next(TransportError("no answer"))
                 return
-        self._over = True
+        self._finish()
         self._user.timed_out(self._number)
 
     def send_failed(self, attempt: int, error: TransportError) -> None:

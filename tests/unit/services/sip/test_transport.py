@@ -186,6 +186,12 @@ class TransportServiceTests(SynchronousTestCase):
         six = service.flow_to(Hop("UDP", "2001:DB8:0:0::5", 5060))
         self.assertEqual(six, Flow("UDP", SIXTH, ("2001:db8::5", 5060)))
 
+    def test_what_names_may_lead_to(self) -> None:
+        """The transports that we send over, and the families that we have an address of, in our order."""
+        self.assertEqual(self.started(FIRST, SECOND).families, ("A",))
+        service = self.started(SIXTH, LOOPBACK)
+        self.assertEqual((service.transports, service.families), (("UDP", "TCP"), ("AAAA", "A")))
+
     def test_flow_to_nowhere(self) -> None:
         """No address of the family, or no such transport, is a transport error that names the hop."""
         service = self.started(FIRST)

@@ -452,3 +452,29 @@ class ShortWayTests(SynchronousTestCase):
         self.assertFalse(forked.starts(C))
         self.assertFalse(ProxyContext(True).starts(A._replace(answer_within=1.0)))
         self.assertFalse(ProxyContext(True).passes(200))
+
+
+class WantedTests(ContextCase):
+    def test_wanted(self) -> None:
+        """A branch goes to one more server as long as it has no end and nobody gave it up (RFC 3263 section 4.3)."""
+        for events, wanted in (
+            ([], True),
+            ([BranchAnswered(0, response(180))], True),
+            ([Cancelled()], False),
+            ([BranchAnswered(0, response(180)), Cancelled()], False),
+            ([BranchAnswered(1, response(200))], False),
+            ([BranchAnswered(1, response(603))], False),
+            ([BranchAnswered(0, response(486))], False),
+        ):
+            context = ProxyContext(True)
+            context.feed(Located([A, B]))
+            for event in events:
+                context.feed(event)
+            self.assertIs(context.is_wanted(0), wanted, events)
+
+    def test_given_up(self) -> None:
+        """A node that gave no sign is not asked at another address."""
+        context = ProxyContext(True)
+        context.feed(Located([A._replace(answer_within=1.0), B]))
+        context.feed(TimerFired("answer:0"))
+        self.assertFalse(context.is_wanted(0))

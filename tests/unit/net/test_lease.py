@@ -1,0 +1,44 @@
+"""What was made with a lent reactor ends with the lease, and nothing else does."""
+
+from __future__ import annotations
+
+from twisted.internet.protocol import ClientFactory, DatagramProtocol
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.net.dns_fakes import DnsReactor
+from voipcluster.net.lease import Lease
+
+
+class LeaseTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = DnsReactor()
+        self.lease = Lease(self.reactor)
+
+    def test_end(self) -> None:
+        """Timers, ports and connections are ended, those of others are not; twice does no harm."""
+        fired: list[str] = []
+        self.reactor.callLater(1, fired.append, "ours")
+        self.lease.callLater(1, fired.append, "lent")
+        self.lease.listenUDP(5300, DatagramProtocol())
+        connector = self.lease.connectTCP("192.0.2.53", 53, ClientFactory())
+        self.successResultOf(self.lease.end())
+        self.successResultOf(self.lease.end())
+        self.reactor.advance(2)
+        self.assertEqual((fired, self.reactor.open_ports), (["ours"], []))
+        self.assertTrue(connector._disconnected)  # type: ignore[attr-defined]  # of twisted's fake
+
+    def test_passed_on(self) -> None:
+        """Until then it does what the reactor does."""
+        fired: list[str] = []
+        self.lease.callLater(1, fired.append, "lent")
+        self.reactor.advance(1)
+        self.assertEqual((fired, self.lease.seconds()), (["lent"], 1.0))
+
+    def test_nothing_piles_up(self) -> None:
+        """What has ended by itself is not held on to."""
+        for _ in range(50):
+            self.lease.callLater(1, int)
+            self.lease.listenUDP(0, DatagramProtocol()).stopListening()
+            self.reactor.advance(1)
+        self.assertLess(len(self.lease._calls), 3)
+        self.assertLess(len(self.lease._ports), 3)

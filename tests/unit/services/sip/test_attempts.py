@@ -1,0 +1,359 @@
+"""One branch to a name: its servers tried one after the other (RFC 3263 section 4.3)."""
+
+from __future__ import annotations
+
+from tests.unit.services.names_world import NET, ONE, TWO, NamesCase
+from voipcluster.address import Hop
+from voipcluster.services.sip.forwarding import Forwarding
+from voipcluster.services.sip.resolving import REFUSED, SILENT, UNAVAILABLE
+from voipcluster.sip.dns import NAPTR, SRV, A, Naptr, Srv
+from voipcluster.sip.proxy.context import Target
+
+CAROL = f"sip:carol@{NET}"
+
+
+class AttemptsCase(NamesCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.alice = self.world.phone("alice", "198.51.100.1")
+        self.one, self.two = self.world.phone("carol", ONE), self.world.phone("carol", TWO)
+
+    def invite(self) -> None:
+        self.alice.send(self.node, "INVITE", CAROL, branch="first")
+
+    def fails_over(self) -> None:
+        """What came to the first server came to the second one, in a transaction of its own, and nowhere else."""
+        first, second = self.one.request("INVITE"), self.two.request("INVITE")
+        self.assertNotEqual(first.top_via.branch, second.top_via.branch)
+        self.assertEqual((first.call_id, first.cseq, first.uri), (second.call_id, second.cseq, second.uri))
+
+
+class FailoverTests(AttemptsCase):
+    def test_first_server(self) -> None:
+        """A request to a name goes to its first server; the Request-URI stays what it was."""
+        self.invite()
+        invite = self.one.request("INVITE")
+        self.assertEqual(invite.uri, CAROL)
+        self.one.reply(invite, 486)
+        self.assertEqual((self.alice.took(), self.two.took()), ([100, 486], []))
+        self.assertEqual(self.one.took(), ["INVITE", "ACK"])
+
+    def test_silent(self) -> None:
+        """A silent first server: the second one is asked after a while, and the first one is tried last from then on."""
+        self.world.network.lost.add(self.one.address)
+        self.invite()
+        self.world.wait(4.9)
+        self.assertEqual(self.two.took(), [])
+        self.world.wait(0.3)
+        self.two.reply(self.two.request("INVITE"), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
+        self.assertEqual(self.resolving.failures, {SILENT: 1})
+        self.two.inbox.clear()
+        self.alice.send(self.node, "INVITE", CAROL, call_id="call-2")
+        self.two.reply(self.two.request("INVITE"), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
+
+    def test_late_sign_of_life(self) -> None:
+        """A server that was given up and answers yet is told to stop; the caller hears nothing of it (section 9.1)."""
+        self.invite()
+        self.world.wait(5.2)
+        self.fails_over()
+        self.one.reply(self.one.request("INVITE"), 180)
+        self.assertEqual(self.one.took()[-1], "CANCEL")
+        self.assertEqual(self.alice.took(), [100])
+        self.two.reply(self.two.request("INVITE"), 486)
+        self.assertEqual(self.alice.took(), [486])
+        self.one.took()
+
+    def test_late_answer(self) -> None:
+        """A 2xx of a server that was given up still goes to the caller, who has a call then (16.7 step 5)."""
+        self.calls_left = 1
+        self.invite()
+        self.world.wait(5.2)
+        self.one.reply(self.one.request("INVITE"), 200)
+        self.assertEqual(self.alice.took(), [100, 200])
+        self.world.wait(6.0)
+
+    def test_503(self) -> None:
+        """503 from the first server: the second one is asked at once; the ACK goes to the first one (17.1.1.3)."""
+        self.invite()
+        self.one.reply(self.one.request("INVITE"), 503)
+        self.fails_over()
+        acked = self.one.request("ACK")
+        self.assertEqual(acked.top_via.branch, self.one.request("INVITE").top_via.branch)
+        self.two.reply(self.two.request("INVITE"), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
+        self.assertEqual(self.two.took(), ["INVITE", "ACK"])
+        self.assertEqual((self.one.took(), self.resolving.failures), (["INVITE", "ACK"], {UNAVAILABLE: 1}))
+
+    def test_503_of_all(self) -> None:
+        """503 from all: 500 for the caller, whom we serve well otherwise (16.7 step 6)."""
+        self.invite()
+        self.one.reply(self.one.request("INVITE"), 503)
+        self.two.reply(self.two.request("INVITE"), 503)
+        self.assertEqual(self.alice.took(), [100, 500])
+
+    def test_retry_after(self) -> None:
+        """A server that says for how long it cannot serve is tried last for that time (21.5.4)."""
+        self.invite()
+        self.one.reply(self.one.request("INVITE"), 503, headers=[("retry-after", "100 (busy);duration=60")])
+        self.two.reply(self.two.request("INVITE"), 486)
+        self.world.wait(90, step=1.0)
+        self.assertEqual(self.resolving.dead_hops, 1)
+        self.world.wait(11, step=1.0)
+        self.assertEqual(self.resolving.dead_hops, 0)
+
+    def test_refused(self) -> None:
+        """Port unreachable: the next server at once, not after 32 s (18.4)."""
+        self.world.network.closed.add(self.one.address)
+        self.invite()
+        self.world.wait(0.2)
+        self.two.reply(self.two.request("INVITE"), 486)
+        self.assertEqual((self.alice.took(), self.resolving.failures), ([100, 486], {REFUSED: 1}))
+
+    def test_refused_by_all(self) -> None:
+        """All refuse: as if each had answered 503 (16.9)."""
+        self.world.network.closed.update((self.one.address, self.two.address))
+        self.invite()
+        self.world.wait(0.3)
+        self.assertEqual(self.alice.took(), [100, 500])
+
+    def test_other_failures(self) -> None:
+        """Any other answer is one: 500 and 486 of a server are nothing that another server would say better (section 4.3)."""
+        self.invite()
+        self.one.reply(self.one.request("INVITE"), 500)
+        self.assertEqual((self.alice.took(), self.two.took()), ([100, 500], []))
+
+    def test_one_transaction_one_server(self) -> None:
+        """All retransmissions go to one server (section 4.2), also when it falls behind in the meantime."""
+        self.dns.zone[f"_sip._udp.{NET}", SRV] = (Srv(1, 1, 5060, f"one.{NET}"),)
+        self.invite()
+        self.dns.zone[f"one.{NET}", A] = (TWO,)
+        self.world.wait(40)
+        self.assertEqual((set(self.one.took()), self.two.took()), ({"INVITE"}, []))
+        self.assertEqual(self.alice.took()[:2], [100, 408])
+
+    def test_non_invite(self) -> None:
+        """What is no INVITE waits for Timer F: a server may take its time with it (RFC 4320); the next request goes elsewhere."""
+        self.alice.send(self.node, "MESSAGE", CAROL)
+        self.world.wait(31.9)
+        self.assertEqual(self.two.took(), [])
+        self.world.wait(0.5)
+        self.two.reply(self.two.request("MESSAGE"), 200)
+        self.alice.send(self.node, "MESSAGE", CAROL, call_id="call-2")
+        self.two.reply(self.two.request("MESSAGE"), 200)
+        self.assertEqual(self.alice.took(), [200, 200])
+        self.one.took()
+
+    def test_stateless_ack(self) -> None:
+        """ACK and BYE of a dialog whose remote target is a name reach the server that has the call (section 4.3)."""
+        alike = (Srv(1, 1, 5060, f"one.{NET}"), Srv(1, 1, 5060, f"two.{NET}"))
+        self.dns.zone[f"_sip._udp.{NET}", SRV] = alike
+        for number in range(6):
+            call_id = f"call-{number}"
+            self.alice.send(self.node, "INVITE", CAROL, call_id=call_id)
+            serving = self.one if self.one.inbox else self.two
+            serving.contact = CAROL
+            serving.reply(serving.request("INVITE"), 200)
+            ok = self.alice.response(200)
+            routes = ok.get_all("record-route")
+            for method in ("ACK", "BYE"):
+                self.alice.send(
+                    self.node,
+                    method,
+                    CAROL,
+                    call_id=call_id,
+                    to_tag=ok.to_tag or "",
+                    routes=routes,
+                    cseq=1 + (method == "BYE"),
+                )
+            serving.reply(serving.request("BYE"), 200)
+            self.assertEqual(serving.took(), ["INVITE", "ACK", "BYE"])
+            self.assertEqual(self.one.inbox + self.two.inbox, [])
+            self.alice.took()
+
+    def test_ack_to_nowhere(self) -> None:
+        """An ACK to a name that leads nowhere is dropped, quietly (17.1.1.3)."""
+        self.invite()
+        self.one.contact = "sip:carol@nowhere.example"
+        self.one.reply(self.one.request("INVITE"), 200)
+        ok = self.alice.response(200)
+        for method, number in (("ACK", 1), ("BYE", 2)):
+            self.alice.send(
+                self.node,
+                method,
+                self.one.contact,
+                to_tag=ok.to_tag or "",
+                routes=ok.get_all("record-route"),
+                cseq=number,
+            )
+        self.assertEqual(self.alice.took(), [100, 200, 500])
+
+
+class CancelTests(AttemptsCase):
+    def cancel(self) -> None:
+        self.alice.send(self.node, "CANCEL", CAROL, branch="first")
+
+    def test_same_server(self) -> None:
+        """CANCEL goes to the server that has the INVITE, not to the first of the list (9.1)."""
+        self.invite()
+        self.one.reply(self.one.request("INVITE"), 503)
+        invite = self.two.request("INVITE")
+        self.two.reply(invite, 180)
+        self.cancel()
+        cancelled = self.two.request("CANCEL")
+        self.assertEqual(cancelled.top_via.branch, invite.top_via.branch)
+        self.two.reply(cancelled, 200)
+        self.two.reply(invite, 487)
+        self.assertEqual(self.alice.took(), [100, 180, 200, 487])
+        self.assertEqual(self.one.took(), ["INVITE", "ACK"])
+
+    def test_before_anything_is_heard(self) -> None:
+        """Between two servers CANCEL waits for the second one's first sign (9.1), also when the first one had rung."""
+        self.invite()
+        self.one.reply(self.one.request("INVITE"), 180)
+        self.one.reply(self.one.request("INVITE"), 503)
+        invite = self.two.request("INVITE")
+        self.cancel()
+        self.assertEqual(self.two.took(), ["INVITE"])
+        self.two.reply(invite, 100)
+        self.assertEqual(self.two.took(), ["CANCEL"])
+        self.two.reply(invite, 487)
+        self.assertEqual(self.alice.took(), [100, 180, 200, 487])
+        self.one.took()
+
+    def test_no_further_server(self) -> None:
+        """After CANCEL no other server is asked, whatever the present one does."""
+        for end in ("silence", "503", "refused"):
+            alice = self.world.phone("alice", f"198.51.100.{100 + len(end)}")
+            alice.send(self.node, "INVITE", CAROL, branch=end, call_id=end)
+            asked = self.one if self.one.inbox else self.two
+            alice.send(self.node, "CANCEL", CAROL, branch=end, call_id=end)
+            if end == "503":
+                asked.reply(asked.request("INVITE"), 503)
+            elif end == "refused":
+                self.node.transactions.unreachable(Hop("UDP", *asked.address))
+            self.world.wait(40, step=0.5)
+            self.assertEqual(alice.took()[-1], 487, end)
+            self.assertEqual((self.two if asked is self.one else self.one).took(), [], end)
+            asked.took()
+            self.world.wait(700, step=1.0)
+
+
+class LookupTests(AttemptsCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.dns.silent.add(NET)
+
+    def test_slow(self) -> None:
+        """While the DNS is slow the caller has its 100, copies ask nothing more, and other calls are served."""
+        self.invite()
+        self.alice.send(self.node, "INVITE", CAROL, branch="first")
+        self.assertEqual((self.alice.took(), self.dns.asked), ([100, 100], [f"NAPTR of {NET}"]))
+        self.alice.send(self.node, "INVITE", f"sip:carol@{TWO}", call_id="call-2")
+        self.two.reply(self.two.request("INVITE"), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
+        self.world.wait(5)
+        self.alice.took()
+        self.assertEqual(self.one.took(), [])
+        self.dns.answer_held()
+        self.world.run()
+        self.one.reply(self.one.request("INVITE"), 486)
+        self.assertEqual(self.alice.took(), [486])
+
+    def test_cancelled(self) -> None:
+        """CANCEL while the name is looked up: 487 at once, and nothing is sent when the answer comes."""
+        self.invite()
+        self.alice.send(self.node, "CANCEL", CAROL, branch="first")
+        self.assertEqual(self.alice.took(), [100, 200, 487])
+        self.dns.answer_held()
+        self.world.wait(1)
+        self.assertEqual((self.one.took(), self.two.took()), ([], []))
+
+    def test_silent_dns(self) -> None:
+        """A DNS that never answers ends the request with 500 (16.9), in bounded time."""
+        self.dns.silent.add(f"_sip._udp.{NET}")
+        self.invite()
+        self.world.wait(31)
+        self.assertEqual(self.alice.took()[:2], [100, 500])
+        self.dns.held.clear()
+
+    def test_stopped(self) -> None:
+        """When the node stops, whoever waits for a name is answered, and nothing is left behind."""
+        self.invite()
+        self.successResultOf(self.resolver.stopService())
+        self.world.run()
+        self.assertEqual(self.alice.took(), [100, 500])
+
+    def test_other_branch_answers(self) -> None:
+        """A name that is found when another phone has answered is not called any more (16.7 step 10)."""
+        self.calls_left = 1
+        bob = self.world.phone("bob", "198.51.100.2")
+        both = [Target(bob.uri), Target(CAROL)]
+        self.node.targets.locate = lambda uri: both  # type: ignore[method-assign]
+        self.alice.send(self.node, "INVITE", "sip:bob@example.com")
+        bob.reply(bob.request("INVITE"), 200)
+        self.dns.answer_held()
+        self.world.wait(1)
+        self.assertEqual((self.one.took(), self.alice.took()[-1]), ([], 200))
+
+    def test_abandoned(self) -> None:
+        """Who hands the request to somebody else in the meantime hears nothing of the look-up, and sends nothing."""
+        self.invite()
+        (incoming,) = self.node.transactions.servers.values()
+        request, forwarding = incoming.request, incoming.user
+        assert isinstance(forwarding, Forwarding)
+        forwarding.abandon()
+        self.dns.answer_held()
+        self.world.wait(1)
+        self.assertEqual((self.alice.took(), self.one.took()), ([100], []))
+        incoming.request = request
+        incoming.answer(480)
+        self.node.calls.failed(next(iter(self.node.calls)).key, "abandoned")
+
+
+class NoServerTests(AttemptsCase):
+    def test_no_such_name(self) -> None:
+        """A name that does not exist: 500 at once, for each method (16.9, 16.7 step 6)."""
+        for number, method in enumerate(("INVITE", "MESSAGE")):
+            self.alice.send(self.node, method, "sip:x@nowhere.example", call_id=f"n{number}")
+            self.assertEqual(self.alice.took()[-1], 500)
+        self.assertEqual(self.resolving.unresolved, 2)
+
+    def test_route(self) -> None:
+        """A name in Route is looked up, not that of the Request-URI (16.6 step 7)."""
+        self.alice.send(self.node, "INVITE", "sip:x@nowhere.example", routes=[f"<sip:{NET};lr>"])
+        invite = self.one.request("INVITE")
+        self.assertEqual((invite.uri, invite.values("route")), ("sip:x@nowhere.example", [f"<sip:{NET};lr>"]))
+        self.one.reply(invite, 486)
+
+    def test_transport(self) -> None:
+        """The Via names the transport that was found."""
+        self.dns.zone[NET, NAPTR] = (Naptr(1, 1, "s", "SIP+D2T", f"_sip._tcp.{NET}"),)
+        self.dns.zone[f"_sip._tcp.{NET}", SRV] = (
+            Srv(1, 1, 5070, f"one.{NET}"),
+            Srv(2, 1, 5060, f"two.{NET}"),
+        )
+        two = self.world.phone("carol", TWO, "TCP")
+        self.invite()
+        self.world.wait(0.2)
+        invite = two.request("INVITE")
+        self.assertEqual(invite.top_via.transport, "TCP")
+        two.reply(invite, 486)
+        self.assertEqual((self.alice.took(), self.resolving.failures), ([100, 486], {REFUSED: 1}))
+
+    def test_without_dns(self) -> None:
+        """Where nobody looks names up, a name is a target that cannot be reached."""
+        self.node.core.resolving = None
+        self.invite()
+        self.assertEqual(self.alice.took(), [100, 500])
+
+    def test_a_fault_of_ours(self) -> None:
+        """Whatever goes wrong behind a look-up, the caller gets an end."""
+        self.dns.silent.add(NET)
+        self.invite()
+        self.node.transport.flow_to = None  # type: ignore[method-assign,assignment]
+        self.dns.answer_held()
+        self.world.run()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(self.alice.took(), [100, 500])
