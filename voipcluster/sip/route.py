@@ -15,7 +15,7 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from voipcluster.address import TCP, TLS, UDP, WS, WSS, Flow, join_host_port
+from voipcluster.address import TCP, TLS, UDP, WS, WSS, Flow, is_ip, join_host_port
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.seal import Sealer
 from voipcluster.sip.uri import SipUri, parse_uri
@@ -26,7 +26,9 @@ Address = tuple[str, int]
 _TRANSPORTS = (UDP, TCP, TLS, WS, WSS)
 _FLOW_HEAD = struct.Struct("!BIIHH")  # transport and families, epoch, connection, local port, remote port
 _EMPTY = b"\xff"
-_OURS = re.compile(r"<sip:(?:([0-9.]{7,15})|\[([0-9a-f:]+)\]):([0-9]{1,5});lr((?:;[a-z]+=[A-Za-z0-9_\-]+)*)>")
+_OURS = re.compile(
+    r"<sip:(?:([0-9.]{7,15})|\[([0-9a-f:]+)\]):([1-9][0-9]{0,4});lr((?:;[a-z]+=[A-Za-z0-9_\-]+)*)>"
+)
 _KEPT = 8192  # values in a cache of what later messages of a call ask for again
 
 
@@ -46,7 +48,7 @@ def route_uri(value: str) -> SipUri:
     @raise ParseError: neither name-addr nor a SIP URI.
     """
     ours = _OURS.fullmatch(value)
-    if ours is None:
+    if ours is None or int(ours[3]) > 65535 or (ours[2] is not None and not is_ip(ours[2])):
         return parse_uri(parse_name_addr(value).uri)
     # as route_value() writes it: no need for the whole grammar, on the path of every ACK and BYE
     host4, host6, port, params = ours.groups()

@@ -13,10 +13,12 @@ from voipcluster.sip.uri import Params, SipUri, ipv6_reference, parse_uri
 
 RPORT_ASKED: Final = 0  # an rport parameter without a value (RFC 3581 section 3); 0 is no port
 
+LWS: Final = " \t\r\n"  # what str.strip() alone takes off is more: U+0085 belongs to a value (25.1)
+
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _PARAM = re.compile(
-    r"""\s*;\s*(?P<name>[^\s=;,"<>]+)(?:\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s;,"]+))?""",
-    re.VERBOSE | re.DOTALL,
+    r"""\s*;\s*(?P<name>[^\s=;,"<>]+)(?:\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s;,"<>]+))?""",
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _LIST_STOPS = re.compile(r'[",<>]')
 _VIA = re.compile(
@@ -26,7 +28,7 @@ _VIA = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL | re.ASCII,
 )
 _PLAIN_VIA = re.compile(
-    r"SIP/2\.0/(UDP|TCP|TLS|WSS?) ([0-9.]+|[a-z0-9.\-]+)(?::([1-9][0-9]{0,4}))?((?:;[a-z]+(?:=[A-Za-z0-9.\-!%*_+`'~]*)?)*)"
+    r"SIP/2\.0/(UDP|TCP|TLS|WSS?) ([0-9.]+|[a-z0-9.\-]+)(?::([1-9][0-9]{0,4}))?((?:;[a-z]+(?:=[A-Za-z0-9.\-!%*_+`'~]+)?)*)"
 )
 _PLAIN_ADDRESS = re.compile(r'[^<>"]*<([^<>"]+)>[^<>"]*')
 _IPV6_REFERENCE = re.compile(r"\[[0-9A-Fa-f:.]+\]")
@@ -38,7 +40,7 @@ def split_list(value: str) -> list[str]:
     if "," not in value:
         return [value] if value else []
     if '"' not in value and "<" not in value:
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return [part for part in (part.strip(LWS) for part in value.split(",")) if part]
     parts: list[str] = []
     start = position = 0
     in_brackets = False
@@ -55,9 +57,9 @@ def split_list(value: str) -> list[str]:
             case ">":
                 in_brackets = False
             case "," if not in_brackets:
-                parts.append(value[start : stop.start()].strip())
+                parts.append(value[start : stop.start()].strip(LWS))
                 start = position
-    parts.append(value[start:].strip())
+    parts.append(value[start:].strip(LWS))
     return [part for part in parts if part]
 
 
@@ -68,14 +70,14 @@ def parse_params(text: str, *, quoted: bool = False) -> Params:
     @param quoted: leave values in their quotes, to write them as they came.
     @raise ParseError: anything else stands there.
     """
-    if not text or text.isspace():
+    if not text.strip(LWS):
         return ()
     found: list[tuple[str, str | None]] = []
     position = 0
     while position < len(text):
         match = _PARAM.match(text, position)
         if match is None:
-            if text[position:].strip(" \t;") == "":
+            if text[position:].strip(LWS + ";") == "":
                 break  # a trailing ";" is harmless
             raise ParseError(f"not a parameter: {text[position : position + 40]!r}")
         value = match["value"]
@@ -143,27 +145,27 @@ def parse_name_addr(value: str) -> NameAddr:
     @param value: one value, unfolded, without header name.
     @raise ParseError: neither name-addr nor addr-spec, or broken parameters.
     """
-    text = value.strip()
+    text = value.strip(LWS)
     display = ""
     if text.startswith('"'):
         quoted = _QUOTED.match(text)
         if quoted is None:
             raise ParseError(f"unbalanced quotes in {value[:80]!r}")
         display = unquote(quoted[0])
-        text = text[quoted.end() :].lstrip()
+        text = text[quoted.end() :].lstrip(LWS)
         if not text.startswith("<"):
             raise ParseError(f"no <URI> behind the display name in {value[:80]!r}")
     bracket = text.find("<")
     if bracket >= 0:
-        display = display or text[:bracket].strip()
+        display = display or text[:bracket].strip(LWS)
         closing = text.find(">", bracket)
         if closing < 0:
             raise ParseError(f"no closing > in {value[:80]!r}")
-        return NameAddr(text[bracket + 1 : closing].strip(), display, parse_params(text[closing + 1 :]))
+        return NameAddr(text[bracket + 1 : closing].strip(LWS), display, parse_params(text[closing + 1 :]))
     # without brackets everything behind the first ";" belongs to the header (20: ", ; ?" need brackets)
     uri, semicolon, params = text.partition(";")
-    uri = uri.rstrip()
-    if not uri or any(c in uri for c in ' \t"'):
+    uri = uri.rstrip(LWS)
+    if not uri or any(c in uri for c in ' \t">'):
         raise ParseError(f"not an address: {value[:80]!r}")
     return NameAddr(uri, "", parse_params(semicolon + params))
 
@@ -175,7 +177,7 @@ def address_uri(value: str) -> str:
     @raise ParseError: neither name-addr nor addr-spec.
     """
     plain = _PLAIN_ADDRESS.fullmatch(value)
-    return plain[1].strip() if plain is not None else parse_name_addr(value).uri
+    return plain[1].strip(LWS) if plain is not None else parse_name_addr(value).uri
 
 
 class Via(NamedTuple):

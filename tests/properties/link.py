@@ -1,0 +1,193 @@
+"""The cluster link, from octets on a connection to the fields of a message."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python import log
+from twisted.python.failure import Failure
+from twisted.spread import banana
+
+from tests.properties.outcome import failed, outcome, text_of
+from voipcluster.balance.codec import SCHEMAS, decode, encode, kind_of
+from voipcluster.errors import PeerError, UsageError
+from voipcluster.net import roster
+from voipcluster.net.certificates import Certified, create_ca
+from voipcluster.net.envelope import Ordering, open_envelope, pack, unpack
+from voipcluster.net.gate import GateFactory
+from voipcluster.net.guard import BananaGuard
+from voipcluster.net.join import JoinProtocol, parse_token
+from voipcluster.net.link import LinkBroker, serve_with
+from voipcluster.net.tls import ALPN_JOIN
+
+KINDS = sorted(SCHEMAS)
+PEER = Certified("b", "secondary", "0" * 64)
+CA, CA_KEY = create_ca("cluster", 1.7e9)
+
+
+class Wire(StringTransport):
+    """A connection of the link: remembers that it was closed."""
+
+    closed = False
+    negotiatedProtocol = ALPN_JOIN
+
+    def abortConnection(self) -> None:
+        self.closed = True
+
+    def loseConnection(self) -> None:
+        self.closed = True
+
+
+def check_guard(octets: bytes) -> None:
+    """C{octets}: one that says how the rest is cut, and the rest. Nothing reaches banana but whole expressions."""
+    step, data = octets[0] + 1 if octets else 1, octets[1:]
+    results: list[tuple[list[bytes], str | None]] = []
+    for width in (max(1, len(data)), step):
+        guard, whole, fault = BananaGuard(), list[bytes](), None
+        try:
+            for start in range(0, len(data), width):
+                whole += guard.feed(data[start : start + width], 0.0)
+        except PeerError as error:
+            fault = str(error)
+        results.append((whole, fault))
+    (once, fault), (cut, cut_fault) = results
+    assert fault == cut_fault
+    assert fault is not None or once == cut
+    assert cut[: len(once)] == once
+    assert data.startswith(b"".join(cut))
+    for expression in cut:
+        decoded: list[Any] = []
+        reader = banana.Banana(isClient=0)  # type: ignore[no-untyped-call]
+        reader.makeConnection(Wire())
+        reader._selectDialect(b"pb")  # type: ignore[no-untyped-call]
+        reader.expressionReceived = decoded.append
+        try:
+            reader.dataReceived(expression)  # type: ignore[no-untyped-call]
+        except (banana.BananaError, KeyError, NotImplementedError):
+            continue  # longer than banana takes, or a word that its vocabulary lacks
+        assert len(decoded) == 1, "guard and banana disagree where an expression ends"
+        assert not reader.buffer
+
+
+def check_broker(octets: bytes) -> None:
+    """A certified peer that sends anything: served, or its connection is closed; nothing is raised or logged."""
+    clock, wire, lost = Clock(), Wire(), list[str]()
+    seen: list[object] = []
+
+    def receive(peer: Certified, kind: str, body: dict[str, Any]) -> None:
+        decode(kind, body)
+
+    serve = serve_with(PEER, Ordering(), receive, lambda node, reason: None)
+    broker = LinkBroker(clock, serve, lambda broker: None, lambda broker, why: lost.append(why), 40.0)
+    log.addObserver(seen.append)  # type: ignore[no-untyped-call]
+    try:
+        broker.makeConnection(wire)
+        broker.dataReceived(b"\x02\x82pb\x03\x80\x07\x82version\x06\x81")
+        broker.dataReceived(octets)
+        broker.connectionLost(Failure(ConnectionError("gone")))
+    finally:
+        log.removeObserver(seen.append)  # type: ignore[no-untyped-call]
+    assert len(lost) == 1 and not clock.getDelayedCalls()
+    errors = [event for event in seen if isinstance(event, dict) and event.get("isError")]
+    assert not errors, errors[0]
+
+
+def check_envelope(octets: bytes) -> None:
+    body = outcome(lambda: unpack(octets))
+    opened = outcome(lambda: open_envelope(PEER, octets))
+    if failed(body):
+        assert failed(opened)
+        return
+    wire = outcome(lambda: pack(body))
+    if not failed(wire):
+        assert unpack(wire) == body
+    if not (failed(opened)):
+        epoch, sequence, inner = opened
+        assert 0 <= epoch < 1 << 53 and 0 <= sequence < 1 << 53 and isinstance(inner, dict)
+        ordering = Ordering()
+        assert ordering.fault("b", epoch, sequence) is None
+        assert ordering.fault("b", epoch, sequence) is not None
+
+
+def check_codec(octets: bytes) -> None:
+    """C{octets}: one that names the kind, and JSON. What is taken is sent again as the same."""
+    try:
+        value = json.loads(octets[1:])
+    except (ValueError, RecursionError):
+        value = text_of(octets[1:])
+    kind = KINDS[octets[0] % len(KINDS)] if octets else "report"
+    try:
+        message = decode(kind, value)
+    except PeerError as error:
+        assert len(str(error)) < 400, "the log line of a peer's fault is short"
+        return
+    assert kind_of(message) == kind
+    try:
+        wire = encode(message)
+    except UsageError as error:
+        raise AssertionError(f"taken, but not sent: {error}") from None
+    assert decode(kind, wire) == message
+    unpack(pack({"node": "b", "body": wire}))
+
+
+def check_roster(octets: bytes) -> None:
+    """Text that the CA signed, of any form, and the same under a wrong signature."""
+    text = octets.decode("utf-8", "replace")
+    good = roster.base64.b64encode(CA_KEY.sign(text.encode(), ec.ECDSA(hashes.SHA256()))).decode()
+    found = outcome(lambda: roster.verify({"roster": text, "signature": good}, CA))
+    if not failed(found):
+        assert roster.verify(roster.sign(found, CA_KEY), CA) == found
+        assert failed(outcome(lambda: roster.verify({"roster": text + " ", "signature": good}, CA)))
+    assert failed(outcome(lambda: roster.verify({"roster": text, "signature": text}, CA)))
+
+
+def check_join(octets: bytes) -> None:
+    """Before anybody is known: the line of a joining node, behind the gate of the link's port."""
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        raise PeerError("the join token is unknown", 403)
+
+    def unreachable(*_: object) -> Any:
+        raise AssertionError("nobody is a member here")
+
+    def unserved(peer: Certified) -> Any:
+        def serve(kind: str, payload: bytes) -> Deferred[bytes]:
+            return succeed(b"")
+
+        return serve
+
+    clock, wire = Clock(), Wire()
+    gates = GateFactory(
+        clock,
+        unreachable,
+        unreachable,
+        unserved,
+        lambda refused: JoinProtocol(answer, refused),
+        lambda: 1.7e9,
+    )
+    gate = gates.buildProtocol(None)
+    gate.makeConnection(wire)
+    gate.dataReceived(octets)
+    assert not wire.value(), "nothing is answered before the handshake is complete"
+    gate.handshakeCompleted()
+    for start in range(0, len(octets), 1000):
+        if not wire.closed:
+            gate.dataReceived(octets[start : start + 1000])
+    said = wire.value()
+    assert len(said) <= 512
+    if b"\n" in octets[:4096]:
+        assert wire.closed and said.endswith(b"\n") and "error" in json.loads(said)
+    gate.connectionLost(Failure(ConnectionError("gone")))
+    assert not clock.getDelayedCalls()
+    try:
+        token = parse_token(octets.decode("utf-8", "replace"))
+    except UsageError as error:
+        assert "\n" not in str(error)
+    else:
+        assert parse_token(str(token)) == token

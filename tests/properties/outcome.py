@@ -1,0 +1,25 @@
+"""Compare what two ways of asking give: a value, or the fault that is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from voipcluster.errors import PeerError
+
+
+def outcome(ask: Callable[[], Any]) -> Any:
+    """The value, or C{"fault"} and the status; anything but a L{PeerError} goes on to the caller."""
+    try:
+        return ask()
+    except PeerError as error:
+        return "fault", error.status_hint
+
+
+def failed(result: Any) -> bool:
+    return isinstance(result, tuple) and len(result) == 2 and result[0] == "fault"
+
+
+def text_of(octets: bytes) -> str:
+    """Text as the message layer makes it of header octets."""
+    return octets.decode("utf-8", "surrogateescape")

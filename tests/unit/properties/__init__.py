@@ -1,0 +1,1 @@
+"""The checks of C{tests/properties} with generated input."""
