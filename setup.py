@@ -36,6 +36,7 @@ setup(
     ],
     extras_require={
         "dev": ["mypy", "mypy-zope", "ruff", "import-linter", "hypothesis", "build"],
+        "fuzz": ["atheris>=3.0"],  # bench/fuzz; for itself, since not every Python has a build of it
     },
     entry_points={"console_scripts": ["voipctl=voipcluster.voipctl:main"]},
     classifiers=[

@@ -1,0 +1,1 @@
+"""A coverage-guided fuzzer for everything that reads what a peer sent; C{python -m bench.fuzz --help}."""
