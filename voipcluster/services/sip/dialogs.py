@@ -12,7 +12,6 @@ from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import Address, CallToken, Party, contact_hash, dialog_hash, route_value
 
-
 _GRUU = b"gruu"  # stands for the contact address of a party whose Contact is a GRUU: it has none that a URI could match
 
 
