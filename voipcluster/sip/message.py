@@ -273,6 +273,10 @@ class Message:
             self._top_via = via = parse_via(first[0])
         return via
 
+    def assume_top_via(self, via: Via) -> None:
+        """Let C{via} stand for a topmost Via that cannot be read; the line stays as it came."""
+        self._top_via = via
+
     def to_bytes(self) -> bytes:
         return b"\r\n".join([self.start, *self.lines, b"", self.body])
 

@@ -77,8 +77,8 @@ def parse_params(text: str, *, quoted: bool = False) -> Params:
     while position < len(text):
         match = _PARAM.match(text, position)
         if match is None:
-            if text[position:].strip(LWS + ";") == "":
-                break  # a trailing ";" is harmless
+            if text[position:].strip(LWS) in ("", ";"):
+                break  # a ";" at the end is harmless, two are none (RFC 4475 section 3.1.2.1)
             raise ParseError(f"not a parameter: {text[position : position + 40]!r}")
         value = match["value"]
         found.append((match["name"].lower(), value if value is None or quoted else unquote(value)))

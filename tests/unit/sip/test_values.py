@@ -160,6 +160,10 @@ class ViaTests(SynchronousTestCase):
         text = 'SIP/2.0/UDP h:5060;branch=z9hG4bKx;i="a;b";token=abc/==;keep'
         self.assertEqual(str(parse_via(text)), text)
 
+    def test_a_semicolon_at_the_end(self) -> None:
+        """Some write one; it says nothing."""
+        self.assertEqual(parse_via("SIP/2.0/UDP h;branch=x ; "), parse_via("SIP/2.0/UDP h;branch=x"))
+
     def test_rport_of_thousands_of_digits(self) -> None:
         """An rport that is no port is as if it was asked for, and costs nothing."""
         for digits in ("9" * 6000, "65536", "0", "-1", "x"):
@@ -176,6 +180,8 @@ class ViaTests(SynchronousTestCase):
             "SIP/2.0/UDP h:0",
             "SIP/2.0/UDP h:99999",
             "SIP/2.0/UDP [::g]",
+            "SIP/2.0/UDP h;;",
+            "SIP/2.0/UDP h;branch=x;;rport",
         ):
             with self.assertRaises(ParseError, msg=text):
                 parse_via(text)

@@ -23,7 +23,7 @@ from voipcluster.services.sip.transactions import ITransactionUser, ServerTransa
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_route
-from voipcluster.sip.proxy.validation import Refused, check_request
+from voipcluster.sip.proxy.validation import Refused, check_display_names, check_request
 from voipcluster.sip.registrar import Source
 from voipcluster.sip.route import route_uri, route_value
 from voipcluster.sip.uri import parse_uri
@@ -94,6 +94,7 @@ class ProxyService:
         if request.to_tag is not None and request.method != "REGISTER":
             # within a dialog, but not along a Record-Route of ours: nothing says that we may relay it
             raise Refused("no Route of ours leads to that dialog", 481)
+        check_display_names(request)
         client = Handover(flow=incoming.flow, ingress=self._core.node)
         uri = routed.uri
         redirected = redirected_client(self._core, request, uri, client)

@@ -131,8 +131,9 @@ class TransactionService:
         except MalformedMessage as error:
             self._malformed(error, flow)
         except PeerError as error:
-            self.malformed += 1  # no Via or CSeq that could be answered: dropped (RFC 3261 section 16.3)
-            self._note_malformed(error, flow)
+            # no Via or CSeq that says which transaction it is
+            request = message if isinstance(message, Request) else None
+            self._malformed(MalformedMessage(str(error), error.status_hint, request), flow)
 
     def _note_malformed(self, error: PeerError, flow: Flow) -> None:
         self.limiting.notices.warn(
@@ -184,9 +185,12 @@ class TransactionService:
             self.limiting.check(flow.remote, self.limiting.seconds())
             or request is None
             or request.method == "ACK"
-            or not {"from", "to", "call-id", "cseq"} <= request.layout.at.keys()
+            or not {"via", "from", "to", "call-id", "cseq"} <= request.layout.at.keys()
         ):
             return
+        if not _has_via(request):
+            # where its sender waits cannot be read: the answer goes where it came from
+            request.assume_top_via(Via(flow.transport, *flow.remote))
         try:
             incoming = ServerTransaction(
                 self, request, flow, self._true_source(request.top_via, flow), server_key(request)
@@ -329,6 +333,14 @@ class TransactionService:
     def _response_failed(self, error: TransportError) -> None:
         # RFC 6026 section 6: the transaction lives on, the peer repeats its request
         self._log.debug("a response was not sent: {error}", error=str(error))
+
+
+def _has_via(request: Request) -> bool:
+    """Whether its topmost Via can be read."""
+    try:
+        return bool(request.top_via)
+    except ParseError:
+        return False
 
 
 _COUNTED = frozenset(

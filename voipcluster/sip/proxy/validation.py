@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.sip.message import Request
 from voipcluster.sip.uri import parse_uri, scheme_of
+from voipcluster.sip.values import parse_name_addr
 
 PROXY_EXTENSIONS: frozenset[str] = frozenset()  # option tags that we support in Proxy-Require
 
 _PLAIN_MAX_FORWARDS = {b"Max-Forwards: %d" % number: number for number in range(256)}
+_PLAIN_NAME = re.compile(rb'[A-Za-z]+: "[^"\\\\<>]*" ?<[^<>"]+>[^<>"]*')
 _SCHEMES = frozenset({"sip", "sips"})
 
 
@@ -28,7 +32,7 @@ def check_request(request: Request) -> int:
     """
     Check what every request needs, in the order of section 16.3.
 
-    @return: its Max-Forwards, 70 when it has none (16.6 step 3).
+    @return: its Max-Forwards; 71 when it has none, for a copy of it is to say 70 (16.6 step 3).
     @raise PeerError: C{status_hint} 400, 416, 420 or 483.
     """
     layout = request.layout
@@ -56,11 +60,26 @@ def check_request(request: Request) -> int:
 def _max_forwards(request: Request) -> int:
     index = request.layout.at.get("max-forwards")
     if index is None:
-        return 70
+        return 71
     plain = _PLAIN_MAX_FORWARDS.get(request.lines[index])
     if plain is not None:
         return plain
     value = request.get("max-forwards") or ""
-    if not (value.isascii() and value.isdigit() and len(value) <= 3) or int(value) > 255:
+    number = value.lstrip("0") or value[:1]  # zeros in front mean nothing (RFC 4475 section 3.1.1.1)
+    if not (number.isascii() and number.isdigit() and len(number) <= 3) or int(number) > 255:
         raise ParseError(f"not a Max-Forwards: {value[:20]!r}")
-    return int(value)
+    return int(number)
+
+
+def check_display_names(request: Request) -> None:
+    """
+    Check the display names of From and To in a request that begins something.
+
+    @raise ParseError: a quote that never ends, or a comma without quotes: the next hop could read another URI than we do.
+    """
+    for key in ("from", "to"):
+        line = request.lines[request.layout.at[key]]
+        if (b'"' in line or b"," in line) and not _PLAIN_NAME.fullmatch(line):
+            address = parse_name_addr(request.get(key) or "")
+            if "," in address.display and b'"' not in line.partition(b"<")[0]:
+                raise ParseError(f"a comma without quotes in the display name of {key}")

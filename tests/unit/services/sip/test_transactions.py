@@ -236,11 +236,14 @@ class ServerTests(TransactionCase):
             (good.replace(b"Via:", b"Xia:"), []),
             (response(200).to_bytes().replace(b"Length: 0", b"Length: 9"), []),
             (b"\x00\xff", []),
+            (good.replace(b";branch=z9hG4bKalice1", b";;,;,,"), [(400, ALICE)]),  # RFC 4475 section 3.1.2.1
+            (good.replace(b"SIP/2.0/UDP 192.0.2.1:5060", b"nonsense"), [(400, ALICE)]),
+            (good.replace(b"INVITE", b"ACK").replace(b";branch=z9hG4bKalice1", b";;"), []),
         ):
             self.service.bytes_received(data, FROM_ALICE)
             self.assertEqual(self.sent(), answers, data)
         self.assertEqual(self.user.incoming, [])
-        self.assertEqual(self.service.malformed, 7)
+        self.assertEqual(self.service.malformed, 10)
 
     def test_framing_failed(self) -> None:
         """What a stream cannot cut into messages is answered with the reason (section 18.3)."""

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.sip.messages import request
 from voipcluster.errors import PeerError
 from voipcluster.sip.message import Request
-from voipcluster.sip.proxy.validation import Refused, check_request
+from voipcluster.sip.proxy.validation import Refused, check_display_names, check_request
 
 
 class ValidationTests(SynchronousTestCase):
@@ -17,15 +17,20 @@ class ValidationTests(SynchronousTestCase):
         return error
 
     def test_max_forwards(self) -> None:
-        """Its value is given back; 70 stands for none (section 16.6 step 3)."""
+        """Its value is given back; a request without gets 70 when it is passed on (section 16.6 step 3)."""
         self.assertEqual(check_request(request()), 70)
-        self.assertEqual(check_request(request(without=["Max-Forwards"])), 70)
+        self.assertEqual(check_request(request(without=["Max-Forwards"])), 71)
         self.assertEqual(check_request(request(without=["Max-Forwards"], headers=["Max-Forwards: 1"])), 1)
+        for value, number in (("0068", 68), ("00000000070", 70), ("255", 255)):  # RFC 4475 section 3.1.1.1
+            message = request(without=["Max-Forwards"], headers=[f"Max-Forwards: {value}"])
+            self.assertEqual(check_request(message), number)
 
     def test_max_forwards_used_up(self) -> None:
         """0 is 483, also for OPTIONS (step 3)."""
         for method in ("INVITE", "OPTIONS"):
-            self.assertRefused(483, request(method, without=["Max-Forwards"], headers=["Max-Forwards: 0"]))
+            for value in ("0", "000"):
+                message = request(method, without=["Max-Forwards"], headers=[f"Max-Forwards: {value}"])
+                self.assertRefused(483, message)
 
     def test_no_max_forwards(self) -> None:
         """What is no number up to 255 is 400 (section 20.22)."""
@@ -82,6 +87,37 @@ class ValidationTests(SynchronousTestCase):
         self.assertRefused(400, request(without=["From"], headers=headers))
         old = "SIP/2.0/UDP 192.0.2.1;branch=1"
         check_request(request(without=["From"], headers=headers, via=old))
+
+    def test_display_names(self) -> None:
+        """
+        A quote that never ends, or a comma without quotes, in From or To is 400 (RFC 4475 sections 3.1.2.6 and 3.1.2.15);
+        what is only unusual is not.
+        """
+        for name in ("To", "From"):
+            for value in (
+                '"Mr. J. User <sip:j@h>',
+                "Bell, Alexander <sip:a@h>;tag=4",
+                '"Bell", Alex <sip:a@h>',
+            ):
+                broken = request(without=[name], headers=[f"{name}: {value}"])
+                error: PeerError = self.assertRaises(PeerError, check_display_names, broken)
+                self.assertEqual(error.status_hint, 400)
+            for value in (
+                *(
+                    '"A, \\"B\\"" < sip:b@h >',
+                    '"A, B" <sip:b@h>',
+                    "caller<sip:b@h>;tag=1",
+                    "isbn:2983792873",
+                    "sip:b@h",
+                ),
+                *(
+                    'A <sip:b@h>;p="x,y"',
+                    "<sip:a,b@h>",
+                    "M\u00fcller M. <sip:b@h>",
+                    '"M\u00fcller" <sip:b@h>',
+                ),
+            ):
+                check_display_names(request(without=[name], headers=[f"{name}: {value}"]))
 
     def test_unknown_method_and_headers(self) -> None:
         """Unknown methods, headers and broken values that nobody needs are no reason to refuse (step 1)."""
