@@ -33,7 +33,8 @@ class ConformanceTestCase(IntegrationTestCase):
 
     @cvar options: for its command line; C{auth}: whether it asks for passwords; C{domain}: its first domain.
     @cvar domains: all that it serves.
-    @cvar node_host: its address, when it is not to be one of the module's own network.
+    @cvar node_host: its address, when it is not to be one of the module's own network; C{node_port}: its SIP port.
+    @cvar share: who sets a word here has a node that only those with the same word share.
     @ivar faults: what peers got that is no SIP; it fails the test.
     """
 
@@ -43,6 +44,8 @@ class ConformanceTestCase(IntegrationTestCase):
     domain: ClassVar[str] = DOMAIN
     domains: ClassVar[Sequence[str]] = (DOMAIN,)
     node_host: ClassVar[str] = ""
+    node_port: ClassVar[int] = 5060
+    share: ClassVar[str] = ""
     node: SharedNode
 
     async def setUp(self) -> None:
@@ -53,10 +56,12 @@ class ConformanceTestCase(IntegrationTestCase):
         domains = ", ".join(f'"{domain}"' for domain in self.domains)
         options = (
             *("--set", f"cluster.domain=[{domains}]", "--set", f"auth.required={str(self.auth).lower()}"),
-            *("--set", "web.port=0", *self.options),
+            *("--set", "web.port=0", "--set", f"sip.port={self.node_port}", *self.options),
         )
         module = self.network.rpartition(".")[0]
-        self.node = await shared_node(self.reactor, options, f"{module}.0", self.folder, self.node_host)
+        self.node = await shared_node(
+            self.reactor, options, f"{module}.0", self.folder, self.node_host, self.share
+        )
 
     def _own_network(self) -> str:
         """127.MODULE.TEST behind those of the integration tests; a module's nodes are in 127.MODULE.0."""
@@ -156,7 +161,7 @@ class ConformanceTestCase(IntegrationTestCase):
     @property
     def node_uri_host(self) -> str:
         host = self.node.address
-        return f"[{host}]:5060" if ":" in host else f"{host}:5060"
+        return f"[{host}]:{self.node_port}" if ":" in host else f"{host}:{self.node_port}"
 
     async def counts(self) -> dict[str, float]:
         """Calls, transactions, relay ports and timers of the node: what has to return to where it was."""

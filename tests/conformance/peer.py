@@ -60,10 +60,12 @@ class Peer:
         self._case.at_end(_later(listening.stopListening))
         return self
 
-    async def connect(self, host: str = "", port: int = 5060) -> Stream:
+    async def connect(self, host: str = "", port: int = 0) -> Stream:
         """Open a connection, over which it sends from now on."""
         node = host or self._case.node.address
-        endpoint = HostnameEndpoint(self._case.reactor, node, port, bindAddress=(self.host, 0))
+        endpoint = HostnameEndpoint(
+            self._case.reactor, node, port or self._case.node_port, bindAddress=(self.host, 0)
+        )
         stream = await connectProtocol(endpoint, Stream(self, opened=True))
         if not self.port:
             self.port = stream.transport.getHost().port
@@ -146,7 +148,7 @@ class Peer:
             self.connection.write(data)
         else:
             assert self._datagrams is not None, "this peer is not open"
-            self._datagrams.write(data, to or (self._case.node.address, 5060))
+            self._datagrams.write(data, to or (self._case.node.address, self._case.node_port))
 
     def reply(
         self,

@@ -90,17 +90,18 @@ _running: dict[tuple[str, ...], SharedNode] = {}
 
 
 async def shared_node(
-    reactor: Any, options: tuple[str, ...], network: str, folder: Path, host: str = ""
+    reactor: Any, options: tuple[str, ...], network: str, folder: Path, host: str = "", share: str = ""
 ) -> SharedNode:
     """
     The node of this process with these options, started now unless it runs.
 
     @param network: the first three numbers of its address; C{host}: all of it instead.
+    @param share: tells nodes of the same options apart.
     """
-    node = _running.get(options)
+    node = _running.get((share, *options))
     if node is None:
         node = SharedNode(reactor, host or f"{network}.{len(_running) + 1}", folder)
-        _running[options] = node
+        _running[share, *options] = node
         node.launch("primary", *options)
         await node.ready()
     return node
