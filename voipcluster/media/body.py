@@ -53,7 +53,7 @@ def _find(content_type: str, body: bytes, begin: int, end: int, depth: int) -> P
     boundary = _BOUNDARY.search(content_type)
     if boundary is None:
         return None
-    delimiter = b"--" + (boundary[1] or boundary[2]).encode("utf-8")
+    delimiter = b"--" + (boundary[1] or boundary[2]).encode("utf-8", "surrogateescape")
     line = re.compile(rb"(?:\r?\n|(?<![^\n]))" + re.escape(delimiter) + rb"(?:--)?[ \t]*(?=\r?\n|$)")
     marks = list(line.finditer(body, begin, end))
     for mark, following in pairwise(marks):
@@ -72,7 +72,7 @@ def _entity(body: bytes, begin: int, end: int, depth: int) -> Part | None:
     content_type = _header(headers, b"Content-Type")
     if content_type is None:
         return None
-    part = _find(content_type[0].decode("latin-1"), body, blank.end(), end, depth + 1)
+    part = _find(content_type[0].decode("utf-8", "surrogateescape"), body, blank.end(), end, depth + 1)
     if part is None or part.begin != blank.end() or part.end != end:
         return part
     encoding = _header(headers, b"Content-Transfer-Encoding")

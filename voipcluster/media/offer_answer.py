@@ -155,7 +155,8 @@ class OfferAnswer:
         if known is not None and known.method == event.method:
             if not event.described:
                 return []
-            return [Offered(exchange, sender)] if known.state is _State.OFFERED else [Repeated(exchange)]
+            waits = known.state is _State.OFFERED and known.offerer is sender  # else the other side has offered
+            return [Offered(exchange, sender)] if waits else [Repeated(exchange)]
         effects = self._forget_older(exchange, event.method)
         if event.described:
             self._exchanges[exchange] = _Progress(event.method, sender, _State.OFFERED)

@@ -47,6 +47,15 @@ class BodyTests(SynchronousTestCase):
         for parameter in ("boundary=next", 'boundary="next"', ' charset=x; Boundary = "next"'):
             self.assertEqual(inside(f"multipart/mixed;{parameter}", MIXED), SDP)
 
+    def test_any_octets_are_a_boundary(self) -> None:
+        """Also those that are no UTF-8, as the message layer gives them, alone and in a nested multipart."""
+        for octets in (b"\xff", b"caf\xe9", b"\xc3\xa9"):
+            text = octets.decode("utf-8", "surrogateescape")
+            inner = MIXED.replace(b"--next", b"--" + octets)
+            self.assertEqual(inside(f"multipart/mixed;boundary={text}", inner), SDP)
+            nested = b"--o\r\nContent-Type: multipart/mixed;boundary=" + octets + b"\r\n\r\n" + inner + b"\r\n--o--"
+            self.assertEqual(inside("multipart/mixed;boundary=o", nested), SDP)
+
     def test_replaced(self) -> None:
         """The rest stays bit for bit, only the part's own length follows."""
         part = find_sdp("multipart/mixed;boundary=next", MIXED)

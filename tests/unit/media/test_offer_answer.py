@@ -55,6 +55,14 @@ class OfferAnswerTests(SynchronousTestCase):
         self.assertEqual(self.feed(A, "ACK+"), [Repeated(first)])
         self.assertEqual(self.feed(B, "INVITE+", status=200), [Repeated(first)])
 
+    def test_a_changed_copy_takes_no_offer_over(self) -> None:
+        """Once the 2xx has offered, an INVITE of the same CSeq with a description is no second offer (RFC 3264 section 4)."""
+        first = Exchange(A, 1)
+        self.feed(A, "INVITE", tag=None)
+        self.feed(B, "INVITE+", status=200)
+        self.assertEqual(self.feed(A, "INVITE+", tag=None), [Repeated(first)])
+        self.assertEqual(self.feed(A, "ACK+"), [Answered(first, B, "b", early=False)])
+
     def test_ack_without_the_answer(self) -> None:
         """An offer in 200 that the ACK does not answer is void."""
         self.feed(A, "INVITE")
