@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any
 
 from attrs import evolve
@@ -23,7 +22,7 @@ from voipcluster.balance.messages import (
     Membership,
 )
 from voipcluster.balance.report import Report
-from voipcluster.balance.schema import REQUIRED, Field, Schema
+from voipcluster.balance.schema import REQUIRED
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 from voipcluster.errors import PeerError, UsageError
@@ -215,16 +214,3 @@ class RefusalTests(SynchronousTestCase):
             pass
 
         self.refused("report", {**encode(REPORT), "seq": Odd(5)}, "report.seq")
-
-
-class SchemaTests(SynchronousTestCase):
-    def test_enum_without_fallback(self) -> None:
-        """A word that a closed list does not have is refused with the list."""
-
-        class Colour(Enum):
-            RED = "red"
-
-        schema = Schema("paint", dict, (Field("colour", Colour),))
-        self.assertEqual(schema.decode({"colour": "red"}, "paint"), {"colour": Colour.RED})
-        error = self.assertRaises(PeerError, schema.decode, {"colour": "blue"}, "paint")
-        self.assertEqual(str(error), "paint.colour: one of red is wanted")

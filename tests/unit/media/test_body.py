@@ -53,7 +53,13 @@ class BodyTests(SynchronousTestCase):
             text = octets.decode("utf-8", "surrogateescape")
             inner = MIXED.replace(b"--next", b"--" + octets)
             self.assertEqual(inside(f"multipart/mixed;boundary={text}", inner), SDP)
-            nested = b"--o\r\nContent-Type: multipart/mixed;boundary=" + octets + b"\r\n\r\n" + inner + b"\r\n--o--"
+            nested = (
+                b"--o\r\nContent-Type: multipart/mixed;boundary="
+                + octets
+                + b"\r\n\r\n"
+                + inner
+                + b"\r\n--o--"
+            )
             self.assertEqual(inside("multipart/mixed;boundary=o", nested), SDP)
 
     def test_replaced(self) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.link_network import CLUSTER, NOW, Authority
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net import certificates
-from voipcluster.net.roster import Member, Roster, sign, verify
 
 DAY = 86400.0
 
@@ -71,59 +69,3 @@ class Certificates(SynchronousTestCase):
             self.assertEqual(certificates.check_name(good), good)
         for bad in ("", "-a", "a b", "a.b", "x" * 64, "a\n", "ä"):
             self.assertRaises(UsageError, certificates.check_name, bad)
-
-
-class TheRoster(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.authority = Authority()
-        self.member = Member("b", "secondary", "127.0.0.2", 8787, "00ff")
-        self.roster = Roster(CLUSTER, 4, (self.member,))
-
-    def test_signed_roster_is_read_back(self) -> None:
-        """Signing and verifying are inverse."""
-        signed = sign(self.roster, self.authority.ca_key)
-        self.assertEqual(verify(signed, self.authority.ca), self.roster)
-
-    def test_altered_or_foreign_roster_is_refused(self) -> None:
-        """Nobody but the holder of the CA's key can change who the members are."""
-        signed = sign(self.roster, self.authority.ca_key)
-        altered = {**signed, "roster": signed["roster"].replace("127.0.0.2", "127.0.0.3")}
-        self.assertRaises(PeerError, verify, altered, self.authority.ca)
-        self.assertRaises(PeerError, verify, signed, Authority().ca)
-
-    def test_what_is_no_roster_is_refused(self) -> None:
-        """Any shape of input gives a PeerError and nothing else."""
-        for bad in (None, [], {}, {"roster": 1, "signature": "x"}, {"roster": "{}", "signature": "ä"}):
-            self.assertRaises(PeerError, verify, bad, self.authority.ca)
-
-    def test_a_newer_format_is_understood(self) -> None:
-        """Fields that a later version adds are ignored."""
-        import base64  # noqa: PLC0415
-        import json  # noqa: PLC0415
-
-        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-
-        value = json.loads(sign(self.roster, self.authority.ca_key)["roster"])
-        value["weather"] = value["members"][0]["colour"] = "blue"
-        text = json.dumps(value)
-        signature = self.authority.ca_key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))
-        signed = {"roster": text, "signature": base64.b64encode(signature).decode()}
-        self.assertEqual(verify(signed, self.authority.ca), self.roster)
-
-    def test_changes_count_generations(self) -> None:
-        """Each change makes a newer roster; a member keeps its place when it joins anew."""
-        other = Member("c", "secondary", "127.0.0.3", 8787, "11")
-        grown = self.roster.with_member(other).with_member(evolve(self.member, key="22"))
-        self.assertEqual((grown.generation, [one.key for one in grown.members]), (6, ["22", "11"]))
-        self.assertEqual(grown.without("b").members, (other,))
-
-    def test_only_the_present_key_and_role_of_a_member_count(self) -> None:
-        """A stranger, an old key and another role are refused though the CA has certified them."""
-        self.roster.check(certificates.Certified("b", "secondary", "00ff"))
-        for name, role, key in (
-            ("x", "secondary", "00ff"),
-            ("b", "secondary", "0000"),
-            ("b", "primary", "00ff"),
-        ):
-            self.assertRaises(PeerError, self.roster.check, certificates.Certified(name, role, key))

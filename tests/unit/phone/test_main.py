@@ -1,0 +1,183 @@
+"""The phone in a terminal: what it takes, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock, LoopingCall
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.address import Hop
+from voipcluster.errors import UsageError
+from voipcluster.phone import __main__ as phone_main
+
+
+class FakeReactor(Clock):
+    """Runs what was to be done when it runs, until it is told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begin: list[Callable[[], object]] = []
+        self.at_shutdown: list[Callable[[], object]] = []
+        self.seconds_run = 0
+        self.stopped = False
+
+    def callWhenRunning(self, begin: Callable[[], object]) -> None:
+        self.begin.append(begin)
+
+    def addSystemEventTrigger(self, phase: str, event: str, call: Callable[[], object]) -> None:
+        assert (phase, event) == ("before", "shutdown")
+        self.at_shutdown.append(call)
+
+    def run(self) -> None:
+        for begin in self.begin:
+            begin()
+        while not self.stopped and self.seconds_run < 60:
+            self.advance(1.0)
+            self.seconds_run += 1
+        for call in self.at_shutdown:
+            call()
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class FakeCall:
+    heard_hz: int | None = 700
+    packets_received, packets_sent = 50, 49
+    status, reason, caller = 200, "OK", "bob@example.com"
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[FakeCall]] = []
+
+    def when_ended(self) -> Deferred[FakeCall]:
+        self.waiting.append(Deferred())
+        return self.waiting[-1]
+
+    def hang_up(self) -> None:
+        for one in self.waiting:
+            one.callback(self)
+
+
+class FakePhone:
+    """@cvar made: the arguments of the last one; C{refused}: what registering fails with."""
+
+    made: ClassVar[tuple[Any, ...]] = ()
+    refused: ClassVar[Exception | None] = None
+    stopped: ClassVar[int] = 0
+    unregistered: ClassVar[int] = 0
+    called: ClassVar[list[str]] = []
+    rings: ClassVar[FakeCall | None] = None
+    address = ("127.0.0.9", 5070)
+    incoming: Callable[[FakeCall], None]
+
+    def __init__(self, *arguments: Any) -> None:
+        type(self).made = arguments
+
+    async def register(self) -> int:
+        if self.refused is not None:
+            raise self.refused
+        if self.rings is not None:
+            self.incoming(self.rings)
+        return 600
+
+    async def unregister(self) -> None:
+        type(self).unregistered += 1
+
+    async def call(self, to: str) -> FakeCall:
+        self.called.append(to)
+        return FakeCall()
+
+    def stop(self) -> Deferred[None]:
+        type(self).stopped += 1
+        return succeed(None)
+
+
+class TerminalTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor, self.out, self.err = FakeReactor(), io.StringIO(), io.StringIO()
+        FakePhone.refused = FakePhone.rings = None
+        FakePhone.stopped = FakePhone.unregistered = 0
+        FakePhone.called = []
+        self.patch(phone_main, "reactor", self.reactor)
+        self.patch(phone_main, "Phone", FakePhone)
+        self.patch(phone_main, "LoopingCall", self._looping)
+        self.patch(phone_main.sys, "stdout", self.out)
+        self.patch(phone_main.sys, "stderr", self.err)
+        self.patch(phone_main.sys, "stdin", io.StringIO("pass word\n"))
+
+    def _looping(self, look: Callable[[], None]) -> LoopingCall:
+        looping = LoopingCall(look)
+        looping.clock = self.reactor
+        return looping
+
+    def run_phone(self, *arguments: str) -> int:
+        return phone_main.main(["alice@example.com", "--proxy", "127.0.0.1", *arguments])
+
+    def refused(self, *arguments: str) -> str:
+        """The one line that tells what is wrong with the arguments; the status is 2 as for every command."""
+        with self.assertRaises(SystemExit) as caught:
+            phone_main.main(list(arguments))
+        self.assertEqual(caught.exception.code, 2)
+        return self.err.getvalue().splitlines()[-1]
+
+    def test_a_call(self) -> None:
+        """Registers, calls for so many seconds, says what it hears, and takes its contact back."""
+        status = self.run_phone(
+            "--call", "bob@example.com", "--seconds", "3", "--tone", "1200", "--transport", "tcp"
+        )
+        self.assertEqual(status, 0)
+        said = self.out.getvalue().splitlines()
+        self.assertEqual(said[0], "alice@example.com is registered for 600 s at 127.0.0.9:5070")
+        self.assertEqual(said[1], "call to bob@example.com: hears 700 Hz, 50 packets in, 49 out")
+        self.assertEqual(said[-1], "call to bob@example.com: ended, 200 OK")
+        self.assertEqual(
+            (FakePhone.called, FakePhone.unregistered, FakePhone.stopped), (["bob@example.com"], 1, 1)
+        )
+        self.assertEqual(
+            FakePhone.made[1:],
+            ("alice", "example.com", "pass word", Hop("TCP", "127.0.0.1", 5060), "127.0.0.1", "TCP", 1200),
+        )
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_waiting_for_calls(self) -> None:
+        """Without an address to call it stays, and shows each call that comes in until it is over."""
+        FakePhone.rings = call = FakeCall()
+        call.heard_hz = None
+        self.reactor.callLater(2.5, call.hang_up)
+        self.assertEqual(self.run_phone(), 0)
+        self.assertFalse(self.reactor.stopped, "it waits for the next one")
+        said = self.out.getvalue().splitlines()
+        self.assertEqual(said.count("call from bob@example.com: hears nothing, 50 packets in, 49 out"), 2)
+        self.assertIn("call from bob@example.com: ended, 200 OK", said)
+        self.assertEqual((FakePhone.called, FakePhone.stopped), ([], 1))
+
+    def test_a_refusal_is_one_line(self) -> None:
+        """What goes wrong on purpose has no traceback; the status tells a script."""
+        FakePhone.refused = UsageError("not registered: 403 Forbidden")
+        self.assertEqual(self.run_phone(), 1)
+        self.assertEqual(self.err.getvalue(), "phone: not registered: 403 Forbidden\n")
+        self.assertTrue(self.reactor.stopped)
+
+    def test_a_mistake_of_ours_has_a_traceback(self) -> None:
+        """So that it can be reported."""
+        FakePhone.refused = KeyError("oops")
+        self.assertEqual(self.run_phone(), 1)
+        self.assertIn("Traceback", self.err.getvalue())
+        self.assertIn("KeyError", self.err.getvalue())
+
+    def test_arguments(self) -> None:
+        """IPv6 and ports are taken; each mistake is named."""
+        self.run_phone("--host", "127.0.0.9")
+        self.assertEqual(FakePhone.made[4:], (Hop("UDP", "127.0.0.1", 5060), "127.0.0.9", "UDP", 1000))
+        phone_main.main(["a@b@example.com", "--proxy", "[2001:db8::1]:5062"])
+        self.assertEqual(FakePhone.made[1:3], ("a@b", "example.com"))
+        self.assertEqual(FakePhone.made[4], Hop("UDP", "2001:db8::1", 5062))
+        for tone in ("1001", "150", "3550"):
+            self.assertIn("--tone is a multiple of 50", self.refused("a@b", "--proxy", "h", "--tone", tone))
+        self.assertIn("USER@DOMAIN", self.refused("alice", "--proxy", "h"))
+        self.assertIn("--proxy: not a port", self.refused("a@b", "--proxy", "h:99999"))
+        self.assertIn("--proxy", self.refused("a@b"))
