@@ -155,7 +155,9 @@ class OfferAnswer:
         if known is not None and known.method == event.method:
             if not event.described:
                 return []
-            waits = known.state is _State.OFFERED and known.offerer is sender  # else the other side has offered
+            waits = (
+                known.state is _State.OFFERED and known.offerer is sender
+            )  # else the other side has offered
             return [Offered(exchange, sender)] if waits else [Repeated(exchange)]
         effects = self._forget_older(exchange, event.method)
         if event.described:
