@@ -1,19 +1,23 @@
-"""All SIP stream connections of one transport: their numbers, who may have one, and which one a message takes."""
+"""All SIP stream connections: their numbers, who may have one, and which one a message takes."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from itertools import count
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IConnector, IReactorTCP, IReactorTime
 from twisted.internet.protocol import ClientFactory, Protocol, ServerFactory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from voipcluster.address import TCP, Flow, source_of
+from voipcluster.address import TCP, TLS, Flow, source_of
 from voipcluster.errors import TransportError
+from voipcluster.net.secure_stream import SecureSipStream
 from voipcluster.net.sink import ISipSink, SinkErrors
+from voipcluster.net.sip_tls import SipTls
 from voipcluster.net.stream import SipStream, StreamLimits
 from voipcluster.net.timers import TimerWheel
 
@@ -21,6 +25,10 @@ Address = tuple[str, int]
 Failed = Callable[[TransportError], None]
 
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+_OPENED = frozenset(
+    {TCP, TLS}
+)  # what we open connections of; a browser cannot be called on (RFC 7118 section 5.2)
+_LOG_PERIOD = 1.0  # seconds between two log lines about connections that could not be opened
 _STOP_LINGER = 1.0  # seconds for the peers to take the last octets when we stop
 _numbers = count(1)  # of this process: a number never names two connections
 
@@ -34,13 +42,13 @@ class Acceptor(ServerFactory):
 
     noisy = False
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    def __init__(self, connections: Connections, transport: str = TCP) -> None:
+        self._connections, self._transport = connections, transport
         self.local: Address = ("", 0)
 
     def buildProtocol(self, addr: IAddress | None) -> SipStream | None:
         remote: Address = (addr.host, addr.port)  # type: ignore[union-attr]
-        return self._connections.accept(self.local, remote)
+        return self._connections.accept(self._transport, self.local, remote)
 
 
 class _Opening(ClientFactory):
@@ -58,7 +66,7 @@ class _Opening(ClientFactory):
         return self._connections.opened(self)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        self._connections.not_opened(self, reason)
+        self._connections.not_opened(self, reason.getErrorMessage())
 
 
 class Connections:
@@ -66,13 +74,16 @@ class Connections:
     The table of connections. L{SipStream} reports to it (L{voipcluster.net.stream.StreamOwner}).
 
     A connection, whoever opened it, is reused for its remote address (RFC 3261 section 18.1.1), and found again by its
-    number for answers and for flows (RFC 5626). When there are too many, one that never sent a whole message makes
-    room for the newcomer.
+    number for answers and for flows (RFC 5626). One over TLS is reused only for what its certificate proves (RFC 5923
+    section 8). When there are too many, one that never sent a whole message makes room for the newcomer.
 
+    @param tls: L{None} when this node does no TLS.
     @ivar refused: connections closed at once for want of room, C{shunned} because of where they come from;
         C{evicted} those that made room.
     @ivar refuses_from: whether nothing is accepted from an address.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -81,33 +92,38 @@ class Connections:
         errors: SinkErrors,
         timers: TimerWheel,
         limits: StreamLimits,
-        transport: str = TCP,
+        tls: SipTls | None = None,
     ) -> None:
         self._reactor, self._clock = reactor, IReactorTime(reactor)
-        self._limits, self._transport = limits, transport
-        self._stream = partial(
-            SipStream,
-            owner=self,
-            sink=sink,
-            errors=errors,
-            timers=timers,
-            seconds=self._clock.seconds,
-            limits=limits,
-        )
+        self._limits, self._tls = limits, tls
+        self._shared: dict[str, Any] = {
+            "owner": self,
+            "sink": sink,
+            "errors": errors,
+            "timers": timers,
+            "seconds": self._clock.seconds,
+            "limits": limits,
+        }
         self._streams: dict[int, SipStream] = {}  # until they are gone
         self._alive: dict[int, SipStream] = {}  # that can be sent over
         self._by_remote: dict[tuple[Address, Address], SipStream] = {}
-        self._openings: dict[tuple[Address, Address], _Opening] = {}
+        self._openings: dict[tuple[Address, Address, str], _Opening] = {}
+        self._connected: dict[int, _Opening] = {}  # whose handshake is under way
         self._unproven: dict[int, SipStream] = {}  # accepted, oldest first
         self._sources: dict[str, dict[int, SipStream]] = {}  # accepted, by source
         self._stopped: Deferred[None] | None = None
+        self._quiet_until = 0.0
         self.refuses_from: Callable[[str], bool] = lambda host: False
         self.shunned = 0
         self.accepted = self.opened_count = self.refused = self.evicted = self.not_opened_count = 0
 
+    def by_transport(self) -> Counter[str]:
+        """How many there are of each transport."""
+        return Counter(stream.flow.transport for stream in self._streams.values())
+
     def __len__(self) -> int:
         """Connections that exist or are being opened."""
-        return len(self._streams) + len(self._openings)
+        return len(self._streams) + len(self._openings) - len(self._connected)
 
     # What the owner of the table does.
 
@@ -122,14 +138,14 @@ class Connections:
         else:
             self._send_when_open(data, flow, failed)
 
-    def flow(self, local: Address, remote: Address) -> Flow | None:
-        """The flow of a live connection between two addresses."""
+    def flow(self, local: Address, remote: Address, name: str = "") -> Flow | None:
+        """The flow of a live connection between two addresses, whose certificate proves C{name}."""
         stream = self._by_remote.get((local, remote))
-        return None if stream is None else stream.flow
+        return stream.flow if stream is not None and stream.proves(name) else None
 
     def is_alive(self, flow: Flow) -> bool:
         return self._find(flow) is not None or (
-            not flow.connection and (flow.local, flow.remote) in self._openings
+            not flow.connection and (flow.local, flow.remote, flow.name) in self._openings
         )
 
     def keep(self, flow: Flow, seconds: float) -> None:
@@ -152,8 +168,11 @@ class Connections:
         for opening in list(self._openings.values()):
             if opening.connector is not None:
                 opening.connector.disconnect()
-        for stream in list(self._alive.values()):
-            stream.close(_STOP_LINGER)
+        for number, stream in list(self._streams.items()):
+            if number in self._alive:
+                stream.close(_STOP_LINGER)
+            else:
+                stream.abort()  # in its handshake, or closing
         if not self._streams:
             return succeed(None)
         if self._stopped is None:
@@ -164,7 +183,7 @@ class Connections:
 
     # What the factories report.
 
-    def accept(self, local: Address, remote: Address) -> SipStream | None:
+    def accept(self, transport: str, local: Address, remote: Address) -> SipStream | None:
         if self.refuses_from(remote[0]):
             self.shunned += 1
             return None
@@ -177,28 +196,47 @@ class Connections:
             self.refused += 1
             return None
         self.accepted += 1
-        stream = self._add(Flow(self._transport, local, remote, next(_numbers)), opened=False)
+        flow = Flow(transport, local, remote, next(_numbers))
+        stream = (SecureSipStream if transport == TLS else SipStream)(flow=flow, opened=False, **self._shared)
+        self._streams[flow.connection] = stream
         self._unproven[stream.flow.connection] = stream
         self._sources.setdefault(source, {})[stream.flow.connection] = stream
         return stream
 
     def opened(self, opening: _Opening) -> SipStream:
-        self.opened_count += 1
-        return self._add(opening.flow._replace(connection=next(_numbers)), opened=True)
+        """The connection is there; with TLS, its handshake comes next."""
+        name, number = opening.flow.name, next(_numbers)
+        flow = opening.flow._replace(connection=number, name="")
+        if flow.transport == TLS:
+            stream: SipStream = SecureSipStream(flow=flow, opened=True, expected=name, **self._shared)
+        else:
+            stream = SipStream(flow=flow, opened=True, **self._shared)
+        self._streams[number] = stream
+        self._connected[number] = opening
+        return stream
 
-    def not_opened(self, opening: _Opening, reason: Failure) -> None:
+    def not_opened(self, opening: _Opening, reason: str) -> None:
         self.not_opened_count += 1
-        del self._openings[opening.flow.local, opening.flow.remote]
+        flow = opening.flow
+        del self._openings[flow.local, flow.remote, flow.name]
+        now = self._clock.seconds()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _LOG_PERIOD
+            self._log.warn("no connection to {flow}: {reason}", flow=str(flow), reason=reason)
         for _, failed in opening.waiting:
-            self._fail(failed, f"no connection to {opening.flow}: {reason.getErrorMessage()}")
+            self._fail(failed, f"no connection to {flow}: {reason}")
 
     # What a stream reports.
 
     def up(self, stream: SipStream) -> None:
-        opening = self._openings.pop((stream.flow.local, stream.flow.remote), None)
+        flow = stream.flow
+        self._alive[flow.connection] = self._by_remote[flow.local, flow.remote] = stream
+        opening = self._connected.pop(flow.connection, None)
         if opening is not None:
+            self.opened_count += 1
+            del self._openings[flow.local, flow.remote, opening.flow.name]
             for data, failed in opening.waiting:
-                self.send(data, stream.flow, failed)
+                self.send(data, flow, failed)
 
     def proven(self, stream: SipStream) -> None:
         self._unproven.pop(stream.flow.connection, None)
@@ -212,6 +250,9 @@ class Connections:
 
     def lost(self, stream: SipStream) -> None:
         self._streams.pop(stream.flow.connection, None)
+        opening = self._connected.pop(stream.flow.connection, None)
+        if opening is not None:
+            self.not_opened(opening, stream.failure)
         if not stream.opened:
             source = source_of(stream.flow.remote[0])
             of_source = self._sources.get(source, {})
@@ -225,17 +266,15 @@ class Connections:
     def _find(self, flow: Flow) -> SipStream | None:
         if flow.connection:
             return self._alive.get(flow.connection)
-        return self._by_remote.get((flow.local, flow.remote))
-
-    def _add(self, flow: Flow, opened: bool) -> SipStream:
-        stream: SipStream = self._stream(flow=flow, opened=opened)
-        self._streams[flow.connection] = self._alive[flow.connection] = stream
-        self._by_remote[flow.local, flow.remote] = stream
-        return stream
+        stream = self._by_remote.get((flow.local, flow.remote))
+        return stream if stream is None or stream.proves(flow.name) else None
 
     def _send_when_open(self, data: bytes, flow: Flow, failed: Failed | None) -> None:
-        opening = self._openings.get((flow.local, flow.remote))
+        opening = self._openings.get((flow.local, flow.remote, flow.name))
         if opening is None:
+            if flow.transport not in _OPENED:
+                self._fail(failed, f"{flow} is reached over a connection of its own only")
+                return
             if not self._make_room():
                 self._fail(failed, "too many connections")
                 return
@@ -248,10 +287,14 @@ class Connections:
         opening.octets += len(data)
 
     def _open(self, flow: Flow) -> _Opening:
-        opening = self._openings[flow.local, flow.remote] = _Opening(self, flow)
+        opening = self._openings[flow.local, flow.remote, flow.name] = _Opening(self, flow)
         source = None if flow.local[0] in _WILDCARDS else (flow.local[0], 0)
+        factory: ClientFactory = opening
+        if flow.transport == TLS:
+            assert self._tls is not None, "nobody gives a flow over TLS where there is none"
+            factory = self._tls.opening(opening, flow.name, self._clock)
         opening.connector = self._reactor.connectTCP(
-            *flow.remote, opening, timeout=self._limits.connect, bindAddress=source
+            *flow.remote, factory, timeout=self._limits.connect, bindAddress=source
         )
         return opening
 

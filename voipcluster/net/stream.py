@@ -75,7 +75,10 @@ class SipStream(Protocol):
 
     @ivar flow: its number, our address and the peer's; of a connection that we opened, our listening address, which
         is what Via names.
+    @ivar failure: why it never came up, when that is known.
     """
+
+    failure = ""
 
     def __init__(
         self,
@@ -109,24 +112,36 @@ class SipStream(Protocol):
         """Whether something can still be sent over it."""
         return self._alive
 
+    def proves(self, name: str) -> bool:
+        """Whether the peer has shown that it speaks for a domain; everybody does for none."""
+        return not name
+
     def connectionMade(self) -> None:
         self._wire = self.transport
-        if ITCPTransport.providedBy(self.transport):
-            self._wire.setTcpNoDelay(True)
-            self._limit_acknowledgement()
-        self._wire.registerProducer(self, True)
-        self._active_at = self._seconds()
-        if self._proven:
-            self._limit_timer = self._timers.start(self._limits.idle, self._check_idle)
-        else:
-            self._limit_timer = self._timers.start(self._limits.first_message, self.abort)
-        self._owner.up(self)
+        self._tune(self._wire)
+        self._begin()
 
-    def _limit_acknowledgement(self) -> None:
+    def _tune(self, wire: Any) -> None:
+        """Small messages leave at once, and a peer that acknowledges nothing is given up."""
+        if not ITCPTransport.providedBy(wire):
+            return
+        wire.setTcpNoDelay(True)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             milliseconds = int(self._limits.acknowledge * 1000)
+            handle: Any = wire
             with suppress(OSError):
-                self._wire.getHandle().setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+                handle.getHandle().setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+    def _begin(self) -> None:
+        """From here on it can be written to."""
+        self._wire.registerProducer(self, True)
+        self._active_at = self._seconds()
+        if self._limit_timer is None:
+            if self._proven:
+                self._limit_timer = self._timers.start(self._limits.idle, self._check_idle)
+            else:
+                self._limit_timer = self._timers.start(self._limits.first_message, self.abort)
+        self._owner.up(self)
 
     def dataReceived(self, data: bytes) -> None:
         if not self._alive:
@@ -183,11 +198,7 @@ class SipStream(Protocol):
             return
         self._end()
         self._limit_timer = self._timers.start(linger, self._abort_transport)
-        if ITCPTransport.providedBy(self.transport):
-            # Closing with unread octets would make the system send a reset, which may overtake our last answer.
-            self._wire.loseWriteConnection()
-        else:
-            self._wire.loseConnection()
+        self._close_transport()
 
     def abort(self) -> None:
         """Close at once and drop what was not sent."""
@@ -200,10 +211,7 @@ class SipStream(Protocol):
             self._end()
         if self._limit_timer is not None:
             self._limit_timer.cancel()
-        try:
-            self._sink.connection_lost(self.flow)
-        except Exception:
-            self._errors.failed(self.flow)
+        self._tell_lost()
         self._owner.lost(self)
 
     def pauseProducing(self) -> None:
@@ -225,6 +233,19 @@ class SipStream(Protocol):
         self._limit_timer = self._message_timer = self._silence_timer = None
         self._wire.unregisterProducer()  # else the transport waits for us before it closes
         self._owner.closing(self)
+
+    def _tell_lost(self) -> None:
+        try:
+            self._sink.connection_lost(self.flow)
+        except Exception:
+            self._errors.failed(self.flow)
+
+    def _close_transport(self) -> None:
+        if ITCPTransport.providedBy(self.transport):
+            # Closing with unread octets would make the system send a reset, which may overtake our last answer.
+            self._wire.loseWriteConnection()
+        else:
+            self._wire.loseConnection()
 
     def _abort_transport(self) -> None:
         self._wire.abortConnection()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.net.fakes import FakeReactor, FakeSink, FakeTransport
+from tests.unit.net.tls_peer import Peer, Wire, authority, built, files
 from voipcluster.address import Flow
 from voipcluster.errors import TransportError
 from voipcluster.net.connections import Acceptor, Connections
 from voipcluster.net.sink import SinkErrors
+from voipcluster.net.sip_tls import SipTls
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 
@@ -31,7 +34,7 @@ class ConnectionsTests(SynchronousTestCase):
             transport.lose(ConnectionDone())
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.assertEqual(len(self.table), 0)
-        for left in ("_alive", "_by_remote", "_unproven", "_sources"):
+        for left in ("_alive", "_by_remote", "_unproven", "_sources", "_openings", "_connected"):
             self.assertEqual(getattr(self.table, left), {}, left)
 
     def build(self, limits: StreamLimits) -> None:
@@ -242,3 +245,96 @@ class ConnectionsTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(first))
         self.assertIsNone(self.successResultOf(second))
         self.assertIsNone(self.successResultOf(self.table.close_all()))
+
+    def test_a_browser_cannot_be_called_on(self) -> None:
+        """A WebSocket is there or it is not: none is opened from here (RFC 7118 section 5.2)."""
+        self.table.send(b"x", OUT._replace(transport="WS"), self.failed)
+        self.reactor.advance(0)
+        self.assertEqual(self.failures, ["ws:198.51.100.9:5060 is reached over a connection of its own only"])
+        self.assertEqual(self.reactor.connectors, [])
+
+
+class TlsConnectionsTests(ConnectionsTests):
+    """The same table with TLS: all of the above still holds, and the following."""
+
+    def build(self, limits: StreamLimits) -> None:
+        self.ca = authority(self)
+        self.tls = SipTls(files(self.ca.issue("ours", ["example.com"]), self.ca))
+        self.wheel = TimerWheel(self.reactor)
+        self.table = Connections(
+            self.reactor, self.sink, SinkErrors(self.reactor), self.wheel, limits, self.tls
+        )
+        self.acceptor = Acceptor(self.table)
+        self.acceptor.local = LOCAL
+
+    def secure(self, name: str) -> Flow:
+        return Flow("TLS", ("192.0.2.1", 5061), ("198.51.100.9", 5061), 0, name)
+
+    def peer(self, number: int = -1) -> tuple[Wire, Peer]:
+        """The attempt of that number succeeds, at a server for a.example and b.example."""
+        server = SipTls(files(self.ca.issue("theirs", ["a.example", "b.example"]), self.ca))
+        peer = Peer()
+        wire = Wire(
+            self.reactor,
+            built(self.reactor.connectors[number].factory),
+            built(server.accepting(Factory.forProtocol(lambda: peer), self.reactor)),
+        )
+        wire.run()
+        self.addCleanup(self.assertEqual, self.reactor.getDelayedCalls(), [])
+        return wire, peer
+
+    def test_messages_wait_for_the_handshake(self) -> None:
+        """What is sent while the connection is opened goes out when the peer has proved its name, in order."""
+        flow = self.secure("a.example")
+        self.table.send(b"1", flow, self.failed)
+        self.table.send(b"2", flow, self.failed)
+        self.assertTrue(self.table.is_alive(flow))
+        wire, peer = self.peer()
+        self.assertEqual((peer.received, len(self.reactor.connectors)), (b"12", 1))
+        self.assertEqual(self.table.by_transport(), {"TLS": 1})
+        self.table.send(b"3", flow, self.failed)
+        wire.run()
+        self.assertEqual((peer.received, len(self.table)), (b"123", 1))
+        wire.end()
+
+    def test_reuse_by_name(self) -> None:
+        """A connection serves every domain that its certificate proves, and no other (RFC 5923 section 8)."""
+        self.table.send(b"1", self.secure("a.example"), self.failed)
+        wire, peer = self.peer()
+        self.table.send(b"2", self.secure("b.example"), self.failed)
+        wire.run()
+        self.assertEqual((peer.received, len(self.reactor.connectors)), (b"12", 1))
+        local, remote = self.secure("")[1:3]
+        self.assertIsNotNone(self.table.flow(local, remote, "b.example"))
+        self.assertIsNone(self.table.flow(local, remote, "c.example"))
+        self.table.send(b"3", self.secure("c.example"), self.failed)
+        other, stranger = self.peer(1)
+        self.reactor.advance(0)
+        self.assertEqual(stranger.received, b"")
+        self.assertEqual(
+            self.failures,
+            [
+                "no connection to tls:198.51.100.9:5061: its certificate is for a.example, b.example, not for c.example"
+            ],
+        )
+        self.assertEqual(self.table.not_opened_count, 1)
+        for one in (wire, other):
+            one.end()
+
+    def test_stop_in_a_handshake(self) -> None:
+        """Closing all ends handshakes that are under way, in both directions."""
+        self.table.send(b"1", self.secure("a.example"), self.failed)
+        opened = FakeTransport(self.reactor, ("198.51.100.9", 5061), LOCAL)
+        opened.connect(built(self.reactor.connectors[0].factory))
+        self.reactor.connectors[0].fail = lambda reason: None  # type: ignore[method-assign]  # it is connected
+        acceptor = Acceptor(self.table, "TLS")
+        acceptor.local = ("192.0.2.1", 5061)
+        accepted = FakeTransport(self.reactor, ("198.51.100.7", 4000), acceptor.local)
+        accepted.connect(built(self.tls.accepting(acceptor, self.reactor), ("198.51.100.7", 4000)))
+        self.assertEqual(len(self.table), 2)
+        stopped = self.table.close_all()
+        self.reactor.advance(0)
+        self.reactor.advance(0)
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(len(self.failures), 1)
+        self.assertEqual(self.sink.calls, [])
