@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from demo.programs import Program, ProgramFailed
-from voipcluster.address import Hop
+from voipcluster.address import DEFAULT_PORT, Hop
 from voipcluster.errors import UsageError
 from voipcluster.voipctl.client import SocketClient
 
@@ -50,8 +50,8 @@ class Node:
     def pid(self) -> int:
         return self.program.pid if self.program is not None and self.running else 0
 
-    def hop(self, transport: str = "UDP", port: int = 5060) -> Hop:
-        return Hop(transport, self.address, port)
+    def hop(self, transport: str = "UDP", port: int | None = None) -> Hop:
+        return Hop(transport, self.address, port or DEFAULT_PORT[transport])
 
     def command(self, role: str, *options: str) -> list[str]:
         """What to type to start it."""

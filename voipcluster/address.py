@@ -7,24 +7,18 @@ from typing import NamedTuple
 
 UDP, TCP, TLS, WS, WSS = "UDP", "TCP", "TLS", "WS", "WSS"
 RELIABLE = frozenset({TCP, TLS, WS, WSS})
-SECURE = frozenset(
-    {TLS, WSS}
-)  # what a sips URI may be sent over (RFC 3261 section 19.1, RFC 7118 section 5.3)
+SECURE = frozenset({TLS, WSS})  # what a sips URI may be sent over (RFC 3261 section 26.2, RFC 7118)
 DEFAULT_PORT = {UDP: 5060, TCP: 5060, TLS: 5061, WS: 80, WSS: 443}
 
 
 class Hop(NamedTuple):
     """
     One next hop (RFC 3263): C{transport} in upper case, C{host} an IP literal without brackets, C{port} 1 to 65535.
-
-    C{name} is the domain that was to be reached, which a certificate of the hop must prove (RFC 5922 section 7.3); empty:
-    the host itself.
     """
 
     transport: str
     host: str
     port: int
-    name: str = ""
 
     def __str__(self) -> str:
         return f"{self.transport.lower()}:{join_host_port(self.host, self.port)}"

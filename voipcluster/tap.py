@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from attrs import evolve
 from twisted.application.service import Service
@@ -122,7 +122,7 @@ def makeService(options: Options) -> Service:
 
 def complete(config: Config) -> Config:
     """
-    Fill in what depends on the machine: address, name and the absolute path of the state directory.
+    Fill in what depends on the machine: address, name and the absolute paths of files and state directory.
 
     @raise UsageError: no role, no default route, or the address is not one of this machine.
     """
@@ -134,8 +134,15 @@ def complete(config: Config) -> Config:
     address = node.address or default_address()
     check_local(address)
     name = node.name or stored_name(node.state_dir) or default_name(socket.gethostname(), address)
+    files: dict[str, Any] = {
+        key: str(Path(path).absolute())  # twistd may change the directory before they are read anew
+        for key in ("certificate", "key", "ca")
+        if (path := getattr(config.tls, key))
+    }
     return evolve(
-        config, node=evolve(node, address=address, name=name, state_dir=str(Path(node.state_dir).absolute()))
+        config,
+        node=evolve(node, address=address, name=name, state_dir=str(Path(node.state_dir).absolute())),
+        tls=evolve(config.tls, **files),
     )
 
 

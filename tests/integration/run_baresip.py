@@ -40,6 +40,7 @@ class Baresip:
 
     @param hz: the tone that it sends.
     @param answer: whether it answers by itself.
+    @param ca: the file with the CA of the proxy's certificate, for TLS.
     @param outbound: whether the proxy takes all that it sends; else its account is one of the proxy's address.
     @ivar address: 127.0.0.1 and the port that it takes SIP at.
     """
@@ -56,6 +57,7 @@ class Baresip:
         answer: bool = False,
         expires: int = 600,
         outbound: bool = True,
+        ca: Path | None = None,
     ) -> None:
         self._reactor, self.user = reactor, user
         slot = _free_slot()
@@ -78,6 +80,8 @@ class Baresip:
             f"ctrl_tcp_listen {HOST}:{self._control_port}",
             f"snd_path {self._folder.absolute()}",
         ]
+        if ca is not None:
+            lines.append(f"sip_cafile {ca}")
         where = join_host_port(proxy.host, proxy.port)
         account = f"<sip:{user}@{domain if outbound else where};transport={transport}>"
         account += f";auth_user={user};auth_pass={password};regint={expires};audio_codecs=PCMU/8000/1"

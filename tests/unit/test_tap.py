@@ -19,7 +19,7 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster import tap
-from voipcluster.config import Config, ConfigError, NodeOptions, load_config
+from voipcluster.config import Config, ConfigError, NodeOptions, TlsOptions, load_config
 from voipcluster.errors import UsageError
 from voipcluster.tap import (
     Options,
@@ -105,6 +105,14 @@ class CompleteTests(SynchronousTestCase):
     def test_state_directory_is_absolute(self) -> None:
         """The state directory stays where it was meant, although twistd may change directories."""
         self.assertEqual(self.node(state_dir="here").state_dir, str(Path("here").absolute()))
+
+    def test_tls_files_are_absolute(self) -> None:
+        """So do the files of TLS, which are read again when they change; what is not given stays so."""
+        node = NodeOptions(role="primary", address="127.0.0.1", state_dir=self.mktemp())
+        tls = complete(Config(node=node, tls=TlsOptions(certificate="c.pem", ca="/etc/ca.pem"))).tls
+        self.assertEqual(
+            (tls.certificate, tls.key, tls.ca), (str(Path("c.pem").absolute()), "", "/etc/ca.pem")
+        )
 
     def test_names(self) -> None:
         """The name is the given one, else that of the state directory, else the host's first label."""

@@ -12,6 +12,7 @@ from voipcluster.config.options import (
     NodeOptions,
     Option,
     SipOptions,
+    TlsOptions,
     WebOptions,
     options,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Problem",
     "Setting",
     "SipOptions",
+    "TlsOptions",
     "WebOptions",
     "check_file",
     "load_config",

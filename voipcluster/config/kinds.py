@@ -330,6 +330,18 @@ class Path:
         return value
 
 
+@frozen
+class FilePath:
+    """The path of a file."""
+
+    allowed = "the path of a file"
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        return Path().take(value)
+
+
 POLICY_NAME = Word(_NODE_NAME, "the name of a policy")
 NODE_NAME = Word(_NODE_NAME, "1 to 63 letters, digits, - and _, the first a letter or digit")
 

@@ -203,7 +203,7 @@ class _Reading:
         self._order("sip.default_expires", "sip.max_expires")
         media = values["media.ports"]
         assert isinstance(media, tuple), "its kind made it"
-        for name in ("sip.port", "cluster.port", "web.port"):
+        for name in ("sip.port", "tls.port", "cluster.port", "web.port"):
             port = values[name]
             assert isinstance(port, int), "its kind made it"
             if media[0] <= port <= media[1]:
@@ -212,6 +212,19 @@ class _Reading:
                     self._refuse(
                         blamed, f"media.ports {media[0]}-{media[1]} include {name} {port}; change {other}"
                     )
+
+        if not values["tls.certificate"]:
+            for name in ("tls.key", "tls.client_certificate"):
+                self._needs(name, "tls.certificate")
+        self._needs("tls.client_certificate", "tls.ca")
+        if values["tls.certificate"] and values["tls.port"] == values["sip.port"]:
+            blamed, other = self._blame("tls.port", "sip.port")
+            self._refuse(blamed, f"tls.port and sip.port are both {values['sip.port']}; change {other}")
+
+    def _needs(self, name: str, other: str) -> None:
+        """Option C{name} is of no use without C{other}."""
+        if self._values[name] and name in self._where and not self._values[other]:
+            self._refuse(name, f"needs {other}, which is not set")
 
     def _order(self, low: str, high: str) -> None:
         """Option C{low} must not be above option C{high}."""

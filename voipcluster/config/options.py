@@ -15,6 +15,7 @@ from voipcluster.config.kinds import (
     BindAddress,
     Choice,
     Domain,
+    FilePath,
     Flag,
     JoinToken,
     Kind,
@@ -89,9 +90,9 @@ class LimitsOptions:
     )
     message_size: int = option(65_535, Octets(1500, 1 << 24), "octets of one SIP message")
     header_lines: int = option(256, Whole(32, 10_000), "header lines of one SIP message")
-    connections: int = option(10_000, Whole(1, 1_000_000), "TCP connections at the same time")
+    connections: int = option(10_000, Whole(1, 1_000_000), "SIP connections at the same time")
     connections_per_address: int = option(
-        200, Whole(1, 1_000_000), "TCP connections of one address at the same time"
+        200, Whole(1, 1_000_000), "SIP connections of one address at the same time"
     )
     registrations: int = option(
         200_000, Whole(0, 100_000_000), "bindings of all users at the same time; 0 = any number"
@@ -189,6 +190,23 @@ class SipOptions:
 
 
 @frozen
+class TlsOptions:
+    """SIP over TLS; it is off until there is a certificate."""
+
+    certificate: str = option(
+        "", FilePath(), 'PEM file: certificate of this node, then those up to its CA; "" = no TLS'
+    )
+    key: str = option("", FilePath(), 'PEM file of its private key; "" = in the file of the certificate')
+    ca: str = option(
+        "", FilePath(), 'PEM file: CAs that vouch for peers; "" = those of the system, no client is asked'
+    )
+    client_certificate: bool = option(
+        False, Flag(), "refuse who connects without a certificate of such a CA; needs ca"
+    )
+    port: int = option(5061, Whole(1, 65535), "TCP port for SIP over TLS")
+
+
+@frozen
 class DnsOptions:
     """Finding the servers of a name (RFC 3263)."""
 
@@ -253,6 +271,7 @@ class Config:
     media: MediaOptions = Factory(MediaOptions)
     auth: AuthOptions = Factory(AuthOptions)
     sip: SipOptions = Factory(SipOptions)
+    tls: TlsOptions = Factory(TlsOptions)
     dns: DnsOptions = Factory(DnsOptions)
     web: WebOptions = Factory(WebOptions)
     node: NodeOptions = Factory(NodeOptions)
@@ -277,6 +296,7 @@ SECTIONS: dict[str, type] = {
     "media": MediaOptions,
     "auth": AuthOptions,
     "sip": SipOptions,
+    "tls": TlsOptions,
     "dns": DnsOptions,
     "web": WebOptions,
     "node": NodeOptions,

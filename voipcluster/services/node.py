@@ -18,7 +18,7 @@ from twisted.python.threadpool import ThreadPool
 from zope.interface import classImplements
 
 from voipcluster import __version__
-from voipcluster.address import Flow
+from voipcluster.address import TLS, Flow
 from voipcluster.balance.decision import Gates
 from voipcluster.balance.membership import Membership, Tick
 from voipcluster.balance.placement import Placement
@@ -26,6 +26,7 @@ from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded
 from voipcluster.balance.state import Levels, NodeState
 from voipcluster.config import Config
 from voipcluster.errors import PeerError, UsageError
+from voipcluster.net.sip_tls import SipTls, TlsFiles
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.services.admin import AdminService
@@ -49,8 +50,9 @@ from voipcluster.services.sip.proxy import ProxyService
 from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.services.sip.serving import Serving
 from voipcluster.services.sip.targets import Targets
+from voipcluster.services.sip.tls_files import TlsFilesService
 from voipcluster.services.sip.transactions import TransactionService
-from voipcluster.services.sip.transport import TransportService
+from voipcluster.services.sip.transport import ListenAddress, TransportService
 from voipcluster.services.sip.writebehind import ILocationStore
 from voipcluster.services.workload import Limits, Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
@@ -189,8 +191,8 @@ class NodeService(Service):
     def _parts(self) -> Sequence[Any]:
         """Everything with a life of its own, in the order of starting."""
         return (
-            self.media, self.registrar, self.workload, self.cluster, self.admin, *self._web, self.transport,
-            self.resolver,
+            self.media, self.registrar, self.workload, self.cluster, self.admin, *self._web, *self._tls_files,
+            self.transport, self.resolver,
         )  # fmt: skip
 
     def _start_all(self) -> None:
@@ -256,10 +258,11 @@ class NodeService(Service):
             limits.message_size,
         )
         address = (config.node.address, config.sip.port)
+        tls, ports = self._make_tls()
         self.transport = TransportService(
             reactor,
             self.transactions,
-            [address],
+            [ListenAddress(*address, tls_port=config.tls.port)],
             StreamLimits(
                 idle=config.sip.idle_timeout,
                 max_body=limits.message_size,
@@ -267,18 +270,32 @@ class NodeService(Service):
                 per_source=limits.connections_per_address,
             ),
             self.wheel,
+            tls=tls,
         )
         self.transport.refuse_from(self.limiting.refuses_from)
         domains = tuple(domain.lower() for domain in config.cluster.domain)
+        names = frozenset((address[0], port) for port in (address[1], *ports.values()))
         self.core = SipCore(
             state.name, state.epoch, key, self.transport, self.transactions, self.wheel,
-            Names(frozenset({address}), frozenset({address}), domains), {state.name: address},
-            clock.seconds, clock.seconds,
+            Names(names, names, domains), {state.name: address}, clock.seconds, clock.seconds, ports=ports,
         )  # fmt: skip
         self.resolver, self.resolving = make_resolving(reactor, config.dns, self.core)
         self._make_balance(state, clock)
         self._make_services(state, clock)
         self._make_faces(state)
+
+    def _make_tls(self) -> tuple[SipTls | None, dict[str, int]]:
+        """
+        @return: TLS when there is a certificate, and the ports of transports that have one of their own.
+        @raise UsageError: a file cannot be used.
+        """
+        tls = self.config.tls
+        if not tls.certificate:
+            self._tls_files = []
+            return None, {}
+        made = SipTls(TlsFiles(tls.certificate, tls.key, tls.ca, tls.client_certificate))
+        self._tls_files = [TlsFilesService(IReactorTime(self._reactor), made)]
+        return made, {TLS: tls.port}
 
     def _make_balance(self, state: StoredState, clock: IReactorTime) -> None:
         config = self.config
@@ -420,7 +437,7 @@ class NodeService(Service):
             return None
         if flow.connection and (epoch != self.core.epoch & 0xFFFFFFFF or not self.transport.is_alive(flow)):
             return None
-        return flow if flow.local == self.core.own_address else None
+        return flow if self.transport.is_alive(flow) else None
 
     def _report_now(self) -> None:
         self.cluster.report_now()

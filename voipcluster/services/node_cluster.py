@@ -61,7 +61,7 @@ class ClusterSide:
         for name in gone:
             del core.addresses[name]
             node.registrar.forget_node(name)
-        core.names = evolve(core.names, cluster=frozenset(core.addresses.values()))
+        core.names = evolve(core.names, cluster=core.all_addresses(*core.addresses.values()))
         self.learn(node.membership.feed(MembersListed(members)))
 
     def learn(self, effects: Sequence[Effect]) -> None:

@@ -59,7 +59,9 @@ def numbers(node: NodeService) -> Numbers:
         "voipcluster_media_ports_free": media.ports_free,
         "voipcluster_media_packets_total": {"relayed": media.total_packets},
         "voipcluster_media_bytes_total": media.total_octets,
-        "voipcluster_connections": {"tcp": transport["connections"]},
+        "voipcluster_connections": {
+            name: transport.get(f"connections_{name}", 0) for name in ("tcp", "tls", "ws", "wss")
+        },
         "voipcluster_messages_dropped_total": {
             "malformed": transactions.malformed,
             "stray response": transactions.stray_responses,

@@ -25,6 +25,7 @@ Address = tuple[str, int]
 
 _TRANSPORTS = (UDP, TCP, TLS, WS, WSS)
 _FLOW_HEAD = struct.Struct("!BIIHH")  # transport and families, epoch, connection, local port, remote port
+_ASKED = {WSS: "ws"}  # RFC 7118 section 5.2.1: there is no transport=wss
 _EMPTY = b"\xff"
 _OURS = re.compile(
     r"<sip:(?:([0-9.]{7,15})|\[([0-9a-f:]+)\]):([1-9][0-9]{0,4});lr((?:;[a-z]+=[A-Za-z0-9_\-]+)*)>"
@@ -32,12 +33,16 @@ _OURS = re.compile(
 _KEPT = 8192  # values in a cache of what later messages of a call ask for again
 
 
-def route_value(address: Address, transport: str, token: str) -> str:
+def route_value(address: Address, transport: str, token: str, secure: bool = False) -> str:
     """
     A Route or Record-Route value that names one of our nodes; C{token}: C{name=text}, or an empty string.
+
+    @param secure: a sips URI, which asks for TLS by itself (RFC 5630 section 3.1.4); C{transport} is one that has it.
     """
-    asked = "" if transport == UDP else f";transport={transport.lower()}"
+    asked = "" if transport == UDP else f";transport={_ASKED.get(transport) or transport.lower()}"
     behind = f";{token}" if token else ""
+    if secure:
+        return f"<sips:{join_host_port(*address)};lr{'' if transport == TLS else asked}{behind}>"
     return f"<sip:{join_host_port(*address)};lr{asked}{behind}>"
 
 

@@ -186,6 +186,11 @@ def parse_uri(text: str) -> SipUri:
     )
 
 
+def is_sips(text: str) -> bool:
+    """Whether a URI asks to be reached over TLS only (19.1)."""
+    return text[:5].lower() == "sips:"
+
+
 def scheme_of(text: str) -> str:
     """The scheme of any URI in lower case; an empty string when it has none."""
     match = _SCHEME.match(text)

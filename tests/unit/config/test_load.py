@@ -119,6 +119,23 @@ class LoadTests(SynchronousTestCase):
             "--set media.ports: media.ports 5000-6000 include sip.port 5060; change media.ports or sip.port",
         )
 
+    def test_tls(self) -> None:
+        """What TLS cannot do without is asked for, and its port is its own."""
+        self.assertEqual(
+            self.refusal("tls.key=/k.pem"), "--set tls.key: needs tls.certificate, which is not set"
+        )
+        self.assertEqual(
+            self.refusal("tls.certificate=/c.pem", "tls.client_certificate=true"),
+            "--set tls.client_certificate: needs tls.ca, which is not set",
+        )
+        self.assertEqual(
+            self.refusal("tls.certificate=/c.pem", "tls.port=5060"),
+            "--set tls.port: tls.port and sip.port are both 5060; change tls.port or sip.port",
+        )
+        self.assertEqual(self.with_flags("tls.port=5060").tls.port, 5060)
+        config = self.with_flags("tls.certificate=c.pem", "tls.ca=ca.pem", "tls.client_certificate=true")
+        self.assertEqual((config.tls.certificate, config.tls.client_certificate), ("c.pem", True))
+
     def test_policies(self) -> None:
         """A policy is a built-in one or that of a plugin."""
         settings = [parse_set("cluster.policy=round-robin")]

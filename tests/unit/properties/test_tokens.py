@@ -16,7 +16,12 @@ from voipcluster.sip.route import pack_flow
 HOSTS = st.sampled_from(["192.0.2.1", "2001:db8::1", "127.0.0.1", "fe80::1"])
 ADDRESSES = st.tuples(HOSTS, st.integers(0, 65535))
 FLOWS = st.builds(
-    Flow, st.sampled_from(["UDP", "TCP", "TLS", "WS", "WSS"]), ADDRESSES, ADDRESSES, st.integers(0, 2**32 - 1)
+    Flow,
+    st.sampled_from(["UDP", "TCP", "TLS", "WS", "WSS"]),
+    ADDRESSES,
+    ADDRESSES,
+    st.integers(0, 2**32 - 1),
+    name=st.just(""),
 )
 NAMES = st.text(max_size=8)
 HANDOVERS = st.builds(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.address import TCP, UDP, Flow, Hop, is_ipv6
+from voipcluster.address import TCP, TLS, UDP, WS, WSS, Flow, Hop, is_ipv6
 from voipcluster.balance.decision import Gates, Own
 from voipcluster.balance.membership import Membership, MembersListed, ReportReceived
 from voipcluster.balance.messages import Member
@@ -47,6 +47,7 @@ from voipcluster.sip.registrar import Settings
 Address = tuple[str, int]
 KEY = bytes(range(32))
 DOMAIN = "example.com"
+PORTS = {TLS: 5061, WS: 8080, WSS: 8443}  # of every node
 
 
 class Network:
@@ -98,11 +99,16 @@ class FakeTransport:
         self.kept: list[tuple[Flow, float]] = []
         self.expected: list[tuple[Flow, float]] = []
         self._numbers = 0
-        for address in addresses:
-            network.ends[address] = self
+        for host, port in addresses:
+            for of in (port, *PORTS.values()):
+                network.ends[host, of] = self
+
+    def local(self, transport: str, ipv6: bool) -> Address | None:
+        return next((_at(a, transport) for a in self.addresses if is_ipv6(a[0]) == ipv6), None)
 
     def take(self, transport: str, source: Address, data: bytes) -> None:
-        local = next(a for a in self.addresses if is_ipv6(a[0]) == is_ipv6(source[0]))
+        local = self.local(transport, is_ipv6(source[0]))
+        assert local is not None
         number = 0 if transport == UDP else self.connection_to(source) or self.open(source)
         self.sink.bytes_received(data, Flow(transport, local, source, number))
 
@@ -118,16 +124,21 @@ class FakeTransport:
         """The connection to C{remote} breaks."""
         number = self.connection_to(remote)
         del self.connections[number]
-        local = next(a for a in self.addresses if is_ipv6(a[0]) == is_ipv6(remote[0]))
-        self.sink.connection_lost(Flow(TCP, local, remote, number))
+        end = self.network.ends.get(remote)
+        transport = end.transport if isinstance(end, Phone) else TCP
+        local = self.local(transport, is_ipv6(remote[0]))
+        assert local is not None
+        self.sink.connection_lost(Flow(transport, local, remote, number))
 
     # as TransportService
 
     def send(self, data: bytes, flow: Flow, failed: Callable[[TransportError], None] | None = None) -> None:
-        if flow.transport == TCP:
+        if flow.transport != UDP:
             if flow.connection and not self.is_alive(flow):
                 return self._fail(failed, f"the connection to {flow} is closed")
             if not self.connection_to(flow.remote):
+                if flow.transport in (WS, WSS):
+                    return self._fail(failed, f"{flow} cannot be called on")
                 if flow.remote not in self.network.ends or flow.remote in self.network.closed:
                     return self._fail(failed, f"{flow} refused")
                 self.open(flow.remote)
@@ -147,15 +158,15 @@ class FakeTransport:
 
     @property
     def transports(self) -> tuple[str, ...]:
-        return (UDP, TCP)
+        return (UDP, TCP, TLS)
 
     @property
     def families(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys("AAAA" if is_ipv6(host) else "A" for host, _ in self.addresses))
 
     def flow_to(self, hop: Hop, near: Address | None = None, domain: str = "") -> Flow:
-        local = next((a for a in self.addresses if is_ipv6(a[0]) == is_ipv6(hop.host)), None)
-        if local is None or hop.transport not in (UDP, TCP):
+        local = self.local(hop.transport, is_ipv6(hop.host))
+        if local is None or hop.transport not in (UDP, TCP, TLS):
             raise TransportError(f"no way to {hop}")
         remote = (hop.host, hop.port)
         return Flow(hop.transport, local, remote, 0 if hop.transport == UDP else self.connection_to(remote))
@@ -174,10 +185,14 @@ class FakeTransport:
     def sent_by(self, flow: Flow | str, ipv6: bool = False) -> Address:
         if isinstance(flow, Flow):
             return flow.local
-        found = next((a for a in self.addresses if is_ipv6(a[0]) == ipv6), None)
+        found = self.local(flow, ipv6)
         if found is None:
             raise TransportError("no address of ours for that")
         return found
+
+
+def _at(address: Address, transport: str) -> Address:
+    return address[0], PORTS.get(transport, address[1])
 
 
 class Phone:
@@ -321,7 +336,7 @@ class Node:
         self.core = SipCore(
             name, epoch, KEY, self.transport, self.transactions, self.wheel,  # type: ignore[arg-type]
             Names(frozenset(addresses), frozenset(addresses), (DOMAIN,)), {name: self.address},
-            clock.seconds, clock.seconds,
+            clock.seconds, clock.seconds, ports=PORTS,
         )  # fmt: skip
         self.core.epochs = lambda other: world.nodes[other].core.epoch
         self.own = Own(Workload())
@@ -387,9 +402,9 @@ class World:
         addresses = {n.name: n.address for n in self.nodes.values()}
         for known in self.nodes.values():
             known.core.addresses.update(addresses)
-            known.core.names = Names(
-                frozenset(known.transport.addresses), frozenset(addresses.values()), (DOMAIN,)
-            )
+            core = known.core
+            own, all_ = known.transport.addresses, addresses.values()
+            core.names = Names(core.all_addresses(*own), core.all_addresses(*all_), (DOMAIN,))
         members = tuple(
             Member(name=n.name, role="secondary", address=n.address[0]) for n in self.nodes.values()
         )

@@ -35,6 +35,14 @@ class RouteValueTests(SynchronousTestCase):
         self.assertEqual(text, "<sip:[2001:db8::1]:5070;lr;transport=tcp;call=T-_x>")
         self.assertEqual(route_uri(text).param("call"), "T-_x")
 
+    def test_secure(self) -> None:
+        """A sips value asks for TLS by its scheme (RFC 5630 section 3.1.4), and for a WebSocket in it by C{ws} (RFC 7118)."""
+        self.assertEqual(route_value(("192.0.2.1", 5061), "TLS", "", True), "<sips:192.0.2.1:5061;lr>")
+        text = route_value(("192.0.2.1", 8443), "WSS", "call=x", True)
+        self.assertEqual(text, "<sips:192.0.2.1:8443;lr;transport=ws;call=x>")
+        self.assertEqual((route_uri(text).transport, route_uri(text).param("call")), ("WSS", "x"))
+        self.assertEqual(route_value(("192.0.2.1", 8080), "WS", ""), "<sip:192.0.2.1:8080;lr;transport=ws>")
+
     def test_no_route(self) -> None:
         """What is no SIP URI is a ParseError."""
         for text in ("", "<", "<tel:+1>", "<sip:[::>"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from attrs import define, field
 
-from voipcluster.address import Flow, is_ipv6, join_host_port
+from voipcluster.address import TLS, UDP, Flow, is_ipv6, join_host_port
 from voipcluster.balance.handover import HandoverTokens
 from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
@@ -18,7 +18,7 @@ from voipcluster.services.sip.transport import TransportService
 from voipcluster.sip.gruu import Gruus
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.resolution import Server
-from voipcluster.sip.route import Address, CallTokens, FlowTokens
+from voipcluster.sip.route import Address, CallTokens, FlowTokens, route_value
 from voipcluster.sip.uri import SipUri, parse_uri
 
 _KEPT = 8192  # next hops that are remembered
@@ -29,7 +29,8 @@ class SipCore:
     """
     @ivar node: our name; C{epoch}: of this start (see L{voipcluster.store.state}).
     @ivar names: replaced when members come and go.
-    @ivar addresses: SIP address of each node of the cluster by name, ours included.
+    @ivar addresses: SIP address (UDP and TCP) of each node of the cluster by name, ours included.
+    @ivar ports: of the transports that have another port, on every node: TLS, WS, WSS.
     @ivar resolving: looks names up, or L{None}: then nothing is sent to a name.
     @ivar seconds: the reactor's clock; C{wall}: seconds since 1970, for what other nodes read.
     """
@@ -46,13 +47,14 @@ class SipCore:
     wall: Callable[[], float]
     epochs: Callable[[str], int] = lambda node: 0
     resolving: Resolving | None = None
+    ports: Mapping[str, int] = field(factory=dict)
     flow_tokens: FlowTokens = field(init=False)
     call_tokens: CallTokens = field(init=False)
     handovers: HandoverTokens = field(init=False)
     gruus: Gruus = field(init=False)
     _sent_by: dict[tuple[str, int], str] = field(factory=dict)
     _ways: dict[str, Flow] = field(factory=dict)
-    _towards: dict[bool, Address] = field(factory=dict)
+    _towards: dict[tuple[str, bool], Address] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.flow_tokens = FlowTokens(self.cluster_key)
@@ -68,7 +70,7 @@ class SipCore:
         """
         flow = self._ways.get(uri)
         if flow is None:
-            flow = self.transport.flow_to(hop_of(parse_uri(uri)))
+            flow = self.flow_towards(parse_uri(uri))
             if not flow.reliable:
                 if len(self._ways) >= _KEPT:
                     self._ways.clear()
@@ -83,6 +85,36 @@ class SipCore:
         """
         return self.transport.flow_to(server.hop, domain=server.domain)
 
+    def flow_towards(self, uri: SipUri) -> Flow:
+        """
+        The same for a parsed URI, nothing kept.
+
+        @raise TransportError: there is no transport to it; L{NameToResolve}: its host is a name.
+        """
+        hop, domain = hop_of(uri), ""
+        if hop.transport == TLS and self.names.domains and self.names.is_node(uri):
+            # our nodes are called by their addresses, but what their certificates prove is the domain that they serve
+            domain = self.names.domains[0]
+        return self.transport.flow_to(hop, domain=domain)
+
+    def address_for(self, address: Address, transport: str) -> Address:
+        """Where the node with that SIP address is reached by another transport."""
+        return address[0], self.ports.get(transport, address[1])
+
+    def all_addresses(self, *addresses: Address) -> frozenset[Address]:
+        """Everything that nodes with these SIP addresses are called."""
+        return frozenset((host, of) for host, port in addresses for of in {port, *self.ports.values()})
+
+    def route_to_node(self, address: Address, token: str, secure: bool) -> str:
+        """
+        The Route to another node of the cluster, by its SIP address.
+
+        @param secure: whether what goes there may not go in the clear (a sips Request-URI, RFC 3261 section 26.2.2).
+        """
+        if secure:
+            return route_value(self.address_for(address, TLS), TLS, token, True)
+        return route_value(address, UDP, token)
+
     @property
     def own_address(self) -> Address:
         return self.addresses[self.node]
@@ -95,15 +127,16 @@ class SipCore:
         return text
 
     def address_towards(self, flow: Flow) -> Address:
-        """What we are called by somebody of that flow's family, for Record-Route."""
-        ipv6 = is_ipv6(flow.remote[0])
-        address = self._towards.get(ipv6)
+        """What we are called by somebody of that flow's transport and family, for Record-Route."""
+        key = (flow.transport, is_ipv6(flow.remote[0]))
+        address = self._towards.get(key)
         if address is None:
             try:
-                address = self.transport.sent_by("", ipv6)
+                address = self.transport.sent_by(*key)
             except TransportError:
-                address = self.own_address  # no address of that family: the other one is all we have
-            self._towards[ipv6] = address
+                # no address of that family: the other one is all we have
+                address = self.address_for(self.own_address, flow.transport)
+            self._towards[key] = address
         return address
 
     def canonical_aor(self, uri: SipUri) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from voipcluster.address import Flow
+from voipcluster.address import SECURE, UDP, Flow, join_host_port
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import PeerError
 from voipcluster.services.sip.core import SipCore
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import Address, CallToken, Party, contact_hash, dialog_hash, route_value
+from voipcluster.sip.uri import is_sips
 
 _GRUU = b"gruu"  # stands for the contact address of a party whose Contact is a GRUU: it has none that a URI could match
 
@@ -49,23 +50,34 @@ class Dialogs:
         return Party(address, flow, epoch, contact_key)
 
     def record_route(
-        self, dialog: bytes, caller: Party | None, client: Handover, target: Target, transport: str
+        self,
+        dialog: bytes,
+        caller: Party | None,
+        client: Handover,
+        secure: bool,
+        target: Target,
+        transport: str,
     ) -> str:
         """
         Our Record-Route for one target (section 16.6 step 4).
 
-        Two values where the sides do not share a transport or family, so that each finds us the way it can (RFC 5658).
+        Two values where the sides do not share a transport or family, so that each finds us the way it can (RFC 5658); and
+        where one side asked for sips and the other did not, so that neither is promised what it has not, or loses it.
+
+        @param secure: whether the caller asked for a sips URI.
         """
         core = self._core
         token = "call=" + core.call_tokens.seal(CallToken(dialog, caller, target.party))
         towards = target.party.flow if target.party is not None else target.flow
         callee_address = core.own_address if towards is None else core.address_towards(towards)
         callee_transport = transport if towards is None else towards.transport
-        ours = route_value(callee_address, callee_transport, token)
-        caller_address = core.address_towards(client.flow)
-        if caller_address == callee_address and callee_transport == client.flow.transport:
+        onward = callee_transport != UDP and is_sips(target.uri)
+        ours = route_value(callee_address, callee_transport, token, onward)
+        caller_address, caller_transport = core.address_towards(client.flow), client.flow.transport
+        secure = secure and caller_transport in SECURE
+        if caller_address == callee_address and callee_transport == caller_transport and onward == secure:
             return ours
-        return f"{ours}, {route_value(caller_address, client.flow.transport, token)}"
+        return f"{ours}, {route_value(caller_address, caller_transport, token, secure)}"
 
     def target_in_dialog(self, request: Request, uri: str, text: str) -> tuple[Target, bool]:
         """
@@ -95,7 +107,7 @@ class Dialogs:
             raise PeerError("the call token of Route is of another dialog", 403)
 
     def _to_party(self, uri: str, party: Party | None) -> Target:
-        if party is None or contact_hash(uri) != party.contact:
+        if party is None or not _names(uri, party):
             if ";gr" in uri:
                 # the phone wants to see its Contact, over the flow that it has now (RFC 5627 section 5.4)
                 target = self.of_gruu(uri)
@@ -105,10 +117,13 @@ class Dialogs:
                 return Target(uri)  # reached by its Contact, or it moved (target refresh, section 12.2)
         return self.over_flow(uri, party.owner, party.flow, party.epoch, party)
 
-    def over_flow(self, uri: str, owner: Address, flow: Flow, epoch: int, party: Party | None) -> Target:
+    def over_flow(
+        self, uri: str, owner: Address, flow: Flow, epoch: int, party: Party | None, secure: bool = False
+    ) -> Target:
         """
         A target behind a flow, our own one or that of another node.
 
+        @param secure: whether the way to that node must not be in the clear; with a sips URI it never is.
         @raise PeerError: 430, the flow is ours and gone (RFC 5626 section 5.3.1).
         """
         core = self._core
@@ -117,7 +132,17 @@ class Dialogs:
                 raise PeerError("the connection to the client is gone", 430)
             return Target(uri, flow=flow, party=party)
         token = "flow=" + core.flow_tokens.seal(flow, epoch)
-        return Target(uri, routes=(route_value(owner, "UDP", token),), party=party)
+        return Target(uri, routes=(core.route_to_node(owner, token, secure or is_sips(uri)),), party=party)
+
+
+def _names(uri: str, party: Party) -> bool:
+    """
+    Whether a URI is the Contact of a party, or the far end of its flow.
+
+    A phone may register with the port that it listens on, and answer with that of its connection.
+    """
+    contact = contact_hash(uri)
+    return contact == party.contact or contact == contact_hash(f"sip:{join_host_port(*party.flow.remote)}")
 
 
 def _default_port(host: str, port: int) -> bytes:

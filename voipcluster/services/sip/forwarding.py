@@ -10,11 +10,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from voipcluster.address import SECURE
 from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import NamedTimers
 from voipcluster.services.sip.attempts import Attempts
-from voipcluster.services.sip.next_hop import NameToResolve, hop_of, strict_or_loose
+from voipcluster.services.sip.next_hop import NameToResolve, strict_or_loose
 from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
 from voipcluster.sip.message import COOKIE, Request, Response, forward_request, forward_response
 from voipcluster.sip.proxy.context import (
@@ -107,9 +108,11 @@ class Copy:
         if target.routes or routes:
             # Route says the next hop, whatever flow leads to the target (section 16.6 step 7)
             uri, routes, next_uri = strict_or_loose(uri, [*target.routes, *(routes or ())])
-            flow = core.transport.flow_to(hop_of(next_uri)) if server is None else core.flow_to_server(server)
+            flow = core.flow_towards(next_uri) if server is None else core.flow_to_server(server)
         elif flow is None:
             flow = core.flow_to(uri) if server is None else core.flow_to_server(server)
+        if uri[3:4] in "sS" and flow.transport not in SECURE:  # with "sip:" there is a colon
+            raise TransportError("a sips URI is not sent to in the clear")  # section 26.2.2
         branch = new_branch() + self.mark
         wire = forward_request(
             request,

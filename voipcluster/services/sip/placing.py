@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from attrs import evolve
 from twisted.logger import Logger
 
+from voipcluster.address import TLS, WS, WSS
 from voipcluster.balance.decision import Decision, HandOver, PlacementRequest, Refuse, Serve, Ticket
 from voipcluster.balance.explain import ExplainLog
 from voipcluster.balance.handover import Handover
@@ -18,8 +19,7 @@ from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.serving import Accepted
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext, Target
-from voipcluster.sip.route import route_value
-from voipcluster.sip.uri import parse_uri
+from voipcluster.sip.uri import is_sips, parse_uri
 
 SIGN_OF_LIFE = 1.0  # seconds in which a node answers a hand-over with anything, or the next one is asked
 FOLLOWERS = (
@@ -74,6 +74,8 @@ class Placing:
         """
         if self._mode == "forward" or request.method != "INVITE" or client.hops:
             return False
+        if client.flow.transport in (WS, WSS):
+            return False  # a browser has the connection that it has
         if ";hop=" in request.uri:
             return False  # it has been: its outbound proxy is this node, whatever the URI says
         if self._mode == "redirect":
@@ -115,12 +117,16 @@ class Placing:
     def redirect(self, accepted: Accepted, decision: HandOver) -> None:
         """302 with a Contact at the chosen node (RFC 3261 section 8.3); its C{hop} parameter says that we sent the client."""
         core, request = self._core, accepted.incoming.request
-        host, port = core.addresses[decision.node]
+        uri = parse_uri(accepted.uri)
+        transport = accepted.client.flow.transport
+        address = core.addresses[decision.node]
+        host, port = core.address_for(address, TLS if uri.scheme == "sips" else transport)
         client = evolve(accepted.client, visited=(core.node,), hops=1).for_redirect()
         token = core.handovers.seal(client, request.call_id, core.wall())
-        uri = parse_uri(accepted.uri)
         names = core.names
         moved = evolve(uri, host=host, port=port, headers="").with_param("hop", token)
+        if transport == TLS and uri.scheme == "sip":
+            moved = moved.with_param("transport", "tls")
         domain = names.domain_of(uri)
         if domain is not None and domain != host:
             moved = moved.with_param("domain", domain)
@@ -192,7 +198,7 @@ class _Delegation:
         address = core.addresses[node]
         return Target(
             self._accepted.uri,
-            routes=(route_value(address, "UDP", f"ho={token}"),),
+            routes=(core.route_to_node(address, f"ho={token}", is_sips(self._accepted.uri)),),
             answer_within=SIGN_OF_LIFE,
             node=node,
         )

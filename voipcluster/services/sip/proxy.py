@@ -26,7 +26,7 @@ from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_rou
 from voipcluster.sip.proxy.validation import Refused, check_display_names, check_request
 from voipcluster.sip.registrar import Source
 from voipcluster.sip.route import route_uri, route_value
-from voipcluster.sip.uri import parse_uri
+from voipcluster.sip.uri import is_sips, parse_uri
 from voipcluster.sip.values import Via
 
 FLOW_FAILED = 430  # RFC 5626 section 11.5: between the nodes of the cluster
@@ -123,10 +123,9 @@ class ProxyService:
         @raise PeerError: 403, the token in that Route is not ours.
         """
         request = incoming.request
-        token = self._token_of_node(request)
-        if token is None:
+        routes = self._routes_to_node(request, routed.uri)
+        if routes is None:
             return False
-        self._dialogs.check(request, token)
         incoming.accept()
         invite = request.method == "INVITE"
         if invite:
@@ -137,9 +136,30 @@ class ProxyService:
             self._core,
             incoming,
             context,
-            Copy(request, incoming, max_forwards, request.values("route")),
+            Copy(request, incoming, max_forwards, routes),
         ).start_at(target)
         return True
+
+    def _routes_to_node(self, request: Request, uri: str) -> list[str] | None:
+        """
+        Route as it is, but for its first value: the other node of the cluster that it names, as nodes call each other. Its
+        transport is that of the client, which need not be one between nodes (a browser's WebSocket).
+
+        @param uri: the Request-URI.
+        @return: L{None} when it names no node, or no call.
+        @raise PeerError: 403, the token in it is not ours.
+        """
+        token = self._token_of_node(request)
+        if token is None:
+            return None
+        self._dialogs.check(request, token)
+        core, routes = self._core, request.values("route")
+        top = route_uri(routes[0])
+        host = top.param("maddr") or top.host
+        for address in core.addresses.values():
+            if address[0] == host:
+                return [core.route_to_node(address, f"call={token}", is_sips(uri)), *routes[1:]]
+        return routes
 
     def _token_of_node(self, request: Request) -> str | None:
         """The call token of the topmost Route when that names another node of the cluster."""
@@ -186,10 +206,9 @@ class ProxyService:
                 return
             routed = preprocess_route(request, self._core.names)
             if routed.own is None:
-                token = self._token_of_node(request) if request.has("route") else None
-                if token is not None:
-                    self._dialogs.check(request, token)
-                    onward = Copy(request, None, max_forwards, request.values("route"))
+                routes = self._routes_to_node(request, routed.uri) if request.has("route") else None
+                if routes is not None:
+                    onward = Copy(request, None, max_forwards, routes)
                     onward.via = via
                     onward.send_ack(self._core, Target(routed.uri))
                 return

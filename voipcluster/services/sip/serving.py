@@ -27,6 +27,7 @@ from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.route import dialog_hash
+from voipcluster.sip.uri import is_sips
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 STARTING = frozenset({"INVITE", "MESSAGE", "REFER"})  # that would start something at a stranger
@@ -225,7 +226,8 @@ class Serving:
         if request.method in DIALOG_FORMING:
             dialog = dialog_hash(request.call_id, request.from_tag or "")
             caller = self._dialogs.caller_party(request, client)
-            record_route = partial(self._dialogs.record_route, dialog, caller, client)
+            secure = is_sips(accepted.uri)
+            record_route = partial(self._dialogs.record_route, dialog, caller, client, secure)
         invite = call is not None
         copy = Copy(
             request,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from voipcluster.address import UDP
+from voipcluster.address import SECURE, UDP
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
@@ -12,9 +12,12 @@ from voipcluster.services.sip.next_hop import hop_of
 from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.sip.location import Binding
 from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.route import Party, contact_hash
-from voipcluster.sip.uri import SipUri, parse_uri
+from voipcluster.sip.uri import SipUri, is_sips, parse_uri
 
+# RFC 5630 section 5.3
+_NO_SIPS = (("Warning", '380 voipcluster "SIPS Not Allowed"'),)
 _KEPT = 8192  # targets that are remembered
 
 
@@ -60,6 +63,8 @@ class Targets:
             bindings = self._registrar.location.lookup(aor, self._core.seconds())
         if not bindings:
             raise PeerError("not registered", 480) if self._is_user(aor) else PeerError("no such user", 404)
+        if uri.scheme == "sips":
+            return self._locate_secure(bindings)
         near = self._near
         targets: list[Target] = []
         phones: dict[str, int] = {}  # by instance: the place of its target
@@ -101,7 +106,19 @@ class Targets:
         except PeerError:
             return None
 
-    def _target(self, binding: Binding) -> Target | None:
+    def _locate_secure(self, bindings: list[Binding]) -> list[Target]:
+        """Only what is reached over TLS, each hop of it (section 26.2.2)."""
+        found = [target for binding in bindings if (target := self._target(binding, secure=True)) is not None]
+        targets = [
+            target
+            for target in found
+            if is_sips(target.uri) or (target.party is not None and target.party.flow.transport in SECURE)
+        ]
+        if not targets:
+            raise Refused("registered, but not to be reached over TLS", 480, _NO_SIPS)
+        return targets
+
+    def _target(self, binding: Binding, secure: bool = False) -> Target | None:
         core, contact, q = self._core, binding.contact, int(binding.q * 1000)
         if "?" in contact or ";method=" in contact.lower():
             contact = str(
@@ -121,7 +138,7 @@ class Targets:
                 # who asked for outbound is reached over the flows that it keeps open, and no other way (RFC 5626 section 7)
                 return None if binding.reg_id else self._without_owner(binding, q, flow.remote)
             party = Party(owner, flow, epoch, contact_hash(contact))
-            target = self._dialogs.over_flow(contact, owner, flow, epoch, party)
+            target = self._dialogs.over_flow(contact, owner, flow, epoch, party, secure)
         except PeerError:
             return None  # the connection is gone; its binding goes too
         target = Target(target.uri, target.routes, target.flow, q, party)

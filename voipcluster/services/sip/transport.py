@@ -16,10 +16,11 @@ from twisted.internet.interfaces import IListeningPort, IReactorFDSet, IReactorT
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from voipcluster.address import TCP, UDP, Flow, Hop, is_ipv6, join_host_port
+from voipcluster.address import TCP, TLS, UDP, Flow, Hop, is_ipv6, join_host_port
 from voipcluster.errors import TransportError, UsageError
 from voipcluster.net.connections import Acceptor, Connections
 from voipcluster.net.sink import ISipSink, SinkErrors
+from voipcluster.net.sip_tls import SipTls
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.net.udp import UdpPort, open_udp_socket
@@ -35,25 +36,29 @@ _FREE_PORT_TRIES = 20
 @frozen
 class ListenAddress:
     """
-    Where to listen for UDP and TCP.
+    Where to listen for UDP and TCP, and for TLS when there are certificates.
 
-    @ivar host: IP literal; C{port} 0 takes one that is free for both.
-    @ivar advertised_host: what to name in Via and Record-Route instead, behind a NAT; C{advertised_port} likewise.
+    @ivar host: IP literal; C{port} 0 takes one that is free for both. C{tls_port} likewise.
+    @ivar advertised_host: what to name in Via and Record-Route instead, behind a NAT; C{advertised_port} likewise, and
+        C{advertised_tls_port}.
     """
 
     host: str
     port: int = 5060
     advertised_host: str | None = None
     advertised_port: int | None = None
+    tls_port: int = 5061
+    advertised_tls_port: int | None = None
 
 
 class TransportService(Service):
     """
-    Listens for SIP on UDP and TCP of each address, hands what comes to the sink, sends for everybody.
+    Listens for SIP on UDP, TCP and TLS of each address, hands what comes to the sink, sends for everybody.
 
     @param reactor: provides C{IReactorTCP}, C{IReactorFDSet} and C{IReactorTime}.
     @param listen: L{ListenAddress}, or tuples of its arguments; addresses of one family are preferred in this order.
     @param timers: the process's timer wheel; one of our own when not given.
+    @param tls: certificates; L{None}: no TLS, in neither direction.
     @raise UsageError: an address is no IP literal, is listed twice, or is a wildcard without an advertised host.
     """
 
@@ -68,6 +73,7 @@ class TransportService(Service):
         limits: StreamLimits = StreamLimits(),  # noqa: B008 - frozen
         timers: TimerWheel | None = None,
         open_socket: Callable[[str, int], socket.socket] = open_udp_socket,
+        tls: SipTls | None = None,
     ) -> None:
         self._reactor, self._clock = reactor, IReactorTime(reactor)
         self._sink, self._open_socket = sink, open_socket
@@ -80,9 +86,11 @@ class TransportService(Service):
         self._errors = SinkErrors(self._clock)
         wheel = timers or self._own_timers
         assert wheel is not None
-        self._connections = Connections(reactor, sink, self._errors, wheel, within_descriptors(limits))
+        self._tls = tls
+        self._connections = Connections(reactor, sink, self._errors, wheel, within_descriptors(limits), tls)
         self._udp: dict[Address, UdpPort] = {}
-        self._tcp: list[IListeningPort] = []
+        self._listening: list[IListeningPort] = []
+        self._streams: dict[str, list[Address]] = {}  # by transport: our addresses
         self._sent_by: dict[Address, Address] = {}
         self._ours: frozenset[Address] = frozenset()
 
@@ -111,6 +119,8 @@ class TransportService(Service):
             port.start()
         for address in self._udp:
             self._log.info("SIP listens on {address} (UDP and TCP)", address=join_host_port(*address))
+        for address in self._streams.get(TLS, ()):
+            self._log.info("SIP listens on {address} (TLS)", address=join_host_port(*address))
 
     def stopService(self) -> Deferred[None]:
         """Fires when every port and connection is closed."""
@@ -139,19 +149,35 @@ class TransportService(Service):
                     raise _cannot_listen(TCP, entry, error.socketError) from error
                 continue  # the system chose a port that is free for UDP only
             break
-        self._tcp.append(listening)
+        self._listening.append(listening)
         self._udp[port.local] = port
         acceptor.local = port.local
-        self._sent_by[port.local] = (
-            entry.advertised_host or entry.host,
-            entry.advertised_port or port.local[1],
-        )
+        self._name(TCP, port.local, entry.advertised_host, entry.advertised_port)
+        if self._tls is not None:
+            self._open_tls(entry, self._tls)
+
+    def _open_tls(self, entry: ListenAddress, tls: SipTls) -> None:
+        acceptor = Acceptor(self._connections, TLS)
+        factory = tls.accepting(acceptor, self._clock)
+        try:
+            listening = self._reactor.listenTCP(entry.tls_port, factory, _BACKLOG, entry.host)
+        except CannotListenError as error:
+            raise _cannot_listen(TLS, evolve(entry, port=entry.tls_port), error.socketError) from error
+        self._listening.append(listening)
+        acceptor.local = (entry.host, listening.getHost().port)  # type: ignore[attr-defined]
+        self._name(TLS, acceptor.local, entry.advertised_host, entry.advertised_tls_port)
+
+    def _name(self, transport: str, local: Address, host: str | None, port: int | None) -> None:
+        """We are reached at C{local}, and say so by the advertised address where there is one."""
+        self._streams.setdefault(transport, []).append(local)
+        self._sent_by[local] = (host or local[0], port or local[1])
 
     def _close_ports(self) -> list[Deferred[None]]:
         for port in self._udp.values():
             port.close()
-        closing: list[Deferred[None]] = [port.stopListening() or succeed(None) for port in self._tcp]
-        self._udp, self._tcp, self._sent_by, self._ours = {}, [], {}, frozenset()
+        closing: list[Deferred[None]] = [port.stopListening() or succeed(None) for port in self._listening]
+        self._udp, self._listening, self._sent_by, self._ours = {}, [], {}, frozenset()
+        self._streams = {}
         return closing
 
     # Sending
@@ -175,7 +201,7 @@ class TransportService(Service):
                     if failed is not None:
                         self._clock.callLater(0, failed, error)
                 return
-        elif flow.transport == TCP and flow.local in self._udp:
+        elif flow.local in self._streams.get(flow.transport, ()):
             self._connections.send(data, flow, failed)
             return
         if failed is not None:
@@ -192,34 +218,39 @@ class TransportService(Service):
         @raise TransportError: no address of that family, or no such transport.
         """
         host = _canonical(hop.host)
-        ours = self._candidates(host, near)
-        if not ours:
-            family = "IPv6" if is_ipv6(host) else "IPv4"
-            raise TransportError(f"no {family} address here to reach {hop}")
-        remote = (host, hop.port)
-        if hop.transport == UDP:
-            return Flow(UDP, ours[0], remote)
-        if hop.transport != TCP:
-            raise TransportError(f"no {hop.transport} here to reach {hop}")
+        transport, remote = hop.transport, (host, hop.port)
+        if transport == UDP:
+            return Flow(UDP, self._candidates(hop, host, near, self._udp)[0], remote)
+        if transport not in (TCP, TLS) or transport not in self._streams:
+            raise TransportError(f"no {transport} here to reach {hop}")
+        ours = self._candidates(hop, host, near, self._streams[transport])
+        name = "" if transport == TCP else _canonical(domain) or host
         for local in ours:
-            flow = self._connections.flow(local, remote)
+            flow = self._connections.flow(local, remote, name)
             if flow is not None:
                 return flow
-        return Flow(TCP, ours[0], remote)
+        return Flow(transport, ours[0], remote, 0, name)
 
-    def _candidates(self, host: str, near: Address | None) -> list[Address]:
-        """Our addresses of the family of C{host}, best first: a loopback one only for a loopback one."""
+    def _candidates(
+        self, hop: Hop, host: str, near: Address | None, addresses: Iterable[Address]
+    ) -> list[Address]:
+        """Those addresses of ours that are of the family of C{host}, best first: a loopback one only for a loopback one."""
         ipv6, loopback = is_ipv6(host), _is_loopback(host)
-        ours = [local for local in self._udp if is_ipv6(local[0]) == ipv6]
+        ours = [local for local in addresses if is_ipv6(local[0]) == ipv6]
+        if not ours:
+            raise TransportError(f"no {'IPv6' if ipv6 else 'IPv4'} address here to reach {hop}")
         if len(ours) > 1:
-            ours.sort(key=lambda local: (_is_loopback(local[0]) != loopback, local != near))
+            nearest = None if near is None else near[0]
+            ours.sort(
+                key=lambda local: (_is_loopback(local[0]) != loopback, local != near, local[0] != nearest)
+            )
         return ours
 
     def is_alive(self, flow: Flow) -> bool:
         """Whether something can be sent on the flow now; for UDP, whether we have the socket."""
         if flow.transport == UDP:
             return flow.local in self._udp
-        return flow.transport == TCP and self._connections.is_alive(flow)
+        return self._connections.is_alive(flow)
 
     def keep(self, flow: Flow, seconds: float) -> None:
         """Do not close the flow's connection for being idle in that time: a binding depends on it."""
@@ -239,7 +270,7 @@ class TransportService(Service):
     @property
     def transports(self) -> tuple[str, ...]:
         """Those that requests can be sent over, the preferred one first."""
-        return (UDP, TCP)
+        return (UDP, TCP) if self._tls is None else (UDP, TCP, TLS)
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -259,7 +290,8 @@ class TransportService(Service):
         if isinstance(flow, Flow):
             named = self._sent_by.get(flow.local)
         else:
-            named = next((named for local, named in self._sent_by.items() if is_ipv6(local[0]) == ipv6), None)
+            ours = self._streams.get(TCP if flow == UDP else flow, ())
+            named = next((self._sent_by[local] for local in ours if is_ipv6(local[0]) == ipv6), None)
         if named is None:
             raise TransportError("no address of ours for that")
         return named
@@ -282,6 +314,7 @@ class TransportService(Service):
             "udp_keep_alives": sum(port.keep_alives for port in ports),
             "udp_unreachable": sum(port.unreachable for port in ports),
             "connections": len(streams),
+            **{f"connections_{name.lower()}": count for name, count in streams.by_transport().items()},
             "connections_accepted": streams.accepted,
             "connections_opened": streams.opened_count,
             "connections_not_opened": streams.not_opened_count,

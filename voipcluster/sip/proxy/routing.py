@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from attrs import field, frozen
 
-from voipcluster.address import join_host_port
+from voipcluster.address import DEFAULT_PORT, join_host_port
 from voipcluster.sip.message import Request
 from voipcluster.sip.route import Address, route_uri
 from voipcluster.sip.uri import SipUri, parse_uri, unescape
@@ -39,17 +39,11 @@ class Names:
 
     def is_own(self, uri: SipUri) -> bool:
         """Whether a URI resolves to this very node."""
-        return (
-            uri.param("maddr") or uri.host,
-            uri.port or (5061 if uri.scheme == "sips" else 5060),
-        ) in self.own
+        return _address(uri) in self.own
 
     def is_node(self, uri: SipUri) -> bool:
         """Whether a URI resolves to any node of the cluster."""
-        return (
-            uri.param("maddr") or uri.host,
-            uri.port or (5061 if uri.scheme == "sips" else 5060),
-        ) in self.cluster
+        return _address(uri) in self.cluster
 
     def is_local(self, uri: SipUri) -> bool:
         """Whether a URI is in a domain that the cluster answers for."""
@@ -69,6 +63,10 @@ class Names:
         if domain is None or not uri.user:
             return None
         return f"{unescape(uri.user)}@{domain}"
+
+
+def _address(uri: SipUri) -> Address:
+    return uri.param("maddr") or uri.host, uri.port or DEFAULT_PORT.get(uri.transport, 5060)
 
 
 class Routed(NamedTuple):

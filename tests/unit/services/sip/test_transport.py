@@ -10,8 +10,10 @@ from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.net.fakes import FakeReactor, FakeSink, FakeSocket, FakeTransport
+from tests.unit.net.tls_peer import authority, files
 from voipcluster.address import Flow, Hop
 from voipcluster.errors import TransportError, UsageError
+from voipcluster.net.sip_tls import SipTls
 from voipcluster.services.sip.transport import (
     ListenAddress,
     StreamLimits,
@@ -247,6 +249,73 @@ class TransportServiceTests(SynchronousTestCase):
             ("[::zz]", 1),
         ):
             self.assertFalse(service.is_ours(host, port), host)
+
+
+class TlsTests(TransportServiceTests):
+    """A service with certificates: all of the above holds, and the following."""
+
+    def service(self, *listen: Any) -> TransportService:
+        ca = authority(self)
+        tls = SipTls(files(ca.issue("node", ["example.com"]), ca))
+        return TransportService(self.reactor, self.sink, listen, open_socket=self.open_socket, tls=tls)
+
+    def test_listens_on_udp_and_tcp_of_each_address(self) -> None:
+        """TLS has a port of its own beside the other two, on each address."""
+        self.started(FIRST, ListenAddress("2001:db8::1", tls_port=5071))
+        self.assertEqual(
+            [(port.host, port.port) for port in self.reactor.ports],
+            [FIRST, ("192.0.2.1", 5061), SIXTH, ("2001:db8::1", 5071)],
+        )
+
+    def test_start_alone_opens_too(self) -> None:
+        """An embedding application that only calls startService gets TLS, too."""
+        self.service(FIRST).startService()
+        self.assertEqual(len(self.reactor.ports), 2)
+
+    def test_what_names_may_lead_to(self) -> None:
+        """Names may lead to TLS, too, after what costs less."""
+        self.assertEqual(self.started(FIRST).transports, ("UDP", "TCP", "TLS"))
+
+    def test_flow_to_nowhere(self) -> None:
+        """No address of the family is a transport error that names the hop, and so is a transport that nobody has."""
+        service = self.started(FIRST)
+        for transport, host in (("TLS", "2001:db8::5"), ("WS", "198.51.100.1"), ("SCTP", "198.51.100.1")):
+            error = self.assertRaises(TransportError, service.flow_to, Hop(transport, host, 5061))
+            self.assertIn(f"here to reach {transport.lower()}:", str(error))
+
+    def test_failures_come_later(self) -> None:
+        """A flow over TLS from an address without TLS fails, later."""
+        service = self.started(FIRST)
+        service.send(b"x", Flow("TLS", FIRST, ALICE), self.failed)
+        self.assertEqual(self.failures, [])
+        self.reactor.advance(0)
+        self.assertEqual(self.failures, ["nothing to send from at tls:192.0.2.1:5060"])
+
+    def test_flow_over_tls(self) -> None:
+        """It names our TLS address, and what the certificate at the other end must prove (RFC 5922 section 7.3)."""
+        service = self.started(FIRST, SECOND)
+        own = ("192.0.2.1", 5061)
+        self.assertEqual(service.flow_to(Hop("TLS", *ALICE)), Flow("TLS", own, ALICE, 0, "198.51.100.1"))
+        flow = service.flow_to(Hop("TLS", *ALICE), domain="Example.COM")
+        self.assertEqual(flow, Flow("TLS", own, ALICE, 0, "example.com"))
+        self.assertEqual(service.flow_to(Hop("TLS", *ALICE), near=SECOND).local, ("192.0.2.2", 5061))
+        self.assertEqual(service.sent_by(flow), own)
+        self.assertEqual(service.sent_by("TLS"), own)
+        self.assertTrue(service.is_ours(*own))
+        self.assertFalse(service.is_alive(flow))
+        service.send(MESSAGE, flow, self.failed)
+        self.assertTrue(service.is_alive(flow))
+        self.reactor.connectors[0].fail(ConnectionDone())
+        self.reactor.advance(0)
+        self.assertEqual(len(self.failures), 1)
+
+    def test_tls_port_in_use(self) -> None:
+        """One line names it, and nothing stays open."""
+        self.reactor.in_use.add(("192.0.2.1", 5061))
+        service = self.service(FIRST)
+        error = self.assertRaises(UsageError, service.privilegedStartService)
+        self.assertEqual(str(error), "cannot listen for SIP on TLS 192.0.2.1:5061: Address already in use")
+        self.assertTrue(self.sockets[0].closed)
 
 
 class DescriptorTests(SynchronousTestCase):

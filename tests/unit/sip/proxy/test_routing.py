@@ -28,6 +28,15 @@ class NamesTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertIs(NAMES.is_own(parse_uri(uri)), own, uri)
 
+    def test_default_ports(self) -> None:
+        """Without a port, that of the transport counts, as a resolver would take it (RFC 3263 section 4.2)."""
+        names = Names(frozenset([("192.0.2.1", 5061), ("192.0.2.1", 80)]), frozenset(), ())
+        for uri, own in (
+            ("sips:192.0.2.1", True), ("sip:192.0.2.1;transport=tls", True), ("sip:192.0.2.1;transport=ws", True),
+            ("sip:192.0.2.1;transport=tcp", False), ("sip:192.0.2.1", False),
+        ):  # fmt: skip
+            self.assertIs(names.is_own(parse_uri(uri)), own, uri)
+
     def test_aor(self) -> None:
         """Domains of ours and addresses of any node make an address of record, escapes decoded (section 10.3)."""
         for uri, aor in (
