@@ -20,6 +20,7 @@ from voipcluster.sip.message import Request
 from voipcluster.sip.uri import SipUri, parse_uri
 from voipcluster.sip.values import address_uri
 
+ASSERTED = "p-asserted-identity"  # only our own nodes may say it (RFC 3325 section 5)
 MD5_ONLY = ("baresip v0.", "baresip v1.", "sipp")  # how their User-Agent begins
 
 

@@ -12,9 +12,10 @@ from voipcluster.address import Flow
 from voipcluster.balance.decision import HandOver
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import PeerError, TransportError
-from voipcluster.services.sip.access import Access
+from voipcluster.services.sip.access import ASSERTED, Access
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
+from voipcluster.services.sip.edge import Edge
 from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.placing import Placing, redirected_client
 from voipcluster.services.sip.registrar import RegistrarService
@@ -31,7 +32,6 @@ from voipcluster.sip.values import Via
 
 FLOW_FAILED = 430  # RFC 5626 section 11.5: between the nodes of the cluster
 FLOW_GRACE = 1.5  # flow timers after which a connection without keep-alives is dead
-ASSERTED = "p-asserted-identity"
 ALLOW = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, REFER, UPDATE, PRACK, INFO"
 
 
@@ -59,6 +59,7 @@ class ProxyService:
         self._serving = serving
         self._placing = placing
         self._registrar = registrar
+        self._edge = Edge(core, dialogs)
         self.connection_lost = on_connection_lost
         self.arrived: Callable[[], object] = lambda: None
         self.served = 0
@@ -278,13 +279,19 @@ class ProxyService:
 
     def serve(self, accepted: Accepted) -> None:
         """Serve what was placed here."""
-        target = parse_uri(accepted.uri)
-        if (
-            accepted.incoming.request.method == "REGISTER"
-            and self._core.names.is_local(target)
-            and not accepted.routes
-        ):
+        if accepted.incoming.request.method != "REGISTER":
+            self._serving.serve(accepted)
+        elif self._core.names.is_local(parse_uri(accepted.uri)) and not accepted.routes:
             self._register(accepted)
+        else:
+            self._register_elsewhere(accepted)
+
+    def _register_elsewhere(self, accepted: Accepted) -> None:
+        incoming = accepted.incoming
+        try:
+            incoming.request = self._edge.registering(incoming.request, accepted.client)
+        except PeerError as error:
+            self._core.transactions.reject(incoming, error)
         else:
             self._serving.serve(accepted)
 
@@ -320,9 +327,15 @@ class ProxyService:
     # -- requests for a flow of ours
 
     def _over_flow(self, incoming: ServerTransaction, routed: Routed, token: str, max_forwards: int) -> None:
-        """Another node serves the call; we own the flow to the phone and only send (RFC 5626 section 5.3)."""
+        """We own the flow to the phone: another node serves the call and we only send, or it came along a Path of ours."""
         request = incoming.request
         target = self._target_of(routed.uri, token)
+        assert routed.own is not None, "the token is that of our Route value"
+        if routed.own.has_param("ob"):
+            flow, epoch = self._core.flow_tokens.open(token)
+            target, copy = self._edge.towards(incoming, routed.uri, flow, epoch, routed.routes, max_forwards)
+        else:
+            copy = Copy(request, incoming, max_forwards, routed.routes)
         incoming.accept()
         invite = request.method == "INVITE"
         if invite:
@@ -332,7 +345,7 @@ class ProxyService:
             self._core,
             incoming,
             context,
-            Copy(request, incoming, max_forwards, routed.routes),
+            copy,
         ).start_at(target)
 
     def _target_of(self, uri: str, token: str) -> Target:
