@@ -22,7 +22,8 @@ class Binding:
     @ivar expires_at: seconds, on the clock of this process; C{registered_at}: when the last REGISTER of it came.
     @ivar params: the Contact header's other parameters as text, C{;name=value...}, without q and expires.
     @ivar path: Path values in their order, put as Route into requests to this contact (RFC 3327 section 5.4).
-    @ivar node: the node that owns the client's flow, and so the binding; C{flow_token}: text that names the flow to it.
+    @ivar node: the node that owns the client's flow, and so the binding; C{flow_token}: text that names the flow to it, empty
+        for a Contact that is some other place (L{voipcluster.sip.own_contact}).
     @ivar flow: at the owner only: the flow the REGISTER came over. C{source}: its remote end as text, for people.
     @ivar instance: C{+sip.instance} as received; with a C{reg_id} above 0 the two are the binding's key
         (RFC 5626 section 6), else the contact URI is.

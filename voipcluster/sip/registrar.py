@@ -14,8 +14,9 @@ from voipcluster.address import TCP, TLS, UDP, Flow
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.sip.location import Binding
 from voipcluster.sip.message import Request
+from voipcluster.sip.own_contact import is_own_contact
 from voipcluster.sip.uri import SipUri, parse_uri, scheme_of
-from voipcluster.sip.values import NameAddr, format_params, parse_name_addr
+from voipcluster.sip.values import NameAddr, format_params, parse_name_addr, parse_via
 
 HOUR: Final = 3600  # seconds: what a broken expiry counts as (10.2.1.1), and never too brief (10.3 step 7)
 
@@ -66,7 +67,8 @@ class Source:
     Where a REGISTER came from: what its bindings say of the way back.
 
     @ivar node: the node that owns the client's flow, C{flow_token} names the flow to it.
-    @ivar flow: when it is a flow of this process. C{remote}: the client's own address as text, for people.
+    @ivar flow: when it is a flow of this process. C{remote}: the client's own address as text, for people. C{host}: its IP
+        literal; when it is empty every contact is the client's own.
     @ivar first_hop: no proxy outside the cluster is between the client and us. C{transport}: of the client.
     """
 
@@ -76,6 +78,7 @@ class Source:
     remote: str = ""
     first_hop: bool = True
     transport: str = UDP
+    host: str = ""
 
 
 class Kind(Enum):
@@ -284,7 +287,7 @@ def _changed(
         flow=source.flow,
         source=source.remote,
     )
-    asked = [_asked(value, request, settings, template) for value in contacts]
+    asked = [_placed(_asked(value, request, settings, template), request, source) for value in contacts]
     _check_outbound(request, asked, source, settings)
     wanted = list(current)
     for binding in asked:
@@ -343,6 +346,16 @@ def _asked(value: str, request: Request, settings: Settings, template: Binding) 
         instance=instance,
         reg_id=reg_id,
     )
+
+
+def _placed(binding: Binding, request: Request, source: Source) -> Binding:
+    """A contact that is not the client itself has not got its flow; with a reg-id it always has (RFC 5626 section 6)."""
+    if not source.host or binding.reg_id or scheme_of(binding.contact) not in ("sip", "sips"):
+        return binding
+    via = parse_via(request.values("via")[-1])  # that of the client; proxies and nodes put theirs on top
+    if is_own_contact(parse_uri(binding.contact), via.host, source.host, source.transport):
+        return binding
+    return evolve(binding, flow_token="", flow=None)
 
 
 def _instance(contact: NameAddr) -> tuple[str, int]:

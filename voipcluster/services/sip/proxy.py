@@ -310,6 +310,7 @@ class ProxyService:
             # each node that handed it over has put a Via on top of that of the client
             first_hop=len(incoming.request.values("via")) == 1 + len(client.visited),
             transport=flow.transport,
+            host=flow.remote[0],
         )
         route = route_value(core.address_towards(flow), flow.transport, "")
         result = self._registrar.register(

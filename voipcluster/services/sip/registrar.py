@@ -306,7 +306,7 @@ class RegistrarService(Service):
         new = from_message(update, now, registered_at)
         if (old is not None and not new.replaces(old)) or self._removals.covers(new):
             return False
-        if new.node == self._node and self._flow_of is not None:
+        if new.node == self._node and new.flow_token and self._flow_of is not None:
             flow = self._flow_of(new.flow_token)
             if flow is None:  # the client went away while another node answered its REGISTER
                 self._end(new, new.registered_at)
@@ -350,7 +350,8 @@ class RegistrarService(Service):
         count = 0
         for row in rows:
             flow = self._flow_of(row.flow_token) if self._flow_of is not None else None
-            if row.expires_at > now and row.node == self._node and (flow or self._flow_of is None):
+            reachable = flow is not None or not row.flow_token or self._flow_of is None
+            if row.expires_at > now and row.node == self._node and reachable:
                 self.location.put(evolve(row, flow=flow))
                 count += 1
             elif self._writes is not None:

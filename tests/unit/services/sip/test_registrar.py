@@ -517,6 +517,23 @@ class StoreTests(ServiceCase):
         self.assertEqual(list(self.store.rows), [(AOR, "sip:1@h")])
         self.assertEqual(self.successResultOf(self.node("c").service.restore()), 0)
 
+    def test_a_contact_that_is_some_other_place(self) -> None:
+        """It has no flow that could be lost: it outlives a restart, and is taken over from the node that answered for it."""
+        node = self.node(store=self.store, flow_of={}.get)
+        source = Source("a", "token", tcp(3), "x", host="192.0.2.7")
+        self.assertEqual(node.service.register(request("<sip:1@203.0.113.9>"), source).status, 200)
+        (kept,) = node.service.lookup(AOR)
+        self.assertEqual((kept.flow_token, kept.flow, node.service.connection_lost(tcp(3))), ("", None, []))
+        stopped = node.service.stopService()
+        assert stopped is not None
+        self.successResultOf(stopped)
+        again = self.node(store=self.store, flow_of={}.get)
+        self.assertEqual(self.successResultOf(again.service.restore()), 1)
+        self.assertEqual(again.contacts(), ["sip:1@203.0.113.9"])
+        owner = self.node(flow_of={}.get)
+        owner.service.take_over(evolve(node.published[0], node="a"))
+        self.assertEqual(owner.contacts(), ["sip:1@203.0.113.9"])
+
     def test_a_store_that_fails(self) -> None:
         """It is told to the log and tried again; what came meanwhile is newer."""
         writes = WriteBehind(self.clock, self.store)

@@ -64,6 +64,15 @@ class TargetsTests(WorldCase):
         )  # fmt: skip
         self.assertEqual([target.q for target in self.locate()], [1000, 500])
 
+    def test_a_contact_that_is_some_other_place(self) -> None:
+        """A mobile that is registered beside the phone is reached where it is, not over the phone's flow (10.2.1)."""
+        self.bob.send(
+            self.a, "REGISTER", "sip:example.com", call_id="r",
+            headers=["Expires: 60", "Contact: <sip:mobile@203.0.113.77>;q=0.5"],
+        )  # fmt: skip
+        for node in (self.a, self.b):
+            self.assertEqual(node.targets.locate(BOB)[1], Target("sip:mobile@203.0.113.77", q=500))
+
     def test_path(self) -> None:
         """Path values become Route, in their order (RFC 3327 section 5.4)."""
         self.bob.send(
@@ -175,6 +184,6 @@ class TargetsTests(WorldCase):
         self.bob.register(self.b)
         self.assertNone(480)
         self.bob.register(self.b, expires=0)
-        self.bob.contact = "sip:bob@phone.example"
+        self.bob.contact = "sip:bob@phone.local"
         self.bob.register(self.b)
         self.assertNone(480)
