@@ -88,7 +88,8 @@ def preprocess_route(request: Request, names: Names) -> Routed:
     Take our own value off the top of Route; put back what a strict router in front of us moved (section 16.4).
 
     Two values of ours with one token are both taken (double Record-Route, RFC 5658); those of two passes through this node
-    have two tokens, and the second one is left for the second pass.
+    have two tokens, and the second one is left for the second pass. Those without a token are all taken: a long list of them
+    would send a request round and round here.
 
     @raise ParseError: a Route value that is none.
     """
@@ -103,12 +104,14 @@ def preprocess_route(request: Request, names: Names) -> Routed:
             last = routes.pop()
             return Routed(str(route_uri(last)), target, routes)
     own: SipUri | None = None
-    for _ in range(min(2, len(routes))):
+    taken = 0
+    while routes and (taken < 2 or (own is not None and own.param("call") is None)):
         top = route_uri(routes[0])
         if not names.is_own(top) or (own is not None and own.param("call") != top.param("call")):
             break
         own = own or top
         del routes[0]
+        taken += 1
     return Routed(uri, own, routes)
 
 

@@ -82,8 +82,13 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual(result.routes, ["<sip:192.0.2.1;lr;call=U>"])
 
     def test_never_three(self) -> None:
-        """Of three equal values one is left."""
+        """Of three equal values with a token one is left."""
         self.assertEqual(routed(*["<sip:192.0.2.1;lr;call=T>"] * 3).routes, ["<sip:192.0.2.1;lr;call=T>"])
+
+    def test_many_without_a_token(self) -> None:
+        """A list of our own address goes round not even once (S20)."""
+        values = [*["<sip:192.0.2.1;lr>"] * 70, "<sip:x.example;lr>"]
+        self.assertEqual(routed(*values).routes, ["<sip:x.example;lr>"])
 
     def test_strict_router(self) -> None:
         """A Request-URI that is our Record-Route value: the true one is the last Route (section 16.4)."""
