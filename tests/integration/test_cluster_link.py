@@ -19,6 +19,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from tests.conformance.marks import Recorded, attack
 from tests.unit.net.test_gate import ClientTls
 from tests.unit.services.cluster_nodes import User
 from voipcluster.balance.messages import Account, Binding, Ha1
@@ -125,7 +126,7 @@ class Proxy(Factory):
             one.transport.abortConnection()  # type: ignore[attr-defined]
 
 
-class LinkCase(TestCase):
+class LinkCase(Recorded, TestCase):
     timeout = 60
 
     def setUp(self) -> None:
@@ -311,6 +312,7 @@ class Joining(LinkCase):
 
 
 class Attacks(LinkCase):
+    @attack("P1")
     @inlineCallbacks
     def test_strangers_hear_nothing(self) -> Generator[Any, Any, None]:
         """P1: without TLS, without or with a foreign certificate or as a stranger of our CA: no octet of PB, closed in 5 s."""
@@ -337,6 +339,7 @@ class Attacks(LinkCase):
                 self.assertNotIn(b"none", one.heard)
         self.assertLess(len([one for one in events if "refused" in str(one.get("log_format"))]), 4)
 
+    @attack("P4")
     @inlineCallbacks
     def test_half_open_handshakes(self) -> Generator[Any, Any, None]:
         """P4: 600 connections that send one octet and wait do not keep a node from joining, and are closed."""
@@ -348,6 +351,7 @@ class Attacks(LinkCase):
             took = yield one.closed
             self.assertLess(took, 8.0)
 
+    @attack("P3")
     @inlineCallbacks
     def test_a_hostile_member(self) -> Generator[Any, Any, None]:
         """P3: floods of lists, strings and integers of a certified member cost neither memory nor time of the node."""
@@ -385,6 +389,7 @@ class Attacks(LinkCase):
         self.assertLess(longest, 0.25)  # in which the attacker, too, worked in this process
         self.assertLess(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, 60_000)  # KiB
 
+    @attack("P7")
     @inlineCallbacks
     def test_nothing_readable_on_the_wire(self) -> Generator[Any, Any, None]:
         """P7: what passes between two nodes shows no user, no contact, no node name and no HA1."""

@@ -8,6 +8,7 @@ from contextlib import closing
 from twisted.internet.defer import gatherResults
 
 from demo.cluster import Node
+from tests.conformance.marks import attack
 from tests.integration.harness import ClusterTestCase
 from voipcluster.phone import CallFailed, Phone, PhoneCall
 
@@ -97,6 +98,7 @@ class KilledNode(LossTestCase):
         await self.goes_on(through_a, through_c)
         return through_a, through_c
 
+    @attack("P6")
     async def test_kill_9_of_a_secondary(self) -> None:
         """
         kill -9 of a secondary: the others place around it within 3 s; calls through the others go on with audio; a new call to
@@ -137,6 +139,7 @@ class KilledNode(LossTestCase):
             await call.hang_up()
             self.assertEqual(call.status, 200)
 
+    @attack("P6")
     async def test_a_frozen_secondary(self) -> None:
         """A node that hangs instead of dying is placed around within 3 s, too, and is taken back when it wakes up."""
         calls = await self.start()
@@ -180,6 +183,7 @@ class RestartedNode(LossTestCase):
 
         await self.until(written, f"{node.name} has written {aor}")
 
+    @attack("P6")
     async def test_registrations_outlive_a_restart(self) -> None:
         """A node that stops and starts again, or is killed and starts again, holds its phones on UDP and is in the cluster."""
         await self.start_cluster()
@@ -204,6 +208,7 @@ class RestartedNode(LossTestCase):
             await self.goes_on(call, packets=25)
             await call.hang_up()
 
+    @attack("P6")
     async def test_the_primary_restarts_while_calls_run(self) -> None:
         """Calls through the others go on; accounts and tokens are given out again when it is back."""
         await self.start_cluster()

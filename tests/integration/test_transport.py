@@ -18,6 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from tests.conformance.marks import Recorded, attack
 from tests.unit.net.fakes import FakeSink
 from voipcluster.address import Flow, Hop
 from voipcluster.errors import UsageError
@@ -101,7 +102,7 @@ class Datagrams(DatagramProtocol):
         received.callback(datagram)
 
 
-class TransportTestCase(TestCase):
+class TransportTestCase(Recorded, TestCase):
     timeout = 30
     limits = StreamLimits()
 
@@ -298,6 +299,7 @@ class StreamTests(TransportTestCase):
         await self.sink.until("lost")
         self.assertEqual([call[0] for call in self.sink.calls], ["failed", "lost"])
 
+    @attack("S12")
     async def test_reader_that_does_not_read(self) -> None:
         """Octets that nobody reads are bounded, then the flow is closed and told (attack S12)."""
         client = await self.connect()
@@ -354,6 +356,7 @@ class ImpatientTests(TransportTestCase):
         await client.closed
         self.assertGreaterEqual(reactor.seconds() - began, 1.0)
 
+    @attack("S11")
     async def test_slow_clients_leave_room(self) -> None:
         """Clients that never finish a message are closed in bounded time, and good ones are served (attack S11)."""
         slow = [await self.connect() for _ in range(30)]

@@ -12,6 +12,7 @@ from twisted.spread import banana, jelly, pb
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests.conformance.marks import Recorded, attack
 from tests.unit.link_network import End, Network
 from voipcluster.errors import PeerError
 from voipcluster.net.certificates import Certified
@@ -31,7 +32,7 @@ class _Once:
         return self._protocol
 
 
-class LinkCase(SynchronousTestCase):
+class LinkCase(Recorded, SynchronousTestCase):
     def setUp(self) -> None:
         self.network = Network()
         self.calls: list[tuple[str, bytes]] = []
@@ -139,7 +140,7 @@ class Calls(LinkCase):
 class Hostile(LinkCase):
     """Attack P2: what a certified but hostile member sends closes its connection and does nothing else."""
 
-    def attack(self, *expressions: object) -> None:
+    def play(self, *expressions: object) -> None:
         client = self.client()
         ours, _ = self.connect(client)
         for expression in expressions:
@@ -154,8 +155,9 @@ class Hostile(LinkCase):
         self, arguments: object, name: bytes = b"message", target: object = b"root", words: object = None
     ) -> None:
         words = [b"dictionary"] if words is None else words
-        self.attack([b"message", 1, target, name, 1, arguments, words])
+        self.play([b"message", 1, target, name, 1, arguments, words])
 
+    @attack("P2")
     def test_other_types(self) -> None:
         """Decimals, dates, sets, modules, classes, functions, instances and dotted names are not unpacked."""
         payloads: list[object] = [
@@ -211,10 +213,10 @@ class Hostile(LinkCase):
             5,
         ):
             self.setUp()
-            self.attack([command, b"root", 1])
+            self.play([command, b"root", 1])
         for rubbish in ([], 7, b"text", [[b"message"]]):
             self.setUp()
-            self.attack(rubbish)
+            self.play(rubbish)
 
     def test_a_server_cannot_call_back(self) -> None:
         """The calling side serves nothing: a call from the other side closes the link."""

@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests.conformance.marks import Recorded, attack
 from tests.unit.services.cluster_nodes import Cluster, User
 from voipcluster.balance import codec
 from voipcluster.balance.messages import Account, Accounts, Binding, Bindings, Drain, Ha1
@@ -31,7 +32,7 @@ def account(name: str, **rest: Any) -> Account:
     return Account(username=name, domain="example.com", ha1=(Ha1(algorithm="MD5", ha1="0" * 32),), **rest)
 
 
-class ClusterCase(SynchronousTestCase):
+class ClusterCase(Recorded, SynchronousTestCase):
     def setUp(self) -> None:
         self.cluster = Cluster(Path(self.mktemp()))
         self.network = self.cluster.network
@@ -414,6 +415,7 @@ class TheAccounts(ClusterCase):
         self.network.pass_time(3)
         self.assertEqual(self.user("b").accounts, self.user("a").accounts)
 
+    @attack("P5")
     def test_only_the_primary_decides(self) -> None:
         """P5: accounts from a secondary are refused, and a secondary takes no orders for changes."""
         self.three()
@@ -429,6 +431,7 @@ class TheAccounts(ClusterCase):
         self.failureResultOf(called, PeerError)
         self.assertEqual([sorted(self.user(name).accounts) for name in "abc"], [[], [], []])
 
+    @attack("P5")
     def test_certificates_and_roster_are_the_primarys(self) -> None:
         """P5: a secondary neither renews certificates nor passes on a roster that the CA has not signed."""
         self.three()
