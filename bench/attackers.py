@@ -124,7 +124,7 @@ def attack_udp(
 def attack_malformed(count: int = 1_000_000, rate: float = 0, sources: int = 500) -> dict[str, float]:
     """Broken packets of many kinds; few enough a source that none is banned, for a ban would make it easy."""
     sockets, rng, begin = Sources(int(sources)), random.Random(4475), time.monotonic()
-    good = request(1, "INVITE", "sip:carol@example.com", "sip:eve@elsewhere.example", "127.20.0.1")
+    good = request(1, "INVITE", "sip:nobody@example.com", "sip:eve@elsewhere.example", "127.20.0.1")
     broken = [
         b"\x00" * 40,
         b"\xff" * 400,

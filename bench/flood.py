@@ -226,6 +226,7 @@ async def malformed(scene: Scene) -> bool:
     size = log.stat().st_size
     figures = await scene.attack("malformed", count=scene.arguments.count)
     grown = log.stat().st_size - size
+    await scene.sleep(T1_64)
     figures["log octets"] = grown
     figures["RSS kB (before, after)"] = [before, scene.rss]
     numbers = await scene.numbers()
