@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.logger import Logger
+from twisted.internet.protocol import DatagramProtocol
 from twisted.names import client, dns, hosts
 from twisted.names.error import DNSNameError, DNSQueryTimeoutError
 from twisted.names.resolve import ResolverChain
@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from voipcluster.errors import VoipclusterError
+from voipcluster.net.dns_stream import ask_over_tcp
 from voipcluster.net.lease import Lease
 from voipcluster.sip.dns import AAAA, CNAME, NAPTR, SRV, A, Naptr, Owned, Question, Record, Srv
 
@@ -26,8 +27,8 @@ NO_NAME, TIMED_OUT, FAILED = "no such name", "timed out", "failed"
 RESOLV_CONF, HOSTS = "/etc/resolv.conf", "/etc/hosts"
 
 _TYPES = {A: dns.A, AAAA: dns.AAAA, SRV: dns.SRV, NAPTR: dns.NAPTR}
+_TAKEN = 4  # datagrams on the socket of one question: the answer, and some that are none
 _LOOKED_AT = 256  # records of one answer: enough for L{follow}, and nothing to wait for
-_LONGEST = 16 << 10  # octets of an answer over TCP: to decode more takes time that calls need
 
 
 class DnsFailure(VoipclusterError):
@@ -63,11 +64,15 @@ class IDnsClient(Interface):
         """Fires when no socket and no timer is left; what was asked is never answered."""
 
 
-class _ShortAnswers(client.DNSClientFactory):
-    def buildProtocol(self, addr: object) -> dns.DNSProtocol:
-        protocol: dns.DNSProtocol = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
-        protocol.MAX_LENGTH = _LONGEST
-        return protocol
+class _Resolver(client.Resolver):
+    """@ivar lease: what it makes everything with; C{tcp_timeout}: seconds for a question over TCP."""
+
+    lease: Lease
+    tcp_timeout = 10.0
+
+    def queryTCP(self, queries: list[dns.Query], timeout: float = 10.0) -> Deferred[Any]:
+        server = self.pickServer()  # type: ignore[no-untyped-call]
+        return ask_over_tcp(self.lease, server, queries, self.tcp_timeout)
 
 
 @implementer(IDnsClient)
@@ -76,8 +81,6 @@ class DnsClient:
     @param reactor: with UDP, TCP and time.
     @param servers: (IP literal, port) of each; those of F{/etc/resolv.conf}, read anew when it changes, when there are none.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -92,14 +95,25 @@ class DnsClient:
         self._lease: Lease | None = None
 
     def start(self) -> None:
-        self._lease = Lease(self._reactor)
-        own = client.Resolver(  # type: ignore[no-untyped-call]
+        self._lease = Lease(self._reactor, self._guard)
+        own = _Resolver(  # type: ignore[no-untyped-call]
             None if self._servers else self._resolv_conf, self._servers or None, reactor=self._lease
         )
-        own.factory = _ShortAnswers(own)  # type: ignore[no-untyped-call]
-        own.factory.noisy = False
+        own.lease = self._lease
         self._own = own
         self._chain = ResolverChain([hosts.Resolver(self._hosts_file), own])  # type: ignore[no-untyped-call]
+
+    def _guard(self, protocol: DatagramProtocol) -> None:
+        """Let only a few datagrams of our servers through: each that is decoded may cost 20 ms and a line in the log."""
+        take, taken = protocol.datagramReceived, 0
+
+        def received(datagram: bytes, addr: tuple[str, int]) -> None:
+            nonlocal taken
+            if taken < _TAKEN and addr[:2] in [*self._own.servers, *self._own.dynServers]:
+                taken += 1
+                take(datagram, addr)
+
+        protocol.datagramReceived = received  # type: ignore[method-assign]  # twisted.names makes it, not we
 
     def stop(self) -> Deferred[Any]:
         assert self._lease is not None, "it was started"
@@ -108,6 +122,7 @@ class DnsClient:
     def ask(self, question: Question, timeout: float) -> Deferred[Section]:
         servers = len(self._own.servers) + len(self._own.dynServers)
         once = timeout / max(1, servers)
+        self._own.tcp_timeout = timeout
         asked = dns.Query(question.name, _TYPES[question.kind], dns.IN)
         # each server is asked twice, since a datagram may be lost
         answer: Deferred[Any] = self._chain.query(asked, (once / 4, once * 3 / 4))  # type: ignore[no-untyped-call]

@@ -22,9 +22,14 @@ class Lease:
     Stands in for the reactor where code of others makes timers, ports and connections and has no end of its own.
 
     Only what L{twisted.names.client} asks for: C{callLater}, C{listenUDP} and C{connectTCP}.
+
+    @param udp_opened: told of each protocol before it gets its UDP port.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(
+        self, reactor: Any, udp_opened: Callable[[DatagramProtocol], object] = lambda protocol: None
+    ) -> None:
+        self._udp_opened = udp_opened
         self._time, self._udp, self._tcp = IReactorTime(reactor), IReactorUDP(reactor), IReactorTCP(reactor)
         self._calls: list[IDelayedCall] = []
         self._ports: list[IListeningPort] = []
@@ -45,6 +50,8 @@ class Lease:
         self, port: int, protocol: DatagramProtocol, interface: str = "", maxPacketSize: int = 8192
     ) -> IListeningPort:
         self._ports = [known for known in self._ports if getattr(known, "connected", True)]
+        protocol.noisy = False  # a socket for each question is no news
+        self._udp_opened(protocol)
         made = self._udp.listenUDP(port, protocol, interface, maxPacketSize)
         self._ports.append(made)
         return made

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.testing import StringTransport
 from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -121,6 +122,18 @@ class AnswerTests(DnsClientCase):
         port.protocol.datagramReceived(answer.toStr(), ("192.0.2.66", 53))
         self.assertNoResult(asked)
 
+    def test_flood(self) -> None:
+        """However many datagrams come for one question, few are decoded, and none of strangers (S26)."""
+        asked = self.ask()
+        port, _ = self.asked()
+        decoded: list[bytes] = []
+        self.patch(dns.Message, "fromStr", lambda message, octets: decoded.append(octets))
+        for source in (("192.0.2.66", 53), FIRST):
+            for _ in range(100):
+                port.protocol.datagramReceived(b"junk", source)
+        self.assertLess(len(decoded), 10)
+        self.assertNoResult(asked)
+
     def test_ports(self) -> None:
         """Each query leaves from a port of its own that nobody can guess (RFC 5452 section 9.2)."""
         for n in range(20):
@@ -179,16 +192,23 @@ class ServerTests(DnsClientCase):
         self.assertEqual(len(self.reactor.ports), 1)
 
     def test_truncated(self) -> None:
-        """A truncated answer is asked for over TCP (RFC 7766 section 5)."""
-        self.ask()
+        """A truncated answer is asked for over TCP, on a connection of its own (RFC 7766 section 5)."""
+        asked = self.ask()
         port, query = self.asked()
-        answer = dns.Message(query.id, answer=1, trunc=1)
-        answer.queries = query.queries
-        port.protocol.datagramReceived(answer.toStr(), port.sent[-1][1])
+        truncated = dns.Message(query.id, answer=1, trunc=1)
+        truncated.queries = query.queries
+        port.protocol.datagramReceived(truncated.toStr(), port.sent[-1][1])
         (connection,) = self.reactor.tcpClients
         self.assertIn(connection[:2], (FIRST, SECOND))
+        stream = StringTransport()
         protocol = connection[2].buildProtocol(None)
-        self.assertLess(protocol.MAX_LENGTH, 65535, "a giant answer is not even decoded")
+        protocol.makeConnection(stream)
+        again = dns.Message()
+        again.fromStr(stream.value()[2:])
+        answer = dns.Message(again.id, answer=1)
+        answer.queries, answer.answers = again.queries, [record(dns.Record_A("192.0.2.1"))]
+        protocol.stringReceived(answer.toStr())
+        self.assertEqual([o.record for o in self.successResultOf(asked).owned], ["192.0.2.1"])
 
     def test_stopped(self) -> None:
         """Stopping ends what is under way: sockets, timers and connections."""
