@@ -176,6 +176,40 @@ def _token_seeds() -> Iterator[tuple[int, bytes]]:
     )
     yield 0, b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
     yield 4, bytes(range(64))
+    yield 5, bytes(8) + b"instancall-id" + b"alice"
+
+
+def _dns_seeds() -> Iterator[tuple[int, bytes]]:
+    from twisted.names import dns  # noqa: PLC0415 - as above
+
+    sets: list[list[dns.RRHeader]] = [
+        [
+            dns.RRHeader(
+                "example.com",
+                dns.NAPTR,
+                ttl=60,
+                payload=dns.Record_NAPTR(1, 2, b"s", b"SIP+D2U", b"", "a.example.com"),
+            ),
+            dns.RRHeader(
+                "a.example.com", dns.SRV, ttl=60, payload=dns.Record_SRV(1, 2, 5060, "h.example.com")
+            ),
+            dns.RRHeader("h.example.com", dns.A, ttl=60, payload=dns.Record_A("192.0.2.1")),
+            dns.RRHeader("h.example.com", dns.AAAA, ttl=60, payload=dns.Record_AAAA("2001:db8::1")),
+        ],
+        [
+            dns.RRHeader("example.com", dns.CNAME, ttl=60, payload=dns.Record_CNAME("b.example.com")),
+            dns.RRHeader("b.example.com", dns.A, ttl=0, payload=dns.Record_A("192.0.2.1")),
+        ],
+        [dns.RRHeader("example.com", dns.A, ttl=60, payload=dns.Record_A(f"192.0.2.{n}")) for n in range(80)],
+    ]
+    for records in sets:
+        message = dns.Message(1, answer=1)  # type: ignore[no-untyped-call]
+        message.queries = [dns.Query("example.com", dns.NAPTR)]
+        message.answers = records
+        message.authority = [
+            dns.RRHeader("example.com", dns.SOA, ttl=5, payload=dns.Record_SOA("a", "b", 1, 2, 3, 4, 5))
+        ]
+        yield 0, message.toStr()  # type: ignore[no-untyped-call]
 
 
 _SIP_WORDS = (
@@ -235,6 +269,20 @@ TARGETS = {
             _LINK_WORDS,
         ),
         Target(
+            "dns",
+            ("dns:check_answer",),
+            _dns_seeds,
+            (
+                b"\x00\x01",
+                b"\x00\x05",
+                b"\x00\x21",
+                b"\x00\x23",
+                b"\xc0\x0c",
+                b"\x07example\x03com\x00",
+                b"\x04_sip\x04_udp",
+            ),
+        ),
+        Target(
             "media",
             ("media:check_sdp", "media:check_body", "media:check_offer_answer"),
             _media_seeds,
@@ -263,6 +311,7 @@ TARGETS = {
                 "tokens:check_flow",
                 "tokens:check_call",
                 "tokens:check_text",
+                "tokens:check_gruu",
             ),
             _token_seeds,
             (b"\x04", b"\x10", b"\xff", b"\x80", b"\xc0\x00\x02\x01", b"\x00\x01a", b"\x01\x01\x00\x01"),

@@ -7,11 +7,13 @@ import re
 
 from tests.properties.outcome import failed, outcome, text_of
 from voipcluster.balance.handover import HandoverTokens
-from voipcluster.seal import Sealer
+from voipcluster.seal import Concealer, Sealer
+from voipcluster.sip.gruu import PREFIX, Gruus
 from voipcluster.sip.route import CallTokens, FlowTokens, pack_flow, route_uri, route_value, unpack_flow
+from voipcluster.sip.uri import SipUri
 
 KEY = bytes(range(32))
-HANDOVERS, FLOWS = HandoverTokens(KEY), FlowTokens(KEY)
+HANDOVERS, FLOWS, GRUUS = HandoverTokens(KEY), FlowTokens(KEY), Gruus(KEY)
 _IN_URI = re.compile(r"[A-Za-z0-9_\-]*")
 
 
@@ -74,6 +76,20 @@ def check_call(octets: bytes) -> None:
         tokens = CallTokens(KEY)
         again = tokens.seal(opened)
         assert tokens.open(again) == CallTokens(KEY).open(again) == opened
+
+
+def check_gruu(octets: bytes) -> None:
+    """A temporary GRUU of anybody's making is none; what was concealed comes back (RFC 5627 section 5.4)."""
+    text, concealed = text_of(octets), Concealer(KEY, b"gruu").seal(octets)
+    assert Concealer(KEY, b"gruu").open(concealed) == octets
+    for user in (text, PREFIX + text, PREFIX + concealed[:-1], PREFIX + concealed):
+        for instance in (None, text):
+            uri = SipUri("sip", "example.com", user, params=(("gr", instance),))
+            found = outcome(lambda uri=uri, user=user: GRUUS.read(uri, f"{user}@example.com"))  # type: ignore[misc]
+            if failed(found):
+                assert found[1] == 404
+            elif not instance:
+                assert user == PREFIX + concealed and found.aor.endswith("@example.com")
 
 
 def check_text(octets: bytes) -> None:

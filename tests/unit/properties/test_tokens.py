@@ -48,6 +48,7 @@ class GeneratedTokenTests(SynchronousTestCase):
         """Nothing that a stranger writes opens; one octet changed, a token does not open either."""
         tokens.check_foreign(octets)
         tokens.check_text(octets)
+        tokens.check_gruu(octets)
 
     @given(HANDOVERS)
     def test_handovers(self, handover: Handover) -> None:
