@@ -17,7 +17,11 @@ _NEEDED = ("call-id", "from", "to")
 _ONCE = (*_NEEDED, "cseq", "max-forwards", "content-length")
 
 _ALIKE = 8  # layouts with as many lines that are remembered for one kind of message
-_KINDS = 1024  # kinds that are remembered, and layouts of messages of our own
+_MOST_LINES = (
+    40  # and C{_MOST_OCTETS} of names: longer messages are no user agent's, and would fill our memory
+)
+_MOST_OCTETS = 1024
+_KINDS = 256  # kinds that are remembered, and layouts of messages of our own
 
 
 class Layout:
@@ -77,6 +81,8 @@ learned: dict[tuple[int, bytes], list[Layout]] = {}
 def learn(start: bytes, lines: list[bytes], keys: list[str]) -> Layout:
     """The layout of a message whose keys were found line by line, which the next one of that kind is compared with."""
     layout = Layout(tuple(keys), tuple([line[: line.find(b":") + 1] for line in lines]))
+    if len(lines) > _MOST_LINES or sum(map(len, layout.begins)) > _MOST_OCTETS:
+        return layout
     kind = len(lines), start[:4]
     if len(learned) >= _KINDS and kind not in learned:
         learned.clear()

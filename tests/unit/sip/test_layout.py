@@ -55,6 +55,16 @@ class LayoutTests(SynchronousTestCase):
             learn(b"%04d" % number, [b"X: 1"], ["x"])
         self.assertLessEqual(len(learned), layout._KINDS)
 
+    def test_monstrous_messages_are_not_learned(self) -> None:
+        """A stranger chooses names and number of headers: what no user agent sends is parsed and forgotten."""
+        for lines in ([b"X" * 60000 + b": 1"], [b"X-%d: 1" % n for n in range(layout._MOST_LINES + 1)]):
+            data = b"\r\n".join([b"OPTIONS sip:x@y SIP/2.0", *lines, b"", b""])
+            first = parse(data)
+            self.assertEqual((parse(data).keys, learned), (first.keys, {}))
+        usual = [b"X-%d: 1" % n for n in range(layout._MOST_LINES)]
+        parse(b"\r\n".join([b"OPTIONS sip:x@y SIP/2.0", *usual, b"", b""]))
+        self.assertEqual(len(learned), 1)
+
     def test_own_messages_share_a_layout(self) -> None:
         """What we make ourselves has few layouts."""
         self.assertIs(layout_of(("via", "to")), layout_of(("via", "to")))
