@@ -60,6 +60,11 @@ class Settings:
     flow_timer: int = 0
     gruu: bool = True
 
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The option tags that we support."""
+        return ("path", *(("outbound",) if self.outbound else ()), *(("gruu",) if self.gruu else ()))
+
 
 @frozen
 class Source:
@@ -79,6 +84,11 @@ class Source:
     first_hop: bool = True
     transport: str = UDP
     host: str = ""
+
+    @property
+    def watched(self) -> bool:
+        """Whether we notice that the client sends no keep-alives: over a connection of this process that is its own."""
+        return self.flow is not None and self.transport in (TCP, TLS) and self.first_hop
 
 
 class Kind(Enum):
@@ -187,7 +197,7 @@ def register(
     flow_timer = 0
     if settings.outbound and _uses_outbound(request, changes):
         headers.append(("require", "outbound"))
-        if settings.flow_timer and source.transport in (TCP, TLS) and source.first_hop:
+        if settings.flow_timer and source.watched:
             flow_timer = settings.flow_timer
             headers.append(("flow-timer", str(flow_timer)))
     headers.append(("date", date))
@@ -235,8 +245,7 @@ def _words(request: Request, key: str) -> list[str]:
 
 def _check_extensions(request: Request, settings: Settings) -> None:
     """Step 2: Require names nothing that we do not do; a Path is one the client knows of (RFC 3327 section 5.3)."""
-    ours = {"path", *(["outbound"] if settings.outbound else ()), *(["gruu"] if settings.gruu else ())}
-    unknown = [word for word in request.values("require") if word.lower() not in ours]
+    unknown = [word for word in request.values("require") if word.lower() not in settings.extensions]
     if unknown:
         raise _Refused(420, None, ("unsupported", _clean(", ".join(unknown), MAX_PARAMS)))
     if request.has("path"):

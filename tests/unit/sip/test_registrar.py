@@ -349,6 +349,7 @@ class ExtensionTests(SynchronousTestCase):
         for told, source, asked in (
             (settings, SOURCE, message), (Settings(), stream, message), (settings, evolve(stream, first_hop=False), message),
             (settings, stream, request("<sip:a@h>", Supported="outbound")), (settings, evolve(stream, transport="WSS"), message),
+            (settings, evolve(stream, flow=None), message),
         ):  # fmt: skip
             result = Registrar(told).send(asked, source)
             self.assertEqual((result.status, header(result, "flow-timer"), result.flow_timer), (200, [], 0))

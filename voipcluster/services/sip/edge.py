@@ -17,7 +17,8 @@ from voipcluster.sip.layout import layout_of
 from voipcluster.sip.message import Request, header_line
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.proxy.validation import Refused
-from voipcluster.sip.route import Party, contact_hash, dialog_hash, route_value
+from voipcluster.sip.route import Party, contact_hash, dialog_hash
+from voipcluster.sip.uri import is_sips
 from voipcluster.sip.values import parse_name_addr
 
 
@@ -43,7 +44,8 @@ class Edge:
         core, flow = self._core, client.flow
         epoch = core.epoch if client.ingress == core.node else core.epochs(client.ingress)
         token = f"flow={core.flow_tokens.seal(flow, epoch)}"
-        path = route_value(core.addresses[client.ingress], flow.transport, f"{token};ob")
+        # how the registrar comes to us is not how the phone does; for sips it is TLS all the way (RFC 3261 section 26.2.2)
+        path = core.route_to_node(core.addresses[client.ingress], f"{token};ob", is_sips(request.uri))
         layout, lines = layout_of((*request.keys, "path")), [*request.lines, header_line("path", path)]
         return Request(request.method, request.uri, request.start, layout, lines, request.body)
 
@@ -70,7 +72,7 @@ class Edge:
             client = Handover(flow=incoming.flow, ingress=core.node)
             dialog = dialog_hash(request.call_id, request.from_tag or "")
             caller = self._dialogs.caller_party(request, client)
-            copy.record_route = partial(self._dialogs.record_route, dialog, caller, client)
+            copy.record_route = partial(self._dialogs.record_route, dialog, caller, client, is_sips(uri))
         return target, copy
 
 

@@ -248,7 +248,7 @@ class ProxyService:
             incoming.refuse(
                 200,
                 None,
-                [("allow", ALLOW), ("accept", "application/sdp"), ("supported", "path, outbound, gruu")],
+                [("allow", ALLOW), ("accept", "application/sdp"), ("supported", self._registrar.supported)],
             )
             return
         self.arrived()

@@ -205,6 +205,11 @@ class RegistrarService(Service):
         return (b for b in (self.location if aor is None else self.lookup(aor)) if b.expires_at > now)
 
     @property
+    def supported(self) -> str:
+        """The option tags that a REGISTER may require, as a value of Supported."""
+        return ", ".join(self._settings.extensions)
+
+    @property
     def owned(self) -> int:
         """How many bindings have their flow at this node."""
         return self.location.count_of(self._node)

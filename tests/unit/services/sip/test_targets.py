@@ -122,6 +122,10 @@ class TargetsTests(WorldCase):
         self.outbound(1, self.b)
         self.a.down.add("b")
         self.assertNone(480)
+        self.outbound(2, self.a, 41000)
+        (target,) = self.locate()
+        assert target.flow is not None
+        self.assertEqual((target.flow.remote, target.alternatives), (("198.51.100.2", 41000), ()))
 
     def test_public_gruu(self) -> None:
         """It leads to that phone alone, at every node; 480 while it is away, 404 for who is none (RFC 5627 section 5.4)."""
