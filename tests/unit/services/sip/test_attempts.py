@@ -190,6 +190,21 @@ class FailoverTests(AttemptsCase):
         self.assertEqual(self.alice.took(), [100, 200, 500])
 
 
+class PatientTests(AttemptsCase):
+    next_after = 0.0
+
+    def test_timer_b(self) -> None:
+        """Without patience of its own Timer B says that a server is silent (section 4.3: a time-out of the transaction)."""
+        self.invite()
+        self.world.wait(31.8)
+        self.assertEqual(self.two.took(), [])
+        self.world.wait(0.6)
+        self.fails_over()
+        self.two.reply(self.two.request("INVITE"), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
+        self.one.took()
+
+
 class CancelTests(AttemptsCase):
     def cancel(self) -> None:
         self.alice.send(self.node, "CANCEL", CAROL, branch="first")
