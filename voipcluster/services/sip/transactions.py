@@ -277,6 +277,8 @@ class TransactionService:
             client = self.clients.get(client_key(response))
             if client is not None and b'"' in response.lines[response.layout.via]:
                 response.values("via")  # what cannot be taken apart is dropped before anything has changed
+            if response.status >= 300:
+                _ = response.cseq  # so is a number that none of ours can be (RFC 4475 section 3.1.2.5)
         except ParseError:
             client = None
         if client is None:

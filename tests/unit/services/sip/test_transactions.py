@@ -347,6 +347,14 @@ class ClientTests(TransactionCase):
         self.receive(response(200, vias=[]), TO_BOB)
         self.assertEqual((self.user.heard, self.service.stray_responses), ([], 3))
 
+    def test_failure_with_an_impossible_number(self) -> None:
+        """A failure with a CSeq above 2**31 - 1 is dropped, though the branch is ours (RFC 4475 section 3.1.2.5)."""
+        self.invite()
+        self.receive(response(503, cseq="9292394834772304023312 INVITE"), TO_BOB)
+        self.assertEqual((self.user.heard, self.service.stray_responses), ([], 1))
+        self.receive(response(503), TO_BOB)
+        self.assertEqual([status for _, status in self.user.heard], [503])
+
     def test_cancel_once(self) -> None:
         """CANCEL goes the way of the INVITE, once, and not behind a final response (section 9.1)."""
         self.invite()
