@@ -36,6 +36,7 @@ class ConformanceTestCase(IntegrationTestCase):
     @cvar node_host: its address, when it is not to be one of the module's own network; C{node_port}: its SIP port.
     @cvar share: who sets a word here has a node that only those with the same word share.
     @ivar faults: what peers got that is no SIP; it fails the test.
+    @ivar registered: the users whose bindings are removed at the end.
     """
 
     timeout = 60
@@ -51,6 +52,7 @@ class ConformanceTestCase(IntegrationTestCase):
     async def setUp(self) -> None:
         super().setUp()
         self.faults: list[str] = []
+        self.registered: set[str] = set()
         self._peers = 0
         self._prober: Peer | None = None
         domains = ", ".join(f'"{domain}"' for domain in self.domains)
@@ -74,6 +76,8 @@ class ConformanceTestCase(IntegrationTestCase):
         try:
             if self.node.running:
                 await self.node_answers()
+                for user in self.registered:
+                    await self.unregister(user)
         finally:
             await super().tearDown()
         self.assertTrue(self.node.running, "the node has ended")
@@ -110,6 +114,11 @@ class ConformanceTestCase(IntegrationTestCase):
         await self.add_users(user)
         await peer.register()
         return peer
+
+    async def unregister(self, user: str) -> None:
+        """Remove all bindings of a user, so that the next test finds none."""
+        peer = self._new_peer(user, "UDP", self.prober_host()).listen_udp(0)
+        await peer.register(("Expires", "0"), contact="*")
 
     async def add_users(self, *names: str) -> None:
         """Let the node know these users, with random passwords; nothing happens when it asks for none."""

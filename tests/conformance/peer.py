@@ -11,7 +11,7 @@ from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from tests.conformance.wire import Framer, Message, NotSip, uri_of
+from tests.conformance.wire import Framer, Message, NotSip, key, uri_of
 
 if TYPE_CHECKING:
     from tests.conformance.case import ConformanceTestCase
@@ -39,6 +39,7 @@ class Peer:
         self.connection: Stream | None = None
         self.connections: list[Stream] = []  # those that were opened to us
         self._datagrams: Any = None
+        self._listening: Any = None
         self._cseq = 0
 
     # how it is opened, by the test case
@@ -48,8 +49,13 @@ class Peer:
         protocol = _Datagrams(self)
         listening = self._case.reactor.listenUDP(port, protocol, self.host, 70_000)
         self._case.at_end(_later(listening.stopListening))
+        self._listening = listening
         self._datagrams, self.port = protocol.transport, listening.getHost().port
         return self
+
+    async def close_udp(self) -> None:
+        """Give the UDP socket back: from now on nobody listens there."""
+        await _fired(self._listening.stopListening())
 
     def listen_tcp(self, port: int = 0) -> Peer:
         """Take connections too, by default on the port that it has for UDP."""
@@ -216,6 +222,7 @@ class Peer:
             self._case.faults.append(f"{self.user} got no SIP message: {error}")
             return
         message.answer, message.source, message.transport = answer, source, transport
+        message.at = self._case.reactor.seconds()
         self.inbox.append(message)
         self.heard.append(message)
 
@@ -286,6 +293,7 @@ class Peer:
             again = self.authorized(request, response)
             response = await self.exchange(again)
         self._case.assertEqual(response.status, 200, f"{response.start} {response.headers}")
+        self._case.registered.add(self.user)
         return response
 
     def authorized(
@@ -425,7 +433,7 @@ class Dialog:
 def response_to(request: Message, status: int, reason: str, tag: str = "", body: bytes = b"") -> Message:
     """A response with what is to be copied (RFC 3261 section 8.2.6.2)."""
     copied = ("via", "from", "call-id", "cseq", "record-route")
-    headers = [(name, value) for name, value in request.headers if name.lower() in copied]
+    headers = [(name, value) for name, value in request.headers if key(name) in copied]
     to = request["to"]
     if status > 100 and request.tag("to") is None:
         to += f";tag={tag}"

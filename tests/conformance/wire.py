@@ -31,7 +31,7 @@ class Message:
     @ivar start: the start line; C{headers}: (name, value) in their order; C{body}: octets.
     @ivar raw: the octets that came, of one that was received.
     @ivar answer: of one that was received: sends octets to where it came from.
-    @ivar source: (host, port) it came from; C{transport}: UDP or TCP.
+    @ivar source: (host, port) it came from; C{transport}: UDP or TCP; C{at}: when, on the reactor's clock.
     """
 
     def __init__(self, start: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
@@ -40,6 +40,7 @@ class Message:
         self.answer: Callable[[bytes], Any] | None = None
         self.source: tuple[str, int] = ("", 0)
         self.transport = ""
+        self.at = 0.0
 
     @classmethod
     def parse(cls, data: bytes) -> Message:

@@ -94,6 +94,7 @@ class TransactionService:
         self.resolving: Resolving | None = None
         self.transport: TransportService
         self._user: ITransactionUser
+        self._own_vias: tuple[bytes, ...] = ()  # the begin of each Via line of ours that came back
 
     def connect(self, transport: TransportService, user: ITransactionUser) -> None:
         """Say whom we send over, and who answers requests."""
@@ -277,6 +278,8 @@ class TransactionService:
             client = self.clients.get(client_key(response))
             if client is not None and b'"' in response.lines[response.layout.via]:
                 response.values("via")  # what cannot be taken apart is dropped before anything has changed
+            if client is not None and not response.lines[response.layout.via].startswith(self._own_vias):
+                self._check_via(response, client)
             if response.status >= 300:
                 _ = response.cseq  # so is a number that none of ours can be (RFC 4475 section 3.1.2.5)
         except ParseError:
@@ -285,6 +288,23 @@ class TransactionService:
             self.stray_responses += 1  # RFC 6026 section 8.9: dropped, 2xx to INVITE included
             return
         client.feed_response(response)
+
+    def _check_via(self, response: Response, client: ClientTransaction) -> None:
+        """
+        Check that the topmost Via is the one we have sent (18.1.2); how ours begin is learned, so each is parsed once.
+
+        @raise ParseError: it names somebody else.
+        """
+        via = response.top_via
+        try:
+            ours = self.transport.sent_by(client.flow)
+        except TransportError as error:
+            raise ParseError(f"a response for an address that is closed: {error}") from None
+        if (via.host, via.port or DEFAULT_PORT.get(via.transport, 5060)) != ours:
+            raise ParseError("the topmost Via is not ours")
+        begin, semicolon, _ = response.lines[response.layout.via].partition(b";")
+        if len(self._own_vias) < _KEPT_VIAS:
+            self._own_vias = (*self._own_vias, begin + semicolon)
 
     def send_request(
         self, wire: bytes, method: str, branch: str, flow: Flow, user: IClientUser | None, user_branch: int
@@ -345,6 +365,7 @@ def _has_via(request: Request) -> bool:
         return False
 
 
+_KEPT_VIAS = 16  # spellings: transports by addresses, and few who write them anew
 _COUNTED = frozenset(
     [
         "INVITE",

@@ -26,6 +26,7 @@ from voipcluster.sip.values import Via, parse_via
 HERE, ALICE, BOB = ("192.0.2.9", 5060), ("192.0.2.1", 5060), ("192.0.2.2", 5060)
 FROM_ALICE, TO_BOB = Flow("UDP", HERE, ALICE), Flow("UDP", HERE, BOB)
 OURS = "SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKours"
+ALICES = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKalice1"
 
 
 @implementer(ITransactionUser, IClientUser)
@@ -346,6 +347,23 @@ class ClientTests(TransactionCase):
         self.receive(response(200, cseq="7 BYE"), TO_BOB)
         self.receive(response(200, vias=[]), TO_BOB)
         self.assertEqual((self.user.heard, self.service.stray_responses), ([], 3))
+
+    def test_via_of_somebody_else(self) -> None:
+        """A response with our branch whose topmost Via names another host or port is dropped (section 18.1.2)."""
+        self.invite()
+        for sent_by in (
+            "192.0.2.10:5060",
+            "192.0.2.9:5061",
+            "192.0.2.9",
+            "192.0.2.99:5060",
+            "proxy.example.com:5060",
+        ):
+            if sent_by != "192.0.2.9":  # 5060 is the default
+                self.receive(response(180, vias=[OURS.replace("192.0.2.9:5060", sent_by), ALICES]), TO_BOB)
+        self.assertEqual((self.user.heard, self.service.stray_responses), ([], 4))
+        for via in (OURS, OURS.replace(":5060", ""), OURS.replace("SIP/2.0", "SIP / 2.0"), OURS + ";x", OURS):
+            self.receive(response(180, vias=[via, ALICES]), TO_BOB)
+        self.assertEqual([status for _, status in self.user.heard], [180] * 5)
 
     def test_failure_with_an_impossible_number(self) -> None:
         """A failure with a CSeq above 2**31 - 1 is dropped, though the branch is ours (RFC 4475 section 3.1.2.5)."""
