@@ -145,6 +145,11 @@ class OneSourceTests(FloodCase):
         self.assertGreater(numbers['voipcluster_refused_total{limit="banned"}'], 1000)
         self.assertEqual(numbers["voipcluster_bans"], 1)
         self.assertEqual(self.node.log.read_text().count(f"'{host}' is banned"), 1)
+        [row] = await self.node.voipctl_json("bans")
+        self.assertEqual((row["who"], row["reason"]), (host, "too many requests"))
+        await self.node.voipctl("unban", host)
+        answers, _ = await self.flood(attacker, data[-1:])
+        self.assertEqual(answers, 1)
 
     def flood_in_background(self, sockets: list[socket.socket], data: list[bytes]) -> Any:
         from twisted.internet.defer import ensureDeferred  # noqa: PLC0415 - used here alone

@@ -27,6 +27,7 @@ BINDING = {
     "aor": "alice@example.com", "contact": "sip:alice@192.0.2.1", "node": "b", "source": "192.0.2.1:5060",
     "transport": "UDP", "user_agent": "phone\x1b[2J", "expires": 3599,
 }  # fmt: skip
+BAN = {"who": "alice@example.com from 192.0.2.66", "reason": "wrong passwords", "left": 555.5}
 STATUS = {
     "cluster": "c1",
     "node": "a",
@@ -95,6 +96,14 @@ class FakeNode:
 
     def user_list(self, domain: str | None) -> Any:
         return ["alice@example.com", "bob@example.com"]
+
+    def bans(self) -> Any:
+        return [BAN]
+
+    def unban(self, who: str) -> Any:
+        self.asked.append(("unban", who))
+        if who != BAN["who"]:
+            raise UsageError(f"{who} is not banned here")
 
     def drain(self, node: str | None, on: bool) -> Any:
         self.asked.append(("drain", node, on))

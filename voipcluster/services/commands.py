@@ -45,6 +45,12 @@ class INodeControl(INodeView):
     def drain(node: str | None, on: bool) -> Later:
         """Let a node take no new requests (C{on}), or let it take them again; calls in progress go on."""
 
+    def bans() -> Later:
+        """The bans in force at this node: rows of C{who}, C{reason} and C{left} in s."""
+
+    def unban(who: str) -> Later:
+        """End a ban, named as L{bans} names it; error when there is none."""
+
     def stop(node: str | None) -> Later:
         """Stop a node; its process ends after this was answered."""
 
@@ -86,6 +92,7 @@ class _Text:
 USER = _Text("a user name without spaces, @, :, quotes or brackets", 64, without=" @:;\"'<>\\/?")
 PASSWORD = _Text(f"a password of 1 to {MAX_PASSWORD} printable characters", MAX_PASSWORD, secret=True)
 AOR = _Text("an address of record such as alice@example.com")
+WHO = _Text("who is banned, as bans names it", 400)
 CALL_ID = _Text("a Call-ID", 512)
 _ACCOUNT: dict[str, Kind[Any]] = {"name": USER, "domain": Domain()}
 _ONE_NODE: dict[str, Kind[Any]] = {"node": _Optional(NODE_NAME)}
@@ -130,6 +137,8 @@ COMMANDS: dict[str, Command] = {
         {"domain": _Optional(Domain())}, lambda node, given: node.user_list(given["domain"])
     ),
     "drain": Command({**_ONE_NODE, "on": Flag()}, lambda node, given: node.drain(given["node"], given["on"])),
+    "bans": Command({}, lambda node, given: node.bans()),
+    "unban": Command({"who": WHO}, lambda node, given: node.unban(given["who"])),
     "stop": Command(_ONE_NODE, lambda node, given: node.stop(given["node"])),
 }
 

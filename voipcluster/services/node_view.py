@@ -219,6 +219,16 @@ class NodeView:
     def drain(self, node: str | None, on: bool) -> Deferred[None]:
         return self._node.cluster.drain(node or self._node.core.node, on)
 
+    def bans(self) -> list[Row]:
+        return [
+            {"who": ban.who, "reason": ban.reason, "left": round(ban.left, 1)}
+            for ban in self._node.limiting.bans()
+        ]
+
+    def unban(self, who: str) -> None:
+        if not self._node.limiting.lift(who):
+            raise UsageError(f"{who} is not banned here")
+
     def stop(self, node: str | None) -> Deferred[None]:
         return self._node.cluster.drain(node or self._node.core.node, True, stop=True)
 

@@ -141,6 +141,18 @@ def _drain(given: Given) -> int:
     return _show(given, answer, lambda _: text)
 
 
+def _bans(given: Given) -> int:
+    answer = _client(given).ask("bans")
+    if answer or given.json:
+        _show(given, answer, tables.bans)
+    return 0
+
+
+def _unban(given: Given) -> int:
+    answer = _client(given).ask("unban", who=given.who)
+    return _show(given, answer, lambda _: f"{given.who} is served again")
+
+
 def _stop(given: Given) -> int:
     answer = _client(given).ask("stop", node=given.node)
     return _show(given, answer, lambda _: f"{given.node or 'the node'} stops")
@@ -202,6 +214,8 @@ def _parser() -> argparse.ArgumentParser:
         ("stop", _stop, "stop a node"),
     ):
         add(name, run, text).add_argument("node", nargs="?", metavar="NODE", help="its name [the node asked]")
+    add("bans", _bans, "who is banned at this node, why and for how long")
+    add("unban", _unban, "end a ban").add_argument("who", metavar="WHO", help="as bans names it")
     add("check", _check, "validate a configuration file").add_argument("file", metavar="FILE")
     add("metrics", _metrics, "what /metrics says")
     return parser

@@ -74,6 +74,15 @@ def _component(resource: str) -> Callable[[Mapping[str, Any]], str]:
     return cell
 
 
+def bans(answer: Sequence[Mapping[str, Any]]) -> str:
+    columns: list[Column] = [
+        ("WHO", _text("who"), False),
+        ("WHY", _text("reason"), False),
+        ("LEFT", lambda row: clock(row.get("left")), True),
+    ]
+    return table(columns, answer)
+
+
 def registrations(answer: Sequence[Mapping[str, Any]]) -> str:
     columns: list[Column] = [
         ("AOR", _text("aor"), False),

@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from tests.unit.fake_node import CALL, STATUS, FakeNode
+from tests.unit.fake_node import BAN, CALL, STATUS, FakeNode
 from voipcluster.errors import UsageError
 from voipcluster.services.admin import MAX_CONNECTIONS, MAX_REQUEST, AdminFactory, AdminProtocol
 from voipcluster.services.commands import COMMANDS, INodeControl
@@ -58,6 +58,9 @@ class AdminTests(SynchronousTestCase):
         self.assertEqual(self.ask("user-list"), {"result": ["alice@example.com", "bob@example.com"]})
         self.assertEqual(self.ask("drain", node="b", on=True), {"result": None})
         self.assertEqual(self.ask("stop"), {"result": None})
+        self.assertEqual(self.ask("bans"), {"result": [BAN]})
+        self.assertEqual(self.ask("unban", who=BAN["who"]), {"result": None})
+        self.assertIn("not banned", self.ask("unban", who="192.0.2.9")["error"])
         self.assertEqual(self.ask("metrics"), {"result": "voipcluster_calls 10.0\n"})
         self.assertEqual(self.ask("history", since=5)["result"]["time"], [])
         self.assertIn("result", self.ask("registrations", aor="alice@example.com"))
@@ -67,7 +70,8 @@ class AdminTests(SynchronousTestCase):
             [
                 ("calls", None), ("calls", CALL["call_id"]), ("create_token", 60.0, 2),
                 ("user_add", "al", "example.com", "pä ss"), ("user_passwd", "al", "a.b", "x"), ("drain", "b", True),
-                ("stop", None), ("history", 5.0), ("registrations", "alice@example.com"), ("explain", CALL["call_id"]),
+                ("stop", None), ("unban", BAN["who"]), ("unban", "192.0.2.9"),
+                ("history", 5.0), ("registrations", "alice@example.com"), ("explain", CALL["call_id"]),
             ],
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.fake_node import BINDING, CALL, HOP, STATUS
+from tests.unit.fake_node import BAN, BINDING, CALL, HOP, STATUS
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import cli
 
@@ -36,7 +36,8 @@ class VoipctlTests(SynchronousTestCase):
             {
                 "status": STATUS, "calls": [CALL], "explain": [HOP], "registrations": [BINDING], "join-token": "T0KEN@10.0.0.1",
                 "user-add": None, "user-passwd": None, "user-rm": UsageError("there is no user x@a.b"),
-                "user-list": ["alice@example.com"], "drain": None, "stop": None, "metrics": "voipcluster_calls 1.0\n",
+                "user-list": ["alice@example.com"], "bans": [BAN], "unban": None,
+                "drain": None, "stop": None, "metrics": "voipcluster_calls 1.0\n",
             }
         )  # fmt: skip
         self.patch(cli, "_client", lambda given: self.client)
@@ -121,6 +122,17 @@ class VoipctlTests(SynchronousTestCase):
         """There is no way to give a password on the command line."""
         status, _, err = self.run_main("user", "add", "a@b.c", "secret")
         self.assertEqual((status, err.count("\n")), (2, 1))
+
+    def test_bans(self) -> None:
+        """Who is banned, why, and for how long; with none, nothing; a ban is ended by the name that stands there."""
+        lines = self.shown("bans").splitlines()
+        self.assertEqual(lines[0].split(), ["WHO", "WHY", "LEFT"])
+        self.assertEqual(lines[1].split("  ")[0], BAN["who"])
+        self.assertTrue(lines[1].endswith("9:15"), lines[1])
+        self.assertEqual(self.shown("unban", str(BAN["who"])), f"{BAN['who']} is served again\n")
+        self.assertEqual(self.client.asked[-1], ("unban", {"who": BAN["who"]}))
+        self.client.answers["bans"] = []
+        self.assertEqual(self.shown("bans"), "")
 
     def test_drain(self) -> None:
         """drain and undrain are one question; without a name the node that is asked is meant."""
