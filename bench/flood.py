@@ -218,6 +218,7 @@ async def mixed(scene: Scene) -> bool:
     peak = scene.rss
     await scene.sleep(T1_64)
     after = scene.rss
+    await scene.sleep(T1_64 + 5)  # a request that nobody answers ends after 64*T1, and its last response after as long again
     figures["RSS kB (at the start, base line, at the end, 64*T1 later)"] = [started, before, peak, after]
     numbers = await scene.numbers()
     figures["transactions left"] = numbers["voipcluster_transactions"]
@@ -251,6 +252,8 @@ async def nonces(scene: Scene) -> bool:
 
 async def malformed(scene: Scene) -> bool:
     """S28: broken packets; the log grows by less than 1 MB."""
+    await scene.attack("malformed", 2, count=scene.arguments.count // 10)
+    await scene.sleep(T1_64)
     before, log = scene.rss, scene.node.log
     size = log.stat().st_size
     figures = await scene.attack("malformed", count=scene.arguments.count)
