@@ -218,7 +218,8 @@ async def mixed(scene: Scene) -> bool:
     peak = scene.rss
     await scene.sleep(T1_64)
     after = scene.rss
-    await scene.sleep(T1_64 + 5)  # a request that nobody answers ends after 64*T1, and its last response after as long again
+    # a request that nobody answers ends after 64*T1, and the last response to it after as long again
+    await scene.sleep(T1_64 + 5)
     figures["RSS kB (at the start, base line, at the end, 64*T1 later)"] = [started, before, peak, after]
     numbers = await scene.numbers()
     figures["transactions left"] = numbers["voipcluster_transactions"]
