@@ -23,6 +23,7 @@ class Call:
     @ivar ingress: the node that the client sent it to; C{visited}: the nodes that handed it on.
     @ivar pending: its INVITEs that have no final response; a ring group in front of us sends several for one call.
     @ivar contacts: whether of the caller, and the hash of an address that it gave as its Contact: where requests may go.
+    @ivar legs: the callee's tags of its dialogs that are up: several when several phones have answered at once.
     @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
     """
 
@@ -39,6 +40,17 @@ class Call:
     relayed: bool = False
     contacts: set[tuple[bool, bytes]] = field(factory=set)
     pending: int = 1
+    legs: tuple[str, ...] = ()
+
+    def leg_up(self, tag: str) -> None:
+        """A phone has answered."""
+        if tag not in self.legs and len(self.legs) < MAX_CONTACTS:
+            self.legs = (*self.legs, tag)
+
+    def leg_over(self, tag: str) -> bool:
+        """One dialog has ended. @return: whether no other one is up."""
+        self.legs = tuple(leg for leg in self.legs if leg != tag)
+        return not self.legs
 
     def learn_contact(self, of_caller: bool, uri: str) -> None:
         """A party said where it is (RFC 3261 section 12.2, target refresh)."""

@@ -282,8 +282,11 @@ class Serving:
         if response.status == 100:
             return None
         call = self._calls.get(key)
-        if call is not None and response.has("contact"):
-            call.learn_contact(sender is Side.CALLER, response.contact_uri)
+        if call is not None:
+            if response.has("contact"):
+                call.learn_contact(sender is Side.CALLER, response.contact_uri)
+            if method == "INVITE" and 200 <= response.status < 300 and sender is Side.CALLEE:
+                call.leg_up(response.to_tag or "")
         if not self._media.relays:
             return None
         flow = target.party.flow if target.party is not None else target.flow
@@ -344,7 +347,9 @@ class Serving:
             context,
             Copy(request, incoming, max_forwards, routes, (), body),
             on_response=on_response,
-            on_end=partial(self._later_ended, key, method) if method in ("BYE", "INVITE") else None,
+            on_end=partial(self._later_ended, key, method, _callee_tag(request, from_caller))
+            if method in ("BYE", "INVITE")
+            else None,
         ).start_at(target)
 
     def ack(self, request: Request, flow: Flow, copy: Copy, target: Target, from_caller: bool) -> None:
@@ -377,12 +382,22 @@ class Serving:
         """The other party of a dialog cannot be reached any more: a BYE ends the call all the same (15.1.1)."""
         if request.method == "BYE":
             for from_caller in (True, False):
-                self._calls.end(self._key(request, from_caller), "bye")
+                self._dialog_over(self._key(request, from_caller), _callee_tag(request, from_caller), "bye")
 
-    def _later_ended(self, key: CallKey, method: str, status: int) -> None:
-        # a BYE ends the call whatever is answered, but for a challenge (15.1.1); these two say that there is no call (12.2.1.2)
+    def _later_ended(self, key: CallKey, method: str, callee_tag: str, status: int) -> None:
+        # a BYE ends its dialog whatever is answered, but for a challenge (15.1.1); these two say that there is none (12.2.1.2)
         if (method == "BYE" and status not in (401, 407)) or status in (408, 481):
-            self._calls.end(key, "bye" if method == "BYE" else f"lost {status}")
+            self._dialog_over(key, callee_tag, "bye" if method == "BYE" else f"lost {status}")
+
+    def _dialog_over(self, key: CallKey, callee_tag: str, reason: str) -> None:
+        """Two phones that answered at once are two dialogs; the caller ends one of them and stays in the call (13.2.2.4)."""
+        call = self._calls.get(key)
+        if call is not None and call.leg_over(callee_tag):
+            self._calls.end(key, reason)
+
+
+def _callee_tag(request: Request, from_caller: bool) -> str:
+    return (request.to_tag if from_caller else request.from_tag) or ""
 
 
 _NOWHERE = Hop("UDP", "0.0.0.0", 0)  # noqa: S104 - an address that no packet comes from

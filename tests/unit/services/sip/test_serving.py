@@ -161,6 +161,20 @@ class ForkTests(WorldCase):
         for phone in (self.desk, self.mobile):
             self.assertEqual(phone.took(), ["INVITE", "CANCEL"])
 
+    def test_two_phones_answer(self) -> None:
+        """The BYE for one of them ends its dialog, not the call with the other one (section 13.2.2.4)."""
+        self.register()
+        self.alice.send(self.node, "INVITE", BOB, branch="two")
+        invites = [(phone, phone.request()) for phone in (self.desk, self.mobile)]
+        for phone, invite in invites:
+            phone.reply(invite, 200)
+        routes = self.alice.response(200).values("record-route")
+        for cseq, (phone, _) in enumerate(reversed(invites), 2):
+            self.assertEqual(len(self.node.calls), 1)
+            self.alice.send(self.node, "BYE", phone.uri, cseq=cseq, to_tag=phone.tag, routes=routes)
+            phone.reply(phone.request("BYE"), 200)
+        self.assertEqual(len(self.node.calls), 0)
+
     def test_one_copy_each(self) -> None:
         """Each branch has its own branch parameter and one Max-Forwards less (section 16.6 steps 3 and 8)."""
         self.register()
