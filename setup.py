@@ -24,7 +24,7 @@ setup(
     include_package_data=False,
     zip_safe=False,
     install_requires=[
-        "twisted[tls]>=26.4",
+        "twisted[tls,websocket]>=26.4",
         "pyopenssl>=24",
         "service-identity>=23",
         "cryptography>=42",

@@ -14,6 +14,7 @@ from voipcluster.config.options import (
     SipOptions,
     TlsOptions,
     WebOptions,
+    WebSocketOptions,
     options,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "SipOptions",
     "TlsOptions",
     "WebOptions",
+    "WebSocketOptions",
     "check_file",
     "load_config",
     "options",

@@ -22,6 +22,7 @@ _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.ASCII
 )
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{8,1024}", re.ASCII)
 
 
@@ -328,6 +329,20 @@ class Path:
         if not isinstance(value, str) or not value or "\0" in value:
             raise ValueError(value)
         return value
+
+
+@frozen
+class Origin:
+    """The origin of web pages (RFC 6454 section 6.2), or C{*} for any."""
+
+    allowed = 'an origin such as "https://phone.example.com", or "*"'
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str) or (value != "*" and _ORIGIN.fullmatch(value) is None):
+            raise ValueError(value)
+        return value.lower()
 
 
 @frozen

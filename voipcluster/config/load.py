@@ -203,7 +203,7 @@ class _Reading:
         self._order("sip.default_expires", "sip.max_expires")
         media = values["media.ports"]
         assert isinstance(media, tuple), "its kind made it"
-        for name in ("sip.port", "tls.port", "cluster.port", "web.port"):
+        for name in ("sip.port", "tls.port", "cluster.port", "web.port", "websocket.port"):
             port = values[name]
             assert isinstance(port, int), "its kind made it"
             if media[0] <= port <= media[1]:
@@ -214,16 +214,22 @@ class _Reading:
                     )
 
         if not values["tls.certificate"]:
-            for name in ("tls.key", "tls.client_certificate"):
+            for name in ("tls.key", "tls.client_certificate", "web.tls"):
                 self._needs(name, "tls.certificate")
+            if values["websocket.tls"]:
+                self._needs("websocket.port", "tls.certificate (or websocket.tls = false)")
         self._needs("tls.client_certificate", "tls.ca")
         if values["tls.certificate"] and values["tls.port"] == values["sip.port"]:
             blamed, other = self._blame("tls.port", "sip.port")
             self._refuse(blamed, f"tls.port and sip.port are both {values['sip.port']}; change {other}")
 
+        if values["websocket.port"] and values["websocket.port"] == values["web.port"]:
+            blamed, other = self._blame("websocket.port", "web.port")
+            self._refuse(blamed, f"websocket.port and web.port are both {values['web.port']}; change {other}")
+
     def _needs(self, name: str, other: str) -> None:
         """Option C{name} is of no use without C{other}."""
-        if self._values[name] and name in self._where and not self._values[other]:
+        if self._values[name] and name in self._where and not self._values.get(other):
             self._refuse(name, f"needs {other}, which is not set")
 
     def _order(self, low: str, high: str) -> None:

@@ -23,6 +23,7 @@ from voipcluster.config.kinds import (
     Network,
     Number,
     Octets,
+    Origin,
     Path,
     Ports,
     Rate,
@@ -243,6 +244,22 @@ class WebOptions:
         BindAddress(),
         'address to listen on; "" = the node\'s own if it is a loopback address, else 127.0.0.1',
     )
+    tls: bool = option(False, Flag(), "https (and wss under /sip) with the certificate of [tls]")
+
+
+@frozen
+class WebSocketOptions:
+    """SIP over WebSocket (RFC 7118): under /sip of the web port, and on a port of its own."""
+
+    port: int = option(
+        0, Whole(0, 65535), "TCP port of its own, on the node's address; 0 = only under /sip of the web port"
+    )
+    tls: bool = option(True, Flag(), "wss on that port, with the certificate of [tls]; false = ws")
+    origins: tuple[str, ...] = option(
+        (),
+        Words(Origin(), "origins"),
+        'such as "https://phone.example.com", whose pages may connect; [] = of the same host or of cluster.domain; "*" = any',
+    )
 
 
 @frozen
@@ -274,6 +291,7 @@ class Config:
     tls: TlsOptions = Factory(TlsOptions)
     dns: DnsOptions = Factory(DnsOptions)
     web: WebOptions = Factory(WebOptions)
+    websocket: WebSocketOptions = Factory(WebSocketOptions)
     node: NodeOptions = Factory(NodeOptions)
     path: str | None = None
 
@@ -299,6 +317,7 @@ SECTIONS: dict[str, type] = {
     "tls": TlsOptions,
     "dns": DnsOptions,
     "web": WebOptions,
+    "websocket": WebSocketOptions,
     "node": NodeOptions,
 }
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IConnector, IReactorTCP, IReactorTime
 from twisted.internet.protocol import ClientFactory, Protocol, ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from wsproto.connection import Connection
 
 from voipcluster.address import TCP, TLS, Flow, source_of
 from voipcluster.errors import TransportError
@@ -20,7 +22,9 @@ from voipcluster.net.sink import ISipSink, SinkErrors
 from voipcluster.net.sip_tls import SipTls
 from voipcluster.net.stream import SipStream, StreamLimits
 from voipcluster.net.timers import TimerWheel
+from voipcluster.net.websocket import SipWebSocket
 
+Stream = TypeVar("Stream", bound=SipStream)
 Address = tuple[str, int]
 Failed = Callable[[TransportError], None]
 
@@ -184,6 +188,18 @@ class Connections:
     # What the factories report.
 
     def accept(self, transport: str, local: Address, remote: Address) -> SipStream | None:
+        """@return: what the connection is for, or L{None}: it is to be closed."""
+        return self._accept(SecureSipStream if transport == TLS else SipStream, transport, local, remote)
+
+    def accept_websocket(
+        self, transport: str, local: Address, remote: Address, frames: Connection
+    ) -> SipWebSocket | None:
+        """The same for one that a web server took; C{frames}: of the server's side, behind the opening handshake."""
+        return self._accept(partial(SipWebSocket, frames=frames), transport, local, remote)
+
+    def _accept(
+        self, make: Callable[..., Stream], transport: str, local: Address, remote: Address
+    ) -> Stream | None:
         if self.refuses_from(remote[0]):
             self.shunned += 1
             return None
@@ -197,7 +213,7 @@ class Connections:
             return None
         self.accepted += 1
         flow = Flow(transport, local, remote, next(_numbers))
-        stream = (SecureSipStream if transport == TLS else SipStream)(flow=flow, opened=False, **self._shared)
+        stream = make(flow=flow, opened=False, **self._shared)
         self._streams[flow.connection] = stream
         self._unproven[stream.flow.connection] = stream
         self._sources.setdefault(source, {})[stream.flow.connection] = stream

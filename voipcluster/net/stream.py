@@ -112,6 +112,11 @@ class SipStream(Protocol):
         """Whether something can still be sent over it."""
         return self._alive
 
+    @property
+    def partial(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._framer.partial
+
     def proves(self, name: str) -> bool:
         """Whether the peer has shown that it speaks for a domain; everybody does for none."""
         return not name
@@ -260,10 +265,10 @@ class SipStream(Protocol):
     def _limit_message(self, framed: bool) -> None:
         """One timer for the message that has begun; the first message of a connection has its own."""
         timer = self._message_timer
-        if timer is not None and (framed or not self._framer.partial):
+        if timer is not None and (framed or not self.partial):
             timer.cancel()
             timer = self._message_timer = None
-        if timer is None and self._proven and self._framer.partial:
+        if timer is None and self._proven and self.partial:
             self._message_timer = self._timers.start(self._limits.message, self.abort)
 
     def _check_idle(self) -> None:

@@ -18,7 +18,7 @@ from twisted.python.threadpool import ThreadPool
 from zope.interface import classImplements
 
 from voipcluster import __version__
-from voipcluster.address import TLS, Flow
+from voipcluster.address import Flow
 from voipcluster.balance.decision import Gates
 from voipcluster.balance.membership import Membership, Tick
 from voipcluster.balance.placement import Placement
@@ -26,7 +26,6 @@ from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded
 from voipcluster.balance.state import Levels, NodeState
 from voipcluster.config import Config
 from voipcluster.errors import PeerError, UsageError
-from voipcluster.net.sip_tls import SipTls, TlsFiles
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.services.admin import AdminService
@@ -36,6 +35,7 @@ from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import MediaService
 from voipcluster.services.node_cluster import ClusterSide
 from voipcluster.services.node_limits import limiting_of
+from voipcluster.services.node_listening import make_tls, make_web, own_ports
 from voipcluster.services.node_numbers import numbers
 from voipcluster.services.node_resolving import make_resolving
 from voipcluster.services.node_view import NodeView
@@ -65,7 +65,6 @@ from voipcluster.store.location import Locations
 from voipcluster.store.state import NodeState as StoredState
 from voipcluster.web.history import History
 from voipcluster.web.metrics import NodeMetrics
-from voipcluster.web.site import WebService
 
 classImplements(Locations, ILocationStore)  # the store is below us, and the interface sits with its caller
 
@@ -258,7 +257,7 @@ class NodeService(Service):
             limits.message_size,
         )
         address = (config.node.address, config.sip.port)
-        tls, ports = self._make_tls()
+        self.tls, ports = make_tls(config), own_ports(config)
         self.transport = TransportService(
             reactor,
             self.transactions,
@@ -270,7 +269,7 @@ class NodeService(Service):
                 per_source=limits.connections_per_address,
             ),
             self.wheel,
-            tls=tls,
+            tls=self.tls,
         )
         self.transport.refuse_from(self.limiting.refuses_from)
         domains = tuple(domain.lower() for domain in config.cluster.domain)
@@ -283,19 +282,6 @@ class NodeService(Service):
         self._make_balance(state, clock)
         self._make_services(state, clock)
         self._make_faces(state)
-
-    def _make_tls(self) -> tuple[SipTls | None, dict[str, int]]:
-        """
-        @return: TLS when there is a certificate, and the ports of transports that have one of their own.
-        @raise UsageError: a file cannot be used.
-        """
-        tls = self.config.tls
-        if not tls.certificate:
-            self._tls_files = []
-            return None, {}
-        made = SipTls(TlsFiles(tls.certificate, tls.key, tls.ca, tls.client_certificate))
-        self._tls_files = [TlsFilesService(IReactorTime(self._reactor), made)]
-        return made, {TLS: tls.port}
 
     def _make_balance(self, state: StoredState, clock: IReactorTime) -> None:
         config = self.config
@@ -407,9 +393,8 @@ class NodeService(Service):
         self.metrics = NodeMetrics(__version__, state.name, state.role, lambda: numbers(self))
         self.view = NodeView(self)
         self.admin = AdminService(reactor, str(state.directory), self.view)
-        self._web = (
-            [WebService(reactor, config.web_host, config.web.port, self.view)] if config.web.port else []
-        )
+        self._web = make_web(reactor, config, self.transport, self.tls, self.view)
+        self._tls_files = [] if self.tls is None else [TlsFilesService(IReactorTime(reactor), self.tls)]
 
     # -- what the parts ask each other
 

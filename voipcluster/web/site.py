@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -101,12 +102,13 @@ def is_own_name(host: str) -> bool:
     return True
 
 
-def node_site(reactor: IReactorTime, view: INodeView, host: str) -> NodeSite:
+def node_site(reactor: IReactorTime, view: INodeView, host: str, sip: IResource | None = None) -> NodeSite:
     """
     The site of one node.
 
     @param view: provides L{INodeView}.
     @param host: the address that it will listen on.
+    @param sip: what is under F{/sip}.
     """
     root = Missing()  # type: ignore[no-untyped-call]
     root.putChild(b"", Asset(STATIC / "index.html", "text/html; charset=utf-8"))
@@ -128,6 +130,8 @@ def node_site(reactor: IReactorTime, view: INodeView, host: str) -> NodeSite:
     api.putChild(b"explain", Explain(view))
     root.putChild(b"api", api)
     root.putChild(b"metrics", _zipped(Metrics(view)))
+    if sip is not None:
+        root.putChild(b"sip", sip)
     return NodeSite(reactor, root, ipaddress.ip_address(host).is_loopback)
 
 
@@ -142,10 +146,22 @@ def _zipped(resource: Resource) -> EncodingResourceWrapper:
     return EncodingResourceWrapper(resource, [GzipEncoderFactory()])  # type: ignore[no-untyped-call]
 
 
+class Upgradable(ProtocolWrapper):
+    """One connection, which may become something else than HTTP."""
+
+    def upgraded(self) -> None:
+        """It counts elsewhere from now on."""
+        self.factory.unregisterProtocol(self)
+
+
 class CappedFactory(WrappingFactory):
     """Closes new connections at once while there are too many, so that they cannot take the files that calls need."""
 
     noisy = False
+    protocol: type[Upgradable] = Upgradable
+
+    def unregisterProtocol(self, p: ProtocolWrapper) -> None:
+        self.protocols.pop(p, None)  # a second time when a connection ends that was upgraded
 
     # Every factory may return None to close the connection; only the type of this parent does not say so.
     def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]
@@ -158,14 +174,26 @@ class WebService(Service):
     """
     Listens for HTTP on one address.
 
+    @param sip: what is under F{/sip}.
+    @param secure: wraps the factory in TLS.
     @raise CannotListenError: from C{startService}.
     """
 
     _port: IListeningPort | None = None
 
-    def __init__(self, reactor: IReactorTCP, host: str, port: int, view: INodeView) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTCP,
+        host: str,
+        port: int,
+        view: INodeView,
+        sip: IResource | None = None,
+        secure: Callable[[Any], Any] | None = None,
+    ) -> None:
         self._reactor, self._host, self._number = reactor, host, port
-        self._factory: Any = CappedFactory(node_site(IReactorTime(reactor), view, host))  # type: ignore[no-untyped-call]
+        site = node_site(IReactorTime(reactor), view, host, sip)
+        capped = CappedFactory(site)  # type: ignore[no-untyped-call]
+        self._factory: Any = capped if secure is None else secure(capped)
 
     def startService(self) -> None:
         self._port = self._reactor.listenTCP(self._number, self._factory, interface=self._host)

@@ -136,6 +136,24 @@ class LoadTests(SynchronousTestCase):
         config = self.with_flags("tls.certificate=c.pem", "tls.ca=ca.pem", "tls.client_certificate=true")
         self.assertEqual((config.tls.certificate, config.tls.client_certificate), ("c.pem", True))
 
+    def test_websocket(self) -> None:
+        """A secure port needs a certificate, two things need two ports, and origins are origins."""
+        self.assertEqual(
+            self.refusal("websocket.port=8443"),
+            "--set websocket.port: needs tls.certificate (or websocket.tls = false), which is not set",
+        )
+        self.assertEqual(
+            self.refusal("web.tls=true"), "--set web.tls: needs tls.certificate, which is not set"
+        )
+        self.assertEqual(
+            self.refusal("websocket.port=8080", "websocket.tls=false"),
+            "--set websocket.port: websocket.port and web.port are both 8080; change websocket.port or web.port",
+        )
+        self.assertEqual(self.with_flags("websocket.port=8088", "websocket.tls=false").websocket.port, 8088)
+        self.assertIn("allowed is a list of origins", self.refusal('websocket.origins=["phone.example.com"]'))
+        config = self.with_flags('websocket.origins=["https://Phone.example.com:8443", "http://[::1]"]')
+        self.assertEqual(config.websocket.origins, ("https://phone.example.com:8443", "http://[::1]"))
+
     def test_policies(self) -> None:
         """A policy is a built-in one or that of a plugin."""
         settings = [parse_set("cluster.policy=round-robin")]

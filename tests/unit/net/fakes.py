@@ -118,7 +118,7 @@ class FakeTransport:
         self.protocol: Any = None
         self.producer: Any = None
         self.no_delay = self.stuck = self.half_closed = self.aborted = False
-        self.gone = False
+        self.gone = self.disconnecting = False
         self.buffer_size = 100
         self.options: list[tuple[int, int, int]] = []
 

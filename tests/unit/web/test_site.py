@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.static import Data
 from zope.interface.verify import verifyObject
 
 from tests.unit.fake_node import BINDING, CALL, HOP, STATUS, FakeNode
@@ -223,8 +224,35 @@ class SiteTests(SynchronousTestCase):
         self.assertIsNotNone(factory.buildProtocol(PEER))
         opened[1].connectionLost(Failure(ConnectionDone()))
 
+    def test_upgraded_connections_count_elsewhere(self) -> None:
+        """What has become something else than HTTP takes no room; its end is harmless."""
+        self.patch(site_module, "MOST_CONNECTIONS", 1)
+        factory = CappedFactory(self.site)
+        protocol: Any = factory.buildProtocol(PEER)
+        protocol.makeConnection(StringTransport(peerAddress=PEER))
+        protocol.upgraded()
+        self.assertEqual(len(factory.protocols), 0)
+        self.assertIsNotNone(factory.buildProtocol(PEER))
+        protocol.connectionLost(Failure(ConnectionDone()))
+
+    def test_sip(self) -> None:
+        """What takes WebSockets is under /sip, and nothing is there without it."""
+        request = b"GET /sip HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        self.assertEqual(Answer(self.send(request).value()).code, 404)
+        self.site = node_site(self.clock, self.node, "127.0.0.1", Data(b"here", "text/plain"))
+        self.assertEqual(Answer(self.send(request).value()).body, b"here")
+
 
 class WebServiceTests(SynchronousTestCase):
+    def test_secure(self) -> None:
+        """With TLS the factory is wrapped."""
+        reactor = MemoryReactorClock()
+        WebService(
+            reactor, "127.0.0.2", 8080, FakeNode(), None, lambda factory: ("TLS", factory)
+        ).startService()
+        ((_, (tls, inner), _, _),) = reactor.tcpServers
+        self.assertEqual((tls, type(inner)), ("TLS", CappedFactory))
+
     def test_listens_where_it_is_told(self) -> None:
         """It listens on its address only, and a second stop is harmless."""
         reactor = MemoryReactorClock()

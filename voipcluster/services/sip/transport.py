@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address
 
 from attrs import evolve, frozen
@@ -15,6 +15,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorFDSet, IReactorTCP, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from wsproto.connection import Connection
 
 from voipcluster.address import TCP, TLS, UDP, Flow, Hop, is_ipv6, join_host_port
 from voipcluster.errors import TransportError, UsageError
@@ -24,6 +25,7 @@ from voipcluster.net.sip_tls import SipTls
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.net.udp import UdpPort, open_udp_socket
+from voipcluster.net.websocket import SipWebSocket
 from voipcluster.sip.dns import AAAA, A
 
 __all__ = ["ISipSink", "ListenAddress", "StreamLimits", "TransportService", "within_descriptors"]
@@ -91,6 +93,7 @@ class TransportService(Service):
         self._udp: dict[Address, UdpPort] = {}
         self._listening: list[IListeningPort] = []
         self._streams: dict[str, list[Address]] = {}  # by transport: our addresses
+        self._websockets: list[tuple[str, Address]] = []
         self._sent_by: dict[Address, Address] = {}
         self._ours: frozenset[Address] = frozenset()
 
@@ -109,6 +112,8 @@ class TransportService(Service):
         except BaseException:
             self._close_ports()
             raise
+        for transport, local in self._websockets:
+            self._name(transport, local, None, None)
         self._ours = frozenset(self._sent_by) | frozenset(self._sent_by.values())
 
     def startService(self) -> None:
@@ -179,6 +184,18 @@ class TransportService(Service):
         self._udp, self._listening, self._sent_by, self._ours = {}, [], {}, frozenset()
         self._streams = {}
         return closing
+
+    def take_websockets(
+        self, transport: str, local: Address
+    ) -> Callable[[Address, Connection], SipWebSocket | None]:
+        """
+        Let a web server's port be one of ours; to be called before the start.
+
+        @param transport: WS or WSS; C{local}: what the port is called in Via and Record-Route.
+        @return: takes one connection, see L{SipWebSocketResource}.
+        """
+        self._websockets.append((transport, local))
+        return partial(self._connections.accept_websocket, transport, local)
 
     # Sending
 

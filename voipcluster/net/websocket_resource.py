@@ -1,0 +1,122 @@
+"""
+The web resource that SIP over WebSocket begins at: who may, and that both speak SIP (RFC 7118 section 4, RFC 6455 section 4.2).
+
+The resource of L{twisted.web.websocket} cannot name a sub-protocol in its answer, which RFC 7118 demands. This one makes the same
+handshake with wsproto, and hands the connection over by the same hook of twisted's HTTP channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+import h11
+from attrs import frozen
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from wsproto import ConnectionType
+from wsproto.connection import Connection
+from wsproto.events import AcceptConnection
+from wsproto.events import Request as Opening
+from wsproto.handshake import H11Handshake
+from wsproto.utilities import ProtocolError
+
+from voipcluster.net.websocket import SipWebSocket
+
+PROTOCOL = "sip"
+ANY_ORIGIN = "*"
+UPGRADE_REQUIRED = 426  # RFC 9110 section 15.5.22
+
+
+@frozen
+class Origins:
+    """
+    Pages of which web sites may connect (RFC 6455 section 10.2). What is no browser sends no Origin, and authenticates like all.
+
+    @ivar listed: such as C{https://phone.example.com}, or L{ANY_ORIGIN}; when there are none, pages of the same host and
+        of our domains and their subdomains.
+    """
+
+    listed: frozenset[str] = frozenset()
+    domains: Collection[str] = ()
+
+    def allows(self, origin: str | None, host: str) -> bool:
+        """
+        @param origin: the Origin header; C{host}: what the client calls us, without port.
+        """
+        if origin is None or ANY_ORIGIN in self.listed:
+            return True
+        origin = origin.lower()
+        if self.listed:
+            return origin in self.listed
+        try:
+            name = urlsplit(origin).hostname
+        except ValueError:
+            return False
+        if not name:
+            return False  # "null": a file, or a page that hides where it is from
+        return name == host.lower().strip("[]") or any(
+            name == domain or name.endswith(f".{domain}") for domain in self.domains
+        )
+
+
+class SipWebSocketResource(Resource):
+    """
+    @param accept: given the client's address and the frames of the connection, makes its L{SipWebSocket}, or L{None}
+        when there is no room.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self, accept: Callable[[tuple[str, int], Connection], SipWebSocket | None], origins: Origins
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._accept, self._origins = accept, origins
+
+    def render_GET(self, request: Request) -> bytes | int:
+        host = request.getRequestHostname().decode("latin-1")  # type: ignore[no-untyped-call]
+        origin = request.getHeader("origin")
+        if not self._origins.allows(origin, host):
+            return _refuse(
+                request, http.FORBIDDEN, "pages of this origin may not connect (websocket.origins)"
+            )
+        handshake = H11Handshake(ConnectionType.SERVER)
+        headers = [
+            (name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values
+        ]
+        try:
+            handshake.initiate_upgrade_connection(headers, request.path)
+            offered = [event for event in handshake.events() if isinstance(event, Opening)]
+        except (ProtocolError, h11.ProtocolError, UnicodeError):
+            request.responseHeaders.setRawHeaders("Sec-WebSocket-Version", ["13"])
+            request.responseHeaders.setRawHeaders("Upgrade", ["websocket"])
+            return _refuse(request, UPGRADE_REQUIRED, "SIP over WebSocket is to be opened here (RFC 7118)")
+        if not any(PROTOCOL in event.subprotocols for event in offered):
+            return _refuse(
+                request, http.BAD_REQUEST, "the sub-protocol sip is not offered (RFC 7118 section 4)"
+            )
+        answer = handshake.send(AcceptConnection(subprotocol=PROTOCOL))
+        frames = handshake.connection
+        assert frames is not None, "it was accepted"
+        peer: Any = request.getClientAddress()  # type: ignore[no-untyped-call]
+        stream = self._accept((peer.host, peer.port), frames)
+        if stream is None:
+            return _refuse(request, http.SERVICE_UNAVAILABLE, "no room for one more connection")
+        channel: Any = request.channel
+        transport = channel.transport
+        transport.write(answer)
+        channel.setTimeout(None)
+        upgraded = getattr(transport, "upgraded", None)
+        if upgraded is not None:
+            upgraded()
+        channel._protocolUpgradeForWebsockets(stream)
+        return NOT_DONE_YET
+
+
+def _refuse(request: Request, status: int, text: str) -> bytes:
+    request.setResponseCode(status)
+    request.responseHeaders.setRawHeaders("Content-Type", ["text/plain; charset=utf-8"])
+    return f"{text}\n".encode()
