@@ -99,13 +99,13 @@ class TlsTestCase(ClusterTestCase):
     def openssl(self, *words: str, stdin: str = "") -> Program:
         return self.program(f"openssl {words[0]}", ["openssl", *words], stdin=stdin)
 
-    async def server(self, pair: Pair) -> Line:
-        """A peer at .50 that shows this certificate; what connects to it is this line."""
+    async def server(self, pair: Pair, last: int = 50) -> Line:
+        """A peer at .50, or as told, that shows this certificate; what connects to it is this line."""
         line = Line()
         secure = TLSMemoryBIOFactory(
             CertificateOptions(**_own(pair)), False, Factory.forProtocol(lambda: line)
         )
-        port: Any = await TCP4ServerEndpoint(self.reactor, 5061, 5, self.address(50)).listen(secure)
+        port: Any = await TCP4ServerEndpoint(self.reactor, 5061, 5, self.address(last)).listen(secure)
         self._ports.append(port)
         return line
 
