@@ -18,7 +18,7 @@ class DnsServer(DatagramProtocol):
     """
     @ivar records: by name and kind; every other name does not exist.
     @ivar delays: seconds by domain; C{silent}: domains that are never answered.
-    @ivar raw: by domain: makes the octets of an answer from those of the query.
+    @ivar raw: by domain: makes the octets of an answer from those of the query, and how many it may have.
     @ivar asked: C{"SRV of _sip._udp.example.net"}, in their order; C{over_tcp}: those of them that came over TCP.
     """
 
@@ -30,7 +30,7 @@ class DnsServer(DatagramProtocol):
         self.records: dict[tuple[str, str], list[Any]] = {}
         self.delays: dict[str, float] = {}
         self.silent: set[str] = set()
-        self.raw: dict[str, Callable[[bytes], bytes]] = {}
+        self.raw: dict[str, Callable[[bytes, int], bytes]] = {}
         self.asked: list[str] = []
         self.over_tcp: list[str] = []
         self._late: list[Any] = []
@@ -75,7 +75,11 @@ class DnsServer(DatagramProtocol):
         domain = ".".join(name.split(".")[-2:])
         if domain in self.silent:
             return self.asked[-1]
-        answer = self.raw[domain](query) if domain in self.raw else self._answer(message, name, kind, largest)
+        answer = (
+            self.raw[domain](query, largest)
+            if domain in self.raw
+            else self._answer(message, name, kind, largest)
+        )
         self._late.append(self._reactor.callLater(self.delays.get(domain, 0), answered, answer))
         return self.asked[-1]
 

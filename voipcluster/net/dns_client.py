@@ -27,6 +27,7 @@ NO_NAME, TIMED_OUT, FAILED = "no such name", "timed out", "failed"
 RESOLV_CONF, HOSTS = "/etc/resolv.conf", "/etc/hosts"
 
 _TYPES = {A: dns.A, AAAA: dns.AAAA, SRV: dns.SRV, NAPTR: dns.NAPTR}
+_LONGEST = 512  # octets of a datagram (RFC 1035 section 4.2.1), since we ask without EDNS
 _TAKEN = 4  # datagrams on the socket of one question: the answer, and some that are none
 _LOOKED_AT = 256  # records of one answer: enough for L{follow}, and nothing to wait for
 
@@ -104,12 +105,19 @@ class DnsClient:
         self._chain = ResolverChain([hosts.Resolver(self._hosts_file), own])  # type: ignore[no-untyped-call]
 
     def _guard(self, protocol: DatagramProtocol) -> None:
-        """Let only a few datagrams of our servers through: each that is decoded may cost 20 ms and a line in the log."""
+        """
+        Let only a few datagrams of our servers through, none longer than they may be: each that is decoded costs time, and
+        a line in the log when it is broken.
+        """
         take, taken = protocol.datagramReceived, 0
 
         def received(datagram: bytes, addr: tuple[str, int]) -> None:
             nonlocal taken
-            if taken < _TAKEN and addr[:2] in [*self._own.servers, *self._own.dynServers]:
+            if (
+                len(datagram) <= _LONGEST
+                and taken < _TAKEN
+                and addr[:2] in [*self._own.servers, *self._own.dynServers]
+            ):
                 taken += 1
                 take(datagram, addr)
 

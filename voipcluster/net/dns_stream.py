@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from voipcluster.errors import PeerError
 from voipcluster.net.lease import Lease
 
-LONGEST = 16 << 10  # octets of an answer: to decode more takes time that calls need
+LONGEST = 8 << 10  # octets of an answer: to decode that takes 10 ms, and more would take time that calls need
 
 
 class _Asking(Int16StringReceiver):

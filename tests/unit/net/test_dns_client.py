@@ -123,11 +123,13 @@ class AnswerTests(DnsClientCase):
         self.assertNoResult(asked)
 
     def test_flood(self) -> None:
-        """However many datagrams come for one question, few are decoded, and none of strangers (S26)."""
+        """However many datagrams come for one question, few are decoded, none of strangers, and none that is too long (S26)."""
         asked = self.ask()
         port, _ = self.asked()
         decoded: list[bytes] = []
         self.patch(dns.Message, "fromStr", lambda message, octets: decoded.append(octets))
+        port.protocol.datagramReceived(b"x" * 513, FIRST)
+        self.assertEqual(decoded, [])
         for source in (("192.0.2.66", 53), FIRST):
             for _ in range(100):
                 port.protocol.datagramReceived(b"junk", source)
