@@ -51,6 +51,18 @@ class TortureTestCase(ConformanceTestCase):
         peer = self.listener(message)
         peer.send(message.data)
         await self.check(peer, message)
+        await self.unregister(peer)
+
+    async def unregister(self, peer: Peer) -> None:
+        """Take back what was registered: over the other transport the message is none that was overtaken (10.3 step 7)."""
+        for answer in peer.heard:
+            if answer.status == 200 and answer.cseq[1] == "REGISTER":
+                to = re.sub(r";tag=[^;]*", "", answer["to"])
+                other = self.udp("cleaner", port=0)
+                request = other.request(
+                    "REGISTER", f"sip:{self.domain}", ("Contact", "*"), ("Expires", "0"), to=to
+                )
+                self.assertEqual((await other.exchange(request)).status, 200)
 
     async def send_tcp(self, message: Torture) -> None:
         await self.is_new(message)
@@ -70,6 +82,7 @@ class TortureTestCase(ConformanceTestCase):
             self.assertEqual(statuses(peer), [400])
         else:
             await self.check(peer, message)
+        await self.unregister(peer)
 
 
 def statuses(peer: Peer) -> list[int]:
