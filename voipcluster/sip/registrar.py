@@ -282,6 +282,9 @@ def _changed(
         for binding in current:
             _check_order(binding, call_id, cseq)
         return [], [Change(Kind.REMOVED, binding) for binding in current]
+    most = max(settings.bindings_per_aor, len(current))
+    if len(contacts) > 2 * most:  # to take all back and give as many anew; each is compared with each
+        raise _Refused(403, "Too Many Contacts")
     template = Binding(
         aor=aor,
         contact="",
@@ -308,7 +311,7 @@ def _changed(
             wanted[place : place + 1] = [binding] if binding.expires_at > now else []
         elif binding.expires_at > now:
             wanted.append(binding)
-    if len(wanted) > max(settings.bindings_per_aor, len(current)):
+    if len(wanted) > most:
         raise _Refused(403, "Too Many Contacts")
     return wanted, _difference(current, wanted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from attrs import evolve
@@ -246,6 +247,23 @@ class StepTests(SynchronousTestCase):
         self.assertEqual(registrar.send(request("<sip:3@h>", "<sip:2@h>;expires=0", cseq=4)).status, 200)
         registrar.settings = Settings(bindings_per_aor=1)
         self.assertEqual(registrar.send(request("<sip:1@h>", cseq=5)).status, 200)
+
+    def test_a_request_full_of_contacts(self) -> None:
+        """It is refused before they are compared with each other, which took a user's node seconds."""
+        contacts = [f"<sip:{number}@h>" for number in range(3000)]
+        begin = time.thread_time()
+        self.assertEqual(Registrar().send(request(", ".join(contacts))).status, 403)
+        self.assertEqual(
+            Registrar().send(request(*(f"{one};expires=0" for one in contacts[:200]))).status, 403
+        )
+        self.assertLess(time.thread_time() - begin, 0.5)
+
+    def test_all_are_taken_back_and_as_many_given(self) -> None:
+        """In one request, at the limit."""
+        registrar = Registrar(Settings(bindings_per_aor=3))
+        self.assertEqual(registrar.send(request(*(f"<sip:{n}@h>" for n in range(3)))).status, 200)
+        moved = [*(f"<sip:{n}@h>;expires=0" for n in range(3)), *(f"<sip:{n}@h>" for n in range(3, 6))]
+        self.assertEqual(registrar.send(request(*moved, cseq=2)).status, 200)
 
     def test_record_route_is_ignored(self) -> None:
         """It is neither kept nor answered (section 10.3)."""
