@@ -68,7 +68,10 @@ def fuzz(target: Target, seconds: float, findings: Path, corpus: Path, seed: int
                 f"-artifact_prefix={findings}/", f"-dict={words}", f"-seed={seed}", "-print_final_stats=1",
                 str(corpus), str(seeds),
             ]  # fmt: skip
-            _one_process(target.name, findings, flags, run, say_all)
+            try:
+                _one_process(target.name, findings, flags, run, say_all)
+            except KeyboardInterrupt:
+                break
     return run
 
 
@@ -139,7 +142,9 @@ def main(given: list[str]) -> int:
         return replay(target, arguments.replay)
     findings = (arguments.findings / target.name).resolve()
     findings.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the worker ends with us
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # the worker ends with us, and the figures are printed
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="corpus-") as name:
         corpus = Path(name) if arguments.corpus is None else (arguments.corpus / target.name).resolve()
