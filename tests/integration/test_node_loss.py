@@ -164,6 +164,8 @@ class KilledNode(LossTestCase):
         again = await self.phones["alice"].call("bob@example.com")
         self.assertEqual(await self.served_by(again), "b")
         await self.goes_on(*calls, *new, again, packets=25)
+        # for as long as it slept it heard nobody: that was not their silence
+        self.assertNotIn("silent for", b.log.read_text())
 
 
 class RestartedNode(LossTestCase):

@@ -241,6 +241,32 @@ class CrashTests(SynchronousTestCase):
         self.assertEqual({tuple(call.path) for call in calls}, {("a", "c")})
 
 
+class StallTests(SynchronousTestCase):
+    """A node whose machine gives it no time, while the others idle."""
+
+    def test_stalled_node_refuses_nobody(self) -> None:
+        """Ten seconds of a stalled node that all clients know: every call is up, on the others."""
+        for policy in POLICIES:
+            world = World(policy=policy, limit=200)
+            world.nodes["a"].load.cpu = 1.0
+            world.clock.advance(1.0)
+            self.assertTrue(world.nodes["a"].service.own().drowning)
+            world.offer_all(60, "a", 1 / 6)
+            self.assertEqual(world.outcome()["-"], 0, policy)
+            held = world.held()
+            self.assertEqual((held["a"], sum(held.values())), (0, 60), (policy, held))
+
+    def test_all_stalled(self) -> None:
+        """When all are stalled nothing is sent around: each call is refused by the node that it came to."""
+        world = World()
+        for node in world.nodes.values():
+            node.load.cpu = 1.0
+        world.clock.advance(2.0)
+        world.offer_all(20, "a", 0.05)
+        self.assertEqual(world.outcome(), {"-": 20})
+        self.assertEqual({tuple(call.path) for call in world.calls}, {("a",)})
+
+
 class TraceTests(SynchronousTestCase):
     def digest(self, seed: int) -> str:
         world, random = World(5, seed=seed), Random(seed)

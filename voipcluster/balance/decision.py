@@ -22,6 +22,8 @@ class Gates:
     @ivar step: how much better another one must be before a node above the threshold hands a call to it.
     @ivar hop_budget: how often a request may be handed over.
     @ivar headroom: how many times the own headroom another one must have, when time (C{cpu}, C{lag}) is what is short.
+    @ivar hand_over_cost: what handing a call over costs as a share of serving it: the INVITE and its responses cross us, the
+        rest of the call does not. More than can be handed over is refused.
     @ivar plan_delay: seconds; with less own delay the plan's share is not given away, because the node is idle.
     @ivar replan: seconds between plans while only numbers change.
     """
@@ -32,6 +34,7 @@ class Gates:
     step: float = 0.02
     hop_budget: int = 2
     headroom: float = 2.0
+    hand_over_cost: float = 0.5
     plan_delay: float = 0.001
     replan: float = 0.05
 

@@ -2,8 +2,8 @@
 Who is in the cluster, and what is known of each: the table behind every placement.
 
 It is a machine: reports, lost links, failed forwards and ticks go in, changes of what a node is to us come out. A node that is
-silent for three of its periods, whose link broke, or that failed two forwards in a row is UNKNOWN, and no target, until
-it is heard again.
+silent for three of its periods, whose link broke, that failed two forwards in a row or said that it stops is UNKNOWN, and no
+target, until it is heard again. Time in which this node was stopped itself is nobody's silence.
 """
 
 from __future__ import annotations
@@ -61,13 +61,35 @@ class CallRefused(NamedTuple):
     until: float
 
 
+class NodeLeaves(NamedTuple):
+    """Event: the node says that it stops, as its operator wants."""
+
+    node: str
+
+
+class Resumed(NamedTuple):
+    """Event: until C{now} this node itself did nothing: what the others reported in the meantime is still to be read."""
+
+    now: float
+
+
 class Tick(NamedTuple):
     """Event: time passed; feed one at least every period."""
 
     now: float
 
 
-Event = MembersListed | ReportReceived | LinkLost | CallFailed | CallAnswered | CallRefused | Tick
+Event = (
+    MembersListed
+    | ReportReceived
+    | LinkLost
+    | CallFailed
+    | CallAnswered
+    | CallRefused
+    | NodeLeaves
+    | Resumed
+    | Tick
+)
 
 
 class StateLearnt(NamedTuple):
@@ -99,6 +121,8 @@ class Node:
     @ivar state: what it is to us: its own word, or UNKNOWN.
     @ivar value: its reported workload.
     @ivar heard: when its latest report came, seconds; L{None} before the first.
+    @ivar listened: since when we have been listening without a pause, seconds.
+    @ivar left: it has stopped in good order, and was not heard since.
     """
 
     name: str
@@ -107,6 +131,8 @@ class Node:
     report: Report | None = None
     state: NodeState = NodeState.UNKNOWN
     heard: float | None = None
+    listened: float = 0.0
+    left: bool = False
     period: float = 1.0
     failures: int = 0
     refused_until: float = 0.0
@@ -141,6 +167,10 @@ class Node:
     def age(self, now: float) -> float:
         """Seconds since its report came; -1 without one."""
         return -1.0 if self.heard is None else now - self.heard
+
+    def is_silent(self, now: float) -> bool:
+        """Whether its report is too old to go by."""
+        return self.heard is not None and now - max(self.heard, self.listened) >= SILENT_PERIODS * self.period
 
     def heartbeat(self, now: float) -> bool:
         """Whether the table shows it as it is now: no report is overdue, and it reports changes at once."""
@@ -185,6 +215,10 @@ class Membership:
                 return self._report(report, now)
             case Tick(now):
                 return self._tick(now)
+            case Resumed(now):
+                for each in self:
+                    each.listened = now
+                return []
             case MembersListed(members):
                 self._list(members)
                 return []
@@ -198,9 +232,10 @@ class Membership:
                 return []
             case CallFailed(name):
                 return self._failed(name)
+            case NodeLeaves(name):
+                return self._lost(name, "it stops", left=True)
             case LinkLost(name):
-                found = self._nodes.get(name)
-                return self._learn(found, NodeState.UNKNOWN, "link lost") if found else []
+                return self._lost(name, "link lost")
 
     def _list(self, members: tuple[Member, ...]) -> None:
         old, self._nodes = self._nodes, {}
@@ -227,7 +262,7 @@ class Membership:
         restarted = node.report is not None and report.epoch > node.report.epoch
         if restarted:
             node.assigned.clear()  # it forgot what we handed to it
-        node.failures = 0
+        node.failures, node.left = 0, False
         node.period = report.period or self.period
         node.take(report, now)
         return self._learn(node, report.state, "restarted" if restarted else "reported")
@@ -235,9 +270,16 @@ class Membership:
     def _tick(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
         for node in self:
-            if node.heard is not None and now - node.heard >= SILENT_PERIODS * node.period:
-                effects += self._learn(node, NodeState.UNKNOWN, f"silent for {now - node.heard:.1f} s")
+            if node.is_silent(now):
+                effects += self._learn(node, NodeState.UNKNOWN, f"silent for {node.age(now):.1f} s")
         return effects
+
+    def _lost(self, name: str, reason: str, left: bool = False) -> list[Effect]:
+        node = self._nodes.get(name)
+        if node is None:
+            return []
+        node.left = node.left or left
+        return self._learn(node, NodeState.UNKNOWN, reason)
 
     def _failed(self, name: str) -> list[Effect]:
         node = self._nodes.get(name)

@@ -3,11 +3,13 @@ Placement: who serves a request.
 
 The first node below the threshold, in the order of the policy; when nobody is below, the node itself while it is below the hard
 limit; else nobody. The guards keep "forward until one is found" stable: a target is fresh, open, not visited, within the hop
-budget and known to have room, and a node that has no time left refuses instead of searching.
+budget and known to have room. A node that has no time left hands on only to nodes below the threshold, which takes far less
+time than serving, and refuses when there are none or when even that is more than it can do.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from attrs import define, field
@@ -24,7 +26,6 @@ from voipcluster.balance.decision import (
 )
 from voipcluster.balance.explain import Considered, Explanation
 from voipcluster.balance.membership import (
-    SILENT_PERIODS,
     CallAnswered,
     CallFailed,
     CallRefused,
@@ -119,7 +120,7 @@ class Placement:
             )
         search = _Search(request, own, gate, now, below)
         if own.drowning:
-            return self._refuse(search, f"{own.workload.leading} at the hard limit for too long")
+            return self._out_of_time(search, may_leave and not request.hops, rand)
         must_leave = self._must_leave(request, own)
         if may_leave:
             name = self._first(search, self._current_plan(own, now), rand, planned=False)
@@ -163,6 +164,20 @@ class Placement:
         if request.call:
             needed = max(needed, load.calls, load.packets)
         return own.state is DRAIN or needed >= self.gates.hard_limit
+
+    def _out_of_time(self, search: _Search, may_leave: bool, rand: Rand) -> Decision:
+        """
+        A node that has been at the hard limit for too long, be it that the machine stalls or that too much comes.
+
+        Only a node below its threshold is worth the hop. One that is handed a request refuses it: who handed it here asks the
+        next one, and is the one that has the time.
+        """
+        own, why = search.own, f"{search.own.workload.leading} at the hard limit for too long"
+        if may_leave and own.arrival_rate * self.gates.hand_over_cost <= (own.capacity or math.inf):
+            name = self._first(search, self._current_plan(own, search.now), rand, planned=False)
+            if name:
+                return self._hand_over(search, name, f"{why}, and this is the first below the threshold")
+        return self._refuse(search, why)
 
     def _why_here(self, search: _Search) -> str:
         if search.request.committed:
@@ -229,7 +244,7 @@ class Placement:
             return "not a member yet"
         if node.state is UNKNOWN or report is None or node.heard is None:
             return STANDING[UNKNOWN]
-        if search.now - node.heard >= SILENT_PERIODS * node.period:
+        if node.is_silent(search.now):
             return "its report is too old"
         if search.now < node.refused_until:
             return "refused a request just now"

@@ -43,7 +43,7 @@ class Levels:
     @ivar threshold: from here on a node hands new requests on.
     @ivar hard_limit: from here on it refuses what nobody else takes.
     @ivar dwell: seconds that a node stays in a state before it goes down; it goes up at once.
-    @ivar patience: seconds that C{cpu} or C{lag} stay at the hard limit before somebody is refused for it.
+    @ivar patience: seconds that C{cpu} or C{lag} stay at the hard limit before nothing is served here for it.
     """
 
     threshold: float = 0.75
@@ -100,8 +100,8 @@ class NodeStateMachine:
     """
     The state of the own node.
 
-    @ivar drowning: C{cpu} or C{lag} has been at the hard limit for C{levels.patience}: refuse cheaply, do not search.
-        One late timer gives requests away at once (somebody else serves them), but refuses nobody.
+    @ivar drowning: C{cpu} or C{lag} has been at the hard limit for C{levels.patience}: serve nothing, give to nodes below
+        their threshold what can be given away, refuse the rest. One late timer gives requests away at once, but refuses nobody.
     """
 
     levels: Levels = field(factory=Levels)

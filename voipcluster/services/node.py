@@ -20,7 +20,7 @@ from zope.interface import classImplements
 from voipcluster import __version__
 from voipcluster.address import Flow
 from voipcluster.balance.decision import Gates
-from voipcluster.balance.membership import Membership, Tick
+from voipcluster.balance.membership import Membership, Resumed, Tick
 from voipcluster.balance.placement import Placement
 from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, Planned, TwoChoices
 from voipcluster.balance.state import Levels, NodeState
@@ -69,6 +69,7 @@ from voipcluster.web.metrics import NodeMetrics
 classImplements(Locations, ILocationStore)  # the store is below us, and the interface sits with its caller
 
 HISTORY = 1.0  # seconds between samples for the plot
+STALL = 1.5  # seconds without a tick, of which there are two a second or more, after which this node was stopped itself
 HARD_STOP = 5  # times C{limits.transactions}: beyond it requests are refused unread
 SESSION_LIMIT = 12 * 3600.0  # seconds after which a call without media and without a BYE is forgotten
 
@@ -125,6 +126,7 @@ class NodeService(Service):
         self._stop = stop or (lambda: IReactorCore(reactor).stop())
         self._state: StoredState | None = None
         self._stopping = False
+        self._ticked = 0.0
         self._loops: list[LoopingCall] = []
 
     # -- life
@@ -431,7 +433,11 @@ class NodeService(Service):
 
     def _tick(self) -> None:
         self.limiting.tick()
-        self.cluster_side.learn(self.membership.feed(Tick(self._reactor.seconds())))
+        now = self._reactor.seconds()
+        if now - self._ticked >= STALL:
+            self.cluster_side.learn(self.membership.feed(Resumed(now)))
+        self._ticked = now
+        self.cluster_side.learn(self.membership.feed(Tick(now)))
 
     def _sample(self) -> None:
         now = self._reactor.seconds()

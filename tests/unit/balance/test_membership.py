@@ -12,8 +12,10 @@ from voipcluster.balance.membership import (
     Membership,
     MembersListed,
     Node,
+    NodeLeaves,
     ReportDropped,
     ReportReceived,
+    Resumed,
     StateLearnt,
     Tick,
 )
@@ -50,6 +52,27 @@ class MembershipTests(SynchronousTestCase):
         effects = self.table.feed(ReportReceived(report("b", calls=10), 5.0))
         self.assertEqual(effects, [StateLearnt("b", UNKNOWN, OPEN, "reported")])
         self.assertEqual((self.node("b").load, self.node("b").age(5.5)), (0.5, 0.5))
+
+    def test_own_pause_is_nobodys_silence(self) -> None:
+        """A node that was stopped for 4 s reads first what came meanwhile; from then on silence counts as ever."""
+        self.table.feed(ReportReceived(report("b"), 0.0))
+        self.table.feed(Resumed(4.0))
+        self.assertEqual(self.table.feed(Tick(4.0)), [])
+        self.assertEqual((self.node("b").state, self.node("b").age(4.0)), (OPEN, 4.0))
+        self.assertEqual(self.table.feed(Tick(6.9)), [])
+        self.assertEqual(self.table.feed(Tick(7.0)), [StateLearnt("b", OPEN, UNKNOWN, "silent for 7.0 s")])
+
+    def test_leaves(self) -> None:
+        """A node that stops in good order is no target, and is told from one that is lost until it is heard again."""
+        self.table.feed(ReportReceived(report("b"), 0.0))
+        self.table.feed(ReportReceived(report("c"), 0.0))
+        self.assertEqual(self.table.feed(NodeLeaves("b")), [StateLearnt("b", OPEN, UNKNOWN, "it stops")])
+        self.assertEqual(self.table.feed(LinkLost("b")), [])
+        self.table.feed(LinkLost("c"))
+        self.assertEqual((self.node("b").left, self.node("c").left), (True, False))
+        self.table.feed(ReportReceived(report("b", 2), 9.0))
+        self.assertEqual((self.node("b").state, self.node("b").left), (OPEN, False))
+        self.assertEqual(self.table.feed(NodeLeaves("nobody")), [])
 
     def test_not_newer(self) -> None:
         """A report whose (epoch, seq) is not greater is dropped and counted."""

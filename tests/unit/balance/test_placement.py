@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.balance.test_membership import members, report
 from voipcluster.balance.codec import decode, encode
 from voipcluster.balance.decision import Decision, Gates, HandOver, Own, PlacementRequest, Refuse, Serve
-from voipcluster.balance.membership import LinkLost, Membership, ReportReceived, Tick
+from voipcluster.balance.membership import LinkLost, Membership, ReportReceived, Resumed, Tick
 from voipcluster.balance.placement import REFUSED_FOR, Placement
 from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, Planned
 from voipcluster.balance.state import NodeState
@@ -221,12 +221,55 @@ class LevelTests(PlacementCase):
 
 
 class DrowningTests(PlacementCase):
-    def test_refuses_cheaply(self) -> None:
-        """Without time a node refuses, although others have room; no candidate is looked at."""
+    def drown(self, arrivals: float = 6.0, capacity: float = 100.0) -> None:
+        self.own = Own(Workload(lag=1.0), FULL, drowning=True, arrival_rate=arrivals, capacity=capacity)
+
+    def test_hands_over_to_idle_ones(self) -> None:
+        """A node that stalls gives its clients' calls to one below the threshold, and says why."""
+        self.tell(b=16, c=3, d=19)
+        self.drown()
+        decision = self.assertHanded("c")
+        self.assertIn("lag at the hard limit for too long", decision.explanation.reason)
+        self.drown(capacity=0.0)  # not known yet: it has served next to nothing, so this is no flood
+        self.assertHanded("c")
+
+    def test_asks_the_next_one(self) -> None:
+        """Who refused is passed over; with nobody left it is refused, not served."""
+        self.tell(b=0, c=0)
+        self.drown()
+        self.assertHanded("c", PlacementRequest("call", refused=("b",)))
+        self.assertRefused(PlacementRequest("call", refused=("b", "c")))
+
+    def test_refuses_when_nobody_is_below(self) -> None:
+        """A hop to a node that is as busy wins nothing and costs both time: refused, although others have more room."""
+        self.tell(b=15, c=16, d=16)
+        self.drown()
+        self.assertRefused()
+
+    def test_refuses_what_is_too_much_to_hand_over(self) -> None:
+        """A flood that would fill the node with hand-overs is refused, which is cheaper; no candidate is looked at."""
         self.tell(b=0, c=0, d=0)
-        self.own = Own(Workload(cpu=1.0), FULL, drowning=True)
+        self.drown(arrivals=201.0)
         self.assertRefused()
         self.assertEqual({one.reason for one in self.place().explanation.candidates}, {"not asked"})
+        self.drown(arrivals=200.0)
+        self.assertIsInstance(self.place(), HandOver)
+
+    def test_refuses_what_it_was_handed(self) -> None:
+        """Who handed it here has the time to ask another one; so has a client that was sent here none to be sent on."""
+        self.tell(b=0, c=0, d=0)
+        self.drown()
+        self.assertRefused(PlacementRequest("call", visited=("b",), hops=1))
+        self.assertRefused(PlacementRequest("call", committed=True))
+
+    def test_own_pause(self) -> None:
+        """After a stall of its own a node knows the others as before it: nobody is too old to be asked."""
+        self.tell(b=0)
+        self.now = 4.0
+        self.drown()
+        self.assertRefused()
+        self.table.feed(Resumed(self.now))
+        self.assertHanded("b")
 
     def test_a_peak_refuses_nobody(self) -> None:
         """One late sample gives requests away; with nobody to take them they are served."""
