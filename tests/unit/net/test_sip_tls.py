@@ -73,6 +73,31 @@ class SipTlsTests(SynchronousTestCase):
             _, other = self.meet(client, SipTls(files(self.pair, self.ca, required)))
             self.assertEqual(other.received == b"ping", good, (client, required))
 
+    def test_huge_chain(self) -> None:
+        """A client that shows hundreds of certificates is cut off, not checked (attack S27)."""
+        pair = self.ca.issue("huge")
+        pair.certificate.write_bytes(pair.certificate.read_bytes() + 400 * self.ca.file.read_bytes())
+        _, other = self.meet(SipTls(files(pair, self.ca)), SipTls(files(self.pair, self.ca)))
+        self.assertEqual(other.received, b"")
+        assert other.lost is not None
+        self.assertIn("excessive message size", str(other.lost.value))
+
+    def test_no_renegotiation(self) -> None:
+        """With TLS 1.2 a client cannot make us do one handshake after the other (attack S27)."""
+        client = _Anonymous(self.ca.file)
+        client._context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        wire, one, other = handshake(self.reactor, client, SipTls(files(self.pair)))
+        self.addCleanup(wire.end)
+        handle, ours = one.wire.getHandle(), other.wire.getHandle()
+        self.assertEqual(handle.get_protocol_version_name(), "TLSv1.2")
+        self.assertTrue(handle.renegotiate())
+        self.assertRaises(SSL.WantReadError, handle.do_handshake)
+        one.wire.write(b"")
+        one.wire._flushSendBIO()
+        wire.run()
+        self.assertEqual(ours.total_renegotiations(), 0)
+        self.assertNotEqual(one.lost, None)
+
     def test_name_for_the_server(self) -> None:
         """The domain goes into SNI, an address does not (RFC 6066 section 3)."""
         for name, told in (("Example.com", b"Example.com"), ("192.0.2.1", None), ("", None)):
