@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.address import Flow, Hop, bracketed, is_ip, join_host_port, split_host_port
+from voipcluster.address import Flow, Hop, bracketed, is_ip, join_host_port, source_of, split_host_port
 
 HOSTS = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str)
 
@@ -61,3 +61,10 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(str(flow), "tcp:[2001:db8::7]:40000")
         self.assertTrue(flow.reliable)
         self.assertFalse(Flow("UDP", ("127.0.0.1", 1), ("127.0.0.1", 2)).reliable)
+
+    def test_source(self) -> None:
+        """An IPv4 address is a source of its own; of IPv6 the /64, which one customer has, zone or not."""
+        self.assertEqual(source_of("192.0.2.1"), "192.0.2.1")
+        for host in ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:DB8:1:2::1"):
+            self.assertEqual(source_of(host), "2001:db8:1:2::/64")
+        self.assertEqual(source_of("fe80::1%eth0"), "fe80::/64")

@@ -64,10 +64,10 @@ class Limiting:
 
     def shuns(self, data: bytes, flow: Flow) -> bool:
         """
-        Whether a message of a banned source can be dropped unread: a request that names no dialog of ours, and no user
-        ever proved a password from there.
+        Whether a message of a banned source can be dropped unread: a request that names no dialog of ours and ends none
+        of its calls, and no user ever proved a password from there.
         """
-        if data[:4] == b"SIP/" or b";call=" in data:
+        if data[:4] == b"SIP/" or data[:7] == b"CANCEL " or b";call=" in data:
             return False
         now = self.seconds()
         if not self._limits.shuns(flow.remote[0], now) or self._limits.is_proven(flow.remote):

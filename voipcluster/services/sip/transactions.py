@@ -213,7 +213,9 @@ class TransactionService:
         method = request.method
         limiting = self.limiting
         verdict = limiting.check(flow.remote, limiting.seconds())
-        if verdict and not limiting.lets_in(verdict, request, flow, known is not None):
+        if verdict and not limiting.lets_in(
+            verdict, request, flow, known is not None or self._is_cancel(request)
+        ):
             self._turn_away(verdict, request, flow, key)
             return
         if known is not None:
@@ -245,6 +247,10 @@ class TransactionService:
             # a fault of ours must not leave the caller, and the transaction, without an end
             self._log.failure("{method} of call {call} failed", method=method, call=request.call_id)
             self.reject(incoming, PeerError("internal error", 500))
+
+    def _is_cancel(self, request: Request) -> bool:
+        """Whether it is the CANCEL of an INVITE in progress."""
+        return request.method == "CANCEL" and server_key(request, "INVITE") in self.servers
 
     def _turn_away(self, verdict: int, request: Request, flow: Flow, key: ServerKey) -> None:
         """A request beyond the limits: a user whom we know hears of it, a stranger does not, and is disconnected."""

@@ -109,6 +109,20 @@ class FloodTests(LimitingCase):
         )
         self.assertEqual((self.attacker.took(), self.bob.took()), ([], []))
 
+    def test_cancel_of_a_banned_address(self) -> None:
+        """S29: a call that rings can be given up; a CANCEL of no call is dropped."""
+        self.assertEqual(self.register(self.bob), [401, 200])
+        self.attacker.send(self.node, "INVITE", BOB, from_uri=STRANGER, branch="ring", call_id="ring")
+        invite = self.bob.request("INVITE")
+        self.bob.reply(invite, 180)
+        self.flood(self.attacker)
+        self.attacker.send(self.node, "CANCEL", BOB, from_uri=STRANGER, branch="ring", call_id="ring")
+        self.bob.reply(self.bob.request("CANCEL"), 200)
+        self.bob.reply(invite, 487)
+        self.assertEqual(self.attacker.took(), [200, 487])
+        self.attacker.send(self.node, "CANCEL", BOB, from_uri=STRANGER, branch="none", call_id="none")
+        self.assertEqual(self.attacker.took(), [])
+
     def test_nodes_are_trusted(self) -> None:
         """What another node hands over was counted there."""
         self.world.node("b", limits=LIMITS)
