@@ -128,7 +128,12 @@ class Scene:
         figures["node CPU %"] = round(100 * (cpu_seconds(self.node.pid) - cpu) / seconds)
         return figures
 
-    def show(self, name: str, figures: dict[str, Any], **expected: bool) -> bool:
+    def show(self, name: str, figures: dict[str, Any], served: bool = True, **expected: bool) -> bool:
+        """
+        Print it all.
+
+        @param served: whether each call has to succeed; not where the attack is more than a CPU can take.
+        """
         figures["calls"] = f"{len(self.setups)} of {len(self.setups) + len(self.failed)}"
         if self.setups:
             figures["setup ms (median, max)"] = [
@@ -139,7 +144,7 @@ class Scene:
                 round(1000 * max(self.byes, default=0)),
                 round(1000 * self.quiet),
             ]
-        good = not self.failed and all(expected.values())
+        good = not (served and self.failed) and all(expected.values())
         print(f"{name}: {'as it should be' if good else 'NOT as it should be'}")
         for key, value in figures.items():
             print(f"  {key}: {value}")
@@ -226,6 +231,7 @@ async def mixed(scene: Scene) -> bool:
     return scene.show(
         "mixed",
         figures,
+        False,
         **{"memory returns": after < before + SLACK, "none left": figures["transactions left"] < 5},
     )
 
@@ -248,7 +254,7 @@ async def nonces(scene: Scene) -> bool:
     before = scene.rss
     figures = await scene.attack("udp", count=a.count, **common)
     figures["RSS kB (before, after)"] = [before, scene.rss]
-    return scene.show("nonces", figures, **{"memory is flat": scene.rss < before + SLACK})
+    return scene.show("nonces", figures, False, **{"memory is flat": scene.rss < before + SLACK})
 
 
 async def malformed(scene: Scene) -> bool:
@@ -266,7 +272,7 @@ async def malformed(scene: Scene) -> bool:
     figures["counted as dropped"] = numbers["voipcluster_messages_dropped_total"]
     no_traceback = "Traceback" not in log.read_text(errors="replace")
     return scene.show(
-        "malformed", figures, **{"log below 1 MB": grown < 1_000_000, "no traceback": no_traceback,
+        "malformed", figures, False, **{"log below 1 MB": grown < 1_000_000, "no traceback": no_traceback,
                                  "memory is flat": scene.rss < before + SLACK},
     )  # fmt: skip
 

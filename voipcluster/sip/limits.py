@@ -134,7 +134,7 @@ class RequestLimits:
     def reserve(self, remote: Address, now: float) -> bool:
         """Count a request that is served in spite of a ban, as far as the reserve goes: of a dialog, of a user who comes back."""
         bucket = self._proven.get(remote) or self._source(remote[0], now)
-        due = max(bucket.reserve, now) + bucket.interval
+        due = _from(bucket.reserve, now, BURST) + bucket.interval
         if due - now > BURST:
             return False
         bucket.reserve = due
@@ -146,7 +146,7 @@ class RequestLimits:
         bucket = self.banned.get(key)
         if bucket is None or self._guests[key]:
             return False
-        if bucket.until <= now:
+        if self._is_over(bucket, now):
             self._lift(bucket)
             return False
         return True
@@ -210,7 +210,7 @@ class RequestLimits:
         if not self._shut_out:
             return True
         until = self._shut_out.get((source_of(remote[0]), user), 0.0)
-        if until <= now:
+        if not now < until <= now + self._settings.guess_ban:
             return True
         bucket = self._proven.get(remote)
         return bucket is not None and (bucket.name == user or not bucket.user)
@@ -224,7 +224,8 @@ class RequestLimits:
             each = settings.guess_ban / settings.wrong_passwords_per_user
             if len(self._pairs) >= MOST_PAIRS:
                 self._pairs.clear()
-            due = self._pairs[key, user] = max(self._pairs.get((key, user), 0.0), now) + each
+            due = _from(self._pairs.get((key, user), 0.0), now, settings.guess_ban) + each
+            self._pairs[key, user] = due
             if due - now > settings.guess_ban - each:
                 self._shut_out[key, user] = now + settings.guess_ban
                 self._told(Ban(f"{user} from {key}", "wrong passwords", settings.guess_ban), "password")
@@ -232,7 +233,7 @@ class RequestLimits:
             each = settings.guess_ban / settings.wrong_passwords_per_address
             for bucket in (self._source(remote[0], now), self._proven.get(remote)):
                 if bucket is not None:
-                    bucket.wrong = max(bucket.wrong, now) + each
+                    bucket.wrong = _from(bucket.wrong, now, settings.guess_ban) + each
                     if bucket.wrong - now > settings.guess_ban - each and not bucket.until:
                         self._ban(bucket, "wrong passwords", now, settings.guess_ban)
 
@@ -260,15 +261,22 @@ class RequestLimits:
 
     def _over(self, bucket: _Bucket, host: str, now: float) -> int:
         if bucket.until:
-            if bucket.until <= now:
+            if self._is_over(bucket, now):
                 self._lift(bucket)
                 return ADMITTED
+        elif bucket.due > now + BURST:  # more than it ever holds: the clock was put back
+            bucket.due = now
+            return ADMITTED
         elif bucket.remotes or not self._is_trusted(host):
             self._ban(bucket, "too many requests", now, self._settings.ban)
         else:
             bucket.due = now
             return ADMITTED
         return BUSY if bucket.remotes else BANNED
+
+    def _is_over(self, bucket: _Bucket, now: float) -> bool:
+        """Whether a ban has ended, or would last longer than any does because the clock was put back."""
+        return not now < bucket.until <= now + max(self._settings.ban, self._settings.guess_ban)
 
     def _ban(self, bucket: _Bucket, reason: str, now: float, seconds: float) -> None:
         bucket.due, bucket.until, bucket.reason = _NEVER, now + seconds, reason
@@ -315,7 +323,9 @@ class RequestLimits:
 
     def sweep(self, now: float) -> None:
         """Forget what counts no more; to be called every few seconds."""
-        for bucket in [b for b in [*self.banned.values(), *self.banned_users.values()] if b.until <= now]:
+        for bucket in [
+            b for b in [*self.banned.values(), *self.banned_users.values()] if self._is_over(b, now)
+        ]:
             self._lift(bucket)
         self._forget_sources(now)
         for bucket in [b for b in self._users.values() if b.kept <= now]:
@@ -326,6 +336,11 @@ class RequestLimits:
         for table in (self._pairs, self._shut_out):
             for pair in [pair for pair, due in table.items() if due <= now]:
                 del table[pair]
+
+
+def _from(due: float, now: float, most: float) -> float:
+    """When a bucket is full again that was last left at C{due}; one that is more than empty is of a clock that was put back."""
+    return due if now < due <= now + most else now
 
 
 def _interval(rate: float) -> float:

@@ -57,6 +57,23 @@ class RateTests(LimitsCase):
         self.assertEqual(self.limits.check(ATTACKER, NOW + 60), ADMITTED)
         self.assertEqual(list(self.limits.bans(NOW + 60)), [])
 
+    def test_a_clock_that_is_put_back(self) -> None:
+        """Nobody is banned for it, and no ban lasts longer than it would have (P6)."""
+        self.limits.check(ALICE, NOW)
+        self.limits.failed(ALICE, BOB, NOW)
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        self.limits.check(NEIGHBOUR, NOW)
+        self.flood()
+        for _ in range(3):
+            self.limits.failed(ATTACKER, BOB, NOW)
+        earlier = NOW - 3600
+        self.assertEqual(self.flood(ALICE, earlier, 40), 40)
+        self.assertEqual(self.flood(NEIGHBOUR, earlier, 20), 20)
+        self.assertEqual(self.limits.check(ATTACKER, earlier), ADMITTED)
+        self.assertTrue(self.limits.reserve(ATTACKER, earlier))
+        self.assertTrue(self.limits.may_try(ATTACKER, BOB, earlier))
+        self.assertEqual([ban.who for ban in self.told], [ATTACKER[0], f"{BOB} from {ATTACKER[0]}"])
+
     def test_one_ipv6_network_is_one_source(self) -> None:
         """An IPv6 customer has 2**64 addresses: they share a bucket and a ban."""
         served = sum(self.limits.check((f"2001:db8::{n:x}", 5060), NOW) == ADMITTED for n in range(1, 100))
