@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from bench.fuzz.targets import ROOT, Check
 
 # CPU time that one input may take: instrumented code is several times slower, and a quadratic one is far beyond both
-BASE, PER_OCTET = 0.1, 30e-6  # seconds
+BASE, PER_OCTET = 0.1, 80e-6  # seconds
 LOOKS = 3  # a slow input is run again: the machine may have been busy
 
 
