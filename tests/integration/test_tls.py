@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import (
@@ -16,11 +16,13 @@ from twisted.internet.ssl import (
     PrivateCertificate,
     trustRootFromCertificates,
 )
+from twisted.names import dns
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from demo.programs import Program
 from tests.certificates import Authority, Pair
+from tests.conformance.dns_server import DnsServer
 from tests.conformance.marks import attack, requirement
 from tests.integration.harness import ClusterTestCase
 from voipcluster.phone.phone_call import CallFailed
@@ -234,6 +236,33 @@ class PeerTests(TlsTestCase):
         server.wire.abortConnection()
         with self.assertRaises(CallFailed):
             await calling
+
+    @attack("S27")
+    async def test_domain_of_a_server(self) -> None:
+        """A name is proved by a certificate for itself, not by one for the server that its SRV records lead to (RFC 5922 7.3)."""
+        names = DnsServer(self.reactor)
+        ports = names.listen(self.address(53), 5353)
+        self.at_end(lambda: gatherResults([maybeDeferred(port.stopListening) for port in ports]))
+        names.add("_sips._tcp.peer.example", dns.Record_SRV(1, 1, 5061, "sip.provider.example"))
+        names.add("sip.provider.example", dns.Record_A(self.address(50)))
+        await self.start("--set", f'dns.servers=["{self.address(53)}:5353"]', "--set", "dns.penalty=0")
+        await self.add_users("alice")
+        alice = self.phone("alice")
+        await alice.register()
+        for name, good in (("sip.provider.example", False), ("*.example", False), ("peer.example", True)):
+            server = await self.server(self.ca.issue("peer", [name], [self.address(50)]))
+            calling = alice.call("sips:x@peer.example")
+            await self.until(
+                lambda server=server: b"\r\n\r\n" in server.received or server.ended, "a request or an end"
+            )
+            await self.stop_server()
+            self.assertEqual(server.received.startswith(b"INVITE sips:x@peer.example "), good, name)
+            if good:
+                server.wire.abortConnection()
+            with self.assertRaises(CallFailed) as caught:
+                await calling
+            self.assertEqual(caught.exception.status, 500)
+        names.close()
 
     @attack("S27")
     async def test_client_certificates(self) -> None:
