@@ -109,6 +109,54 @@ class DatagramTests(ConformanceTestCase):
         callee.reply(arrived, 486, body=body)
         self.assertEqual((await caller.expect(486)).body, body)
 
+    @requirement(8)
+    async def test_too_large_for_udp(self) -> None:
+        """More than 1300 octets go over TCP where the next hop takes that, with a Via of TCP; fewer over UDP (18.1.1)."""
+        caller, hop = self.udp("alice"), self.udp("carol").listen_tcp()
+        for size, transport in ((100, "UDP"), (2000, "TCP"), (2000, "TCP")):
+            for method in ("MESSAGE", "INVITE"):
+                request = caller.request(method, f"sip:carol@{hop.where}", body=b"x" * size)
+                caller.send(request)
+                arrived = await hop.expect(method)
+                self.assertEqual(arrived.transport, transport)
+                self.assertTrue(arrived.values("via")[0].startswith(f"SIP/2.0/{transport} "), arrived["via"])
+                self.assertEqual(arrived.body, request.body)
+                hop.reply(arrived, 486)
+                self.assertEqual((await caller.final(request)).status, 486)
+
+    @requirement(8)
+    async def test_too_large_and_no_tcp(self) -> None:
+        """Where TCP is refused they go over UDP all the same, with another branch (18.1.1)."""
+        caller, hop = self.udp("alice"), self.udp("carol")
+        for method in ("MESSAGE", "INVITE"):
+            request = caller.request(method, f"sip:carol@{hop.where}", body=b"x" * 2000)
+            caller.send(request)
+            arrived = await hop.expect(method, seconds=1.5)
+            self.assertTrue(arrived.values("via")[0].startswith("SIP/2.0/UDP "), arrived["via"])
+            hop.reply(arrived, 486)
+            self.assertEqual((await caller.final(request)).status, 486)
+
+    @requirement(8)
+    async def test_large_call(self) -> None:
+        """A call whose INVITE went over TCP goes on in both directions."""
+        caller, hop = self.udp("alice"), self.udp("carol").listen_tcp()
+        invite = caller.invite(f"sip:carol@{hop.where}", ("Subject", "x" * 1500))
+        caller.send(invite)
+        arrived = await hop.expect("INVITE")
+        answer = hop.reply(arrived, 200, body=hop.sdp())
+        ours = Dialog.of_caller(caller, invite, await caller.expect(200))
+        theirs = Dialog.of_callee(hop, arrived, answer)
+        ours.ack()
+        await hop.expect("ACK")
+        info = ours.request("INFO")
+        caller.send(info)
+        hop.reply(await hop.expect("INFO"), 200)
+        await caller.final(info)
+        bye = theirs.request("BYE")
+        hop.send(bye)
+        caller.reply(await caller.expect("BYE"), 200)
+        self.assertEqual((await hop.final(bye)).status, 200)
+
     @requirement(18)
     async def test_unreachable(self) -> None:
         """Nobody listens at the callee's port: its caller hears so at once, not after 32 s (18.4)."""

@@ -53,7 +53,7 @@ PORTS = {TLS: 5061, WS: 8080, WSS: 8443}  # of every node
 class Network:
     """
     @ivar ends: who receives at an address; C{closed}: UDP addresses that answer with ICMP "port unreachable";
-        C{lost}: addresses to which nothing arrives.
+        C{lost}: addresses to which nothing arrives; C{refusing}: those that take no connection.
     @ivar log: everything that was sent, as (source, destination, bytes).
     """
 
@@ -62,6 +62,7 @@ class Network:
         self.ends: dict[Address, FakeTransport | Phone] = {}
         self.closed: set[Address] = set()
         self.lost: set[Address] = set()
+        self.refusing: set[Address] = set()
         self.log: list[tuple[Address, Address, bytes]] = []
         self._queue: deque[tuple[str, Address, Address, bytes]] = deque()
 
@@ -139,7 +140,10 @@ class FakeTransport:
             if not self.connection_to(flow.remote):
                 if flow.transport in (WS, WSS):
                     return self._fail(failed, f"{flow} cannot be called on")
-                if flow.remote not in self.network.ends or flow.remote in self.network.closed:
+                if (
+                    flow.remote not in self.network.ends
+                    or flow.remote in self.network.closed | self.network.refusing
+                ):
                     return self._fail(failed, f"{flow} refused")
                 self.open(flow.remote)
         elif flow.local not in self.addresses:

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from voipcluster.errors import PeerError, TransportError
+from voipcluster.services.sip.next_hop import tcp_first
 from voipcluster.services.sip.resolving import REFUSED, SILENT, UNAVAILABLE, Resolving
 from voipcluster.services.sip.runners import ClientTransaction, IClientUser
 from voipcluster.sip.message import Response
@@ -39,11 +40,12 @@ class Attempts:
     @param user: told of the branch C{number} as if it were one client transaction.
     @param send: sends a copy to one server, for a user and a number of ours.
     @param wanted: whether the branch may still go to one more server.
+    @param large: whether TCP is tried before UDP, where the URI leaves the choice (RFC 3261 section 18.1.1).
     """
 
     _log = Logger()
     __slots__ = (
-        "_cancelled", "_clients", "_heard", "_invite", "_number", "_over", "_resolving", "_send", "_servers", "_timer",
+        "_cancelled", "_clients", "_heard", "_invite", "_large", "_number", "_over", "_resolving", "_send", "_servers", "_timer",
         "_tried", "_user", "_wanted", "_wheel",
     )  # fmt: skip
 
@@ -56,9 +58,11 @@ class Attempts:
         wanted: Callable[[], bool],
         resolving: Resolving,
         wheel: TimerWheel,
+        large: bool = False,
     ) -> None:
         self._user, self._number, self._invite = user, number, invite
         self._send, self._wanted, self._resolving, self._wheel = send, wanted, resolving, wheel
+        self._large = large
         self._servers: list[Server] = []
         self._tried: list[Server] = []
         self._clients: list[ClientTransaction | None] = []
@@ -69,8 +73,14 @@ class Attempts:
 
     def begin(self, uri: SipUri, call_id: str) -> None:
         """Look the name up; the first copy is sent at once when the answers are known."""
+        self._large = self._large and uri.param("transport") is None
         located = self._resolving.servers_of(uri, call_id)
         located.addCallbacks(self._located, self._not_located).addErrback(self._broken)
+
+    def begin_at(self, servers: list[Server]) -> None:
+        """The same with servers that are known, in the order of trying."""
+        self._large = False
+        self._located(servers)
 
     # -- as a client transaction
 
@@ -97,7 +107,7 @@ class Attempts:
 
     def _located(self, servers: list[Server]) -> None:
         if not self._over:
-            self._servers = servers
+            self._servers = tcp_first(servers) if self._large else servers
             self._try_next(TransportError("no server"))
 
     def _not_located(self, failure: Failure) -> None:

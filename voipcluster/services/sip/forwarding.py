@@ -10,12 +10,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from voipcluster.address import SECURE
+from voipcluster.address import SECURE, UDP
 from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import NamedTimers
 from voipcluster.services.sip.attempts import Attempts
-from voipcluster.services.sip.next_hop import NameToResolve, strict_or_loose
+from voipcluster.services.sip.next_hop import (
+    LARGEST_DATAGRAM,
+    NameToResolve,
+    TooLargeForUdp,
+    strict_or_loose,
+    tcp_first,
+)
 from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
 from voipcluster.sip.message import COOKIE, Request, Response, forward_request, forward_response
 from voipcluster.sip.proxy.context import (
@@ -36,12 +42,14 @@ from voipcluster.sip.proxy.context import (
     Target,
 )
 from voipcluster.sip.resolution import Server
+from voipcluster.sip.uri import parse_uri
 
 if TYPE_CHECKING:
     from voipcluster.services.sip.core import SipCore
 
 
 _log = Logger()
+_ADDED = 250  # octets that a copy has more than its request: Via and Record-Route, about
 _RANDOM, _AT_ONCE = 9, 256  # octets of a branch; branches that one system call brings
 _branches: list[str] = []
 
@@ -101,6 +109,7 @@ class Copy:
 
         @param server: one that the name of the next hop leads to.
         @raise NameToResolve: the host of the next hop is a name, and no C{server} is given.
+        @raise TooLargeForUdp: neither a flow nor a C{server} is given, and UDP may not be the first choice.
         @raise TransportError: there is no way to the target.
         @raise ParseError: its URI or a Route value is none.
         """
@@ -128,6 +137,16 @@ class Copy:
         if request.method == "ACK":
             core.transport.send(wire, flow)
             return None
+        if (
+            len(wire) > LARGEST_DATAGRAM
+            and server is None
+            and flow.transport == UDP
+            and flow is not target.flow
+        ):
+            # not to a phone that registered over UDP: it is reached over that flow only (RFC 5626 section 5.3)
+            next_hop = next_uri if target.routes or self.routes else parse_uri(uri)
+            if next_hop.param("transport") is None:
+                raise TooLargeForUdp(flow.hop)
         return core.transactions.send_request(wire, request.method, branch, flow, user, number)
 
     def send_ack(self, core: SipCore, target: Target) -> None:
@@ -306,7 +325,13 @@ class Forwarding(NamedTimers):
         try:
             client = self._copy.send(self._core, target, self, number)
         except NameToResolve as name:
-            self._look_up(number, target, name)
+            attempts = self._attempts(number, target, name)
+            if attempts is not None:
+                attempts.begin(name.uri, self._copy.request.call_id)
+        except TooLargeForUdp as large:
+            attempts = self._attempts(number, target, large)
+            if attempts is not None:
+                attempts.begin_at(tcp_first([Server(large.hop, large.hop.host)]))
         except TransportError as error:
             self._feed(BranchFailed(number, error))
         except ParseError as error:
@@ -315,13 +340,13 @@ class Forwarding(NamedTimers):
             if client is not None:
                 self._clients[number] = client
 
-    def _look_up(self, number: int, target: Target, name: NameToResolve) -> None:
-        """Bring the copy to whatever servers a name leads to."""
+    def _attempts(self, number: int, target: Target, why: TransportError) -> Attempts | None:
+        """What brings the copy to one server after the other; L{None} ends the branch."""
         core, copy, context = self._core, self._copy, self._context
         assert copy is not None and context is not None
         if core.resolving is None:
-            self._feed(BranchFailed(number, name))
-            return
+            self._feed(BranchFailed(number, why))
+            return None
 
         def send(user: IClientUser, attempt: int, server: Server) -> ClientTransaction | None:
             return copy.send(core, target, user, attempt, server)
@@ -329,9 +354,10 @@ class Forwarding(NamedTimers):
         def wanted() -> bool:
             return context is self._context and self._copy is not None and context.is_wanted(number)
 
-        attempts = Attempts(self, number, context.invite, send, wanted, core.resolving, core.wheel)
+        large = copy.request.wire_size + _ADDED > LARGEST_DATAGRAM
+        attempts = Attempts(self, number, context.invite, send, wanted, core.resolving, core.wheel, large)
         self._clients[number] = attempts
-        attempts.begin(name.uri, copy.request.call_id)
+        return attempts
 
     def _forward(self, response: Response, branch: int) -> None:
         body = None

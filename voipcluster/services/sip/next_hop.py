@@ -4,10 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voipcluster.address import DEFAULT_PORT, Hop, is_ip
+from voipcluster.address import DEFAULT_PORT, TCP, UDP, Hop, is_ip
 from voipcluster.errors import TransportError
+from voipcluster.sip.resolution import Server
 from voipcluster.sip.route import route_uri
 from voipcluster.sip.uri import SipUri, parse_uri
+
+LARGEST_DATAGRAM = 1300  # octets of a request where the path's MTU is not known (RFC 3261 section 18.1.1)
+
+
+def tcp_first(servers: Sequence[Server]) -> list[Server]:
+    """The servers for a request that is too large for UDP: each of UDP is tried over TCP before (18.1.1)."""
+    ordered: list[Server] = []
+    for server in servers:
+        if server.hop.transport == UDP:
+            ordered.append(server._replace(hop=server.hop._replace(transport=TCP)))
+        ordered.append(server)
+    return ordered
+
+
+class TooLargeForUdp(TransportError):
+    """
+    A request is to be tried over TCP before it goes over UDP.
+
+    @ivar hop: the next hop, over UDP.
+    """
+
+    def __init__(self, hop: Hop) -> None:
+        super().__init__(f"more than {LARGEST_DATAGRAM} octets for {hop}")
+        self.hop = hop
 
 
 class NameToResolve(TransportError):

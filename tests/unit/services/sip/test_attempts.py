@@ -372,3 +372,48 @@ class NoServerTests(AttemptsCase):
         self.world.run()
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
         self.assertEqual(self.alice.took(), [100, 500])
+
+
+class LargeTests(AttemptsCase):
+    """More than 1300 octets (RFC 3261 section 18.1.1)."""
+
+    def large(self, uri: str, method: str = "MESSAGE") -> None:
+        self.alice.send(self.node, method, uri, branch="first", body="x" * 1500)
+
+    def test_address(self) -> None:
+        """A next hop that is an address is asked over TCP."""
+        self.large(f"sip:carol@{ONE}")
+        self.assertEqual(self.one.request("MESSAGE").top_via.transport, "TCP")
+        self.one.reply(self.one.request("MESSAGE"), 200)
+        self.assertEqual(self.alice.took(), [200])
+
+    def test_refused(self) -> None:
+        """Where TCP is refused it goes over UDP, with another branch."""
+        self.world.network.refusing.add((ONE, 5060))
+        self.large(f"sip:carol@{ONE}")
+        self.world.wait(0.1)
+        self.assertEqual(self.one.request("MESSAGE").top_via.transport, "UDP")
+        self.one.reply(self.one.request("MESSAGE"), 200)
+        self.assertEqual(self.alice.took(), [200])
+
+    def test_name(self) -> None:
+        """Each server of a name is asked over TCP first."""
+        self.large(CAROL)
+        self.assertEqual(self.one.request("MESSAGE").top_via.transport, "TCP")
+        self.one.reply(self.one.request("MESSAGE"), 200)
+        self.assertEqual(self.alice.took(), [200])
+
+    def test_asked_for(self) -> None:
+        """Who says transport=udp gets UDP (RFC 3263 section 4.1)."""
+        for uri in (f"sip:carol@{ONE};transport=udp", f"{CAROL};transport=udp"):
+            self.alice.send(self.node, "MESSAGE", uri, branch=uri[11:15], call_id=uri, body="x" * 1500)
+            self.assertEqual(self.one.request("MESSAGE").top_via.transport, "UDP")
+            self.one.reply(self.one.request("MESSAGE"), 200)
+            self.assertEqual(self.alice.took(), [200])
+
+    def test_small(self) -> None:
+        """Less goes over UDP."""
+        self.alice.send(self.node, "MESSAGE", f"sip:carol@{ONE}", branch="first", body="x" * 100)
+        self.assertEqual(self.one.request("MESSAGE").top_via.transport, "UDP")
+        self.one.reply(self.one.request("MESSAGE"), 200)
+        self.assertEqual(self.alice.took(), [200])
