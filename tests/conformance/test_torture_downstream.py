@@ -1,68 +1,12 @@
-"""What arrives at the next hop of the messages of RFC 4475 and RFC 5118 that a proxy forwards: all of it, unchanged."""
+"""What arrives at the next hop of the messages of RFC 4475 that a proxy forwards: all of it, unchanged."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from tests.conformance.case import ConformanceTestCase, Message, Peer
+from tests.conformance.case import Message
 from tests.conformance.marks import requirement, torture
-from tests.conformance.torture import MESSAGES
-
-BY_NAME = {message.name: message for messages in MESSAGES.values() for message in messages}
-OURS = ("max-forwards", "route", "record-route")  # what a proxy changes
-
-
-def header_lines(data: bytes) -> list[bytes]:
-    """The header lines of a message as they stand on the wire, a folded one as one."""
-    head = data.lstrip(b"\r\n").partition(b"\r\n\r\n")[0]
-    return re.split(rb"\r\n(?![ \t])", head)[1:]
-
-
-def kept(lines: Sequence[bytes], without: Sequence[str]) -> list[bytes]:
-    names = [re.split(rb"[ \t\r\n]*:", line, maxsplit=1)[0].decode().lower() for line in lines]
-    return [line for name, line in zip(names, lines, strict=True) if name not in without]
-
-
-class DownstreamTestCase(ConformanceTestCase):
-    async def next_hop(self, uri: str, user: str = "next") -> Peer:
-        """A phone that is registered for the address of record in C{uri}, until the test ends."""
-        peer = self.udp(user)
-        domain = uri.rpartition("@")[2].partition(";")[0]
-        binding = peer.request("REGISTER", f"sip:{domain}", to=f"<{uri}>").add("Contact", f"<{peer.uri}>")
-        self.assertEqual((await peer.exchange(binding)).status, 200)
-
-        async def leave() -> None:
-            removal = binding.copy().set("CSeq", f"{peer.next_cseq()} REGISTER").add("Expires", "0")
-            await peer.exchange(removal.set("Via", removal["via"] + "x"))
-
-        self.at_end(leave)
-        return peer
-
-    async def forwarded(
-        self, name: str, uri: str = "", method: str = "", *, data: bytes = b"", port: int = 0
-    ) -> Message:
-        """Send the message; give what arrives at the next hop for C{uri} (by default its Request-URI)."""
-        message = BY_NAME[name]
-        data = data or message.data
-        start = data.split(b" ")
-        callee = await self.next_hop(uri or start[1].decode())
-        caller = self.udp("tester", port=port or message.via_port)
-        caller.send(data)
-        arrived = await callee.expect(method or start[0].decode())
-        callee.reply(arrived, 486)
-        await self.until(lambda: [m for m in caller.heard if m.status == 486], "the answer comes back")
-        return arrived
-
-    def assert_untouched(self, data: bytes, arrived: Message, *without: str) -> None:
-        """All header lines but what a proxy changes are there, octet for octet, in their order; so is the body."""
-        vias = [line for line in header_lines(data) if re.match(rb"(v|via)[ \t]*:", line, re.I)]
-        sent = kept(header_lines(data), (*OURS, *without))
-        got = kept(header_lines(arrived.raw), (*OURS, *without))
-        sent.remove(vias[0])  # the topmost gets a received parameter
-        self.assertEqual([line for line in got if line in sent], sent)
-        length = int(arrived["content-length"])
-        self.assertEqual(arrived.body, data.lstrip(b"\r\n").partition(b"\r\n\r\n")[2][:length])
+from tests.conformance.torture_case import BY_NAME, DownstreamTestCase
 
 
 class Rfc4475DownstreamTests(DownstreamTestCase):
@@ -316,89 +260,3 @@ class Rfc4475DownstreamTests(DownstreamTestCase):
         self.assertEqual(arrived.uri, f"sip:escrt@{hop.where}")
         hop.reply(arrived, 486)
         self.assertNotIn("route", arrived)
-
-
-class Rfc5118DownstreamTests(DownstreamTestCase):
-    """Over IPv6, with the media relay: the node has another port than 5060, which is those of the Via values."""
-
-    node_host = "::1"
-    node_port = 5062
-
-    def peer_host(self, number: int) -> str:
-        return "::1"
-
-    def prober_host(self) -> str:
-        return "::1"
-
-    def with_target(self, name: str, target: Peer) -> bytes:
-        """The message with the Request-URI of a peer."""
-        return BY_NAME[name].data.replace(b"[2001:db8::10] SIP", f"{target.where} SIP".encode())
-
-    @torture("rfc5118", "ipv6-in-sdp")
-    @torture("rfc5118", "mult-ip-in-sdp")
-    async def test_sdp(self) -> None:
-        """The relay puts itself into each c= line, and says IP6 of its own address (4.6 and 4.8)."""
-        caller = self.udp("tester")
-        for name, streams in (("ipv6-in-sdp", 2), ("mult-ip-in-sdp", 2)):
-            target = self.udp("next", port=0)
-            caller.send(self.with_target(name, target))
-            arrived = await target.expect("INVITE")
-            body = arrived.body.decode()
-            self.assertEqual(set(re.findall(r"(?m)^c=(.*?)\r?$", body)), {"IN IP6 ::1"}, body)
-            ports = [int(port) for port in re.findall(r"(?m)^m=\w+ (\d+)", body)]
-            self.assertEqual(len(set(ports)), streams)
-            self.assertTrue(all(30000 <= port < 40000 for port in ports), body)
-            self.assertNotIn("2001:db8", re.sub("(?m)^o=.*", "", body))
-            target.reply(arrived, 486)
-            await target.expect("ACK")
-
-    @torture("rfc5118", "mult-ip-in-header")
-    @torture("rfc5118", "via-received-param-with-delim")
-    @torture("rfc5118", "via-received-param-no-delim")
-    async def test_vias(self) -> None:
-        """All Via values are kept in their order; received is the truth, without brackets (4.5 and 4.7)."""
-        for name, port in (
-            ("mult-ip-in-header", 6050),
-            ("via-received-param-with-delim", 5060),
-            ("via-received-param-no-delim", 5061),
-        ):
-            caller = self.udp("tester", port=port)
-            data = BY_NAME[name].data.replace(b"z9hG4bKas3", f"z9hG4bK{port}".encode())
-            if port == 5061:
-                data = data.replace(b"[2001:db8::9:1]", b"[2001:db8::9:1]:5061")
-            caller.send(data)
-            await self.until(lambda caller=caller: [m for m in caller.heard if m.status >= 200], "an answer")
-            answer = caller.heard[-1]
-            self.assertEqual(answer.via("received"), "::1")
-            self.assertTrue(answer.values("via")[0].startswith("SIP/2.0/UDP [2001:db8::9:1]"))
-            sent = re.findall(rb"(?m)^Via: (.*?)\r?$", data)[1:]
-            self.assertEqual(answer.values("via")[1:], [value.decode() for value in sent])
-
-    @torture("rfc5118", "ipv4-mapped-ipv6")
-    async def test_mapped(self) -> None:
-        """IPv4-mapped addresses are read, left to who wrote them, and never ours (4.9)."""
-        callee = await self.next_hop("sip:user@example.com")
-        caller = self.udp("tester", port=19823)
-        caller.send(BY_NAME["ipv4-mapped-ipv6"].data)
-        arrived = await callee.expect("INVITE")
-        self.assertIn("[::ffff:192.0.2.10]:19823", arrived.values("via")[1])
-        self.assertEqual(arrived.values("via")[2], "SIP/2.0/UDP [::ffff:192.0.2.2];branch=z9hG4bKas3-111")
-        self.assertNotIn("::ffff", arrived.values("via")[0])
-        self.assertEqual(re.findall("(?m)^c=.*?$", arrived.body.decode().replace("\r", "")), ["c=IN IP6 ::1"])
-        callee.reply(arrived, 486)
-        await caller.expect(486)
-
-    @torture("rfc5118", "ipv6-bug-abnf-3-colons")
-    @torture("rfc5118", "ipv6-correct-abnf-2-colons")
-    async def test_three_colons(self) -> None:
-        """The address with a colon too many is read; a Request-URI that is passed on stays as it is, or loses it (4.10)."""
-        hop, caller = self.udp("next", port=0), self.udp("tester")
-        for name in ("ipv6-bug-abnf-3-colons", "ipv6-correct-abnf-2-colons"):
-            start, rest = BY_NAME[name].data.split(b"\r\n", 1)
-            route = f"Route: <sip:{hop.where};lr>\r\n".encode()
-            caller.send(start + b"\r\n" + route + rest.replace(b"as3-111", name.encode()))
-            arrived = await hop.expect("OPTIONS")
-            self.assertEqual(arrived.uri.replace(":::", "::"), "sip:user@[2001:db8::192.0.2.1]")
-            self.assertNotIn(":::", "".join(arrived.values("via")))
-            hop.reply(arrived, 200)
-            await caller.expect(200)
