@@ -57,7 +57,8 @@ class Node:
         """What to type to start it."""
         return [
             *(str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "voipcluster"),
-            *("--role", role, "--name", self.name, "--address", self.address),
+            *(("--role", role) if role else ()),  # one that was a member before knows its role
+            *("--name", self.name, "--address", self.address),
             *("--state-dir", str(self.state_dir), *options),
         ]
 

@@ -8,11 +8,13 @@ import gc
 import json
 import os
 import re
+import shlex
 import socket
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -55,7 +57,7 @@ class Options(usage.Options):
         "The first node is the primary; 'voipctl join-token' prints what each secondary joins with."
     )
     optParameters = [
-        ["role", None, None, "primary (founds the cluster) or secondary (joins it)"],
+        ["role", None, None, "primary (founds the cluster) or secondary (joins it), for the first start"],
         ["config", "c", None, "TOML file; the same on every node"],
         ["name", None, None, "name of this node [default: first label of the host name]"],
         ["address", None, None, "its IP address [default: that of the default route]"],
@@ -97,6 +99,14 @@ class Options(usage.Options):
         ]
         return [*self.settings, *named]
 
+    def shared_words(self) -> list[str]:
+        """What every node of the cluster is started with: the file, and the settings that are not of this node."""
+        words = [] if self["config"] is None else ["--config", str(self["config"])]
+        for setting in self.settings:
+            if not setting.key.startswith("node."):
+                words += ["--set", f"{setting.key}={setting.text}"]
+        return words
+
 
 def makeService(options: Options) -> Service:
     """
@@ -112,7 +122,7 @@ def makeService(options: Options) -> Service:
 
     try:
         config = complete(load_config(options["config"], options.all_settings(), policy_names()))
-        node = NodeService(reactor, config, founded=_print_join_line)
+        node = NodeService(reactor, config, founded=partial(_print_join_line, options.shared_words()))
     except UsageError as error:
         _exit(str(error))
     _show_start_errors_in_one_line()
@@ -124,16 +134,17 @@ def complete(config: Config) -> Config:
     """
     Fill in what depends on the machine: address, name and the absolute paths of files and state directory.
 
-    @raise UsageError: no role, no default route, or the address is not one of this machine.
+    @raise UsageError: no role given nor known from an earlier start, no default route, or the address is not one of this machine.
     """
     node = config.node
-    if not node.role:
+    role = node.role or stored("role", node.state_dir)
+    if not role:
         raise UsageError("--role is missing: primary founds a cluster, secondary joins one")
-    if node.join and node.role == "primary":
+    if node.join and role == "primary":
         raise UsageError("--join is for --role secondary; a primary founds the cluster")
     address = node.address or default_address()
     check_local(address)
-    name = node.name or stored_name(node.state_dir) or default_name(socket.gethostname(), address)
+    name = node.name or stored("name", node.state_dir) or default_name(socket.gethostname(), address)
     files: dict[str, Any] = {
         key: str(Path(path).absolute())  # twistd may change the directory before they are read anew
         for key in ("certificate", "key", "ca")
@@ -141,7 +152,9 @@ def complete(config: Config) -> Config:
     }
     return evolve(
         config,
-        node=evolve(node, address=address, name=name, state_dir=str(Path(node.state_dir).absolute())),
+        node=evolve(
+            node, role=role, address=address, name=name, state_dir=str(Path(node.state_dir).absolute())
+        ),
         tls=evolve(config.tls, **files),
     )
 
@@ -176,13 +189,13 @@ def check_local(address: str) -> None:
         raise UsageError(f"--address: {address} cannot be used: {error.strerror or error}") from None
 
 
-def stored_name(state_dir: str) -> str:
-    """The name that a node took when it became a member; empty before. The node itself finds out about damage."""
+def stored(key: str, state_dir: str) -> str:
+    """C{name} or C{role} of a node since it became a member; empty before. The node itself finds out about damage."""
     try:
-        name = json.loads((Path(state_dir) / "cluster.json").read_bytes())["name"]
+        text = json.loads((Path(state_dir) / "cluster.json").read_bytes())[key]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-    return name if isinstance(name, str) else ""
+    return text if isinstance(text, str) else ""
 
 
 def default_name(host_name: str, address: str) -> str:
@@ -278,20 +291,21 @@ class _IdleCollector:
 
 def _start_error(error: BaseException) -> StartError:
     """What an operator can read in place of an exception; only errors of ours are logged with their trace."""
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     match error:
         case StartError():
             return error
         case UsageError():
-            return StartError(str(error))
+            return StartError(f"{error}{notes}")
         case CannotListenError():
             # A UNIX socket has a path for a port.
             place = error.port
             where = join_host_port(error.interface or "*", place) if isinstance(place, int) else str(place)
             reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-            return StartError(f"cannot listen on {where}: {reason}")
+            return StartError(f"cannot listen on {where}: {reason}{notes}")
         case OSError():
             file = f"{error.filename}: " if error.filename else ""
-            return StartError(f"cannot start: {file}{error.strerror or error}")
+            return StartError(f"cannot start: {file}{error.strerror or error}{notes}")
         case _:
             _log.failure("the node did not start", Failure(error))  # type: ignore[no-untyped-call]
             return StartError(f"cannot start: {type(error).__name__}: {error}")
@@ -313,11 +327,16 @@ def _print_error(text: str) -> None:
         print(_line(text), file=sys.__stderr__, flush=True)
 
 
-def _print_join_line(token: str) -> None:
-    """For the operator's eyes: the log, which twistd has put in the place of sys.stdout, is kept and read by others."""
+def _print_join_line(shared: list[str], token: str) -> None:
+    """
+    @param shared: the words of the command line that are the same at all nodes.
+
+    For the operator's eyes: the log, which twistd has put in the place of sys.stdout, is kept and read by others.
+    """
+    words = ["twistd", "-n", "voipcluster", "--role", "secondary", "--join", token, *shared]
     if sys.__stdout__ is not None:
         print(
-            f"another node joins with: twistd -n voipcluster --role secondary --join {token}",
+            f"another node joins with: {shlex.join(words)}",
             file=sys.__stdout__,
             flush=True,
         )

@@ -201,6 +201,45 @@ class BadTokens(MemberTestCase):
         await self.refused(node, "secondary", "--join", str(theirs), says=("belongs to another cluster",))
         self.assertEqual(set(await self.cluster.status(stranger)), {"x"})
 
+    async def test_other_settings(self) -> None:
+        """
+        A node without the primary's configuration is refused and its token stays good; a member that is started so is
+        warned of at both nodes.
+        """
+        self.at_end(self._end_cluster)
+        self.members = {"b"}
+        file = self.folder / "voice.toml"
+        file.write_text('[cluster]\ndomain = ["voice.test"]\n')
+        self.cluster = Cluster(self.reactor, self.folder, ("--config", str(file)))
+        primary = await self.cluster.found("a", self.address(1))
+        assert primary.program is not None
+        line = await primary.program.saw(r"^another node joins with: .*$")
+        self.assertIn(f"--config {file}", line[0])
+        node, join = self.new("b", 2), ("--join", await self.token())
+        says = ('cluster.domain ["example.com"] (here ["voice.test"])', "start it with the same --config")
+        await self.refused(node, "secondary", *join, says=says)
+        self.assertUntouched(node)
+        await self.starts(node, "secondary", *join, "--config", str(file))
+        await node.stop()
+        self._killed.add(node.program)
+        self.cluster.nodes.remove(node)
+        await self.starts(node, "")  # whose role and name it knows
+        for each, other in ((primary, "b"), (node, "a")):
+            assert each.program is not None
+            await each.program.saw(f"node {other} has other settings.*cluster.domain")
+        await self.asked_at_the_end()
+
+    async def test_a_first_start_that_failed(self) -> None:
+        """A primary whose port was taken at its first start prints the line for the next node when it starts at last."""
+        node = self.new("a", 1)
+        with listen(node.address, STREAM, 8080):
+            await self.refused(
+                node, "primary", says=(f"{node.address}:8080: Address already in use",), taken=PORTS[3:]
+            )
+        await self.starts(node, "")
+        assert node.program is not None
+        await node.program.saw(r"^another node joins with: .* --join \S+@" + node.address)
+
     async def test_port_in_use_while_joining(self) -> None:
         """A secondary that has joined and then finds its port taken leaves nothing open; later it needs no other token."""
         _, node = await self.start()
@@ -210,10 +249,10 @@ class BadTokens(MemberTestCase):
                 node,
                 "secondary",
                 *join,
-                says=(f"{node.address}:5060: Address already in use",),
+                says=(f"{node.address}:5060: Address already in use", "start it again without --join"),
                 taken=PORTS[1:2],
             )
-        await self.starts(node, "secondary", *join)
+        await self.starts(node, "secondary")
         self.members.add("b")
         await self.asked_at_the_end()
 

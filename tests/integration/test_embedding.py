@@ -87,7 +87,9 @@ class EmbeddingTests(ClusterTestCase):
         # without the other one the spare node serves, with the same hook
         await self.node("b").stop()
         await self.left(self.node("b"))
-        await self.cluster.when(lambda status: status["b"]["state"] == "unknown", "the primary misses b")
+        await self.cluster.when(
+            lambda status: status["b"]["state"] == "stopped", "the primary knows that b is stopped"
+        )
         await self.register(alice, bob)
         call = await bob.call("100@example.com")
         self.assertEqual(await self.served_by(call.call_id), "spare-1")

@@ -178,8 +178,28 @@ class VoipctlTests(ClusterTestCase):
         await self.left(b)
         self.assertIn("no node is running", await self.refused(b, "status"))
         await self.cluster.when(
-            lambda nodes: nodes["b"]["state"] == nodes["c"]["state"] == "unknown", "a is alone"
+            lambda nodes: nodes["b"]["state"] == nodes["c"]["state"] == "stopped", "a knows that they stopped"
         )
+        assert a.program is not None
+        self.assertNotRegex(a.program.output, "link to node . is lost")  # nothing to be warned of
+
+    async def test_forget(self) -> None:
+        """A node that does not run is taken off all lists and finds no way back; one that runs is not forgotten."""
+        await self.start_cluster(nodes="abc")
+        a, b, c = self.cluster.nodes
+        self.assertIn("node b is running", await self.refused(a, "forget", "b"))
+        self.assertIn("only the primary, node a", await self.refused(b, "forget", "c"))
+        self.assertIn("node a is the primary", await self.refused(a, "forget", "a"))
+        await self.kill(c)
+        await self.cluster.when(lambda nodes: nodes["c"]["state"] == "unknown", "a misses c")
+        self.assertEqual(await a.voipctl("forget", "c"), "c: forgotten; its certificate counts no more\n")
+        for node in (a, b):
+            await self.cluster.when(lambda nodes: set(nodes) == {"a", "b"}, "c is on no list", node=node)
+        await self.cluster.restart(c)
+        assert a.program is not None
+        await a.program.saw("'c' is not a member of this cluster")
+        self.assertEqual(set(await self.cluster.status(a)), {"a", "b"})
+        self.assertIn("there is no node c", await self.refused(a, "forget", "c"))
 
     async def test_check(self) -> None:
         """check names file, line and key of every mistake, and is content with the samples that come along."""

@@ -108,5 +108,8 @@ class FakeNode:
     def drain(self, node: str | None, on: bool) -> Any:
         self.asked.append(("drain", node, on))
 
+    def forget(self, node: str) -> Any:
+        self.asked.append(("forget", node))
+
     def stop(self, node: str | None) -> Any:
         self.asked.append(("stop", node))

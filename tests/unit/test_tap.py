@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import io
 import json
 import socket
 import sys
@@ -28,7 +29,7 @@ from voipcluster.tap import (
     complete,
     default_address,
     default_name,
-    stored_name,
+    stored,
 )
 
 
@@ -60,6 +61,21 @@ class OptionsTests(SynchronousTestCase):
             ),
         )
         self.assertEqual((config.cluster.domain, config.limits.calls), (("a.example",), 20))
+
+    def test_join_line(self) -> None:
+        """The line for the next node has what is the same at all nodes, fit for a shell, and nothing of this one."""
+        options = self.parse(
+            "--config", "my cluster.toml", "--role", "primary", "--name", "a", "--set", 'cluster.domain=["a.example"]',
+            "--set", "node.state_dir=a",
+        )  # fmt: skip
+        said = io.StringIO()
+        self.patch(sys, "__stdout__", said)
+        tap._print_join_line(options.shared_words(), "TOKEN@10.0.0.1")
+        self.assertEqual(
+            said.getvalue(),
+            "another node joins with: twistd -n voipcluster --role secondary --join TOKEN@10.0.0.1"
+            " --config 'my cluster.toml' --set 'cluster.domain=[\"a.example\"]'\n",
+        )
 
     def test_mistakes(self) -> None:
         """A mistake is one line and no help text."""
@@ -119,8 +135,10 @@ class CompleteTests(SynchronousTestCase):
         self.assertEqual(self.node(name="x").name, "x")
         directory = Path(self.mktemp())
         directory.mkdir()
-        (directory / "cluster.json").write_text(json.dumps({"name": "old"}))
+        (directory / "cluster.json").write_text(json.dumps({"name": "old", "role": "secondary"}))
         self.assertEqual(self.node(state_dir=str(directory)).name, "old")
+        again = complete(Config(node=NodeOptions(address="127.0.0.1", state_dir=str(directory)))).node
+        self.assertEqual((again.role, again.name), ("secondary", "old"))
         self.patch(socket, "gethostname", lambda: "pbx-1.example.com")
         self.assertEqual(self.node().name, "pbx-1")
 
@@ -141,11 +159,11 @@ class CompleteTests(SynchronousTestCase):
     def test_damaged_state(self) -> None:
         """A state directory without a readable name has none; the node itself tells what is wrong with it."""
         directory = Path(self.mktemp())
-        self.assertEqual(stored_name(str(directory)), "")
+        self.assertEqual(stored("name", str(directory)), "")
         directory.mkdir()
         for content in (b"", b"[]", b"{}", b'{"name": 1}', b"\xff"):
             (directory / "cluster.json").write_bytes(content)
-            self.assertEqual(stored_name(str(directory)), "")
+            self.assertEqual(stored("name", str(directory)), "")
 
     def test_default_address(self) -> None:
         """The address of the default route is one of this machine's; without a route it must be given."""
@@ -189,6 +207,21 @@ class TopServiceTests(SynchronousTestCase):
         top.privilegedStartService()
         top.startService()
         return ended
+
+    def test_what_to_do_next_is_said(self) -> None:
+        """A note on an error stands behind it in the same line: that the node has joined, and needs no token any more."""
+        in_use = OSError(errno.EADDRINUSE, "Address already in use")
+        for error, text in (
+            (UsageError("no"), "no (start it again)"),
+            (
+                CannotListenError("127.0.0.1", 5060, in_use),
+                "cannot listen on 127.0.0.1:5060: Address already in use (start it again)",
+            ),
+            (OSError(errno.ENOSPC, "No space left"), "cannot start: No space left (start it again)"),
+        ):
+            error.add_note("start it again")
+            refused = self.assertRaises(StartError, self.start, StubNode(privileged=raising(error)))
+            self.assertEqual(str(refused), text)
 
     def test_errors_become_one_line(self) -> None:
         """Whatever keeps the node from starting is told in one line that names the place."""

@@ -132,12 +132,14 @@ def join(
     role: str,
     address: str,
     port: int,
+    settings: dict[str, str] | None = None,
     timeout: float = 10.0,
 ) -> None:
     """
     Join a cluster and write what it gives into the state directory. Blocks; call it before the reactor runs or in a thread.
 
     @param address: and C{port}: where this node's own link will listen.
+    @param settings: those that the primary wants to be like its own.
     @param timeout: seconds for all of it.
     @raise UsageError: one line that says why not; nothing is written then.
     """
@@ -146,6 +148,7 @@ def join(
     request = {
         "version": VERSION, "secret": base64.b64encode(token.secret).decode("ascii"), "name": check_name(name), "role": role,
         "address": address, "port": port, "request": create_request(name, key).decode("ascii"),
+        "settings": settings or {},
     }  # fmt: skip
     where = join_host_port(token.host, token.port)
     try:

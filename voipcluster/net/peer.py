@@ -81,6 +81,7 @@ class PeerLink:
     The link to one member.
 
     @ivar up: both sides speak PB.
+    @ivar leaving: the peer has said that it stops: that the link is lost is no surprise then.
     @param where: gives the member's present address and link port.
     @param stamp: gives epoch and the next sequence number of this node.
     @param on_up: called with this link when it is up.
@@ -102,7 +103,7 @@ class PeerLink:
         own_address: str = "",
         random: Callable[[], float] = _random,
     ) -> None:
-        self.name, self.up = name, False
+        self.name, self.up, self.leaving = name, False, False
         self._reactor, self._tls, self._where, self._stamp = reactor, tls, where, stamp
         self._on_up, self._on_lost, self._own_address, self._random = on_up, on_lost, own_address, random
         self._running, self._delay, self._spoke, self._fault = False, FIRST_DELAY, 0.0, ""
@@ -204,7 +205,7 @@ class PeerLink:
     def _ready(self, broker: LinkBroker) -> None:
         if not self._running or broker is not self._broker:
             return
-        self.up, self._spoke = True, self._reactor.seconds()
+        self.up, self.leaving, self._spoke = True, False, self._reactor.seconds()
         self._up_since = self._spoke
         self._set_timer(self._reactor.callLater(KEEP_ALIVE, self._keep_alive))
         self._log.info("link to node {name} is up", name=self.name)
@@ -227,7 +228,10 @@ class PeerLink:
             self._delay = FIRST_DELAY  # it was a good one
         self.attempt_ended(reason)
         if was_up:
-            self._log.warn("link to node {name} is lost: {reason}", name=self.name, reason=reason)
+            if self.leaving:
+                self._log.info("link to node {name} has ended: it stops", name=self.name)
+            else:
+                self._log.warn("link to node {name} is lost: {reason}", name=self.name, reason=reason)
             self._on_lost(self, reason)
 
     def attempt_ended(self, reason: str) -> None:

@@ -51,6 +51,9 @@ class INodeControl(INodeView):
     def unban(who: str) -> Later:
         """End a ban, named as L{bans} names it; error when there is none."""
 
+    def forget(node: str) -> Later:
+        """Take a node off the list of members for good; primary only, and error while the node is running."""
+
     def stop(node: str | None) -> Later:
         """Stop a node; its process ends after this was answered."""
 
@@ -139,6 +142,7 @@ COMMANDS: dict[str, Command] = {
     "drain": Command({**_ONE_NODE, "on": Flag()}, lambda node, given: node.drain(given["node"], given["on"])),
     "bans": Command({}, lambda node, given: node.bans()),
     "unban": Command({"who": WHO}, lambda node, given: node.unban(given["who"])),
+    "forget": Command({"node": NODE_NAME}, lambda node, given: node.forget(given["node"])),
     "stop": Command(_ONE_NODE, lambda node, given: node.stop(given["node"])),
 }
 

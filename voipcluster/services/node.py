@@ -30,6 +30,7 @@ from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.services.admin import AdminService
 from voipcluster.services.cluster.admission import open_member
+from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import MediaService
@@ -102,7 +103,7 @@ class NodeService(Service):
     @param policies: by name, beside the built-in ones; those found by twisted.plugin when not given.
     @param hook: provides L{ICallHook}: may refuse or retarget each call that this node serves.
     @param stop: what C{voipctl stop} does; the default stops the reactor.
-    @param founded: told once, by a primary that has founded its cluster, with the first join token, C{TOKEN@ADDRESS}. It is
+    @param founded: told at each start of a primary that is alone in its cluster, with a join token, C{TOKEN@ADDRESS}. It is
         a secret for an hour, so it is not logged.
     """
 
@@ -122,7 +123,7 @@ class NodeService(Service):
         self._reactor = reactor
         self._policy = policy_of(config, plugin_policies() if policies is None else policies)
         self._hook = hook
-        self._founded, self._is_new = founded, False
+        self._founded, self._has_joined = founded, False
         self._stop = stop or (lambda: IReactorCore(reactor).stop())
         self._state: StoredState | None = None
         self._stopping = False
@@ -139,7 +140,7 @@ class NodeService(Service):
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         node = self.config.node
-        self._is_new = not (Path(node.state_dir) / "cluster.json").exists()
+        is_new = not (Path(node.state_dir) / "cluster.json").exists()
         self._state = open_member(
             Path(node.state_dir),
             node.role,
@@ -147,13 +148,21 @@ class NodeService(Service):
             node.address,
             self.config.cluster.port,
             node.join or None,
+            agreement_of(self.config).own,
         )
+        self._has_joined = is_new and not self._state.is_primary
         try:
             self._make(self._state)
             self.transport.privilegedStartService()
-        except BaseException:
+        except BaseException as error:
+            self._note_joining(error)
             self._abandon()
             raise
+
+    def _note_joining(self, error: BaseException) -> None:
+        """For who corrects what was wrong: the token was used up all the same."""
+        if self._has_joined:
+            error.add_note("the node has joined before this: start it again without --join")
 
     @inlineCallbacks
     def startService(self) -> Any:
@@ -164,7 +173,8 @@ class NodeService(Service):
         try:
             yield self.registrar.restore()
             self._start_all()
-        except BaseException:
+        except BaseException as error:
+            self._note_joining(error)
             yield self._stop_all()
             raise
         super().startService()  # type: ignore[no-untyped-call]
@@ -172,12 +182,12 @@ class NodeService(Service):
         self._log.info(
             "node {name} ({role}) of cluster {cluster} serves {domains} at {address}",
             name=self.core.node,
-            role=node.role,
+            role=self.state.role,
             cluster=self.state.cluster,
             domains=", ".join(cluster.domain),
             address=node.address,
         )
-        if node.role == "primary" and self._is_new:
+        if self.state.is_primary and len(self.cluster.members()) == 1:
             self._founded(self.cluster.create_token())
 
     def stopService(self) -> Deferred[None]:
@@ -210,10 +220,13 @@ class NodeService(Service):
 
     @inlineCallbacks
     def _stop_all(self) -> Any:
+        if self._state is None:
+            return  # it never came to have parts, or it has let go of them
         for loop in self._loops:
             if loop.running:
                 loop.stop()
         self._loops.clear()
+        yield self.cluster.leave()
         for part in reversed(self._parts()):
             try:
                 yield maybeDeferred(part.stopService)
@@ -389,7 +402,13 @@ class NodeService(Service):
     def _make_faces(self, state: StoredState) -> None:
         config, reactor = self.config, self._reactor
         self.cluster = ClusterService(
-            reactor, state, config.node.address, config.cluster.port, config.cluster.period, self.cluster_side
+            reactor,
+            state,
+            config.node.address,
+            config.cluster.port,
+            config.cluster.period,
+            self.cluster_side,
+            agreement=agreement_of(config),
         )
         self.history = History(reactor.seconds())
         self.metrics = NodeMetrics(__version__, state.name, state.role, lambda: numbers(self))

@@ -16,6 +16,7 @@ from voipcluster.balance.membership import (
     Effect,
     LinkLost,
     MembersListed,
+    NodeLeaves,
     ReportDropped,
     ReportReceived,
     StateLearnt,
@@ -52,6 +53,9 @@ class ClusterSide:
         if not up:
             self._node.registrar.copy_begins(name)
             self.learn(self._node.membership.feed(LinkLost(name)))
+
+    def node_left(self, name: str) -> None:
+        self.learn(self._node.membership.feed(NodeLeaves(name)))
 
     def members_changed(self, members: tuple[Member, ...]) -> None:
         node, core = self._node, self._node.core

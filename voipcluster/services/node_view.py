@@ -74,7 +74,7 @@ class NodeView:
                 "report_age": None, "handed_over": 0, "components": {},
             }  # fmt: skip
         return {
-            "state": known.state.value,
+            "state": "stopped" if known.left else known.state.value,
             "workload": round(report.value, 4),
             "calls": report.calls,
             "registrations": report.registrations,
@@ -228,6 +228,9 @@ class NodeView:
     def unban(self, who: str) -> None:
         if not self._node.limiting.lift(who):
             raise UsageError(f"{who} is not banned here")
+
+    def forget(self, node: str) -> None:
+        self._node.cluster.forget(node)
 
     def stop(self, node: str | None) -> Deferred[None]:
         return self._node.cluster.drain(node or self._node.core.node, True, stop=True)

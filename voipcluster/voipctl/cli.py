@@ -33,7 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     @param argv: without the program's name; L{None} for the process's own.
     @return: the exit status.
     """
-    given = _parser().parse_args(argv)
+    parser = _parser()
+    given = parser.parse_args(argv)
+    if given.url is not None and given.state_dir is not None:
+        parser.error("--state-dir and --url exclude each other")
     try:
         run: Callable[[Given], int] = given.run
         status = run(given)
@@ -45,12 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
+        print(file=sys.stderr)  # the shell's prompt on a line of its own
         return 130
     return status
 
 
 def _client(given: Given) -> Client:
-    return WebClient(given.url) if given.url else SocketClient(given.state_dir)
+    return WebClient(given.url) if given.url else SocketClient(given.state_dir or DEFAULT_STATE_DIR)
 
 
 def _show(given: Given, answer: Any, text: Callable[[Any], str]) -> int:
@@ -96,15 +100,17 @@ def _account(text: str) -> tuple[str, str]:
 
 
 def _password(given: Given) -> str:
-    """The password from standard input or typed twice; never from the command line, which others can see."""
-    if given.password_stdin:
+    """The password from standard input or typed twice, unseen; never from the command line, which others can see."""
+    if not sys.stdin.isatty():
+        if not given.password_stdin:
+            raise UsageError("no terminal to ask for the password; use --password-stdin")
         password = sys.stdin.readline().rstrip("\r\n")
     else:
         try:
             password = getpass(f"password for {given.account}: ")
             repeated = getpass("again: ")
         except EOFError:
-            raise UsageError("no terminal to ask for the password; use --password-stdin") from None
+            raise UsageError("no password was typed") from None
         if password != repeated:
             raise UsageError("the two passwords differ")
     if not password:
@@ -158,6 +164,11 @@ def _stop(given: Given) -> int:
     return _show(given, answer, lambda _: f"{given.node or 'the node'} stops")
 
 
+def _forget(given: Given) -> int:
+    answer = _client(given).ask("forget", node=given.node)
+    return _show(given, answer, lambda _: f"{given.node}: forgotten; its certificate counts no more")
+
+
 def _check(given: Given) -> int:
     # Here, because only this command needs the plugins, and finding them takes longer than all the rest.
     from voipcluster.config import check_file  # noqa: PLC0415
@@ -178,21 +189,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="voipctl", description="Look at a voipcluster node and its cluster, and operate them."
     )
     parser.add_argument("--version", action="version", version=f"voipctl {__version__}")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--state-dir",
-        default=DEFAULT_STATE_DIR,
-        help="state directory of a node on this machine [%(default)s]",
-    )
-    where.add_argument(
-        "--url", help="or the address of a node's web page, to read only: http://127.0.0.1:8080/"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    _add_common(parser, {})
+    parser.set_defaults(state_dir=None, url=None, json=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[Given], int], text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, help=text, description=_sentence(text))
         command.set_defaults(run=run)
+        _add_common(command, UNSET)
         return command
 
     status = add("status", _status, "nodes: role, state, workload, calls, age of the report")
@@ -211,19 +215,43 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, text in (
         ("drain", _drain, "let a node take no new requests"),
         ("undrain", _drain, "let it take them again"),
-        ("stop", _stop, "stop a node"),
+        ("stop", _stop, "stop a node when its last call has ended"),
     ):
         add(name, run, text).add_argument("node", nargs="?", metavar="NODE", help="its name [the node asked]")
+    add("forget", _forget, "take a node that does not run off the list of members, for good").add_argument(
+        "node", metavar="NODE", help="its name"
+    )
     add("bans", _bans, "who is banned at this node, why and for how long")
     add("unban", _unban, "end a ban").add_argument("who", metavar="WHO", help="as bans names it")
     add("check", _check, "validate a configuration file").add_argument("file", metavar="FILE")
-    add("metrics", _metrics, "what /metrics says")
+    add("metrics", _metrics, "print what /metrics says")
     return parser
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+UNSET: dict[str, Any] = {"default": argparse.SUPPRESS}  # so that one in front of the command is not forgotten
+
+
+def _add_common(parser: argparse.ArgumentParser, default: dict[str, Any]) -> None:
+    """What may stand in front of the command or behind it."""
+    parser.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        help=f"state directory of a node on this machine [{DEFAULT_STATE_DIR}]",
+        **default,
+    )
+    parser.add_argument(
+        "--url", help="or the address of a node's web page, to read only: http://127.0.0.1:8080/", **default
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for programs", **default)
 
 
 def _add_user(commands: Any) -> None:
     user = commands.add_parser(
-        "user", help="accounts: add, rm, list, passwd", description="Accounts of the cluster."
+        "user", help="add, rm, list or passwd: the accounts", description="The accounts of the cluster."
     )
     verbs = user.add_subparsers(dest="user_command", required=True, metavar="add|rm|list|passwd")
     for verb, run, text in (
@@ -231,13 +259,17 @@ def _add_user(commands: Any) -> None:
         ("passwd", _user_set, "change the password of an account"),
         ("rm", _user_rm, "remove an account"),
     ):
-        command = verbs.add_parser(verb, help=text, description=text)
+        command = verbs.add_parser(verb, help=text, description=_sentence(text))
         command.set_defaults(run=run)
+        _add_common(command, UNSET)
         command.add_argument("account", metavar="NAME@DOMAIN")
         if run is _user_set:
             command.add_argument(
-                "--password-stdin", action="store_true", help="read the password from standard input"
+                "--password-stdin",
+                action="store_true",
+                help="read the password from standard input, for scripts",
             )
     listing = verbs.add_parser("list", help="list the accounts", description="List the accounts.")
     listing.set_defaults(run=_user_list)
+    _add_common(listing, UNSET)
     listing.add_argument("domain", nargs="?", metavar="DOMAIN", help="only those of this domain")

@@ -62,8 +62,12 @@ def status(answer: Mapping[str, Any], verbose: bool) -> str:
     nodes = answer["nodes"]
     if verbose:
         resources = sorted({resource for node in nodes for resource in node.get("components") or {}})
-        columns += [(resource.upper(), _component(resource), True) for resource in resources]
+        columns += [(_SHARES.get(name, name.upper()), _component(name), True) for name in resources]
     return f"cluster {clean(answer.get('cluster'))}\n{table(columns, nodes)}"
+
+
+# of what is counted the workload is the share of its limit; CALLS is the count itself
+_SHARES = {name: f"{name.upper()}/LIMIT" for name in ("calls", "transactions", "packets", "memory")}
 
 
 def _component(resource: str) -> Callable[[Mapping[str, Any]], str]:

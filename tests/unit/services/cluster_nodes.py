@@ -33,6 +33,7 @@ class User:
         self.calls = 0
         self.reports: list[Report] = []
         self.changes: list[tuple[str, bool]] = []
+        self.left: list[str] = []
         self.members: tuple[Member, ...] = ()
         self.own: dict[str, Binding] = {}
         self.others: dict[tuple[str, str], Binding] = {}
@@ -51,6 +52,9 @@ class User:
     def node_changed(self, name: str, up: bool) -> None:
         self.changes.append((name, up))
         self.named.pop(name, None)
+
+    def node_left(self, name: str) -> None:
+        self.left.append(name)
 
     def members_changed(self, members: tuple[Member, ...]) -> None:
         self.members = members

@@ -30,6 +30,13 @@ class FakeClient:
         return answer
 
 
+class Terminal(io.StringIO):
+    """Standard input of somebody who types; nothing is to be read from it but by getpass."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 class VoipctlTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.client = FakeClient(
@@ -37,16 +44,18 @@ class VoipctlTests(SynchronousTestCase):
                 "status": STATUS, "calls": [CALL], "explain": [HOP], "registrations": [BINDING], "join-token": "T0KEN@10.0.0.1",
                 "user-add": None, "user-passwd": None, "user-rm": UsageError("there is no user x@a.b"),
                 "user-list": ["alice@example.com"], "bans": [BAN], "unban": None,
-                "drain": None, "stop": None, "metrics": "voipcluster_calls 1.0\n",
+                "drain": None, "stop": None, "forget": None, "metrics": "voipcluster_calls 1.0\n",
             }
         )  # fmt: skip
+        self.original = cli._client
         self.patch(cli, "_client", lambda given: self.client)
+        self.terminal: Terminal | None = None
 
     def run_main(self, *argv: str, typed: str = "") -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
         self.patch(sys, "stdout", out)
         self.patch(sys, "stderr", err)
-        self.patch(sys, "stdin", io.StringIO(typed))
+        self.patch(sys, "stdin", self.terminal or io.StringIO(typed))
         try:
             status = cli.main(argv)
         except SystemExit as leaving:
@@ -70,12 +79,16 @@ class VoipctlTests(SynchronousTestCase):
         )
         self.assertEqual(lines[1].index("ADDRESS"), lines[2].index("127.0.0.1"))
         verbose = self.shown("status", "--verbose").splitlines()
-        self.assertTrue(verbose[2].endswith("0.50  0.12"), verbose)
+        self.assertEqual(verbose[2].split()[-2:], ["0.50", "0.12"])
+        self.assertEqual(verbose[1].split()[-2:], ["CALLS/LIMIT", "CPU"])
+        self.assertEqual(verbose[1].split().count("CALLS"), 1)
 
     def test_json(self) -> None:
         """With --json, the answer is printed as it came."""
         self.assertEqual(json.loads(self.shown("--json", "status")), STATUS)
         self.assertEqual(json.loads(self.shown("--json", "calls")), [CALL])
+        self.assertEqual(json.loads(self.shown("calls", "--json")), [CALL])
+        self.assertEqual(json.loads(self.shown("user", "list", "--json")), ["alice@example.com"])
         self.assertEqual(json.loads(self.shown("--json", "user", "list")), ["alice@example.com"])
 
     def test_calls_and_explain(self) -> None:
@@ -110,13 +123,41 @@ class VoipctlTests(SynchronousTestCase):
         )
 
     def test_typed_password(self) -> None:
-        """Without --password-stdin it is asked for twice, and must be the same."""
-        typed = iter(["one", "two", "same", "same"])
+        """On a terminal it is asked for twice without showing it, also with --password-stdin, and must be the same."""
+        self.terminal = Terminal("shown\n")
+        typed = iter(["one", "two", "same", "same", "third", "third"])
         self.patch(cli, "getpass", lambda prompt: next(typed))
         self.assertEqual(
             self.run_main("user", "passwd", "a@b.c"), (1, "", "voipctl: the two passwords differ\n")
         )
         self.assertEqual(self.shown("user", "passwd", "a@b.c"), "a@b.c: password changed\n")
+        self.shown("user", "add", "a@b.c", "--password-stdin")
+        self.assertEqual(self.client.asked[-1][1]["password"], "third")
+
+    def test_nobody_types(self) -> None:
+        """Without a terminal the password comes with --password-stdin or not at all; who gives up typing gets 130."""
+        self.assertEqual(
+            self.run_main("user", "add", "a@b.c", typed="secret\n"),
+            (1, "", "voipctl: no terminal to ask for the password; use --password-stdin\n"),
+        )
+        self.terminal = Terminal()
+        for error, end in (
+            (EOFError(), (1, "", "voipctl: no password was typed\n")),
+            (KeyboardInterrupt(), (130, "", "\n")),
+        ):
+
+            def gives_up(prompt: str, error: BaseException = error) -> str:
+                raise error
+
+            self.patch(cli, "getpass", gives_up)
+            self.assertEqual(self.run_main("user", "add", "a@b.c"), end)
+        self.assertEqual(self.client.asked, [])
+
+    def test_forget(self) -> None:
+        """A node to forget is named."""
+        self.assertEqual(self.shown("forget", "b"), "b: forgotten; its certificate counts no more\n")
+        self.assertEqual(self.client.asked, [("forget", {"node": "b"})])
+        self.assertEqual(self.run_main("forget")[0], 2)
 
     def test_no_password_in_the_arguments(self) -> None:
         """There is no way to give a password on the command line."""
@@ -159,6 +200,7 @@ class VoipctlTests(SynchronousTestCase):
             ("fly",),
             ("explain",),
             ("--state-dir", "a", "--url", "http://b", "status"),
+            ("--state-dir", "a", "status", "--url", "http://b"),
             ("user",),
         ):
             status, out, err = self.run_main(*argv)
@@ -174,6 +216,20 @@ class VoipctlTests(SynchronousTestCase):
         Path(path).write_text("[limits]\ncalls = 1\n")
         self.assertEqual(self.shown("check", path), f"{path}: good\n")
         self.assertEqual(json.loads(self.shown("--json", "check", path)), [])
+
+    def test_where(self) -> None:
+        """The node to ask may be named in front of the command or behind it; one that is left out is the usual place."""
+        self.patch(cli, "_client", self.original)
+        for argv, place in (
+            (("--state-dir", "no/a", "status"), "no/a"),
+            (("status", "--state-dir", "no/b"), "no/b"),
+            (("user", "list", "--state-dir", "no/c"), "no/c"),
+            (("status",), "voipcluster-state"),
+        ):
+            text = f"voipctl: no node is running on the state directory {place} (--state-dir)\n"
+            self.assertEqual(self.run_main(*argv), (1, "", text))
+        status, _, err = self.run_main("user", "list", "--url", "http://127.0.0.1:9/")
+        self.assertEqual((status, "'user list'" in err), (1, True), err)
 
     def test_metrics(self) -> None:
         """metrics prints what /metrics says."""

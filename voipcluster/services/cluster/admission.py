@@ -21,6 +21,7 @@ from voipcluster.net import certificates, roster
 from voipcluster.net.certificates import Identity
 from voipcluster.net.join import LINK_PORT, JoinToken, join, parse_token
 from voipcluster.net.roster import Member, Roster
+from voipcluster.services.cluster.agreement import ANY, Agreement
 from voipcluster.store.state import PRIMARY, SECONDARY, NodeState, open_state
 from voipcluster.store.tokens import JoinTokens
 
@@ -29,20 +30,27 @@ CLUSTER_KEY_SIZE = 32  # octets
 
 
 def open_member(
-    directory: Path, role: str, name: str, address: str, port: int = LINK_PORT, token: str | None = None
+    directory: Path,
+    role: str,
+    name: str,
+    address: str,
+    port: int = LINK_PORT,
+    token: str | None = None,
+    settings: dict[str, str] | None = None,
 ) -> NodeState:
     """
     Open the state directory of a node, which is a member of a cluster afterwards. Blocks while it joins.
 
-    @param name: of the node; may be empty for a directory that has been used before.
+    @param role: may be empty for a directory that has been used before; so may C{name}, that of the node.
     @param address: and C{port}: of its cluster link.
     @param token: C{TOKEN@ADDRESS} to join with; it is left alone when the node is a member already.
+    @param settings: told to the primary when it joins (L{voipcluster.services.cluster.agreement}).
     @raise UsageError: one line that says why it cannot start; the directory is unlocked again.
     """
     state = open_state(directory)
     try:
         if state.is_member:
-            state.check_role(role, name)
+            state.check_role(role or state.role, name)
             identity = load_identity(state)
             if token is not None and parse_token(token).fingerprint != certificates.fingerprint(identity.ca):
                 raise UsageError(
@@ -50,6 +58,8 @@ def open_member(
                 )
             if token is not None:
                 _log.info("node {name} is a member already; --join is left alone", name=state.name)
+        elif not role:
+            raise UsageError("the role is missing: primary founds a cluster, secondary joins one")
         elif role == PRIMARY:
             if token is not None:
                 raise UsageError("a primary founds its own cluster: --join is for --role secondary")
@@ -59,7 +69,7 @@ def open_member(
                 f"{directory} is not the state of a member yet: a secondary needs --join TOKEN@ADDRESS"
             )
         else:
-            join(state, token, name, role, address, port)
+            join(state, token, name, role, address, port, settings)
         state.next_epoch(time.time())
     except BaseException:
         state.close()
@@ -121,6 +131,7 @@ class Admission:
 
     @param changed: called with a new signed roster.
     @param in_use: whether a node of that name is running now.
+    @param agreement: what a node must have like the primary to be let in.
     """
 
     def __init__(
@@ -130,10 +141,11 @@ class Admission:
         changed: Callable[[Roster, dict[str, str]], None],
         in_use: Callable[[str], bool],
         wall_clock: Callable[[], float] = time.time,
+        agreement: Agreement = ANY,
     ) -> None:
         """@raise UsageError: the CA's key or the tokens are damaged."""
         self._state, self._identity, self._changed = state, identity, changed
-        self._in_use, self._wall_clock = in_use, wall_clock
+        self._in_use, self._wall_clock, self._agreement = in_use, wall_clock, agreement
         try:
             self._ca_key = certificates.key_from_pem(state.read("ca.key"))
         except (ValueError, TypeError):
@@ -176,6 +188,7 @@ class Admission:
             raise PeerError(
                 f"the name {name!r} is taken by a node that is running; give this one another --name"
             )
+        self._agreement.check(request.get("settings"))
         key = certificates.requested_key(signing_request.encode())
         self._tokens.use(octets, now)
         certificate = self._issue(key, name, SECONDARY)
@@ -215,9 +228,18 @@ class Admission:
             self._publish(self.roster.with_member(evolve(member, address=address, port=port)))
 
     def remove(self, name: str) -> None:
-        """@raise UsageError: not a member, or the primary itself."""
-        if self.roster.get(name) is None or name == self._state.name:
-            raise UsageError(f"{name!r} is not a secondary of this cluster")
+        """
+        Forget a node: its certificate counts no more, at any node that hears of it.
+
+        @raise UsageError: not a member, or the primary itself.
+        """
+        if name == self._state.name:
+            raise UsageError(
+                f"node {name} is the primary, which holds the list of members; it cannot be forgotten"
+            )
+        if self.roster.get(name) is None:
+            raise UsageError(f"there is no node {name} in this cluster")
+        _log.info("node {name} is forgotten: its certificate counts no more", name=name)
         self._publish(self.roster.without(name))
 
     def _publish(self, changed: Roster) -> None:

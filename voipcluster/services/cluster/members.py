@@ -9,8 +9,9 @@ from typing import Any
 
 from attrs import define, evolve
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -23,12 +24,14 @@ from voipcluster.net.link import CALL_TIMEOUT
 from voipcluster.net.peer import PeerLink
 from voipcluster.net.roster import Roster
 from voipcluster.services.cluster.admission import Admission
+from voipcluster.services.cluster.agreement import ANY, Agreement
 from voipcluster.services.cluster.mesh import IMeshUser, Mesh
 from voipcluster.services.cluster.received import Received, account_key, binding_key
 from voipcluster.services.cluster.replica import BATCH, Replica
 from voipcluster.store.state import NodeState
 
 SPONTANEOUS = 0.02  # seconds between two reports at least: 50/s
+LEAVE_TIMEOUT = 1.0  # seconds that a stopping node waits for the others to have heard it
 TOO_LONG = 513  # the status_hint of a message that the link does not carry
 
 
@@ -53,6 +56,8 @@ class ClusterService(Service):
     @ivar node: our name.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
         reactor: Any,
@@ -62,16 +67,23 @@ class ClusterService(Service):
         period: float,
         callbacks: Any,
         wall_clock: Callable[[], float] = time.time,
+        agreement: Agreement = ANY,
     ) -> None:
         """
         @param state: of a member, with its epoch begun (L{voipcluster.services.cluster.admission.open_member}).
         @param period: seconds between reports.
         @param callbacks: an L{voipcluster.services.cluster.received.IClusterUser}.
+        @param agreement: the settings that all nodes must have alike.
         @raise UsageError: key material or the list of members is damaged.
         """
+        self._agreement = agreement
+        self._told_apart: dict[str, str] = {}  # by node: the differences that were said
+        self._leaving = False
         self._reactor, self._state, self._period, self._user = reactor, state, period, callbacks
         self._received = Received(state.name, callbacks, self.change_account if state.is_primary else None)
-        self.mesh = Mesh(reactor, state, listen_address, port, self, self._received.kinds, wall_clock)
+        self.mesh = Mesh(
+            reactor, state, listen_address, port, self, self._received.kinds, wall_clock, agreement
+        )
         self.node = self.mesh.node
         self._replicas: dict[str, Replicas] = {}
         self._report_sequence, self._reported = 0, -1.0
@@ -94,6 +106,18 @@ class ClusterService(Service):
         self.members_changed()
         phase = zlib.crc32(self.node.encode()) / 2**32  # so that not all nodes report at the same moment
         self._periodic = self._reactor.callLater(self._period * phase, self._report_periodically)
+
+    def leave(self) -> Deferred[None]:
+        """
+        Tell the others that this node stops, so that they do not take it for lost; to be called before L{stopService}.
+
+        @return: fires when they have heard, or after a second.
+        """
+        if self._leaving or not self.running:
+            return succeed(None)
+        self._leaving = True
+        told = [link.call("leave", {}, LEAVE_TIMEOUT) for link in self.mesh.links.values() if link.up]
+        return DeferredList(told, consumeErrors=True).addCallback(lambda _: None)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
@@ -126,13 +150,16 @@ class ClusterService(Service):
         """
         return self._as_primary().create_token(self.mesh.address, self.port, ttl, uses)
 
-    def remove_member(self, name: str) -> None:
+    def forget(self, name: str) -> None:
         """
-        Shut a node out: its certificate counts no more.
+        Take a node off the list of members, at all nodes: its certificate counts no more.
 
-        @raise UsageError: no such secondary, or this is not the primary.
+        @raise UsageError: no such secondary, it is connected, or this is not the primary.
         """
-        self._as_primary().remove(name)
+        primary = self._as_primary()
+        if self.mesh.is_running(name):
+            raise UsageError(f"node {name} is running; stop it first: voipctl stop {name}")
+        primary.remove(name)
 
     def _as_primary(self) -> Admission:
         if self.mesh.admission is None:
@@ -149,12 +176,24 @@ class ClusterService(Service):
         """
         report = self._report or self._new_report()
         self._report_sequence += 1
-        return {"report": codec.encode(evolve(report, seq=self._report_sequence))}
+        return {
+            "report": codec.encode(evolve(report, seq=self._report_sequence)),
+            "settings": self._agreement.own,
+        }
 
     def greeted(self, name: str, body: Body, calling: bool) -> None:
         if calling:
             self._received.begin_copy(name)
         self._received.take_greeting(name, body.get("report"))
+        different = self._agreement.differences(body.get("settings"))
+        if different != self._told_apart.get(name, ""):
+            self._told_apart[name] = different
+            if different:
+                self._log.warn(
+                    "node {name} has other settings, which must be the same on all nodes: {different}",
+                    name=name,
+                    different=different,
+                )
 
     def link_up(self, link: PeerLink) -> None:
         self._user.node_changed(link.name, True)
@@ -166,6 +205,9 @@ class ClusterService(Service):
         for replica in self._replicas.pop(name, ()):
             replica.link_lost()
         self._user.node_changed(name, False)
+
+    def left(self, name: str) -> None:
+        self._user.node_left(name)
 
     def members_changed(self) -> None:
         self._user.members_changed(self.members())
@@ -180,7 +222,11 @@ class ClusterService(Service):
 
     def report_now(self) -> None:
         """Report to everybody at once, but not more than 50 times per second."""
-        if not self.running or (self._spontaneous is not None and self._spontaneous.active()):
+        if (
+            not self.running
+            or self._leaving
+            or (self._spontaneous is not None and self._spontaneous.active())
+        ):
             return
         wait = self._reported + SPONTANEOUS - self._reactor.seconds()
         if wait > 0:
@@ -193,6 +239,8 @@ class ClusterService(Service):
         self._send_report()
 
     def _send_report(self) -> None:
+        if self._leaving:
+            return
         self._reported = self._reactor.seconds()
         body = codec.encode(self._new_report())
         for link in list(self.mesh.links.values()):

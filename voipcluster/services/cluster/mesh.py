@@ -2,7 +2,7 @@
 The full mesh: who the members are, a link to each of them, and the certificates that they show.
 
 Every node calls every other one over a link of its own and is called by it over another. The messages that are dealt with here
-are C{hello} (each link begins with it), C{ping}, C{roster} and C{renew}.
+are C{hello} (each link begins with it), C{ping}, C{roster}, C{renew} and C{leave} (the last one of a node that stops).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from voipcluster.net.peer import PeerLink
 from voipcluster.net.roster import Roster
 from voipcluster.net.tls import LinkTls
 from voipcluster.services.cluster.admission import Admission, load_identity, load_roster
+from voipcluster.services.cluster.agreement import ANY, Agreement
 from voipcluster.services.cluster.renewal import renewed
 from voipcluster.store.state import PRIMARY, NodeState
 
@@ -55,6 +56,9 @@ class IMeshUser(Interface):
 
     def link_lost(name: str) -> None:
         """A link that was up is lost, or the member is gone."""
+
+    def left(name: str) -> None:
+        """A member says that it stops, as its operator wants."""
 
     def members_changed() -> None:
         """C{Mesh.roster} is a new one."""
@@ -79,10 +83,12 @@ class Mesh:
         user: Any,
         handlers: dict[str, Handler],
         wall_clock: Callable[[], float] = time.time,
+        agreement: Agreement = ANY,
     ) -> None:
         """
         @param user: an L{IMeshUser}.
         @param handlers: of the other messages, by kind.
+        @param agreement: what a node must have like this one to be let in.
         @raise UsageError: key material or the list of members is damaged.
         """
         self._reactor, self._state, self.address, self.port = reactor, state, address, port
@@ -93,7 +99,7 @@ class Mesh:
         self.admission: Admission | None = None
         if state.role == PRIMARY:
             self.admission = Admission(
-                state, self._tls.identity, self._take_roster, self._is_running, wall_clock
+                state, self._tls.identity, self._take_roster, self.is_running, wall_clock, agreement
             )
         self.links: dict[str, PeerLink] = {}
         self._epochs: dict[str, int] = {}  # of the life that each link of ours is connected to
@@ -115,6 +121,7 @@ class Mesh:
             "ping": lambda peer, body: None,
             "roster": lambda peer, body: self._roster_received(body),
             "renew": self._renew,
+            "leave": self._leave,
         }
         self._handlers = {**handlers, **own}
 
@@ -161,7 +168,8 @@ class Mesh:
         """Whether our link to that member is up and greeted."""
         return name in self._greeted
 
-    def _is_running(self, name: str) -> bool:
+    def is_running(self, name: str) -> bool:
+        """Whether that member is connected to us in one way at least."""
         return self.is_up(name) or self._gates.is_connected(name)
 
     def _check_member(self, peer: Certified) -> None:
@@ -302,6 +310,12 @@ class Mesh:
         if type(generation) is int and generation < self.roster.generation:
             answer["roster"] = dict(self._state.roster)
         return answer
+
+    def _leave(self, peer: Certified, body: Body) -> None:
+        link = self.links.get(peer.name)
+        if link is not None:
+            link.leaving = True
+        self._user.left(peer.name)
 
     def ignored(self, failure: Failure, what: str) -> None:
         """For errbacks: the link is made anew, or it goes without; but it is said, once per 10 s."""

@@ -30,6 +30,9 @@ class IClusterUser(Interface):
     def node_changed(name: str, up: bool) -> None:
         """Our link to a member is up, or lost."""
 
+    def node_left(name: str) -> None:
+        """A member says that it stops, as its operator wants; its link will be lost."""
+
     def members_changed(members: tuple[Member, ...]) -> None:
         """These are the members now, this node included, in the order of joining."""
 

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from functools import partial
 
 from attrs import evolve
+from twisted.logger import Logger
 
 from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
+from voipcluster.services.notices import Notices
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.auth import RANDOM_SIZE, Accepted, Authenticator, Credentials, Lookup
@@ -30,12 +32,15 @@ class Access:
     @ivar outcomes: how many were accepted, challenged, stale, guessed wrong, banned for that, refused.
     """
 
+    _log = Logger()
+
     def __init__(self, core: SipCore, authenticator: Authenticator, lookup: Lookup, required: bool) -> None:
         self._core = core
         self._authenticator = authenticator
         self._lookup = lookup
         self._required = required
         self.outcomes: Counter[str] = Counter()
+        self._notices = Notices(core.seconds, self._log)
 
     def register_user(
         self, incoming: ServerTransaction, client: Handover
@@ -62,16 +67,20 @@ class Access:
 
         @param routed: whether its Route leads on to somebody else.
         @return: as L{register_user}.
-        @raise PeerError: 403.
+        @raise PeerError: 403; 503 for what another node must serve itself, because it serves other domains.
         """
-        if client.user is not None:
-            return client, []
         names = self._core.names
+        if client.user is not None:
+            if client.hops and client.user.rpartition("@")[2] not in names.domains:
+                raise self._other_domains(client, target)
+            return client, []
         sender = _sender(incoming.request)
         realm = None if sender is None else names.domain_of(sender)
         if realm is None:
             if routed or not names.is_local(target):
                 self.outcomes["refused"] += 1
+                if client.hops and not client.redirected:
+                    raise self._other_domains(client, target)
                 raise PeerError("neither the caller nor the callee is ours", 403)
             return client, []
         if not self._required:
@@ -81,6 +90,17 @@ class Access:
             self.outcomes["refused"] += 1
             raise PeerError("From names another user", 403)
         return found, used
+
+    def _other_domains(self, client: Handover, target: SipUri) -> PeerError:
+        """A node that places requests of its domains here, while they are none of ours; it hears 503 and goes on by itself."""
+        self._notices.warn(
+            client.ingress,
+            "node {node} hands over a request for {target}, which is of its domains and not of those of this node: "
+            "cluster.domain must be the same on all nodes",
+            node=client.ingress,
+            target=repr(target.host),
+        )
+        return PeerError("this node serves other domains", 503)
 
     def _checked(
         self,

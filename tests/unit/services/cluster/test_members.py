@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from tests.unit.services.cluster_nodes import Cluster, User
 from voipcluster.balance import codec
 from voipcluster.balance.messages import Account, Accounts, Binding, Bindings, Drain, Ha1
 from voipcluster.errors import PeerError, UsageError
+from voipcluster.net import certificates
 from voipcluster.services.cluster.admission import load_identity
+from voipcluster.services.cluster.agreement import Agreement
 from voipcluster.services.cluster.mesh import IMeshUser
 from voipcluster.services.cluster.received import IClusterUser
 
@@ -138,13 +141,100 @@ class Mesh(ClusterCase):
     def test_a_removed_node_is_shut_out(self) -> None:
         """Its certificate still is of our CA, but nobody links with it any more."""
         self.three()
-        self.cluster.service("a").remove_member("b")
+        admission = self.cluster.service("a").mesh.admission
+        assert admission is not None, "a is the primary"
+        admission.remove("b")
         self.network.pass_time(3)
         for name in "ac":
             self.assertEqual([one.name for one in self.cluster.service(name).members()], ["a", "c"])
             self.assertFalse(self.cluster.service(name).mesh._gates.is_connected("b"))
-        self.assertRaises(UsageError, self.cluster.service("a").remove_member, "b")
-        self.assertRaises(UsageError, self.cluster.service("c").remove_member, "a")
+
+    def test_a_stopped_node_is_forgotten(self) -> None:
+        """Its name leaves every list, and it finds no way back; one that runs, the primary and strangers are not forgotten."""
+        self.three()
+        a, c = self.cluster.service("a"), self.cluster.service("c")
+        for service, name, text in (
+            (a, "b", "node b is running; stop it first: voipctl stop b"),
+            (a, "a", "node a is the primary"),
+            (a, "x", "there is no node x"),
+            (c, "b", "only the primary, node a"),
+        ):
+            self.assertIn(text, str(self.assertRaises(UsageError, service.forget, name)))
+        self.cluster["b"].stop()
+        self.network.pass_time(1)
+        a.forget("b")
+        self.network.pass_time(1)
+        for service in (a, c):
+            self.assertEqual([one.name for one in service.members()], ["a", "c"])
+        self.cluster["b"].reopen()
+        self.cluster["b"].start()
+        self.network.pass_time(8)
+        for service in (a, c):
+            self.assertFalse(service.mesh.is_running("b"))
+        self.assertFalse(self.cluster.service("b").is_up("a"))
+
+    def test_a_node_that_leaves_says_so(self) -> None:
+        """The others hear it before the link goes, warn of nothing, and hear no report of it after that."""
+        self.three()
+        b = self.cluster.service("b")
+        with capturedLogs() as events:
+            left: list[None] = []
+            b.leave().addCallback(left.append)
+            self.network.pass_time(3)
+            self.assertEqual(left, [None])
+            reports = len(self.user("a").reports)
+            b.report_now()
+            self.network.pass_time(0.5)
+            self.assertEqual([one for one in self.user("a").reports[reports:] if one.node == "b"], [])
+            self.cluster["b"].stop()
+            self.network.pass_time(1)
+        for name in "ac":
+            self.assertEqual(self.user(name).left, ["b"])
+        lost = [event for event in events if "is lost" in str(event.get("log_format"))]
+        self.assertEqual(lost, [])
+        self.assertEqual(self.user("a").changes[-1], ("b", False))
+        self.cluster["c"].stop()
+        self.network.pass_time(1)
+        self.assertEqual(self.user("a").left, ["b"], "c said nothing")
+
+    def test_other_settings_are_said(self) -> None:
+        """Two nodes with other settings both warn, once, and again when they differ in something else."""
+        self.three()
+        a, b = self.cluster.service("a"), self.cluster.service("b")
+        a._agreement = Agreement({"cluster.threshold": "0.75"})
+        for value, said in (("0.5", ["a", "b"]), ("0.5", []), ("0.6", ["a", "b"])):
+            with capturedLogs() as events:
+                b._agreement = Agreement({"cluster.threshold": value})
+                for service, name in ((a, "b"), (b, "a")):
+                    service.mesh.links[name].reset("for the test")
+                self.network.pass_time(3)
+            warned = {
+                event["name"]: event["different"]
+                for event in events
+                if "other settings" in str(event.get("log_format"))
+            }
+            self.assertEqual(sorted(warned), said)
+            if said:
+                self.assertEqual(warned["b"], f"cluster.threshold {value} (here 0.75)")
+                self.assertEqual(warned["a"], f"cluster.threshold 0.75 (here {value})")
+
+    def test_a_node_with_other_domains_is_not_let_in(self) -> None:
+        """It is told what differs, and its token is good for the next attempt."""
+        admission = self.cluster.service("a").mesh.admission
+        assert admission is not None, "a is the primary"
+        admission._agreement = Agreement({"cluster.domain": '["voice.test"]'})
+        token = admission.create_token("127.0.0.1", 8787, 60, 1)
+        request = {
+            "secret": base64.b64encode(base64.urlsafe_b64decode(token.partition("@")[0])[32:]).decode(),
+            "name": "b", "role": "secondary", "address": "127.0.0.2", "port": 8787,
+            "request": certificates.create_request("b", certificates.new_key()).decode(),
+        }  # fmt: skip
+        other = {**request, "settings": {"cluster.domain": '["example.com"]'}}
+        error = str(self.assertRaises(PeerError, admission.answer, other))
+        self.assertIn('cluster.domain ["example.com"] (here ["voice.test"])', error)
+        self.assertEqual([one.name for one in self.cluster.service("a").members()], ["a"])
+        admission.answer({**request, "settings": {"cluster.domain": '["voice.test"]'}})
+        self.assertEqual([one.name for one in self.cluster.service("a").members()], ["a", "b"])
 
     def test_a_node_that_lost_its_directory_joins_anew(self) -> None:
         """The name is given again when its node does not run, and the old certificate counts no more."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+from twisted.logger import capturedLogs, formatEvent
+
 from tests.unit.services.sip.test_proxy import BOB, CallCase
 from tests.unit.services.sip_world import KEY, Node
 from voipcluster.address import Flow
@@ -33,6 +36,38 @@ class ClusterCase(CallCase):
     def sent_to(self, node: Node, method: str) -> list[bytes]:
         start = method.encode() + b" "
         return [d for _, to, d in self.world.network.log if to == node.address and d.startswith(start)]
+
+
+class OtherDomainsTests(ClusterCase):
+    """Nodes that were started with different settings."""
+
+    auth = True
+
+    def test_served_where_it_came(self) -> None:
+        """A node that does not serve the domain answers 503 and says so once in its log; the first one serves it itself."""
+        for node in (self.b, self.c):
+            node.core.names = evolve(node.core.names, domains=("other.example",))
+        self.a.load(0.8)
+        uri = "sip:example.com"
+        self.alice.send(self.a, "REGISTER", uri, call_id="reg", headers=["Expires: 600"])
+        answer = self.alice.credentials(self.alice.response(401), "REGISTER", uri)
+        with capturedLogs() as events:
+            self.alice.send(self.a, "REGISTER", uri, call_id="reg", cseq=2, headers=["Expires: 600", answer])
+        self.assertEqual(self.alice.took()[-1], 200)
+        self.assertEqual(set(self.a.placing.handed_over), {"b", "c"})
+        said = [text for event in events if "domains" in (text := formatEvent(event))]
+        self.assertEqual(len(said), 2, "each of the two said it")
+        self.assertIn("node a hands over a request for 'example.com'", said[0])
+        self.assertIn("cluster.domain must be the same on all nodes", said[0])
+
+    def test_a_stranger(self) -> None:
+        """The same for a call to a user of the first node's domain by somebody who is no user."""
+        for node in (self.b, self.c):
+            node.core.names = evolve(node.core.names, domains=("other.example",))
+        self.a.load(0.8)
+        self.alice.send(self.a, "INVITE", BOB, from_uri="sip:x@elsewhere.example")
+        self.assertEqual(set(self.a.placing.handed_over), {"b", "c"})
+        self.assertEqual(self.alice.took()[-1], 480, "what a says of bob, who is nowhere")
 
 
 class BehindAnotherNodeTests(ClusterCase):
