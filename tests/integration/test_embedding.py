@@ -108,6 +108,7 @@ class EmbeddingTests(ClusterTestCase):
     async def test_mistakes(self) -> None:
         """What the operator did wrong is one line on standard error and status 1."""
         for setting, text in (
+            ("node.role=secondary", "--join TOKEN@ADDRESS (node.join)"),
             ("node.rolle=primary", 'unknown key "rolle" in [node]; did you mean node.role?'),
             ("cluster.policy=best", 'unknown policy "best"'),
             ("node.address=192.0.2.9", "192.0.2.9"),
@@ -118,6 +119,26 @@ class EmbeddingTests(ClusterTestCase):
                  f"node.state_dir={self.folder / 'wrong'}", setting],
                 environment={"PYTHONPATH": str(CHECKOUT)},
             )  # fmt: skip
+            self.assertEqual(await program.ended(), 1)
+            errors = [line for line in program.output.splitlines() if line.startswith("front_desk: ")]
+            self.assertEqual(len(errors), 1, program.output)
+            self.assertIn(text, errors[0])
+            self.assertNotIn("Traceback", program.output)
+
+    async def test_what_is_missing(self) -> None:
+        """The program as it stands says in one line what it needs next, and ends without a traceback."""
+        address, role = f"node.address={self.address(1)}", "node.role=primary"
+        for words, text in (
+            ((), "node.address is missing"),
+            ((address,), "--role (node.role) is needed"),
+            ((address, role), "node name ''"),
+        ):
+            program = self.program(
+                f"with {words}",
+                [sys.executable, str(self.desk), *words],
+                environment={"PYTHONPATH": str(CHECKOUT)},
+                folder=self.folder,
+            )
             self.assertEqual(await program.ended(), 1)
             errors = [line for line in program.output.splitlines() if line.startswith("front_desk: ")]
             self.assertEqual(len(errors), 1, program.output)

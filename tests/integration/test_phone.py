@@ -1,14 +1,18 @@
-"""The phone on real sockets, without a cluster: two of them connected directly."""
+"""The phone on real sockets: two of them connected directly, and the one in a terminal at a cluster."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError
 
-from tests.integration.harness import IntegrationTestCase
+from demo.programs import Program
+from tests.integration.harness import ClusterTestCase, IntegrationTestCase
 from voipcluster.address import Hop
 from voipcluster.phone import CallFailed, Phone, PhoneCall, RegistrationRefused
+
+CHECKOUT = Path(__file__).parent.parent.parent
 
 
 class PhoneTests(IntegrationTestCase):
@@ -82,6 +86,8 @@ class PhoneTests(IntegrationTestCase):
             refused = await self.assertFailure(alone.register(), RegistrationRefused)
             failed = await self.assertFailure(alone.call("bob@example.com"), CallFailed)
             self.assertEqual((refused.status, failed.status), (503, 503))
+            self.assertIn("cannot register: ", str(refused))
+            self.assertIn(f"{self.address(9)}:5060", str(refused))
 
     async def test_stopped_in_a_call(self) -> None:
         """Stopping ends a phone's calls without a word, and fails what it waits for."""
@@ -92,3 +98,52 @@ class PhoneTests(IntegrationTestCase):
         await alice.stop()
         self.assertEqual(call.status, 503)
         self.assertEqual(len(bob.calls), 1)
+
+
+class TerminalTests(ClusterTestCase):
+    def terminal(self, user: str, *words: str) -> Program:
+        """C{python -m voipcluster.phone}, as docs/phone.md has it: without an address of its own."""
+        return self.python(
+            *("-m", "voipcluster.phone", f"{user}@example.com", "--proxy", self.primary.address, *words),
+            environment={"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"},
+            stdin=f"{self.passwords[user]}\n",
+        )
+
+    async def test_interrupted_in_a_call(self) -> None:
+        """Ctrl-C and SIGTERM in a call, or while it rings, end it for the other side, too, and the registration."""
+        await self.start_cluster(nodes="a")
+        await self.add_users("alice", "bob")
+        bob = self.phone("bob", answer_after=None)
+        came: list[PhoneCall] = []
+        bob.incoming = came.append
+        await bob.register()
+        for signal, answered in (("INT", True), ("TERM", True), ("INT", False)):
+            alice = self.terminal("alice", "--call", "bob@example.com", "--seconds", "60")
+            await self.until(lambda: came, "bob is called")
+            call = came.pop()
+            if answered:
+                bob.accept(call)
+                await alice.saw(r"^call to bob@example.com: hears 1000 Hz")
+            alice.send_signal(signal)
+            self.assertEqual(await alice.ended(10), 130, alice.output)
+            await call.when_ended()
+            self.assertEqual(
+                (call.status, call.reason), (200, "BYE received") if answered else (487, call.reason)
+            )
+            self.assertNotRegex(alice.output, "Traceback|Unhandled|503")
+            await self.until_gone("alice")
+
+    async def until_gone(self, user: str) -> None:
+        async def gone() -> bool:
+            return not await self.primary.ask("registrations", aor=f"{user}@example.com")
+
+        await self.until(gone, f"{user} is registered no more")
+
+    async def test_wrong_password(self) -> None:
+        """A refusal is one line and status 1."""
+        await self.start_cluster(nodes="a")
+        await self.add_users("alice")
+        self.passwords["alice"] = "wrong"
+        alice = self.terminal("alice")
+        self.assertEqual(await alice.ended(10), 1)
+        self.assertEqual(alice.output, "phone: registration refused: 401 Unauthorized\n")

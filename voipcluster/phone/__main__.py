@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
+from getpass import getpass
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, maybeDeferred
 from twisted.internet.task import LoopingCall
 
-from voipcluster.address import Hop, split_host_port
+from voipcluster.address import Hop, is_ip, split_host_port
 from voipcluster.errors import VoipclusterError
 from voipcluster.phone import Phone, PhoneCall
+
+PATIENCE = (
+    2.0  # seconds for the other side to answer our BYE, and for the registrar, when the user wants to stop
+)
+INTERRUPTED = 130  # the status that shells give a program ended by Ctrl-C
+
+
+def addresses(host: str, port: int) -> tuple[str, str]:
+    """
+    The address of a host, and that of ours from which packets go there; nothing but a DNS question is sent.
+
+    @raise OSError: there is no such host, or no way to it.
+    """
+    family, kind, _, _, remote = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.connect(remote)
+        return str(remote[0]), str(probe.getsockname()[0])
 
 
 def _arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m voipcluster.phone",
-        description="Register, answer calls or make one; the password is read from standard input.",
+        description="Register, answer calls or make one; the password is asked for, or read from standard input.",
     )
     parser.add_argument("account", metavar="USER@DOMAIN")
     parser.add_argument("--proxy", required=True, metavar="ADDRESS[:PORT]", help="a node of the cluster")
-    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="own address (%(default)s)")
+    parser.add_argument(
+        "--host", metavar="ADDRESS", help="own address (the one that packets to the proxy leave from)"
+    )
     parser.add_argument("--transport", choices=("udp", "tcp"), default="udp")
     parser.add_argument(
         "--tone", type=int, default=1000, metavar="HZ", help="what it sends, a multiple of 50 (%(default)s)"
@@ -39,10 +60,22 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     if "@" not in arguments.account:
         parser.error("the account is USER@DOMAIN")
     try:
-        arguments.hop = Hop(arguments.transport.upper(), *split_host_port(arguments.proxy, 5060))
+        host, port = split_host_port(arguments.proxy, 5060)
+        if arguments.host is None or not is_ip(host):
+            host, own = addresses(host, port)
+            arguments.host = arguments.host or own
     except ValueError as error:
         parser.error(f"--proxy: {error}")
+    except OSError as error:
+        parser.error(f"--proxy: no way to {host}: {error.strerror or error}")
+    arguments.hop = Hop(arguments.transport.upper(), host, port)
     return arguments
+
+
+def _password(account: str) -> str:
+    if sys.stdin.isatty():
+        return getpass(f"password for {account}: ")
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _say(text: str) -> None:
@@ -66,7 +99,7 @@ def _show(call: PhoneCall, other: str) -> None:
     call.when_ended().addCallback(over)
 
 
-async def _run(clock: Any, arguments: argparse.Namespace, password: str) -> None:
+def _phone(clock: Any, arguments: argparse.Namespace, password: str) -> Phone:
     user, _, domain = arguments.account.rpartition("@")
     phone = Phone(
         clock,
@@ -83,36 +116,76 @@ async def _run(clock: Any, arguments: argparse.Namespace, password: str) -> None
         _show(call, f"call from {call.caller}")
 
     phone.incoming = incoming
-    clock.addSystemEventTrigger("before", "shutdown", phone.stop)
+    return phone
+
+
+async def _run(clock: Any, arguments: argparse.Namespace, phone: Phone) -> None:
     seconds = await phone.register()
     _say(f"{arguments.account} is registered for {seconds} s at {phone.address[0]}:{phone.address[1]}")
     if not arguments.call:
         await Deferred()  # until it is interrupted
     call = await phone.call(arguments.call)
     _show(call, f"call to {arguments.call}")
-    clock.callLater(arguments.seconds, call.hang_up)
-    await call.when_ended()
+    hanging_up = clock.callLater(arguments.seconds, call.hang_up)
+    try:
+        await call.when_ended()
+    finally:
+        if hanging_up.active():
+            hanging_up.cancel()
     await phone.unregister()
+
+
+async def _leave(clock: Any, phone: Phone) -> None:
+    """Take leave as a phone that its user switches off: hang up, then unregister; nobody is waited for for long."""
+    ending = [call.hang_up() for call in phone.calls.values()]
+    await DeferredList(ending, consumeErrors=True).addTimeout(PATIENCE, clock, lambda result, timeout: None)
+    if phone.registered:
+        leaving = maybeDeferred(phone.unregister).addTimeout(PATIENCE, clock)
+        await leaving.addErrback(lambda failure: None)  # it is gone: so is the registration, when it expires
+    await phone.stop()
 
 
 def main(given: list[str]) -> int:
     arguments = _arguments(given)
-    password = sys.stdin.readline().rstrip("\r\n")
+    try:
+        password = _password(arguments.account)
+    except (EOFError, KeyboardInterrupt):
+        print(file=sys.stderr)  # the shell's prompt on a line of its own
+        return INTERRUPTED
     clock: Any = reactor
-    status = 0
+    phone = _phone(clock, arguments, password)
+    status = INTERRUPTED  # until it ends by itself
+    running: Deferred[None] | None = None
+
+    def done(_: None) -> None:
+        nonlocal status
+        status = 0
+        clock.stop()
 
     def failed(failure: Any) -> None:
         nonlocal status
+        if running is None:
+            return  # what was under way when the user stopped it
         status = 1
         if failure.check(VoipclusterError):
             print(f"phone: {failure.getErrorMessage()}", file=sys.stderr, flush=True)
         else:
             failure.printTraceback(file=sys.stderr)
+        clock.stop()
 
     def begin() -> None:
-        running = ensureDeferred(_run(clock, arguments, password))
-        running.addErrback(failed).addBoth(lambda _: clock.stop())
+        nonlocal running
+        running = ensureDeferred(_run(clock, arguments, phone))
+        running.addCallbacks(done, failed)
 
+    def end() -> Deferred[None]:
+        nonlocal running
+        under_way, running = running, None
+        if under_way is not None:
+            under_way.cancel()
+        return ensureDeferred(_leave(clock, phone))
+
+    clock.addSystemEventTrigger("before", "shutdown", end)
     clock.callWhenRunning(begin)
     clock.run()
     return status

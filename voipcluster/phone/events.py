@@ -78,10 +78,11 @@ class Registered:
 
 @frozen
 class RegistrationFailed:
-    """Effect: the registrar refused, or was not there (408, 503)."""
+    """Effect: the registrar refused (C{answered}), or was not there (408, 503)."""
 
     status: int
     reason: str
+    answered: bool = True
 
 
 @frozen

@@ -122,7 +122,7 @@ class Phone:
             self._finished(call.call_id, 503, "the phone was stopped")
         waiting, self._registering = self._registering, []
         for deferred in waiting:
-            deferred.errback(RegistrationRefused(503, "the phone was stopped"))
+            deferred.errback(RegistrationRefused(503, "the phone was stopped", answered=False))
         return maybeDeferred(self.transport.stopService).addCallback(self._stopped)
 
     def _stopped(self, result: object) -> None:
@@ -196,11 +196,11 @@ class Phone:
                     self._stop_timer(name)
                 case Registered(expires):
                     self._now_registered(expires)
-                case RegistrationFailed(status, reason):
+                case RegistrationFailed(status, reason, answered):
                     self.registered = 0
                     waiting, self._registering = self._registering, []
                     for deferred in waiting:
-                        deferred.errback(RegistrationRefused(status, reason))
+                        deferred.errback(RegistrationRefused(status, reason, answered))
                 case Incoming(call_id, caller):
                     self._called(call_id, caller)
                 case Ringing(call_id):
@@ -302,4 +302,4 @@ class Phone:
         self._obey(self._agent.feed(SendFailed(flow.hop, "the connection is lost")))
 
     def unreachable(self, hop: Hop) -> None:
-        self._obey(self._agent.feed(SendFailed(hop, "nobody listens there")))
+        self._obey(self._agent.feed(SendFailed(hop, f"nobody listens at {hop}")))

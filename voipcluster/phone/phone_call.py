@@ -14,8 +14,10 @@ from voipcluster.phone.media import AudioStream
 class RegistrationRefused(VoipclusterError):
     """@ivar status: what the registrar answered, 408 when it did not, 503 when it could not be reached."""
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(f"registration refused: {status} {reason}")
+    def __init__(self, status: int, reason: str, answered: bool = True) -> None:
+        super().__init__(
+            f"registration refused: {status} {reason}" if answered else f"cannot register: {reason}"
+        )
         self.status = status
 
 

@@ -49,7 +49,7 @@ class Registration:
                 self._expires = int(least)
                 return self.register()
         if response is None or answered.status >= 300:
-            return [RegistrationFailed(answered.status, answered.reason)]
+            return [RegistrationFailed(answered.status, answered.reason, response is not None)]
         if self._follow:
             self._line.service_route = tuple(response.values("service-route"))
         granted = granted_seconds(response, self._line.contact_value, asked)

@@ -99,7 +99,7 @@ class NodeService(Service):
     A SIP proxy, registrar and RTP relay that shares its workload with the other nodes of its cluster.
 
     @param reactor: any reactor with UDP, TCP, UNIX sockets and threads.
-    @param config: complete: with role, name, address and state directory.
+    @param config: complete: with address and state directory, and with name and role at the first start.
     @param policies: by name, beside the built-in ones; those found by twisted.plugin when not given.
     @param hook: provides L{ICallHook}: may refuse or retarget each call that this node serves.
     @param stop: what C{voipctl stop} does; the default stops the reactor.
@@ -140,6 +140,8 @@ class NodeService(Service):
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         node = self.config.node
+        if not node.address:
+            raise UsageError("node.address is missing")
         is_new = not (Path(node.state_dir) / "cluster.json").exists()
         self._state = open_member(
             Path(node.state_dir),

@@ -119,7 +119,7 @@ class WebClient:
     def ask(self, command: str, **arguments: object) -> Any:
         if command not in self._PATHS:
             raise UsageError(
-                f"the web page is read-only; for {' '.join(command.split('-'))!r} use --state-dir on the node's machine"
+                f"the web page is read-only; for {command.replace('user-', 'user ')!r} use --state-dir on the node's machine"
             )
         address = urllib.parse.urljoin(self._url, self._PATHS[command])
         if command == "explain":

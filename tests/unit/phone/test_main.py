@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -13,6 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from voipcluster.address import Hop
 from voipcluster.errors import UsageError
 from voipcluster.phone import __main__ as phone_main
+
+ADDRESSES = phone_main.addresses
 
 
 class FakeReactor(Clock):
@@ -52,14 +55,21 @@ class FakeCall:
 
     def __init__(self) -> None:
         self.waiting: list[Deferred[FakeCall]] = []
+        self.hung_up = 0
+        self.answers_bye = True
 
     def when_ended(self) -> Deferred[FakeCall]:
         self.waiting.append(Deferred())
         return self.waiting[-1]
 
-    def hang_up(self) -> None:
-        for one in self.waiting:
-            one.callback(self)
+    def hang_up(self) -> Deferred[FakeCall]:
+        self.hung_up += 1
+        if self.answers_bye:
+            waiting, self.waiting = self.waiting, []
+            for one in waiting:
+                one.callback(self)
+            return succeed(self)
+        return self.when_ended()
 
 
 class FakePhone:
@@ -70,26 +80,32 @@ class FakePhone:
     stopped: ClassVar[int] = 0
     unregistered: ClassVar[int] = 0
     called: ClassVar[list[str]] = []
+    made_call: ClassVar[FakeCall]
     rings: ClassVar[FakeCall | None] = None
     address = ("127.0.0.9", 5070)
     incoming: Callable[[FakeCall], None]
 
     def __init__(self, *arguments: Any) -> None:
         type(self).made = arguments
+        self.calls: dict[str, FakeCall] = {}
+        self.registered = 0
 
     async def register(self) -> int:
         if self.refused is not None:
             raise self.refused
         if self.rings is not None:
             self.incoming(self.rings)
+        self.registered = 600
         return 600
 
     async def unregister(self) -> None:
         type(self).unregistered += 1
+        self.registered = 0
 
     async def call(self, to: str) -> FakeCall:
         self.called.append(to)
-        return FakeCall()
+        self.calls["1"] = type(self).made_call = FakeCall()
+        return FakePhone.made_call
 
     def stop(self) -> Deferred[None]:
         type(self).stopped += 1
@@ -98,6 +114,7 @@ class FakePhone:
 
 class TerminalTests(SynchronousTestCase):
     def setUp(self) -> None:
+        self.original = ADDRESSES
         self.reactor, self.out, self.err = FakeReactor(), io.StringIO(), io.StringIO()
         FakePhone.refused = FakePhone.rings = None
         FakePhone.stopped = FakePhone.unregistered = 0
@@ -108,6 +125,7 @@ class TerminalTests(SynchronousTestCase):
         self.patch(phone_main.sys, "stdout", self.out)
         self.patch(phone_main.sys, "stderr", self.err)
         self.patch(phone_main.sys, "stdin", io.StringIO("pass word\n"))
+        self.patch(phone_main, "addresses", lambda host, port: (host, "127.0.0.3"))
 
     def _looping(self, look: Callable[[], None]) -> LoopingCall:
         looping = LoopingCall(look)
@@ -139,7 +157,7 @@ class TerminalTests(SynchronousTestCase):
         )
         self.assertEqual(
             FakePhone.made[1:],
-            ("alice", "example.com", "pass word", Hop("TCP", "127.0.0.1", 5060), "127.0.0.1", "TCP", 1200),
+            ("alice", "example.com", "pass word", Hop("TCP", "127.0.0.1", 5060), "127.0.0.3", "TCP", 1200),
         )
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
@@ -148,12 +166,48 @@ class TerminalTests(SynchronousTestCase):
         FakePhone.rings = call = FakeCall()
         call.heard_hz = None
         self.reactor.callLater(2.5, call.hang_up)
-        self.assertEqual(self.run_phone(), 0)
-        self.assertFalse(self.reactor.stopped, "it waits for the next one")
+        self.reactor.callLater(
+            9.0, lambda: self.assertFalse(self.reactor.stopped, "it waits for the next one")
+        )
+        self.reactor.callLater(10.0, self.reactor.stop)  # Ctrl-C
+        self.assertEqual(self.run_phone(), 130)
         said = self.out.getvalue().splitlines()
         self.assertEqual(said.count("call from bob@example.com: hears nothing, 50 packets in, 49 out"), 2)
         self.assertIn("call from bob@example.com: ended, 200 OK", said)
-        self.assertEqual((FakePhone.called, FakePhone.stopped), ([], 1))
+        self.assertEqual((FakePhone.called, FakePhone.unregistered, FakePhone.stopped), ([], 1, 1))
+
+    def test_interrupted_in_a_call(self) -> None:
+        """Ctrl-C in a call hangs up and unregisters, without a word about what broke off, and with the status of shells."""
+        self.interrupted(answers_bye=True)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_interrupted_while_nobody_answers(self) -> None:
+        """The same when the far end answers no BYE: it is waited for two seconds."""
+        self.interrupted(answers_bye=False)
+
+    def interrupted(self, answers_bye: bool) -> None:
+        self.reactor.callLater(1.5, lambda: setattr(FakePhone.made_call, "answers_bye", answers_bye))
+        self.reactor.callLater(2.5, self.reactor.stop)
+        self.assertEqual(self.run_phone("--call", "bob@example.com"), 130)
+        self.assertEqual(FakePhone.unregistered, int(answers_bye))
+        self.reactor.pump([1.0] * 3)
+        self.assertEqual(FakePhone.made_call.hung_up, 1)
+        self.assertEqual((FakePhone.unregistered, FakePhone.stopped), (1, 1))
+        self.assertEqual(self.err.getvalue(), "")
+
+    def test_typed_password(self) -> None:
+        """On a terminal the password is asked for and not shown; who gives up gets no traceback."""
+        self.patch(phone_main.sys.stdin, "isatty", lambda: True)
+        self.patch(phone_main, "getpass", lambda prompt: f"typed at {prompt!r}")
+        self.reactor.callLater(1.0, self.reactor.stop)
+        self.run_phone()
+        self.assertEqual(FakePhone.made[3], "typed at 'password for alice@example.com: '")
+
+        def interrupted(prompt: str) -> str:
+            raise KeyboardInterrupt
+
+        self.patch(phone_main, "getpass", interrupted)
+        self.assertEqual((self.run_phone(), self.err.getvalue()), (130, "\n"))
 
     def test_a_refusal_is_one_line(self) -> None:
         """What goes wrong on purpose has no traceback; the status tells a script."""
@@ -171,6 +225,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_arguments(self) -> None:
         """IPv6 and ports are taken; each mistake is named."""
+        self.reactor.callLater(1.0, self.reactor.stop)
         self.run_phone("--host", "127.0.0.9")
         self.assertEqual(FakePhone.made[4:], (Hop("UDP", "127.0.0.1", 5060), "127.0.0.9", "UDP", 1000))
         phone_main.main(["a@b@example.com", "--proxy", "[2001:db8::1]:5062"])
@@ -181,3 +236,17 @@ class TerminalTests(SynchronousTestCase):
         self.assertIn("USER@DOMAIN", self.refused("alice", "--proxy", "h"))
         self.assertIn("--proxy: not a port", self.refused("a@b", "--proxy", "h:99999"))
         self.assertIn("--proxy", self.refused("a@b"))
+
+        def no_way(host: str, port: int) -> tuple[str, str]:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+        self.patch(phone_main, "addresses", no_way)
+        self.assertIn(
+            "--proxy: no way to 192.0.2.1: Network is unreachable",
+            self.refused("a@b", "--proxy", "192.0.2.1"),
+        )
+
+    def test_own_address(self) -> None:
+        """The way to a loopback address leaves from one; where there is no host of a name the system says so."""
+        self.assertEqual(self.original("127.0.0.7", 5060), ("127.0.0.7", "127.0.0.1"))
+        self.assertRaises(OSError, self.original, "no such host", 5060)

@@ -84,7 +84,7 @@ class RegistrationTests(SynchronousTestCase):
     def test_nobody_answers(self) -> None:
         """After 64*T1 without an answer it is 408 (17.1.2.2)."""
         self.clock.pump([0.5] * 64)
-        self.assertEqual(self.party.told, [RegistrationFailed(408, "No answer")])
+        self.assertEqual(self.party.told, [RegistrationFailed(408, "No answer", answered=False)])
         self.assertGreater(len(self.party.take_all()), 8)
 
     def test_nobody_listens(self) -> None:
@@ -92,7 +92,7 @@ class RegistrationTests(SynchronousTestCase):
         self.party.obey(self.party.agent.feed(SendFailed(PROXY._replace(port=9), "refused")))
         self.assertEqual(self.party.told, [])
         self.party.obey(self.party.agent.feed(SendFailed(PROXY, "refused")))
-        self.assertEqual(self.party.told, [RegistrationFailed(503, "refused")])
+        self.assertEqual(self.party.told, [RegistrationFailed(503, "refused", answered=False)])
 
     def test_taken_back(self) -> None:
         """Expires 0 removes the contact, and nothing is refreshed (10.2.2)."""

@@ -59,14 +59,17 @@ def open_member(
             if token is not None:
                 _log.info("node {name} is a member already; --join is left alone", name=state.name)
         elif not role:
-            raise UsageError("the role is missing: primary founds a cluster, secondary joins one")
+            raise UsageError(
+                f"{directory} is not the state of a member yet: --role (node.role) is needed, primary to found a cluster, "
+                "secondary to join one"
+            )
         elif role == PRIMARY:
             if token is not None:
                 raise UsageError("a primary founds its own cluster: --join is for --role secondary")
             found(state, name, address, port, time.time())
         elif token is None:
             raise UsageError(
-                f"{directory} is not the state of a member yet: a secondary needs --join TOKEN@ADDRESS"
+                f"{directory} is not the state of a member yet: a secondary needs --join TOKEN@ADDRESS (node.join)"
             )
         else:
             join(state, token, name, role, address, port, settings)
