@@ -188,6 +188,9 @@ class SipOptions:
     timer_c: float = option(
         185.0, Number(180, 3600, "s", above=True), "s that a call may ring, RFC 3261 section 16.6"
     )
+    max_breadth: int = option(
+        60, Whole(1, 1000), "branches that one request may become, here and behind us (RFC 5393 Max-Breadth)"
+    )
 
 
 @frozen

@@ -294,6 +294,7 @@ class NodeService(Service):
         self.core = SipCore(
             state.name, state.epoch, key, self.transport, self.transactions, self.wheel,
             Names(names, names, domains), {state.name: address}, clock.seconds, clock.seconds, ports=ports,
+            max_breadth=config.sip.max_breadth,
         )  # fmt: skip
         self.resolver, self.resolving = make_resolving(reactor, config.dns, self.core)
         self._make_balance(state, clock)

@@ -32,7 +32,8 @@ _SPELLINGS = [
     "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Contact", "Route", "Record-Route", "Content-Type",
     "Content-Length", "User-Agent", "Allow", "Supported", "Expires", "Authorization", "Proxy-Authorization",
     "Server", "Require", "Proxy-Require", "Accept", "Subject", "Date", "Path", "Service-Route", "Event",
-    "Session-Expires", "Min-SE", "Allow-Events", "P-Asserted-Identity", "Privacy", "Reason", "RAck", "RSeq", "Replaces",
+    "Session-Expires", "Min-SE", "Max-Breadth", "Allow-Events", "P-Asserted-Identity", "Privacy", "Reason", "RAck",
+    "RSeq", "Replaces",
     "Refer-To", "Referred-By", "WWW-Authenticate", "Proxy-Authenticate", "Retry-After", "Min-Expires", "Unsupported",
     "Timestamp", "MIME-Version", "Content-Disposition", "Accept-Language", "Accept-Encoding", "Organization", "Warning",
 ]  # fmt: skip
@@ -480,6 +481,7 @@ def forward_request(
     drop_lines: Iterable[int] = (),
     add: Sequence[tuple[str, str]] = (),
     body: bytes | None = None,
+    max_breadth: int = 0,
 ) -> bytes:
     """
     The bytes of the copy that goes to one target (RFC 3261 section 16.6); nothing else is touched or reordered.
@@ -488,6 +490,7 @@ def forward_request(
     @param record_route: our value, put in front of others; C{routes}: all values of Route, or L{None}: as they came.
     @param drop_lines: indexes of header lines to leave out; C{add}: (key, value) of headers to append.
     @param body: the new body, or L{None}: as it came.
+    @param max_breadth: what takes the place of any Max-Breadth (RFC 5393 section 5.3.3); 0: as it came.
     """
     layout, lines = request.layout, request.lines.copy()
     dropped = list(drop_lines)
@@ -511,6 +514,9 @@ def forward_request(
     if body is not request.body or layout.content_length < 0:
         dropped += layout.indexes("content-length")
         lines.append(b"Content-Length: %d" % len(body))
+    if max_breadth:
+        lines.append(b"Max-Breadth: %d" % max_breadth)
+        dropped += layout.indexes("max-breadth")
     if dropped:
         for index in sorted(dropped, reverse=True):
             del lines[index]

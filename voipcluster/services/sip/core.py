@@ -16,6 +16,7 @@ from voipcluster.services.sip.resolving import Resolving
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import TransportService
 from voipcluster.sip.gruu import Gruus
+from voipcluster.sip.proxy.breadth import RECOMMENDED
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.resolution import Server
 from voipcluster.sip.route import Address, CallTokens, FlowTokens, route_value
@@ -31,6 +32,7 @@ class SipCore:
     @ivar names: replaced when members come and go.
     @ivar addresses: SIP address (UDP and TCP) of each node of the cluster by name, ours included.
     @ivar ports: of the transports that have another port, on every node: TLS, WS, WSS.
+    @ivar max_breadth: into how many branches one request may fork, ours and those of all behind us (RFC 5393 section 5.3.3).
     @ivar resolving: looks names up, or L{None}: then nothing is sent to a name.
     @ivar seconds: the reactor's clock; C{wall}: seconds since 1970, for what other nodes read.
     """
@@ -48,6 +50,7 @@ class SipCore:
     epochs: Callable[[str], int] = lambda node: 0
     resolving: Resolving | None = None
     ports: Mapping[str, int] = field(factory=dict)
+    max_breadth: int = RECOMMENDED
     flow_tokens: FlowTokens = field(init=False)
     call_tokens: CallTokens = field(init=False)
     handovers: HandoverTokens = field(init=False)

@@ -24,6 +24,7 @@ from voipcluster.services.sip.next_hop import (
 )
 from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
 from voipcluster.sip.message import COOKIE, Request, Response, forward_request, forward_response
+from voipcluster.sip.proxy.breadth import incoming_breadth
 from voipcluster.sip.proxy.context import (
     Answer,
     BranchAnswered,
@@ -67,12 +68,15 @@ class Copy:
     What all copies of one request have in common.
 
     @ivar routes: Route values behind those of the target, or L{None}: as received.
+    @ivar add: (key, value) of headers to append; C{breadth}: what branches that are tried together share, where the
+        request or a fork says less than C{SipCore.max_breadth} (RFC 5393 section 5.3.3), else L{None}.
     @ivar mark: the end of each copy's branch, see L{voipcluster.services.sip.loops}.
     @ivar record_route: gives the Record-Route value for a target, or L{None} when the request makes no dialog.
     """
 
     __slots__ = (
-        "body", "drop_lines", "incoming", "mark", "max_forwards", "record_route", "request", "routes", "via",
+        "add", "body", "breadth", "drop_lines", "incoming", "mark", "max_forwards", "record_route", "request", "routes",
+        "via",
     )  # fmt: skip
 
     def __init__(
@@ -85,8 +89,12 @@ class Copy:
         body: bytes | None = None,
         record_route: Callable[[Target, str], str] | None = None,
         mark: str = "",
+        add: Sequence[tuple[str, str]] = (),
     ) -> None:
+        """@raise PeerError: 440, Max-Breadth is used up; L{ParseError}: it is no number."""
         self.mark = mark
+        self.add = add
+        self.breadth = None if "max-breadth" not in request.layout.at else incoming_breadth(request)
         self.request = request
         self.incoming = incoming
         self.via = incoming.via if incoming is not None else None
@@ -132,7 +140,9 @@ class Copy:
             record_route=None if self.record_route is None else self.record_route(target, flow.transport),
             routes=routes,
             drop_lines=self.drop_lines,
+            add=self.add,
             body=self.body,
+            max_breadth=core.max_breadth if self.breadth is None else min(self.breadth, core.max_breadth),
         )
         if request.method == "ACK":
             core.transport.send(wire, flow)
@@ -231,18 +241,27 @@ class Forwarding(NamedTimers):
         return self._incoming
 
     def start(self) -> None:
+        self._take_breadth()
         assert self._context is not None
         self._carry_out(self._context.start())
+
+    def _take_breadth(self) -> None:
+        context, copy, most = self._context, self._copy, self._core.max_breadth
+        assert context is not None and copy is not None
+        context.breadth = context.share = most if copy.breadth is None else min(copy.breadth, most)
 
     def start_at(self, *targets: Target) -> None:
         """The same with targets that are known."""
         context = self._context
         assert context is not None
         if len(targets) == 1 and context.starts(targets[0]):
+            if self._copy is not None and self._copy.breadth is not None:
+                self._take_breadth()  # for the other ways to that phone, if it needs them
             if context.invite:
                 self._set_timer(_TIMER_C, context.timer_c)
             self._start(0, targets[0])
         else:
+            self._take_breadth()
             self._carry_out(context.feed(Located(targets)))
 
     def located(self, targets: Sequence[Target]) -> None:
@@ -304,6 +323,8 @@ class Forwarding(NamedTimers):
             if kind is ForwardResponse:
                 self._forward(effect.response, effect.branch)  # type: ignore[union-attr]
             elif kind is StartBranch:
+                if self._copy is not None and self._context is not None:
+                    self._copy.breadth = self._context.share
                 self._start(effect.branch, effect.target)  # type: ignore[union-attr]
             elif kind is SetTimer:
                 self._set_timer(effect.name, effect.delay)  # type: ignore[union-attr]

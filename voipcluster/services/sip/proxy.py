@@ -22,6 +22,7 @@ from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.services.sip.serving import Accepted, Serving
 from voipcluster.services.sip.transactions import ITransactionUser, ServerTransaction
 from voipcluster.sip.message import Request
+from voipcluster.sip.proxy.breadth import incoming_breadth
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_route
 from voipcluster.sip.proxy.validation import Refused, check_display_names, check_request
@@ -253,6 +254,8 @@ class ProxyService:
             return
         self.arrived()
         registering = request.method == "REGISTER" and names.is_local(target) and not routes
+        if not registering:
+            incoming_breadth(request)  # who may not be forwarded even once is told so before anything is kept
         # a redirect moves the URI to another host, so it must be one of ours; and it would lose the Route
         redirectable = names.is_local(target) and not routes and not client.redirected
         if redirectable and placing.redirects(request, client):

@@ -14,6 +14,7 @@ from voipcluster.address import Flow
 from voipcluster.errors import TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.sip.message import Response
+from voipcluster.sip.proxy.breadth import RECOMMENDED
 from voipcluster.sip.proxy.responses import best_response
 from voipcluster.sip.route import Party
 
@@ -145,11 +146,13 @@ class ProxyContext:
     @param invite: whether the request is an INVITE.
     @param timer_c: seconds, above three minutes (section 16.6 step 11); C{timer_cancel}: 64*T1 (section 9.1).
     @param relocate: whether more targets are asked for when all took nothing (hand-over to the next node).
+    @ivar breadth: how many branches may be open at the same time, here and behind our targets: the Incoming Max-Breadth (RFC
+        5393 section 5.3.3); C{share}: what of it each of those gets that are started now.
     """
 
     __slots__ = (
-        "_branches", "_cancelled", "_final_sent", "_stop", "_waiting", "invite", "relocate", "timer_c",
-        "timer_cancel",
+        "_branches", "_cancelled", "_final_sent", "_stop", "_waiting", "breadth", "invite", "relocate", "share",
+        "timer_c", "timer_cancel",
     )  # fmt: skip
 
     def __init__(
@@ -159,6 +162,7 @@ class ProxyContext:
         self.timer_c = timer_c
         self.timer_cancel = timer_cancel
         self.relocate = relocate
+        self.breadth = self.share = RECOMMENDED
         self._branches: list[_Branch] = []
         self._waiting: list[Target] = []
         self._final_sent = False
@@ -247,9 +251,15 @@ class ProxyContext:
         return self._next_group() if self._waiting else self._finish_when_done()
 
     def _next_group(self) -> list[Effect]:
+        """
+        The targets of the highest q, together, but not more than Max-Breadth allows: the others come when these have ended.
+
+        So nothing of it is in use by then. What has given no sign of life and is given up counts like what has timed out.
+        """
         q = self._waiting[0].q
-        group = [target for target in self._waiting if target.q == q]
+        group = [target for target in self._waiting if target.q == q][: self.breadth]
         del self._waiting[: len(group)]
+        self.share = self.breadth // len(group)
         return self._start(group)
 
     def _start(self, targets: Sequence[Target]) -> list[Effect]:

@@ -71,6 +71,28 @@ class CopyTests(ForwardingCase):
         self.assertEqual(copy.uri, "sip:x@y")
         self.assertEqual(copy.values("route"), ["<sip:198.51.100.2;lr>", "<sip:203.0.113.8;lr>"])
 
+    def breadths(self, *headers: str) -> list[str]:
+        self.alice.send(self.node, "INVITE", "sip:x@y", branch=f"b{self.world.branches}", headers=headers)
+        copy = self.bob.request()
+        self.bob.reply(copy, 486)
+        return copy.get_all("max-breadth")
+
+    def test_breadth(self) -> None:
+        """A copy has one Max-Breadth: what came, or what is the most here, whichever is less (RFC 5393 section 5.3.3)."""
+        self.assertEqual(self.breadths(), ["60"])
+        self.assertEqual(self.breadths("Max-Breadth: 5", "Max-Breadth: 4"), ["4"])
+        self.node.core.max_breadth = 20
+        self.assertEqual(self.breadths("Max-Breadth: 30"), ["20"])
+
+    def test_breadth_of_a_fork(self) -> None:
+        """Branches that are tried together share it (RFC 5393 section 5.3.3)."""
+        self.targets = (Target(BOB), Target(f"{BOB};x=2"), Target(f"{BOB};x=3"))
+        self.alice.send(self.node, "INVITE", "sip:x@y", branch="f", headers=["Max-Breadth: 10"])
+        copies = [m for m in self.bob.inbox if isinstance(m, Request)]
+        self.assertEqual([copy.get("max-breadth") for copy in copies], ["3", "3", "3"])
+        for copy in copies:
+            self.bob.reply(copy, 486)
+
     def test_strict_router(self) -> None:
         """A strict router is put into the Request-URI (section 16.6 step 6)."""
         self.routes = ["<sip:198.51.100.2>"]

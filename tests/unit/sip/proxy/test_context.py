@@ -79,6 +79,26 @@ class ForkingTests(ContextCase):
         _, effects = self.answer(0, 486)
         self.assertEqual(effects, [*self.ended(0), SetTimer("C:1", 185.0), StartBranch(1, LOW)])
 
+    def test_breadth(self) -> None:
+        """Those that are tried together share Max-Breadth; none that is tried later has to do with it (RFC 5393 5.3.3)."""
+        self.context.breadth = 7
+        self.locate(A, B, C, LOW)
+        self.assertEqual(self.context.share, 2)
+        self.answers((0, 486), (1, 486), (2, 486))
+        self.assertEqual(self.context.share, 7)
+
+    def test_little_breadth(self) -> None:
+        """Where it does not suffice, the targets are tried one group after the other (RFC 5393 section 5.3.3)."""
+        self.context.breadth = 2
+        self.assertEqual(
+            self.locate(A, B, C),
+            [SetTimer("C:0", 185.0), StartBranch(0, A), SetTimer("C:1", 185.0), StartBranch(1, B)],
+        )
+        self.assertEqual(self.context.share, 1)
+        self.assertEqual(self.answers((0, 486)), self.ended(0))
+        self.assertEqual(self.answers((1, 486)), [*self.ended(1), SetTimer("C:2", 185.0), StartBranch(2, C)])
+        self.assertEqual(self.context.share, 2)
+
     def test_target_used_once(self) -> None:
         """A target is used once in a context (section 16.5)."""
         self.assertEqual(len(self.locate(A, A)), 2)
