@@ -112,10 +112,10 @@ class Placement:
                     name = self._first(search, plan, rand, planned=True)
                     if name:
                         return self._hand_over(search, name, "the plan gives this share away")
-            chosen = self.table.own
+            candidates = self._nodes_seen(now)
             return Serve(
                 self._explanation(
-                    request, own, gate, now, "serve", chosen, "below the gate", self._nodes_seen(now)
+                    request, own, gate, now, "serve", self.table.own, "below the gate", candidates
                 )
             )
         search = _Search(request, own, gate, now, below)
@@ -320,16 +320,13 @@ class Placement:
         candidates: tuple[Considered, ...],
     ) -> Explanation:
         load = own.workload
+        if load is not self._leading[0]:
+            self._leading = load, load.leading
         # in the order of its fields: by name costs as much again
         return Explanation(
-            request.call_id, self.table.own, now, request.hops, load.value, self._leading_of(load), gate,
+            request.call_id, self.table.own, now, request.hops, load.value, self._leading[1], gate,
             self.gates.hard_limit, self.policy.name, outcome, chosen, reason, candidates,
         )  # fmt: skip
-
-    def _leading_of(self, workload: Workload) -> str:
-        if workload is not self._leading[0]:
-            self._leading = workload, workload.leading
-        return self._leading[1]
 
     def _considered(self, name: str, reason: str, now: float) -> Considered:
         node = self.table.get(name)

@@ -121,29 +121,22 @@ class TimerWheel:
 
         @raise ValueError: the duration is negative or no number.
         """
-        return self._append(duration, call, arguments, "")
+        timer = self.start_for(duration, call, "")
+        timer._arguments = arguments
+        return timer
 
-    def start_for(self, duration: float, owner: TimerOwner, name: str) -> Timer:
+    def start_for(self, duration: float, owner: Callable[..., object] | TimerOwner, name: str) -> Timer:
         """
         Call C{owner.timer_fired(name)} in C{duration} seconds: nothing but the timer itself is made, and nothing else lingers.
         """
-        return self._append(duration, owner, (), name)
-
-    def _append(
-        self,
-        duration: float,
-        call: Callable[..., object] | TimerOwner,
-        arguments: tuple[Any, ...],
-        name: str,
-    ) -> Timer:
         queue = self._queues.get(duration)
         if queue is None:
             queue = self._add_queue(duration)
         timer = _new(Timer)
         timer.deadline = self._seconds() + duration
         timer.name = name
-        timer._call = call
-        timer._arguments = arguments
+        timer._call = owner
+        timer._arguments = ()
         timer._queue = queue
         queue.timers.append(timer)
         self.running += 1
@@ -235,7 +228,7 @@ class NamedTimers:
     def _set_timer(self, name: str, delay: float) -> None:
         """Start the timer of that name, or start it anew."""
         if self._timer is None and not self._more_timers:
-            self._timer = self._wheel._append(delay, self, (), name)
+            self._timer = self._wheel.start_for(delay, self, name)
             return
         self._cancel_timer(name)
         timer = self._wheel.start_for(delay, self, name)

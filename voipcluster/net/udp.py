@@ -69,6 +69,7 @@ class UdpPort:
     One bound socket: reads into the sink, sends for everybody.
 
     @ivar local: the address and port that it is bound to.
+    @ivar sendto: the socket's own; who calls it counts C{sent}, and leaves an L{OSError} to L{send_again}.
     @ivar received: datagrams that went to the sink; C{keep_alives} those that were not SIP.
     @ivar dropped: datagrams not sent because the socket's buffer was full, as a network drops them.
     @ivar unreachable: ICMP errors that were reported.
@@ -78,7 +79,7 @@ class UdpPort:
         self, reactor: IReactorFDSet, bound: socket.socket, sink: ISipSink, errors: SinkErrors
     ) -> None:
         self._reactor, self._socket, self._sink, self._errors = reactor, bound, sink, errors
-        self._sendto = bound.sendto
+        self.sendto = bound.sendto
         self.local: tuple[str, int] = bound.getsockname()[:2]
         self._flows: dict[tuple[str, int], Flow] = {}  # one object a source: transactions hold it for 32 s
         self._ipv6 = ":" in self.local[0]
@@ -110,20 +111,25 @@ class UdpPort:
         @raise TransportError: the system refuses: no route, too long, closed.
         """
         try:
-            self._sendto(data, remote)
-        except BlockingIOError:
-            self.dropped += 1
-        except OSError as error:
-            self._send_again(data, remote, error)
-        else:
+            self.sendto(data, remote)
             self.sent += 1
+        except OSError as error:
+            self.send_again(data, remote, error)
 
-    def _send_again(self, data: bytes, remote: tuple[str, int], error: OSError) -> None:
+    def send_again(self, data: bytes, remote: tuple[str, int], error: OSError) -> None:
+        """
+        Deal with what C{sendto} raised.
+
+        @raise TransportError: as L{send}.
+        """
+        if isinstance(error, BlockingIOError):
+            self.dropped += 1
+            return
         # With IP_RECVERR an ICMP error for an earlier datagram, to anybody, is raised by whatever call comes next, and
         # that call has done nothing. It stays in the error queue for doRead, so here it is enough to try again.
         for _ in range(3):
             try:
-                self._sendto(data, remote)
+                self.sendto(data, remote)
             except BlockingIOError:
                 self.dropped += 1
                 return

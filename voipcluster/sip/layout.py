@@ -37,7 +37,17 @@ class Layout:
     """
 
     __slots__ = (
-        "_where", "at", "begins", "content_length", "copied", "copied_to_100", "flaw", "keys", "only_route", "via",
+        "_where",
+        "at",
+        "begins",
+        "content_length",
+        "copied",
+        "copied_to_100",
+        "cseq",
+        "flaw",
+        "keys",
+        "only_route",
+        "via",
         "vias",
     )  # fmt: skip
 
@@ -47,6 +57,7 @@ class Layout:
         self._where: dict[str, tuple[int, ...]] = {}
         self.at = at = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
         self.content_length = at.get("content-length", -1)
+        self.cseq = at.get("cseq", -1)
         self.via = at.get("via", -1)
         self.vias = keys.count("via")
         self.only_route = at.get("route", -1) if keys.count("route") == 1 else -1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from voipcluster.errors import ParseError
@@ -45,7 +46,7 @@ _PRETTY = {spelling.lower(): spelling for spelling in _SPELLINGS}
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*")
 _TOKEN = re.compile(rb"[A-Za-z0-9\-.!%*_+`'~]+")
 _TAG = re.compile(r";\s*tag\s*=\s*([^\s;,>\"]+)", re.IGNORECASE | re.ASCII)
-_BRANCH = re.compile(rb";branch=([!-+\-.0-:=?-~]+)")
+BRANCH = re.compile(rb";branch=([!-+\-.0-:=?-~]+)")
 _CSEQ = re.compile(r"([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)", re.ASCII)
 _PLAIN_CONTACT = re.compile(rb"Contact: <(sips?:[!#-+\--;=?-~]+)>(?:;[!#-+\--;=?-~]*)?")
 _PLAIN_CSEQ = re.compile(rb"CSeq: ([0-9]{1,9}) ([A-Z]+)")
@@ -84,6 +85,18 @@ REASONS: Final = {
 _STATUS_LINES = {
     f"SIP/2.0 {status} {phrase}".encode(): (status, phrase) for status, phrase in REASONS.items()
 }
+
+
+@lru_cache(4096)
+def plain_cseq(line: bytes) -> tuple[int, str] | None:
+    """
+    Number and method of a CSeq line as nearly everybody writes it, else L{None}.
+
+    Kept, since all messages of a transaction have the same one, and most user agents count from a small number.
+    """
+    plain = _PLAIN_CSEQ.fullmatch(line)
+    method = None if plain is None else _METHODS.get(plain[2])
+    return None if plain is None or method is None else (int(plain[1]), method)
 
 
 class MalformedMessage(ParseError):
@@ -178,10 +191,10 @@ class Message:
         """
         cseq = self._cseq
         if cseq is None:
-            index = self.layout.at.get("cseq")
-            plain = None if index is None else _PLAIN_CSEQ.fullmatch(self.lines[index])
-            if plain is not None and (method := _METHODS.get(plain[2])) is not None:
-                self._cseq = cseq = int(plain[1]), method
+            index = self.layout.cseq
+            cseq = None if index < 0 else plain_cseq(self.lines[index])
+            if cseq is not None:
+                self._cseq = cseq
                 return cseq
             value = self.get("cseq")
             match = _CSEQ.fullmatch(value) if value is not None else None
@@ -251,7 +264,7 @@ class Message:
     def top_branch(self) -> str:
         """The branch of the topmost Via, without looking at the rest of it; an empty string when there is none."""
         index = self.layout.via
-        match = _BRANCH.search(self.lines[index]) if index >= 0 else None
+        match = BRANCH.search(self.lines[index]) if index >= 0 else None
         return match[1].decode("ascii") if match else ""
 
     @property
@@ -398,7 +411,12 @@ def parse(data: bytes, most_headers: int = MAX_HEADERS) -> Request | Response:
             layout = Layout(tuple(keys))
         else:
             layout = learn(start, lines, keys)
-    message = _with_start_line(start, layout, lines, body)
+    common = _STATUS_LINES.get(start)
+    message: Request | Response
+    if common is not None:
+        message = Response(common[0], common[1], start, layout, lines, body)
+    else:
+        message = _with_start_line(start, layout, lines, body)
     if layout.content_length >= 0 and _LENGTHS.get(lines[layout.content_length]) != len(body):
         try:
             _cut_to_content_length(message)
@@ -419,9 +437,6 @@ def _key_of_line(line: bytes) -> str:
 
 
 def _with_start_line(start: bytes, layout: Layout, lines: list[bytes], body: bytes) -> Request | Response:
-    common = _STATUS_LINES.get(start)
-    if common is not None:
-        return Response(common[0], common[1], start, layout, lines, body)
     words = start.split(b" ")
     if len(words) == 3 and words[2] == b"SIP/2.0" and words[0] in _METHODS:
         uri = words[1]

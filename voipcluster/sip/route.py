@@ -157,12 +157,14 @@ class CallToken(NamedTuple):
     What a Record-Route value carries (design: calls live in the messages).
 
     @ivar dialog: L{dialog_hash} of Call-ID and the caller's tag.
+    @ivar names: Call-ID and the caller's tag themselves; not in the token, but known for a while to the node that made it.
     @ivar caller: how the caller is reached, or L{None}: by its Contact; C{callee} likewise.
     """
 
     dialog: bytes
     caller: Party | None
     callee: Party | None
+    names: tuple[str, str] | None = None
 
 
 class CallTokens:

@@ -19,6 +19,7 @@ from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.auth import RANDOM_SIZE, Accepted, Authenticator, Credentials, Lookup
 from voipcluster.sip.digest import parse_answer
 from voipcluster.sip.message import Request
+from voipcluster.sip.proxy.routing import Meaning, Names
 from voipcluster.sip.uri import SipUri, parse_uri
 from voipcluster.sip.values import address_uri
 
@@ -74,8 +75,8 @@ class Access:
             if client.hops and client.user.rpartition("@")[2] not in names.domains:
                 raise self._other_domains(client, target)
             return client, []
-        sender = _sender(incoming.request)
-        realm = None if sender is None else names.domain_of(sender)
+        sender = _sender(incoming.request, names)
+        realm = None if sender is None else sender.domain
         if realm is None:
             if routed or not names.is_local(target):
                 self.outcomes["refused"] += 1
@@ -86,7 +87,7 @@ class Access:
         if not self._required:
             return client, []
         found, used = self._checked(incoming, client, "proxy-authorization", 407, "proxy-authenticate", realm)
-        if found is not None and sender is not None and found.user != names.aor(sender):
+        if found is not None and sender is not None and found.user != sender.aor:
             self.outcomes["refused"] += 1
             raise PeerError("From names another user", 403)
         return found, used
@@ -174,10 +175,10 @@ def _takes_choice(request: Request) -> bool:
     return bool(agent) and not any(agent.startswith(name) for name in MD5_ONLY)
 
 
-def _sender(request: Request) -> SipUri | None:
+def _sender(request: Request, names: Names) -> Meaning | None:
     """The From URI; L{None} for one of another scheme, which is nobody of ours (RFC 4475 section 3.3.4 lets it pass)."""
     try:
-        return parse_uri(request.from_uri)
+        return names.meaning(request.from_uri)
     except ParseError as error:
         if error.status_hint == 416:
             return None

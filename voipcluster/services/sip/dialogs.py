@@ -51,7 +51,7 @@ class Dialogs:
 
     def record_route(
         self,
-        dialog: bytes,
+        names: tuple[str, str],
         caller: Party | None,
         client: Handover,
         secure: bool,
@@ -64,10 +64,10 @@ class Dialogs:
         Two values where the sides do not share a transport or family, so that each finds us the way it can (RFC 5658); and
         where one side asked for sips and the other did not, so that neither is promised what it has not, or loses it.
 
-        @param secure: whether the caller asked for a sips URI.
+        @param names: Call-ID and the caller's tag; C{secure}: whether the caller asked for a sips URI.
         """
         core = self._core
-        token = "call=" + core.call_tokens.seal(CallToken(dialog, caller, target.party))
+        token = "call=" + core.call_tokens.seal(CallToken(dialog_hash(*names), caller, target.party, names))
         towards = target.party.flow if target.party is not None else target.flow
         callee_address = core.own_address if towards is None else core.address_towards(towards)
         callee_transport = transport if towards is None else towards.transport
@@ -93,7 +93,9 @@ class Dialogs:
                 "a call token outside of its dialog", 403
             )  # else anybody who was called may call anywhere
         call_id = request.call_id
-        if dialog_hash(call_id, request.from_tag or "") == token.dialog:
+        if token.names == (call_id, request.from_tag) or (
+            dialog_hash(call_id, request.from_tag or "") == token.dialog
+        ):
             return self._to_party(uri, token.callee), True
         if dialog_hash(call_id, request.to_tag or "") == token.dialog:
             return self._to_party(uri, token.caller), False

@@ -17,7 +17,7 @@ from voipcluster.sip.layout import layout_of
 from voipcluster.sip.message import Request, header_line
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.proxy.validation import Refused
-from voipcluster.sip.route import Party, contact_hash, dialog_hash
+from voipcluster.sip.route import Party, contact_hash
 from voipcluster.sip.uri import is_sips
 from voipcluster.sip.values import parse_name_addr
 
@@ -70,9 +70,9 @@ class Edge:
         copy = Copy(request, incoming, max_forwards, routes, asserted)
         if request.method in DIALOG_FORMING:
             client = Handover(flow=incoming.flow, ingress=core.node)
-            dialog = dialog_hash(request.call_id, request.from_tag or "")
+            names = request.call_id, request.from_tag or ""
             caller = self._dialogs.caller_party(request, client)
-            copy.record_route = partial(self._dialogs.record_route, dialog, caller, client, is_sips(uri))
+            copy.record_route = partial(self._dialogs.record_route, names, caller, client, is_sips(uri))
         return target, copy
 
 

@@ -7,7 +7,6 @@ import hashlib
 from voipcluster.errors import PeerError
 from voipcluster.services.sip.core import SipCore
 from voipcluster.sip.message import Request
-from voipcluster.sip.uri import parse_uri
 from voipcluster.sip.values import parse_via
 
 _SIGN = ".l"
@@ -33,9 +32,9 @@ class Loops:
 
         @raise PeerError: 482, the same target set was looked up for this request before.
         """
-        parsed = parse_uri(uri)
-        name = self._core.names.aor(parsed) or uri
-        if parsed.params and parsed.has_param("gr"):
+        meaning = self._core.names.meaning(uri)
+        name = meaning.aor or uri
+        if meaning.uri.params and meaning.uri.has_param("gr"):
             name = uri  # a GRUU is a place of its own: whom a call to the user reached may send it on to one of his phones
         mark = self._made.get(name) or self._make(name)
         if request.layout.vias > 1 or "," in (request.get("via") or ""):

@@ -28,7 +28,7 @@ from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_rou
 from voipcluster.sip.proxy.validation import Refused, check_display_names, check_request
 from voipcluster.sip.registrar import Source
 from voipcluster.sip.route import route_uri, route_value
-from voipcluster.sip.uri import is_sips, parse_uri
+from voipcluster.sip.uri import is_sips
 from voipcluster.sip.values import Via
 
 FLOW_FAILED = 430  # RFC 5626 section 11.5: between the nodes of the cluster
@@ -243,9 +243,9 @@ class ProxyService:
         max_forwards: int,
     ) -> None:
         core, request, placing = self._core, incoming.request, self._placing
-        target = parse_uri(uri)
-        names = core.names
-        if request.method == "OPTIONS" and not target.user and names.is_local(target) and not routes:
+        target, _, local, _ = core.names.meaning(uri)
+        local = local and not routes
+        if request.method == "OPTIONS" and not target.user and local:
             incoming.refuse(
                 200,
                 None,
@@ -253,12 +253,11 @@ class ProxyService:
             )
             return
         self.arrived()
-        registering = request.method == "REGISTER" and names.is_local(target) and not routes
+        registering = request.method == "REGISTER" and local
         if not registering:
             incoming_breadth(request)  # who may not be forwarded even once is told so before anything is kept
         # a redirect moves the URI to another host, so it must be one of ours; and it would lose the Route
-        redirectable = names.is_local(target) and not routes and not client.redirected
-        if redirectable and placing.redirects(request, client):
+        if local and not client.redirected and placing.redirects(request, client):
             decision = placing.decide(request, client)
             if isinstance(decision, HandOver):
                 placing.redirect(Accepted(incoming, client, uri, routes, max_forwards), decision)
@@ -284,7 +283,7 @@ class ProxyService:
         """Serve what was placed here."""
         if accepted.incoming.request.method != "REGISTER":
             self._serving.serve(accepted)
-        elif self._core.names.is_local(parse_uri(accepted.uri)) and not accepted.routes:
+        elif not accepted.routes and self._core.names.meaning(accepted.uri).local:
             self._register(accepted)
         else:
             self._register_elsewhere(accepted)

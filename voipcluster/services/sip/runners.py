@@ -168,7 +168,11 @@ class ServerTransaction(NamedTimers):
         if not machine.sends(status, wire):
             self._carry_out(machine.feed(Respond(status, wire)))
             return
-        owner.send_response(wire, self._reply_flow, self._sent_by)
+        flow = self._reply_flow
+        if flow.connection:
+            owner.send_response(wire, flow, self._sent_by)
+        else:
+            owner.transport.send(wire, flow, owner.response_failed)
         if status >= 200:
             if type(machine) is InviteServer:
                 self._set_timer("L", 64 * owner.durations.t1)

@@ -26,7 +26,6 @@ from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.proxy.validation import Refused
-from voipcluster.sip.route import dialog_hash
 from voipcluster.sip.uri import is_sips
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
@@ -224,10 +223,10 @@ class Serving:
             return
         record_route = None
         if request.method in DIALOG_FORMING:
-            dialog = dialog_hash(request.call_id, request.from_tag or "")
+            names = request.call_id, request.from_tag or ""
             caller = self._dialogs.caller_party(request, client)
             secure = is_sips(accepted.uri)
-            record_route = partial(self._dialogs.record_route, dialog, caller, client, secure)
+            record_route = partial(self._dialogs.record_route, names, caller, client, secure)
         invite = call is not None
         copy = Copy(
             request,

@@ -50,11 +50,9 @@ class Targets:
 
         @raise PeerError: 404 no such user or phone of ours, 480 nowhere registered.
         """
-        uri = parse_uri(uri_text)
-        names = self._core.names
-        if not names.is_local(uri):
+        uri, _, local, aor = self._core.names.meaning(uri_text)
+        if not local:
             return [Target(str(uri.request_uri()))]
-        aor = names.aor(uri)
         if aor is None:
             raise PeerError("the Request-URI names no user", 404)
         if uri.params and uri.has_param("gr"):

@@ -345,20 +345,21 @@ class TransactionService:
             try:
                 flow = self.transport.flow_to(hop, flow.local)
             except TransportError as error:
-                self._response_failed(error)
+                self.response_failed(error)
                 return
-            back = ReturnPath(self.transport, wire, via, flow, self._response_failed)
+            back = ReturnPath(self.transport, wire, via, flow, self.response_failed)
             self.transport.send(wire, flow, partial(self._not_reopened, back))
             return
-        self.transport.send(wire, flow, self._response_failed)
+        self.transport.send(wire, flow, self.response_failed)
 
     def _not_reopened(self, back: ReturnPath, error: TransportError) -> None:
         if self.resolving is None:
-            self._response_failed(error)
+            self.response_failed(error)
         else:
             back.look_up(self.resolving)
 
-    def _response_failed(self, error: TransportError) -> None:
+    def response_failed(self, error: TransportError) -> None:
+        """Note that a response did not leave."""
         # RFC 6026 section 6: the transaction lives on, the peer repeats its request
         self._log.debug("a response was not sent: {error}", error=str(error))
 

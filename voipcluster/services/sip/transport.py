@@ -213,10 +213,10 @@ class TransportService(Service):
             port = self._udp.get(flow.local)
             if port is not None:
                 try:
-                    port.send(data, flow.remote)
-                except TransportError as error:
-                    if failed is not None:
-                        self._clock.callLater(0, failed, error)
+                    port.sendto(data, flow.remote)  # as port.send() does it
+                    port.sent += 1
+                except OSError as error:
+                    self._send_again(port, data, flow, error, failed)
                 return
         elif flow.local in self._streams.get(flow.transport, ()):
             self._connections.send(data, flow, failed)
@@ -224,6 +224,20 @@ class TransportService(Service):
         if failed is not None:
             here = f"{flow.transport.lower()}:{join_host_port(*flow.local)}"
             self._clock.callLater(0, failed, TransportError(f"nothing to send from at {here}"))
+
+    def _send_again(
+        self,
+        port: UdpPort,
+        data: bytes,
+        flow: Flow,
+        error: OSError,
+        failed: Callable[[TransportError], None] | None,
+    ) -> None:
+        try:
+            port.send_again(data, flow.remote, error)
+        except TransportError as final:
+            if failed is not None:
+                self._clock.callLater(0, failed, final)
 
     def flow_to(self, hop: Hop, near: Address | None = None, domain: str = "") -> Flow:
         """

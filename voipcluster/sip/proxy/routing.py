@@ -15,6 +15,22 @@ from voipcluster.sip.uri import SipUri, parse_uri, unescape
 _TOKEN = re.compile(rb"[A-Za-z0-9_\-]+")
 
 
+_KEPT = 8192  # URIs whose meaning is remembered
+
+
+class Meaning(NamedTuple):
+    """
+    What the text of a URI means in this cluster.
+
+    @ivar domain: see L{Names.domain_of}; C{local}: L{Names.is_local}; C{aor}: L{Names.aor}.
+    """
+
+    uri: SipUri
+    domain: str | None
+    local: bool
+    aor: str | None
+
+
 @frozen
 class Names:
     """
@@ -29,6 +45,7 @@ class Names:
     cluster: frozenset[Address]
     domains: tuple[str, ...]
     _own_routes: frozenset[bytes] = field(init=False, repr=False, eq=False)
+    _meanings: dict[str, Meaning] = field(init=False, repr=False, eq=False, factory=dict)
 
     @_own_routes.default
     def _begin_of_our_route_lines(self) -> frozenset[bytes]:
@@ -36,6 +53,21 @@ class Names:
             f"Route: <sip:{join_host_port(*address)}".encode("utf-8", "surrogateescape")
             for address in self.own
         )
+
+    def meaning(self, text: str) -> Meaning:
+        """
+        All of the following about a URI that comes with each request of somebody.
+
+        @raise ParseError: it is none.
+        """
+        known = self._meanings.get(text)
+        if known is None:
+            uri = parse_uri(text)
+            known = Meaning(uri, self.domain_of(uri), self.is_local(uri), self.aor(uri))
+            if len(self._meanings) >= _KEPT:
+                self._meanings.clear()
+            self._meanings[text] = known
+        return known
 
     def is_own(self, uri: SipUri) -> bool:
         """Whether a URI resolves to this very node."""

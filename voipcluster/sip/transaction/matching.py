@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voipcluster.sip.message import COOKIE, Request, Response
+from voipcluster.sip.message import BRANCH, COOKIE, Request, Response, plain_cseq
 
 ServerKey = tuple[str, ...]
 ClientKey = tuple[str, str]
@@ -19,7 +19,8 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
     if method == "ACK":
         method = "INVITE"
     via = request.top_via
-    branch = via.branch
+    params = via.params
+    branch = (params[0][1] or "") if params and params[0][0] == "branch" else via.branch
     if branch.startswith(COOKIE) and len(branch) > len(COOKIE):
         return (branch, via.host, str(via.port or ""), method)
     # an element of RFC 2543: all that identifies the request, but the tag of To, which an ACK has and its INVITE has not
@@ -33,4 +34,11 @@ def client_key(response: Response) -> ClientKey:
 
     Our own Via is on top, in our own spelling, so nothing is parsed; what has none gives a key that nobody has.
     """
-    return (response.top_branch, response.cseq_method)
+    layout, lines = response.layout, response.lines
+    # top_branch and cseq_method, at the price of one call for nearly every response
+    match = BRANCH.search(lines[layout.via]) if layout.via >= 0 else None
+    cseq = plain_cseq(lines[layout.cseq]) if layout.cseq >= 0 else None
+    return (
+        "" if match is None else match[1].decode("ascii"),
+        response.cseq_method if cseq is None else cseq[1],
+    )
