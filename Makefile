@@ -1,5 +1,11 @@
 # Thin aliases of the scripts; see README.md.
-.PHONY: run test bench docs
+.PHONY: help run test bench docs
+
+help:
+	@echo 'make run     three nodes on loopback that share calls, until Ctrl-C   (script/demo)'
+	@echo 'make test    lint, types, layers and all the tests                    (script/test)'
+	@echo 'make bench   figures, beside Kamailio and rtpengine                   (script/bench)'
+	@echo 'make docs    where to read on'
 
 run:
 	@script/demo

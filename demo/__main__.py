@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import secrets
 import shutil
@@ -20,9 +21,10 @@ from demo.cluster import Cluster
 from demo.load import CALLS_A_PHONE, DOMAIN, Load
 from demo.ports import taken
 from demo.programs import ProgramFailed
-from demo.table import Screen
+from demo.table import Screen, calls
 from voipcluster.errors import VoipclusterError
 from voipcluster.phone import Phone
+from voipcluster.phone.interrupt import stop_at_signals
 
 NODES = {"a": 1, "b": 2, "c": 3}  # last number of the address
 PHONES_AT = 100
@@ -146,19 +148,23 @@ class Demo:
 
     def sum_up(self) -> None:
         """Say how it went, and let the exit status say it."""
-        if self._load is None:
+        self._screen.say()
+        if self._load is None or not self._load.conversations:
+            self._screen.say("stopped before the first call")
             return
         # a call that is cut short by the end of the demo is neither good nor bad
         finished = [each for each in self._load.conversations if each.over]
         failed = [each for each in finished if each.failure or not each.heard]
-        self._screen.say()
+        cut = len(self._load.in_progress)
         self._screen.say(
-            f"{len(finished)} calls, both ends heard each other in {len(finished) - len(failed)}"
+            f"{calls(len(finished))}, both ends heard each other in {len(finished) - len(failed)}"
+            + (f"; {cut} more cut short by the end" if cut else "")
         )
         addresses = {address: name for name, address in self._addresses.items()}
         hosts = Counter(each.serving for each in finished if each.serving)
         served = sorted((addresses.get(host, host), count) for host, count in hosts.items())
-        self._screen.say("served by " + ", ".join(f"{name}: {count}" for name, count in served))
+        if served:
+            self._screen.say("served by " + ", ".join(f"{name}: {count}" for name, count in served))
         for conversation in failed[:10]:
             why = conversation.failure or (
                 f"heard at the caller {conversation.heard_back}, at the callee {conversation.heard_there}"
@@ -199,7 +205,7 @@ A light load goes on. To take part with a softphone on this machine:
   account sip:{SOFTPHONE}@{DOMAIN}, password {password}, outbound proxy {primary.address}:5060 (UDP or TCP)
   and call sip:{TONE}@{DOMAIN}: it answers, with a tone of 1000 Hz. Audio is G.711 (PCMU).
 Look closer in another terminal:
-  voipctl --state-dir {primary.state_dir} status | calls | registrations | explain CALL-ID
+  {Path(sys.executable).with_name("voipctl")} --state-dir {primary.state_dir} status | calls | registrations | explain CALL-ID
 Or kill -9 a secondary (pid in the table) and watch the others go on. Ctrl-C ends it all.
 """
         for line in text.splitlines():
@@ -246,6 +252,8 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     arguments = parser.parse_args(given)
     if not 1 <= arguments.calls <= MAX_CALLS:
         parser.error(f"--calls is 1 to {MAX_CALLS}")
+    if arguments.seconds is not None and not 0 < arguments.seconds < math.inf:
+        parser.error("--seconds is above 0")
     if not re.fullmatch(r"127\.[0-9]{1,3}\.[0-9]{1,3}", arguments.network):
         parser.error("--network is the beginning of a loopback address, such as 127.0.9")
     return arguments
@@ -253,24 +261,32 @@ def _arguments(given: list[str]) -> argparse.Namespace:
 
 def main(given: list[str]) -> int:
     arguments = _arguments(given)
-    folder = arguments.dir or Path(tempfile.mkdtemp(prefix="voipcluster-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder = arguments.dir or Path(tempfile.mkdtemp(prefix="voipcluster-demo-"))
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"demo: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
     demo = Demo(
         reactor, folder.absolute(), arguments.network, arguments.calls, arguments.seconds, Screen(sys.stdout)
     )
     clock: Any = reactor
-    stopping = False
+    interrupted, stopping = True, False  # unless it ends by itself
 
     def begin() -> None:
         ensureDeferred(demo.run()).addCallbacks(done, failed)
 
     def done(_: None) -> None:
+        nonlocal interrupted
+        interrupted = False
         if not stopping:
             clock.stop()
 
     def failed(failure: Any) -> None:
+        nonlocal interrupted
         if stopping:
             return  # what breaks because everything is being ended
+        interrupted = False
         if failure.check(FirstError):
             failure = failure.value.subFailure
         if failure.check(ProgramFailed, VoipclusterError):
@@ -281,12 +297,15 @@ def main(given: list[str]) -> int:
 
     def end() -> Deferred[None]:
         nonlocal stopping
-        if demo.status and arguments.seconds is None:
+        if interrupted:
             demo.sum_up()
+            if arguments.seconds is not None:
+                demo.status = 1  # who asked for so many seconds did not get them
         stopping = True
         return ensureDeferred(demo.stop())
 
     clock.addSystemEventTrigger("before", "shutdown", end)
+    clock.callWhenRunning(stop_at_signals, clock)
     clock.callWhenRunning(begin)
     try:
         clock.run()

@@ -74,7 +74,7 @@ class Program(ProcessProtocol):
             env={**os.environ, **(environment or {})},
             path=None if folder is None else str(folder),
         )
-        program.pid = transport.pid
+        program.pid = transport.pid or 0  # one that a signal met at once is gone already
         if stdin:
             transport.write(stdin.encode("utf-8"))
         transport.closeStdin()
@@ -180,7 +180,7 @@ class Program(ProcessProtocol):
 
     def send_signal(self, name: str) -> None:
         """@param name: such as C{"TERM"}; harmless when the program has ended."""
-        if self.status is None:
+        if self.status is None and self.pid:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.Signals[f"SIG{name}"])
 
@@ -194,7 +194,8 @@ class Program(ProcessProtocol):
             return await self.ended()
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)  # a grandchild that stayed behind
+                if self.pid:
+                    os.killpg(self.pid, signal.SIGKILL)  # a grandchild that stayed behind
 
 
 def _not(pattern: re.Pattern[str]) -> str:

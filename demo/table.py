@@ -9,6 +9,10 @@ BAR = 24  # characters of a full workload
 _HEAD = f"{'node':<6}{'role':<11}{'state':<9}{'workload':<{BAR + 8}}{'calls':>6}{'served':>8}{'handed on':>11}{'pid':>9}"
 
 
+def calls(count: int) -> str:
+    return f"{count} call" if count == 1 else f"{count} calls"
+
+
 def bar(workload: float | None, threshold: float) -> str:
     """A bar of the workload with a mark where the threshold is."""
     filled = round(min(max(workload or 0.0, 0.0), 1.0) * BAR)
@@ -41,7 +45,7 @@ def line(seconds: float, status: dict[str, Any], heard: tuple[int, int]) -> str:
     """The same as one line for a log."""
     nodes = "  ".join(
         f"{node['name']} {'?' if node['workload'] is None else format(node['workload'], '.2f')}"
-        f" ({node['calls'] or 0} calls)"
+        f" ({calls(node['calls'] or 0)})"
         for node in status["nodes"]
     )
     return f"{seconds:5.0f} s  {nodes}  audio heard both ways {heard[0]}/{heard[1]}"
@@ -80,5 +84,5 @@ class Screen:
         if not self.live:
             self.say(line(seconds, status, heard))
             return
-        summary = f"{seconds:.0f} s: {heard[1]} calls so far, both ends heard each other in {heard[0]}"
+        summary = f"{seconds:.0f} s: {calls(heard[1])} so far, both ends heard each other in {heard[0]}"
         self.draw([_HEAD, *rows(status, served, pids), summary])

@@ -219,13 +219,24 @@ class _Reading:
             if values["websocket.tls"]:
                 self._needs("websocket.port", "tls.certificate (or websocket.tls = false)")
         self._needs("tls.client_certificate", "tls.ca")
-        if values["tls.certificate"] and values["tls.port"] == values["sip.port"]:
-            blamed, other = self._blame("tls.port", "sip.port")
-            self._refuse(blamed, f"tls.port and sip.port are both {values['sip.port']}; change {other}")
+        self._ports_differ()
+        if values["media.relay"] == "kernel":
+            self._refuse("media.relay", 'not yet: "kernel"; allowed is one of auto, userspace, off')
 
-        if values["websocket.port"] and values["websocket.port"] == values["web.port"]:
-            blamed, other = self._blame("websocket.port", "web.port")
-            self._refuse(blamed, f"websocket.port and web.port are both {values['web.port']}; change {other}")
+    def _ports_differ(self) -> None:
+        """No two parts of the node can listen on one TCP port."""
+        values = self._values
+        used = ["sip.port", "cluster.port", "web.port", "tls.port", "websocket.port"]
+        if not values["tls.certificate"]:
+            used.remove("tls.port")
+        for at, name in enumerate(used):
+            for before in used[:at]:
+                if not values[name] or values[name] != values[before]:
+                    continue
+                blamed, other = self._blame(name, before)
+                if blamed:
+                    text = f"{name} and {before} are both {values[name]}; change {other}"
+                    self._refuse(blamed, text)
 
     def _needs(self, name: str, other: str) -> None:
         """Option C{name} is of no use without C{other}."""

@@ -134,7 +134,7 @@ class MediaOptions:
     """The RTP relay."""
 
     ports: tuple[int, int] = option((30000, 39999), Ports(), "UDP ports for RTP and RTCP, first-last")
-    relay: str = option("auto", Choice(RELAYS), "auto | kernel | userspace | off")
+    relay: str = option("auto", Choice(RELAYS), "auto | userspace | off; not yet: kernel")
     timeout: float = option(
         60.0, Number(1, 86_400, "s"), "s without any packet of a call after which its relay is given up"
     )

@@ -15,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from voipcluster.address import Hop, is_ip, split_host_port
 from voipcluster.errors import VoipclusterError
 from voipcluster.phone import Phone, PhoneCall
+from voipcluster.phone.interrupt import stop_at_signals
 
 PATIENCE = (
     2.0  # seconds for the other side to answer our BYE, and for the registrar, when the user wants to stop
@@ -186,6 +187,7 @@ def main(given: list[str]) -> int:
         return ensureDeferred(_leave(clock, phone))
 
     clock.addSystemEventTrigger("before", "shutdown", end)
+    clock.callWhenRunning(stop_at_signals, clock)
     clock.callWhenRunning(begin)
     clock.run()
     return status

@@ -119,6 +119,28 @@ class LoadTests(SynchronousTestCase):
             "--set media.ports: media.ports 5000-6000 include sip.port 5060; change media.ports or sip.port",
         )
 
+    def test_ports_differ(self) -> None:
+        """Two parts of the node cannot have one port; one that is off has none."""
+        self.assertEqual(
+            self.refusal("sip.port=8787"),
+            "--set sip.port: cluster.port and sip.port are both 8787; change cluster.port or sip.port",
+        )
+        for settings, pair in (
+            (("web.port=5060",), "web.port and sip.port"),
+            (("cluster.port=8080",), "web.port and cluster.port"),
+            (("tls.certificate=/c.pem", "tls.port=8787"), "tls.port and cluster.port"),
+            (("websocket.tls=false", "websocket.port=8787"), "websocket.port and cluster.port"),
+        ):
+            self.assertIn(f"{pair} are both", self.refusal(*settings))
+        self.assertEqual(self.with_flags("web.port=0", "cluster.port=8080").cluster.port, 8080)
+
+    def test_relay_in_the_kernel(self) -> None:
+        """What is not there yet is refused, not left out in silence."""
+        self.assertEqual(
+            self.refusal("media.relay=kernel"),
+            '--set media.relay: not yet: "kernel"; allowed is one of auto, userspace, off',
+        )
+
     def test_tls(self) -> None:
         """What TLS cannot do without is asked for, and its port is its own."""
         self.assertEqual(

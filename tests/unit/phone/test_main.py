@@ -28,8 +28,8 @@ class FakeReactor(Clock):
         self.seconds_run = 0
         self.stopped = False
 
-    def callWhenRunning(self, begin: Callable[[], object]) -> None:
-        self.begin.append(begin)
+    def callWhenRunning(self, begin: Callable[..., object], *arguments: object) -> None:
+        self.begin.append(lambda: begin(*arguments))
 
     def addSystemEventTrigger(self, phase: str, event: str, call: Callable[[], object]) -> None:
         assert (phase, event) == ("before", "shutdown")
@@ -125,6 +125,7 @@ class TerminalTests(SynchronousTestCase):
         self.patch(phone_main.sys, "stdout", self.out)
         self.patch(phone_main.sys, "stderr", self.err)
         self.patch(phone_main.sys, "stdin", io.StringIO("pass word\n"))
+        self.patch(phone_main, "stop_at_signals", lambda reactor: None)
         self.patch(phone_main, "addresses", lambda host, port: (host, "127.0.0.3"))
 
     def _looping(self, look: Callable[[], None]) -> LoopingCall:
