@@ -273,8 +273,12 @@ def main(given: list[str]) -> int:
     clock: Any = reactor
     interrupted, stopping = True, False  # unless it ends by itself
 
+    running: Deferred[None] | None = None
+
     def begin() -> None:
-        ensureDeferred(demo.run()).addCallbacks(done, failed)
+        nonlocal running
+        running = ensureDeferred(demo.run())
+        running.addCallbacks(done, failed)
 
     def done(_: None) -> None:
         nonlocal interrupted
@@ -302,6 +306,8 @@ def main(given: list[str]) -> int:
             if arguments.seconds is not None:
                 demo.status = 1  # who asked for so many seconds did not get them
         stopping = True
+        if running is not None:
+            running.cancel()
         return ensureDeferred(demo.stop())
 
     clock.addSystemEventTrigger("before", "shutdown", end)
