@@ -511,8 +511,6 @@ def forward_request(
     dropped = list(drop_lines)
     top = layout.via
     ours = b"Via: " + via.encode("ascii")
-    if record_route is not None:
-        ours = b"Record-Route: " + record_route.encode("ascii") + b"\r\n" + ours
     old_top = lines[top] if received_via is None else _replace_first(lines[top], str(received_via))
     lines[top] = ours + b"\r\n" + old_top
     hops = layout.at.get("max-forwards")
@@ -537,7 +535,11 @@ def forward_request(
             del lines[index]
     for key, value in add:
         lines.append(header_line(key, value))
-    return b"\r\n".join([_bytes(f"{request.method} {uri} SIP/2.0"), *lines, b"", body])
+    start = _bytes(f"{request.method} {uri} SIP/2.0")
+    if record_route is not None:
+        # first of all lines: those of other proxies may stand above Via, as ours do, or below it
+        start += b"\r\nRecord-Route: " + record_route.encode("ascii")
+    return b"\r\n".join([start, *lines, b"", body])
 
 
 def _replace_first(line: bytes, value: str) -> bytes:

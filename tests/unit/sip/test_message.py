@@ -378,6 +378,12 @@ class ForwardTests(SynchronousTestCase):
         self.assertEqual([v.host for v in vias], ["10.0.0.1", "192.0.2.10", "second"])
         self.assertEqual(vias[1].rport, 6000)
 
+    def test_record_route_above_via(self) -> None:
+        """It is in front of others wherever these stand: some proxies write theirs above Via (16.6 step 4)."""
+        data = INVITE.replace(b"Via:", b"Record-Route: <sip:p1;lr>\r\nVia:", 1)
+        copy = request(self.forwarded(data, record_route="<sip:me;lr>"))
+        self.assertEqual(copy.values("record-route"), ["<sip:me;lr>", "<sip:p1;lr>"])
+
     def test_routes_are_replaced(self) -> None:
         """The given ones are all there are; none, when the list is empty (16.6 step 6)."""
         data = with_lines(b"Route: <sip:me;lr>", b"Route: <sip:next;lr>")
