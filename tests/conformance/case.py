@@ -34,7 +34,7 @@ class ConformanceTestCase(IntegrationTestCase):
     @cvar options: for its command line; C{auth}: whether it asks for passwords; C{domain}: its first domain.
     @cvar domains: all that it serves.
     @cvar node_host: its address, when it is not to be one of the module's own network; C{node_port}: its SIP port.
-    @cvar share: who sets a word here has a node that only those with the same word share.
+    @cvar share: who sets a word here has a node that only those with the same word share; C{node_kind}: what makes it.
     @ivar faults: what peers got that is no SIP; it fails the test.
     @ivar registered: the users whose bindings are removed at the end.
     """
@@ -47,6 +47,7 @@ class ConformanceTestCase(IntegrationTestCase):
     node_host: ClassVar[str] = ""
     node_port: ClassVar[int] = 5060
     share: ClassVar[str] = ""
+    node_kind: ClassVar[type[SharedNode]] = SharedNode
     node: SharedNode
 
     async def setUp(self) -> None:
@@ -62,7 +63,7 @@ class ConformanceTestCase(IntegrationTestCase):
         )
         module = self.network.rpartition(".")[0]
         self.node = await shared_node(
-            self.reactor, options, f"{module}.0", self.folder, self.node_host, self.share
+            self.reactor, options, f"{module}.0", self.folder, self.node_host, self.share, self.node_kind
         )
 
     def _own_network(self) -> str:

@@ -373,12 +373,14 @@ class Dialog:
     One side of a dialog: what its later requests look like (RFC 3261 section 12).
 
     Made by C{Dialog.of_caller(peer, invite, response)} or C{Dialog.of_callee(peer, invite, response)}.
+
+    @ivar peer: whose side it is; C{local}, C{remote}: its From and To values; C{target}: the Contact of the other side.
     """
 
     def __init__(
         self, peer: Peer, local: str, remote: str, call_id: str, target: str, routes: list[str]
     ) -> None:
-        self._peer = peer
+        self.peer = peer
         self.local, self.remote, self.call_id, self.target, self.routes = (
             local,
             remote,
@@ -416,7 +418,7 @@ class Dialog:
         """A request within it, not sent yet; its CSeq is the next one unless given."""
         if not cseq:
             self.cseq += 1
-        made = self._peer.request(method, self.target, *headers, body=body, to=self.remote)
+        made = self.peer.request(method, self.target, *headers, body=body, to=self.remote)
         made.set("From", self.local).set("Call-ID", self.call_id)
         made.set("CSeq", f"{cseq or self.cseq} {method}")
         if self.routes:
@@ -426,7 +428,7 @@ class Dialog:
     def ack(self, body: bytes = b"") -> Message:
         """Send the ACK for a 2xx: a request of its own (RFC 3261 section 13.2.2.4)."""
         made = self.request("ACK", body=body, cseq=self.cseq)
-        self._peer.send(made)
+        self.peer.send(made)
         return made
 
 

@@ -86,22 +86,43 @@ class SharedNode(Node):
         return {name: float(value) for name, value in found}
 
 
+class EmbeddedNode(SharedNode):
+    """A node within the application C{tests.conformance.embedded}: with a call hook, and a Timer C that runs out in a test."""
+
+    def command(self, role: str, *options: str) -> list[str]:
+        settings = (
+            f"role={role}",
+            f"name={self.name}",
+            f"address={self.address}",
+            f"state_dir={self.state_dir}",
+        )
+        words = [*(f"node.{setting}" for setting in settings), *(word for word in options if word != "--set")]
+        return [sys.executable, "-m", "tests.conformance.embedded", *words]
+
+
 _running: dict[tuple[str, ...], SharedNode] = {}
 
 
 async def shared_node(
-    reactor: Any, options: tuple[str, ...], network: str, folder: Path, host: str = "", share: str = ""
+    reactor: Any,
+    options: tuple[str, ...],
+    network: str,
+    folder: Path,
+    host: str = "",
+    share: str = "",
+    kind: type[SharedNode] = SharedNode,
 ) -> SharedNode:
     """
     The node of this process with these options, started now unless it runs.
 
     @param network: the first three numbers of its address; C{host}: all of it instead.
-    @param share: tells nodes of the same options apart.
+    @param share: tells nodes of the same options apart; C{kind}: what makes it.
     """
-    node = _running.get((share, *options))
+    key = (kind.__name__, share, *options)
+    node = _running.get(key)
     if node is None:
-        node = SharedNode(reactor, host or f"{network}.{len(_running) + 1}", folder)
-        _running[share, *options] = node
+        node = kind(reactor, host or f"{network}.{len(_running) + 1}", folder)
+        _running[key] = node
         node.launch("primary", *options)
         await node.ready()
     return node
