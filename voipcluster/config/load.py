@@ -201,6 +201,8 @@ class _Reading:
         self._order("cluster.threshold", "cluster.hard_limit")
         self._order("sip.min_expires", "sip.default_expires")
         self._order("sip.default_expires", "sip.max_expires")
+        if values["sip.session_expires"]:
+            self._order("sip.min_session_expires", "sip.session_expires")
         media = values["media.ports"]
         assert isinstance(media, tuple), "its kind made it"
         for name in ("sip.port", "tls.port", "cluster.port", "web.port", "websocket.port"):

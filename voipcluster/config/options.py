@@ -188,6 +188,12 @@ class SipOptions:
     timer_c: float = option(
         185.0, Number(180, 3600, "s", above=True), "s that a call may ring, RFC 3261 section 16.6"
     )
+    session_expires: int = option(
+        0,
+        Whole(0, 86_400, "s"),
+        "s within which a call has to be refreshed (RFC 4028); 0 = only where its phones want that",
+    )
+    min_session_expires: int = option(90, Whole(90, 86_400, "s"), "s; less is refused with 422")
     max_breadth: int = option(
         60, Whole(1, 1000), "branches that one request may become, here and behind us (RFC 5393 Max-Breadth)"
     )

@@ -59,6 +59,7 @@ from voipcluster.services.workload import Limits, Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.registrar import Settings
+from voipcluster.sip.session_timer import SessionTimer
 from voipcluster.sip.transaction.events import Durations
 from voipcluster.store.accounts import Accounts
 from voipcluster.store.database import Database
@@ -72,7 +73,7 @@ classImplements(Locations, ILocationStore)  # the store is below us, and the int
 HISTORY = 1.0  # seconds between samples for the plot
 STALL = 1.5  # seconds without a tick, of which there are two a second or more, after which this node was stopped itself
 HARD_STOP = 5  # times C{limits.transactions}: beyond it requests are refused unread
-SESSION_LIMIT = 12 * 3600.0  # seconds after which a call without media and without a BYE is forgotten
+SESSION_LIMIT = 12 * 3600.0  # seconds after which a call without media, session timer and BYE is forgotten
 
 
 def policy_of(config: Config, plugins: dict[str, IBalancingPolicy]) -> IBalancingPolicy:
@@ -378,7 +379,10 @@ class NodeService(Service):
         )
         dialogs = Dialogs(core)
         targets = Targets(core, dialogs, self.registrar, self.is_user, self.is_heard)
-        self.serving = Serving(core, dialogs, targets, self.media, self.calls, self._hook, sip.timer_c)
+        self.serving = Serving(
+            core, dialogs, targets, self.media, self.calls, self._hook, sip.timer_c,
+            SessionTimer(sip.session_expires, sip.min_session_expires),
+        )  # fmt: skip
         authenticator = Authenticator(
             nonce_sealer(core.cluster_key, state.name, state.epoch), auth.algorithms, auth.nonce_lifetime
         )
@@ -468,10 +472,7 @@ class NodeService(Service):
         }
         workloads[self.core.node] = self.workload.workload().value
         self.history.sample(now, workloads)
-        for call in [
-            c for c in self.calls if now - c.started > SESSION_LIMIT and not self.media.watches(c.key)
-        ]:
-            self.calls.end(call.key, "too long")
+        self.calls.end_overdue(now, SESSION_LIMIT, self.media.watches)
 
     # -- draining
 

@@ -291,6 +291,11 @@ class Message:
         """Let C{via} stand for a topmost Via that cannot be read; the line stays as it came."""
         self._top_via = via
 
+    def append(self, key: str, value: str) -> None:
+        """Put one header more behind the others."""
+        self.layout = layout_of((*self.layout.keys, key))
+        self.lines.append(header_line(key, value))
+
     def to_bytes(self) -> bytes:
         return b"\r\n".join([self.start, *self.lines, b"", self.body])
 

@@ -111,6 +111,13 @@ class LoadTests(SynchronousTestCase):
             self.with_flags("sip.max_expires=1800", "sip.default_expires=1800").sip.max_expires, 1800
         )
 
+    def test_session_interval(self) -> None:
+        """What is asked for is not refused, and nothing below what RFC 4028 section 4 allows can be set."""
+        self.assertIn("which is sip.min_session_expires", self.refusal("sip.session_expires=89"))
+        self.assertIn("90 to 86400", self.refusal("sip.min_session_expires=89"))
+        self.assertEqual(self.with_flags("sip.session_expires=0").sip.session_expires, 0)
+        self.assertEqual(self.with_flags("sip.session_expires=90").sip.session_expires, 90)
+
     def test_ports_do_not_meet(self) -> None:
         """The relay's ports may not hold a port that something else listens on."""
         text = self.refusal("media.ports=5000-6000")

@@ -23,6 +23,7 @@ class Call:
     @ivar ingress: the node that the client sent it to; C{visited}: the nodes that handed it on.
     @ivar pending: its INVITEs that have no final response; a ring group in front of us sends several for one call.
     @ivar contacts: whether of the caller, and the hash of an address that it gave as its Contact: where requests may go.
+    @ivar expires: when the session is over unless it is refreshed (RFC 4028), in seconds since 1970; 0: nobody agreed on that.
     @ivar legs: the callee's tags of its dialogs that are up: several when several phones have answered at once.
     @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
     """
@@ -41,6 +42,7 @@ class Call:
     contacts: set[tuple[bool, bytes]] = field(factory=set)
     pending: int = 1
     legs: tuple[str, ...] = ()
+    expires: float = 0.0
 
     def leg_up(self, tag: str) -> None:
         """A phone has answered."""
@@ -51,6 +53,12 @@ class Call:
         """One dialog has ended. @return: whether no other one is up."""
         self.legs = tuple(leg for leg in self.legs if leg != tag)
         return not self.legs
+
+    def lasts_until(self, expires: float) -> None:
+        """A 2xx said how long its session lasts; the call does as long as the longest of its dialogs."""
+        if len(self.legs) > 1:
+            expires = max(expires, self.expires) if expires and self.expires else 0.0
+        self.expires = expires
 
     def learn_contact(self, of_caller: bool, uri: str) -> None:
         """A party said where it is (RFC 3261 section 12.2, target refresh)."""
@@ -139,6 +147,24 @@ class CallTable:
             call.pending -= 1
             if call.pending <= 0 and not call.answered:
                 self.end(key, reason)
+
+    def end_overdue(self, now: float, longest: float, watched: Callable[[CallKey], bool]) -> None:
+        """
+        End what nobody has ended: by a session timer that was not refreshed, or else after C{longest} seconds.
+
+        @param watched: whether the end of its media will end a call.
+        """
+        overdue = [
+            (call.key, "session expired" if call.expires else "too long")
+            for call in self._calls.values()
+            if (
+                call.expires <= now
+                if call.expires
+                else now - call.started > longest and not watched(call.key)
+            )
+        ]
+        for key, reason in overdue:
+            self.end(key, reason)
 
     def end(self, key: CallKey, reason: str) -> bool:
         """Forget a call and release what it holds; a second end is harmless."""

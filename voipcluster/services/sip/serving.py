@@ -26,6 +26,7 @@ from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.proxy.validation import Refused
+from voipcluster.sip.session_timer import REFRESHING, Session, SessionTimer, agreed
 from voipcluster.sip.uri import is_sips
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
@@ -33,6 +34,7 @@ STARTING = frozenset({"INVITE", "MESSAGE", "REFER"})  # that would start somethi
 WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})
 
 
+_NO_TIMER = SessionTimer()
 AMPLIFICATION = (
     3  # octets out for each one in, to who did not prove to be there (as RFC 9000 section 8.1 has it)
 )
@@ -71,6 +73,7 @@ class Serving:
         calls: CallTable,
         hook: ICallHook | None,
         timer_c: float,
+        session_timer: SessionTimer = _NO_TIMER,
     ) -> None:
         self._core = core
         self._dialogs = dialogs
@@ -79,6 +82,7 @@ class Serving:
         self._calls = calls
         self._hook = hook
         self._timer_c = timer_c
+        self._session_timer = session_timer
         self._loops = Loops(core)
         self.completed: Callable[[], object] = lambda: None
 
@@ -211,6 +215,7 @@ class Serving:
         incoming, client = accepted.incoming, accepted.client
         request = incoming.request
         try:
+            session = None if call is None else self._session_timer.onward(request)
             mark, targets = located or self._locate(accepted, uri)
             relaying = call is not None and self._media.relays
             body = (
@@ -233,16 +238,17 @@ class Serving:
             incoming,
             accepted.max_forwards,
             accepted.routes,
-            accepted.drop_lines,
+            accepted.drop_lines if session is None else (*accepted.drop_lines, *session.drop),
             body,
             record_route,
             mark,
+            () if session is None else session.add,
         )
         context = ProxyContext(invite, self._timer_c, 64 * self._core.transactions.durations.t1)
         on_response = None
         if call is not None:
             call.learn_contact(True, request.contact_uri)
-            on_response = partial(self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE)
+            on_response = partial(self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE, session)
         forwarding = Forwarding(
             self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
         )
@@ -275,7 +281,14 @@ class Serving:
         self.completed()
 
     def _answered(
-        self, key: CallKey, cseq: int, method: str, sender: Side, target: Target, response: Response
+        self,
+        key: CallKey,
+        cseq: int,
+        method: str,
+        sender: Side,
+        session: Session | None,
+        target: Target,
+        response: Response,
     ) -> bytes | None:
         """The body of a response to forward: an answer, or an offer in it, is translated by the relay."""
         if response.status == 100:
@@ -286,6 +299,10 @@ class Serving:
                 call.learn_contact(sender is Side.CALLER, response.contact_uri)
             if method == "INVITE" and 200 <= response.status < 300 and sender is Side.CALLEE:
                 call.leg_up(response.to_tag or "")
+        if 200 <= response.status < 300 and method in REFRESHING:
+            interval = agreed(session, response)
+            if call is not None and (interval or call.expires):
+                call.lasts_until(self._core.wall() + interval if interval else 0.0)
         if not self._media.relays:
             return None
         flow = target.party.flow if target.party is not None else target.flow
@@ -330,12 +347,15 @@ class Serving:
         if method in STARTING and straight and (call is None or not call.leads(not from_caller, target.uri)):
             # only to where the other party said that it is: else whoever called one of us could call anybody (toll fraud)
             raise Refused("the Request-URI is no Contact of this call", 481)
+        session = None
         if method in WITH_MEDIA and call is not None:
+            if method in REFRESHING:
+                session = self._session_timer.onward(request)
             call.learn_contact(from_caller, request.contact_uri)
             if self._media.relays:
                 body = self._media_request(key, sender, request, incoming.flow.hop)
             receiver = Side.CALLEE if from_caller else Side.CALLER
-            on_response = partial(self._answered, key, request.cseq[0], method, receiver)
+            on_response = partial(self._answered, key, request.cseq[0], method, receiver, session)
         incoming.accept()
         if method == "INVITE":
             incoming.answer(100)
@@ -344,7 +364,9 @@ class Serving:
             self._core,
             incoming,
             context,
-            Copy(request, incoming, max_forwards, routes, (), body),
+            Copy(request, incoming, max_forwards, routes, (), body)
+            if session is None
+            else Copy(request, incoming, max_forwards, routes, session.drop, body, add=session.add),
             on_response=on_response,
             on_end=partial(self._later_ended, key, method, _callee_tag(request, from_caller))
             if method in ("BYE", "INVITE")

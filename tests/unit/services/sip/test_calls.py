@@ -70,6 +70,38 @@ class CallTableTests(SynchronousTestCase):
         table.start(evolve(call(), source="[2001:db8::1]:5060"))
         self.assertFalse(table.has_room(None, "2001:db8::2"))
 
+    def test_session_timer(self) -> None:
+        """A session timer that nobody refreshed ends a call, even one with media; without one it is its length (RFC 4028)."""
+        self.table.start(call())
+        found = self.table.get(KEY)
+        assert found is not None
+        for expires, now, left in ((0.0, 1000.0, 1), (400.0, 399.9, 1), (900.0, 899.0, 1), (900.0, 900.0, 0)):
+            found.lasts_until(expires)
+            self.table.end_overdue(now, 3600.0, lambda key: True)
+            self.assertEqual(len(self.table), left, now)
+        self.assertEqual(self.released, [(KEY, "session expired")])
+
+    def test_too_long(self) -> None:
+        """A call without session timer ends when it is too long, unless its media are watched."""
+        self.table.start(call())
+        for now, watched, left in ((3700.0, False, 1), (3701.0, True, 1), (3701.0, False, 0)):
+            self.table.end_overdue(now, 3600.0, lambda key, watched=watched: watched)  # type: ignore[misc]
+            self.assertEqual(len(self.table), left)
+        self.assertEqual(self.table.ended, {"too long": 1})
+
+    def test_sessions_of_a_fork(self) -> None:
+        """A call of two dialogs lasts as long as the longer one, for ever when one has no session timer."""
+        one = call()
+        one.leg_up("x")
+        one.lasts_until(200.0)
+        one.leg_up("y")
+        one.lasts_until(300.0)
+        one.lasts_until(250.0)
+        self.assertEqual(one.expires, 300.0)
+        one.lasts_until(0.0)
+        one.lasts_until(400.0)
+        self.assertEqual(one.expires, 0.0)
+
     def test_unknown(self) -> None:
         """What is said of an unknown call changes nothing."""
         self.table.answered(KEY, 1.0)
