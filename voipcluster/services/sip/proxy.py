@@ -244,6 +244,9 @@ class ProxyService:
     ) -> None:
         core, request, placing = self._core, incoming.request, self._placing
         target, _, local, _ = core.names.meaning(uri)
+        if target.params and target.has_param("maddr"):
+            uri = str(core.names.without_own_maddr(target, incoming.flow.transport, incoming.flow.local[1]))
+            target, _, local, _ = core.names.meaning(uri)
         local = local and not routes
         if request.method == "OPTIONS" and not target.user and local:
             incoming.refuse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from voipcluster.address import DEFAULT_PORT, join_host_port
 from voipcluster.sip.message import Request
@@ -73,6 +73,30 @@ class Names:
         """Whether a URI resolves to this very node."""
         return _address(uri) in self.own
 
+    def takes_route(self, uri: SipUri) -> bool:
+        """
+        Whether a Route value names this node (section 16.4): by an address, or by a domain that any node serves.
+
+        A phone that has the domain as its outbound proxy writes the latter; with another port it is some other server there.
+        """
+        if self.is_own(uri):
+            return True
+        if uri.host not in self.domains or uri.has_param("maddr"):
+            return False
+        return uri.port is None or any(uri.port == port for _, port in self.own)
+
+    def without_own_maddr(self, uri: SipUri, transport: str, port: int) -> SipUri:
+        """
+        A Request-URI whose maddr names us by the transport and port over which it came means what is left of it (section 16.4).
+
+        Any other one is given back as it is.
+        """
+        if uri.transport != transport or not self.is_own(uri):
+            return uri
+        if (uri.port or DEFAULT_PORT.get(transport, 5060)) != port:
+            return uri
+        return evolve(uri.without_params("maddr", "transport"), port=None)
+
     def is_node(self, uri: SipUri) -> bool:
         """Whether a URI resolves to any node of the cluster."""
         return _address(uri) in self.cluster
@@ -139,7 +163,7 @@ def preprocess_route(request: Request, names: Names) -> Routed:
     taken = 0
     while routes and (taken < 2 or (own is not None and own.param("call") is None)):
         top = route_uri(routes[0])
-        if not names.is_own(top) or (own is not None and own.param("call") != top.param("call")):
+        if not names.takes_route(top) or (own is not None and own.param("call") != top.param("call")):
             break
         own = own or top
         del routes[0]

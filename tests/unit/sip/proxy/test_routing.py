@@ -37,6 +37,26 @@ class NamesTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertIs(names.is_own(parse_uri(uri)), own, uri)
 
+    def test_takes_route(self) -> None:
+        """A Route value is ours by address, or by a domain with no port or a port of ours (section 16.4)."""
+        for uri, ours in (
+            ("sip:192.0.2.1", True), ("sip:192.0.2.2", False), ("sip:example.com", True), ("sip:x@EXAMPLE.org:5060", True),
+            ("sip:example.com:5070", False), ("sip:example.com;maddr=192.0.2.9", False), ("sip:elsewhere.example", False),
+        ):  # fmt: skip
+            self.assertIs(NAMES.takes_route(parse_uri(uri)), ours, uri)
+
+    def test_own_maddr(self) -> None:
+        """An maddr of ours goes, with port and transport, when the request came by these (section 16.4)."""
+        for uri, left in (
+            ("sip:bob@x.example;maddr=192.0.2.1", "sip:bob@x.example"),
+            ("sip:bob@x.example:5060;a=b;maddr=192.0.2.1;transport=udp", "sip:bob@x.example;a=b"),
+            ("sip:bob@x.example;maddr=192.0.2.1;transport=tcp", None),
+            ("sip:bob@x.example:5070;maddr=192.0.2.1", None),
+            ("sip:bob@x.example;maddr=192.0.2.2", None),
+        ):
+            self.assertEqual(str(NAMES.without_own_maddr(parse_uri(uri), "UDP", 5060)), left or uri)
+        self.assertEqual(str(NAMES.without_own_maddr(parse_uri(uri), "UDP", 5070)), uri)
+
     def test_aor(self) -> None:
         """Domains of ours and addresses of any node make an address of record, escapes decoded (section 10.3)."""
         for uri, aor in (
