@@ -364,7 +364,7 @@ class SilenceTests(ResponseCase):
 
 
 class TimerCTests(ResponseCase):
-    """At a node whose Timer C is one second."""
+    """At a node whose Timer C is short."""
 
     node_kind = EmbeddedNode
 
@@ -374,7 +374,7 @@ class TimerCTests(ResponseCase):
         caller, invite, ((callee, arrived),) = await self.ringing_at("bob")
         callee.reply(arrived, 180)
         await caller.expect(180)
-        early = 0.6 * TIMER_C
+        early = 0.4 * TIMER_C
         await self.hold(early, lambda: not callee.inbox, "it may ring")
         callee.reply(arrived, 180)
         ringing = await caller.expect(180)

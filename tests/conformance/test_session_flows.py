@@ -22,7 +22,7 @@ _T1 = 0.05  # seconds; 64*T1 are 3.2 s
 class SessionFlowTests(FlowTestCase):
     """At a node that asks for no passwords."""
 
-    options = ("--set", f"sip.t1={_T1}", "--set", "media.quarantine=0")
+    options = ("--set", "media.quarantine=0")
 
     @flow("RFC3665-3.5")
     async def test_media_gateway(self) -> None:
@@ -155,6 +155,12 @@ class SessionFlowTests(FlowTestCase):
         self.assertEqual((final["retry-after"], final.tag("to")), ("60 (in a meeting)", "tag-bob"))
         caller.ack(invite, final)
         await callee.silence()
+
+
+class SilenceFlowTests(FlowTestCase):
+    """With fast timers."""
+
+    options = ("--set", f"sip.t1={_T1}")
 
     @flow("RFC3665-3.10")
     async def test_no_response(self) -> None:
