@@ -533,8 +533,9 @@ def forward_request(
         dropped += layout.indexes("content-length")
         lines.append(b"Content-Length: %d" % len(body))
     if max_breadth:
-        lines.append(b"Max-Breadth: %d" % max_breadth)
-        dropped += layout.indexes("max-breadth")
+        lines.append(b"Max-Breadth: 60" if max_breadth == 60 else b"Max-Breadth: %d" % max_breadth)
+        if "max-breadth" in layout.at:
+            dropped += layout.indexes("max-breadth")
     if dropped:
         for index in sorted(dropped, reverse=True):
             del lines[index]
