@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from twisted.names import dns
+
 from tests.conformance.case import ConformanceTestCase, Message, Peer
+from tests.conformance.dns_server import DnsServer
 from tests.conformance.marks import attack, requirement
 from tests.conformance.peer import new_branch
 
+_DNS = ("127.0.78.1", 5353)
 INVITES = 'voipcluster_requests_total{method="INVITE"}'
 
 
@@ -66,6 +70,40 @@ class LoopTests(ConformanceTestCase):
         self.assertEqual({m.branch for m in (cancel, ack)}, {arrived.branch})
         self.assertEqual({m.values("via")[0] for m in (cancel, ack)}, {arrived.values("via")[0]})
         self.assertEqual((await caller.expect(487)).status, 487)
+
+
+class TwoDomainsTests(ConformanceTestCase):
+    domains = ("example.com", "loop.example")
+    options = ("--set", f'dns.servers=["{_DNS[0]}:{_DNS[1]}"]')
+
+    @requirement(78)
+    async def test_loop_over_another_domain(self) -> None:
+        """A user whose contact leads to himself, by way of another domain of ours, is found out at the second look (4.2)."""
+        server = DnsServer(self.reactor)
+        ports = server.listen(*_DNS)
+        for domain in self.domains:
+            server.add(domain, dns.Record_A(self.node.address))
+
+        async def close() -> None:
+            server.close()
+            for port in ports:
+                await port.stopListening()
+
+        self.at_end(close)
+        phone, caller = self.udp("alice"), self.udp("carol")
+        await phone.register(contact="<sip:alice@loop.example>")
+        there = phone.request("REGISTER", "sip:loop.example", to="<sip:alice@loop.example>")
+        there.add("Contact", f"<{phone.aor}>, <{phone.uri}>")
+        self.assertEqual((await phone.exchange(there)).status, 200)
+        before = (await self.node.numbers()).get(INVITES, 0)
+        invite = caller.invite("alice")
+        caller.send(invite)
+        arrived = await phone.expect("INVITE")
+        self.assertEqual(len(arrived.values("via")), 3)  # on to the other domain is no loop
+        phone.reply(arrived, 486)
+        caller.ack(invite, final := await caller.final(invite))
+        self.assertIn(final.status, (482, 486))
+        self.assertEqual((await self.node.numbers())[INVITES] - before, 3)
 
 
 class BreadthTests(ConformanceTestCase):

@@ -158,7 +158,8 @@ class CallTable:
             (call.key, "session expired" if call.expires else "too long")
             for call in self._calls.values()
             if (
-                call.expires <= now
+                call.answered
+                and call.expires <= now  # one that rings has Timer C, whatever an early UPDATE agreed on
                 if call.expires
                 else now - call.started > longest and not watched(call.key)
             )

@@ -71,12 +71,17 @@ class CallTableTests(SynchronousTestCase):
         self.assertFalse(table.has_room(None, "2001:db8::2"))
 
     def test_session_timer(self) -> None:
-        """A session timer that nobody refreshed ends a call, even one with media; without one it is its length (RFC 4028)."""
+        """A session timer that nobody refreshed ends a call that was answered, even one with media (RFC 4028)."""
         self.table.start(call())
         found = self.table.get(KEY)
         assert found is not None
-        for expires, now, left in ((0.0, 1000.0, 1), (400.0, 399.9, 1), (900.0, 899.0, 1), (900.0, 900.0, 0)):
+        for answered, expires, now, left in (
+            (0.0, 0.0, 1000.0, 1), (0.0, 400.0, 1000.0, 1), (105.0, 400.0, 399.9, 1), (105.0, 900.0, 899.0, 1),
+            (105.0, 900.0, 900.0, 0),
+        ):  # fmt: skip
             found.lasts_until(expires)
+            if answered:
+                self.table.answered(KEY, answered)
             self.table.end_overdue(now, 3600.0, lambda key: True)
             self.assertEqual(len(self.table), left, now)
         self.assertEqual(self.released, [(KEY, "session expired")])
