@@ -74,7 +74,7 @@ function showMore(id, count) {
   byId(id).textContent = `and ${count - MOST_ROWS} more`;
 }
 
-const STATE_KINDS = { open: "good", shed: "warn", full: "bad", drain: "warn", unknown: "bad" };
+const STATE_KINDS = { open: "good", shed: "warn", full: "bad", drain: "warn", unknown: "bad", stopped: "warn" };
 const stateKind = (state) => STATE_KINDS[String(state).toLowerCase()] || "soft";
 
 function nodeName(node) {
