@@ -166,6 +166,9 @@ class WantedTests(SessionCase):
             callee.reply(request, 200)
             ok = await caller.final(refresh)
             self.assertEqual(ok.lines("session-expires"), ["600;refresher=uac"])
+        (shown,) = await self.node.ask("calls", call_id=invite.call_id)
+        self.assertGreater(shown["session"], 590.0)
+        self.assertLessEqual(shown["session"], 600.0)
         ours.ack()
         await self.hang_up(ours, Dialog.of_callee(callee, arrived, answer))
 

@@ -13,7 +13,8 @@ from voipcluster.web.history import History
 
 CALL = {
     "call_id": "1/2@host", "from": "sip:alice@example.com", "to": "sip:bob@example.com", "node": "b", "state": "confirmed",
-    "client": "192.0.2.1:5060", "transport": "UDP", "user": "alice", "duration": 75.0, "audio": "both", "visited": ["a"],
+    "client": "192.0.2.1:5060", "transport": "UDP", "user": "alice", "duration": 75.0, "session": 450.0, "audio": "both",
+    "visited": ["a"],
 }  # fmt: skip
 HOP = {
     "call_id": "1/2@host", "node": "a", "time": 1.0, "hops": 0, "own": 0.8, "leading": "calls", "gate": 0.75,

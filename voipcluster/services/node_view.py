@@ -109,6 +109,8 @@ class NodeView:
             now = self._node.core.seconds()
             for row in rows:
                 row["duration"] = round(max(0.0, now - row.pop("started", now)), 1)
+                expires = row.pop("expires", 0.0)
+                row["session"] = round(max(0.0, expires - now), 1) if expires else None
             return sorted(rows, key=lambda row: -row["duration"])
 
         return self._ask_others("calls", {} if call_id is None else {"call_id": call_id}).addCallback(
@@ -116,7 +118,7 @@ class NodeView:
         )
 
     def own_calls(self, call_id: str | None) -> list[Row]:
-        """The calls that this node serves; C{started} in unix seconds instead of a duration."""
+        """The calls that this node serves; C{started} and C{expires} in unix seconds instead of durations."""
         node = self._node
         heard = {snapshot.call: snapshot for snapshot in node.media.calls()}
         chosen = [call for call in node.calls if call_id is None or call.key.call_id == call_id]
@@ -134,6 +136,7 @@ class NodeView:
             "transport": call.transport,
             "user": call.user or None,
             "started": call.started,
+            "expires": call.expires,
             "audio": _audio(media),
             "packets": _packets(media),
             "visited": list(call.visited),

@@ -111,6 +111,7 @@ def calls(answer: Sequence[Mapping[str, Any]]) -> str:
         ("TRANSPORT", _text("transport"), False),
         ("USER", _text("user"), False),
         ("DURATION", lambda row: clock(row.get("duration")), True),
+        ("SESSION", lambda row: clock(row.get("session")), True),
         ("AUDIO", _text("audio"), False),
     ]
     return table(columns, answer)

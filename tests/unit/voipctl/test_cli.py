@@ -94,7 +94,7 @@ class VoipctlTests(SynchronousTestCase):
     def test_calls_and_explain(self) -> None:
         """A call shows its true client; its explanation shows each candidate with a reason, the chosen one marked."""
         row = self.shown("calls").splitlines()[1]
-        for part in ("1/2@host", "b", "192.0.2.1:5060", "UDP", "alice", "1:15", "both"):
+        for part in ("1/2@host", "b", "192.0.2.1:5060", "UDP", "alice", "1:15", "7:30", "both"):
             self.assertIn(part, row.split())
         lines = self.shown("explain", "1/2@host").splitlines()
         self.assertEqual(lines[0], "hop 1: a: hand-over to b: first below the gate")
