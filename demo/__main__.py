@@ -117,7 +117,6 @@ class Demo:
 
     async def _call(self, password: str) -> None:
         await self._burst()
-        self._screen.say()
         self._explain_the_softphone(password)
         await self._steady()
         await self._finish()
@@ -199,6 +198,7 @@ class Demo:
     def _explain_the_softphone(self, password: str) -> None:
         if self._seconds is not None:
             return
+        self._screen.say()
         primary = self.cluster.primary
         text = f"""\
 A light load goes on. To take part with a softphone on this machine:

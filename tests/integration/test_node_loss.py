@@ -57,10 +57,11 @@ class LossTestCase(ClusterTestCase):
         self.assertEqual(len(rows), 1)
         return str(rows[0]["node"])
 
-    async def unknown(self, name: str, *at: Node, seconds: float = LIMIT) -> None:
+    async def unknown(self, name: str, *at: Node, seconds: float = LIMIT, state: str = "unknown") -> None:
+        """@param state: C{stopped} for a node that said that it stops."""
         for node in at:
             await self.cluster.when(
-                lambda nodes: nodes[name]["state"] == "unknown", f"{node.name} misses {name}", seconds, node
+                lambda nodes: nodes[name]["state"] == state, f"{node.name} misses {name}", seconds, node
             )
 
     async def back(self, name: str) -> None:
@@ -200,7 +201,7 @@ class RestartedNode(LossTestCase):
                 await self.kill(b)
             else:
                 await b.stop()
-            await self.unknown("b", a, c)
+            await self.unknown("b", a, c, state="stopped" if how == "stop" else "unknown")
             await self.cluster.restart(b)
             await self.back("b")
             for node in self.cluster.nodes:
@@ -220,7 +221,7 @@ class RestartedNode(LossTestCase):
         await self.reachable("alice", "bob")
         calls = [await alice.call("bob@example.com"), await bob.call("alice@example.com")]
         await a.stop()
-        await self.unknown("a", b, c)
+        await self.unknown("a", b, c, state="stopped")
         calls.append(await alice.call("bob@example.com"))
         await self.goes_on(*calls)
         refused = b.voipctl_program("user", "add", "carol@example.com", "--password-stdin", stdin="carol's\n")

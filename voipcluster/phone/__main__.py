@@ -45,7 +45,7 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--host", metavar="ADDRESS", help="own address (the one that packets to the proxy leave from)"
     )
-    parser.add_argument("--transport", choices=("udp", "tcp"), default="udp")
+    parser.add_argument("--transport", choices=("udp", "tcp"), default="udp", help="of SIP (%(default)s)")
     parser.add_argument(
         "--tone", type=int, default=1000, metavar="HZ", help="what it sends, a multiple of 50 (%(default)s)"
     )

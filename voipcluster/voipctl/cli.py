@@ -199,19 +199,19 @@ def _parser() -> argparse.ArgumentParser:
         _add_common(command, UNSET)
         return command
 
-    status = add("status", _status, "nodes: role, state, workload, calls, age of the report")
+    status = add("status", _status, "show the nodes: role, state, workload, calls, age of the report")
     status.add_argument("-v", "--verbose", action="store_true", help="what each node's workload is made of")
     _add_user(commands)
     token = add("join-token", _join_token, "print a token for one more node: TOKEN@ADDRESS")
     token.add_argument("--ttl", type=float, default=3600.0, help="seconds until it expires [%(default)g]")
     token.add_argument("--uses", type=int, default=1, help="how many nodes may join with it [%(default)s]")
-    add("registrations", _registrations, "who is registered, and at which node").add_argument(
+    add("registrations", _registrations, "show who is registered, and at which node").add_argument(
         "aor", nargs="?", metavar="AOR", help="only this NAME@DOMAIN"
     )
-    add("calls", _calls, "calls in progress on all nodes").add_argument(
+    add("calls", _calls, "show the calls in progress on all nodes").add_argument(
         "call_id", nargs="?", metavar="CALL-ID", help="only this call"
     )
-    add("explain", _explain, "why a call went to its node").add_argument("call_id", metavar="CALL-ID")
+    add("explain", _explain, "tell why a call went to its node").add_argument("call_id", metavar="CALL-ID")
     for name, run, text in (
         ("drain", _drain, "let a node take no new requests"),
         ("undrain", _drain, "let it take them again"),
@@ -221,9 +221,9 @@ def _parser() -> argparse.ArgumentParser:
     add("forget", _forget, "take a node that does not run off the list of members, for good").add_argument(
         "node", metavar="NODE", help="its name"
     )
-    add("bans", _bans, "who is banned at this node, why and for how long")
+    add("bans", _bans, "show who is banned at this node, why and for how long")
     add("unban", _unban, "end a ban").add_argument("who", metavar="WHO", help="as bans names it")
-    add("check", _check, "validate a configuration file").add_argument("file", metavar="FILE")
+    add("check", _check, "find the mistakes of a configuration file").add_argument("file", metavar="FILE")
     add("metrics", _metrics, "print what /metrics says")
     return parser
 
@@ -251,8 +251,11 @@ def _add_common(parser: argparse.ArgumentParser, default: dict[str, Any]) -> Non
 
 def _add_user(commands: Any) -> None:
     user = commands.add_parser(
-        "user", help="add, rm, list or passwd: the accounts", description="The accounts of the cluster."
+        "user",
+        help="change or show the accounts: add, rm, list, passwd",
+        description="The accounts of the cluster.",
     )
+    _add_common(user, UNSET)
     verbs = user.add_subparsers(dest="user_command", required=True, metavar="add|rm|list|passwd")
     for verb, run, text in (
         ("add", _user_set, "add an account"),

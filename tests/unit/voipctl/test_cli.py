@@ -224,6 +224,7 @@ class VoipctlTests(SynchronousTestCase):
             (("--state-dir", "no/a", "status"), "no/a"),
             (("status", "--state-dir", "no/b"), "no/b"),
             (("user", "list", "--state-dir", "no/c"), "no/c"),
+            (("user", "--state-dir", "no/d", "list"), "no/d"),
             (("status",), "voipcluster-state"),
         ):
             text = f"voipctl: no node is running on the state directory {place} (--state-dir)\n"
