@@ -214,4 +214,5 @@ class VoipctlTests(ClusterTestCase):
         self.assertTrue(second.startswith(f'{file}:6: limits.calls: found "many"'), second)
         for sample in ("voipcluster.toml", "two-nodes.toml"):
             path = CHECKOUT / "etc" / sample
+            self.assertIn("\n[cluster]\n", path.read_text())
             self.assertEqual(await node.voipctl("check", str(path)), f"{path!s}: good\n")
