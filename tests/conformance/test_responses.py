@@ -383,6 +383,23 @@ class TimerCTests(ResponseCase):
         await self.refused(caller, invite, 408, 487)
 
     @requirement(100)
+    async def test_timer_c_of_a_fork(self) -> None:
+        """Each branch of a fork has a Timer C of its own (16.6 step 11, 16.8)."""
+        caller, invite, phones = await self.ringing_at("one", "two")
+        (one, first), (two, second) = phones
+        for phone, arrived in phones:
+            phone.reply(arrived, 180)
+            await caller.expect(180)
+        await self.hold(0.4 * TIMER_C, lambda: not one.inbox, "it may ring")
+        one.reply(first, 180)
+        ringing = await caller.expect(180)
+        earlier = await self.is_cancelled(two, second, TIMER_C + ON_A_BUSY_MACHINE)
+        later = await self.is_cancelled(one, first, TIMER_C + ON_A_BUSY_MACHINE)
+        self.assertLess(earlier.at, later.at)
+        self.assertGreater(later.at - ringing.at, TIMER_C - 0.1)
+        await self.refused(caller, invite, 408, 487)
+
+    @requirement(100)
     async def test_no_provisional_response(self) -> None:
         """A branch that was not heard of is treated as if it had answered 408, without CANCEL (16.8)."""
         caller, invite, ((callee, _),) = await self.ringing_at("bob")
