@@ -130,7 +130,7 @@ class TerminalTests(ClusterTestCase):
             self.assertEqual(
                 (call.status, call.reason), (200, "BYE received") if answered else (487, call.reason)
             )
-            self.assertNotRegex(alice.output, "Traceback|Unhandled|503")
+            self.assertNotRegex(alice.output, r"Traceback|Unhandled|\b503\b")
             await self.until_gone("alice")
 
     async def until_gone(self, user: str) -> None:
