@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from voipcluster.address import UDP, Flow, Hop
 from voipcluster.errors import TransportError
+from voipcluster.net.batch import WORTH_IT, arrange
 from voipcluster.net.sink import ISipSink, SinkErrors
 from voipcluster.net.stun import binding_response
 
@@ -141,18 +142,32 @@ class UdpPort:
         raise TransportError(f"{error.strerror or error} (to {Hop(UDP, *remote)})")
 
     def doRead(self) -> None:
-        recvfrom, ipv6, flows = self._socket.recvfrom, self._ipv6, self._flows
+        batch = self._read_batch()
+        if len(batch) >= WORTH_IT:
+            batch = arrange(batch)
         bytes_received = self._sink.bytes_received
+        for data, flow in batch:
+            try:
+                bytes_received(data, flow)
+            except Exception:
+                self._errors.failed(flow)
+            if not self._open:
+                return
+
+    def _read_batch(self) -> list[tuple[bytes, Flow]]:
+        """What waits in the socket, at most one batch, but for keep-alives, which are served here."""
+        batch: list[tuple[bytes, Flow]] = []
+        recvfrom, ipv6, flows = self._socket.recvfrom, self._ipv6, self._flows
         for count in range(BATCH):
             try:
                 data, source = recvfrom(_LARGEST)
             except BlockingIOError:
                 if not count:
                     self._read_errors()  # select() reports a pending error as something to read
-                return
+                break
             except OSError:
                 if not self._open:
-                    return
+                    break
                 self._read_errors()
                 continue
             if ipv6:
@@ -167,10 +182,8 @@ class UdpPort:
                 if len(flows) >= _KEPT:
                     flows.clear()
                 flow = flows[source] = Flow(UDP, self.local, source)
-            try:
-                bytes_received(data, flow)
-            except Exception:
-                self._errors.failed(flow)
+            batch.append((data, flow))
+        return batch
 
     def _without_keep_alive(self, data: bytes, source: tuple[str, int]) -> bytes:
         """What follows the CRLFs (RFC 3261 section 7.5); nothing when it was a keep-alive, which is served here."""
