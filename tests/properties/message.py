@@ -15,16 +15,12 @@ from voipcluster.sip.message import (
     Message,
     Request,
     Response,
-    build_request,
-    forward_request,
-    forward_response,
     header_line,
     key_of,
     parse,
-    reply,
     tag_of,
-    trying,
 )
+from voipcluster.sip.outgoing import build_request, forward_request, forward_response, reply, trying
 from voipcluster.sip.proxy.routing import Names, own_call_token, preprocess_route
 from voipcluster.sip.proxy.validation import check_request
 from voipcluster.sip.registrar import Settings, Source, register

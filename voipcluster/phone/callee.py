@@ -10,7 +10,8 @@ from voipcluster.phone.ending import answer_timer, bye, end
 from voipcluster.phone.events import Asked, Incoming, MediaAt, Up
 from voipcluster.phone.requests import Effect, Requests
 from voipcluster.phone.sdp import Audio, describe, read_audio
-from voipcluster.sip.message import Request, Response, reply
+from voipcluster.sip.message import Request, Response
+from voipcluster.sip.outgoing import reply
 from voipcluster.sip.transaction.matching import server_key
 from voipcluster.sip.values import parse_name_addr
 

@@ -8,7 +8,8 @@ from attrs import define
 
 from voipcluster.address import DEFAULT_PORT, Hop, is_ip, join_host_port
 from voipcluster.errors import ParseError
-from voipcluster.sip.message import COOKIE, Request, Response, build_request
+from voipcluster.sip.message import COOKIE, Request, Response
+from voipcluster.sip.outgoing import build_request
 from voipcluster.sip.uri import SipUri, parse_uri
 from voipcluster.sip.values import parse_name_addr
 

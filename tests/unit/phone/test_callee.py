@@ -10,7 +10,8 @@ from voipcluster.address import Hop
 from voipcluster.phone.call import CallState
 from voipcluster.phone.events import Ended, Incoming, MediaAt, Up
 from voipcluster.phone.sdp import Audio, describe, read_audio
-from voipcluster.sip.message import Request, Response, build_request
+from voipcluster.sip.message import Request, Response
+from voipcluster.sip.outgoing import build_request
 
 
 class CalleeTests(SynchronousTestCase):

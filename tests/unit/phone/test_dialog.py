@@ -6,7 +6,8 @@ from tests.unit.phone.world import ALICE, PROXY, line
 from voipcluster.address import Hop
 from voipcluster.errors import ParseError
 from voipcluster.phone.dialog import Dialog
-from voipcluster.sip.message import Request, build_request, reply
+from voipcluster.sip.message import Request
+from voipcluster.sip.outgoing import build_request, reply
 
 
 def invite(**headers: str) -> Request:

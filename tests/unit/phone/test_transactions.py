@@ -8,7 +8,8 @@ from voipcluster.address import Flow, Hop
 from voipcluster.machine import SetTimer
 from voipcluster.phone.events import Answered, Asked, Closed, Send
 from voipcluster.phone.transactions import Transactions
-from voipcluster.sip.message import Request, build_request, parse, reply
+from voipcluster.sip.message import Request, parse
+from voipcluster.sip.outgoing import build_request, reply
 
 HOP = Hop("UDP", "192.0.2.1", 5060)
 UDP = Flow("UDP", ("192.0.2.10", 5060), ("192.0.2.1", 5060))

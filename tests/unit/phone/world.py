@@ -13,7 +13,8 @@ from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.phone.agent import UserAgent
 from voipcluster.phone.dialog import Line
 from voipcluster.phone.events import Received, Send
-from voipcluster.sip.message import Request, Response, parse, reply
+from voipcluster.sip.message import Request, Response, parse
+from voipcluster.sip.outgoing import reply
 
 PROXY = Hop("UDP", "192.0.2.1", 5060)
 ALICE, BOB = ("192.0.2.10", 5060), ("192.0.2.20", 5060)

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.properties.message import OURS, check_built, check_message, parsed, respelled
 from tests.unit.strategies import damaged, requests, responses
 from voipcluster.errors import ParseError
-from voipcluster.sip.message import Request, Response, forward_request, forward_response, parse
+from voipcluster.sip.message import Request, Response, parse
+from voipcluster.sip.outgoing import forward_request, forward_response
 from voipcluster.sip.values import NameAddr, parse_name_addr
 
 DATA = Path(__file__).parents[2] / "data"

@@ -40,7 +40,8 @@ from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.sip import digest
 from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.limits import LimitSettings
-from voipcluster.sip.message import Request, Response, parse, reply
+from voipcluster.sip.message import Request, Response, parse
+from voipcluster.sip.outgoing import reply
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.registrar import Settings
 

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.address import Flow
 from voipcluster.sip.location import Binding, Location
-from voipcluster.sip.message import Request, build_request, parse, reply
+from voipcluster.sip.message import Request, parse
+from voipcluster.sip.outgoing import build_request, reply
 from voipcluster.sip.registrar import (
     Kind,
     RegisterResult,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.sip.messages import request, response
-from voipcluster.sip.message import Request, Response, forward_request, forward_response, parse
+from voipcluster.sip.message import Request, Response, parse
+from voipcluster.sip.outgoing import forward_request, forward_response
 from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.session_timer import Session, SessionTimer, agreed
 

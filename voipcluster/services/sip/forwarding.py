@@ -23,7 +23,8 @@ from voipcluster.services.sip.next_hop import (
     tcp_first,
 )
 from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
-from voipcluster.sip.message import COOKIE, Request, Response, forward_request, forward_response
+from voipcluster.sip.message import COOKIE, Request, Response
+from voipcluster.sip.outgoing import forward_request, forward_response
 from voipcluster.sip.proxy.breadth import incoming_breadth
 from voipcluster.sip.proxy.context import (
     Answer,

@@ -18,7 +18,8 @@ from voipcluster.errors import TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import NamedTimers
 from voipcluster.sip.layout import layout_of
-from voipcluster.sip.message import Request, Response, reply, trying
+from voipcluster.sip.message import Request, Response
+from voipcluster.sip.outgoing import reply, trying
 from voipcluster.sip.transaction.events import (
     AckReceived,
     CancelSent,

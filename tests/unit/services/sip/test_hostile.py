@@ -6,7 +6,8 @@ import re
 
 from tests.unit.services.sip.test_proxy import BOB, CallCase
 from tests.unit.services.sip_world import Node, Phone
-from voipcluster.sip.message import Request, reply
+from voipcluster.sip.message import Request
+from voipcluster.sip.outgoing import reply
 
 GATEWAY = "sip:+1900@203.0.113.77"
 STRANGER = "sip:evil@foreign.org"

@@ -16,7 +16,8 @@ from voipcluster.balance import codec, messages
 from voipcluster.services.sip.registrar import BATCH, GRACE, RegistrarService
 from voipcluster.services.sip.writebehind import RETRY_DELAY, WRITE_DELAY, ILocationStore, Key, WriteBehind
 from voipcluster.sip.location import Binding
-from voipcluster.sip.message import Request, build_request, parse
+from voipcluster.sip.message import Request, parse
+from voipcluster.sip.outgoing import build_request
 from voipcluster.sip.registrar import RegisterResult, Settings, Source
 
 AOR = "alice@example.com"
