@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
-from functools import lru_cache
 from itertools import pairwise
 from sys import intern
 from typing import Self
@@ -17,6 +16,7 @@ from attrs import frozen
 
 from voipcluster.errors import ParseError
 from voipcluster.media.target import is_unspecified
+from voipcluster.remember import remember
 
 MAX_MEDIA_LINES = 32
 
@@ -49,7 +49,7 @@ class Transport(Enum):
 _DIRECTIONS = {b"a=" + d.value.encode(): d for d in Direction}
 
 
-@lru_cache(maxsize=64)
+@remember(64)
 def transport_of(protocol: str) -> Transport:
     """What the relay does with a line of that C{proto} (RFC 8866 section 8.2.4)."""
     words = set(protocol.upper().split("/"))

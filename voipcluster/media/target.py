@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import NamedTuple
 
 from attrs import frozen
+
+from voipcluster.remember import remember
 
 THIS_NETWORK = IPv4Network("0.0.0.0/8")  # RFC 1122 section 3.2.1.3
 
@@ -26,7 +27,7 @@ class Address(NamedTuple):
         return 6 if ":" in self.host else 4
 
 
-@lru_cache(maxsize=1024)
+@remember(1024)
 def literal(host: str) -> IPv4Address | IPv6Address | None:
     """
     The IP address that a text is, or L{None} for names and for scoped addresses.
@@ -42,14 +43,14 @@ def literal(host: str) -> IPv4Address | IPv6Address | None:
     return None if isinstance(address, IPv6Address) and address.scope_id else address
 
 
-@lru_cache(maxsize=1024)
+@remember(1024)
 def is_unspecified(host: str) -> bool:
     """C{0.0.0.0} or C{::}, the way to hold a call in RFC 2543 (RFC 3264 section 8.4)."""
     address = literal(host)
     return address is not None and address.is_unspecified
 
 
-@lru_cache(maxsize=1024)
+@remember(1024)
 def canonical(host: str) -> str:
     """The one text of an IP address, and the same object each time: a node keeps many of them."""
     address = literal(host)

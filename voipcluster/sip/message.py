@@ -9,10 +9,10 @@ implementation of the same names: L{parse}, L{forward_request}, L{forward_respon
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from voipcluster.errors import ParseError
+from voipcluster.remember import remember
 from voipcluster.sip.layout import Layout, layout_of, learn, learned
 from voipcluster.sip.uri import Params
 from voipcluster.sip.values import Via, address_uri, parse_name_addr, parse_via, split_list
@@ -86,7 +86,7 @@ _STATUS_LINES = {
 }
 
 
-@lru_cache(4096)
+@remember(4096)
 def plain_cseq(line: bytes) -> tuple[int, str] | None:
     """
     Number and method of a CSeq line as nearly everybody writes it, else L{None}.

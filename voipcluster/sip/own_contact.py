@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from voipcluster.address import WS, WSS, is_ip
+from voipcluster.remember import remember
 from voipcluster.sip.uri import SipUri
 
 # addresses that nobody outside of one network, or machine, can be reached at (RFC 1918, 3927, 4193, 6598)
@@ -52,7 +52,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
     return ip_address(host) if is_ip(host) else None
 
 
-@lru_cache(4096)
+@remember(4096)
 def _is_local(host: str) -> bool:
     place = _address(host)
     return place is not None and any(place in network for network in _LOCAL)

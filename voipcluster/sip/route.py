@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from voipcluster.address import TCP, TLS, UDP, WS, WSS, Flow, is_ip, join_host_port
 from voipcluster.errors import ParseError, PeerError
+from voipcluster.remember import remember
 from voipcluster.seal import Sealer
 from voipcluster.sip.uri import SipUri, parse_uri
 from voipcluster.sip.values import parse_name_addr
@@ -135,7 +136,7 @@ class Party(NamedTuple):
     contact: bytes
 
 
-@lru_cache(_KEPT)
+@remember(_KEPT)
 def contact_hash(uri: str) -> bytes:
     """Four octets that tell one contact address of a dialog from another."""
     try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from functools import lru_cache
 
 from attrs import evolve, frozen
 
 from voipcluster.address import bracketed, is_ip, is_ipv6
 from voipcluster.errors import ParseError
+from voipcluster.remember import remember
 
 _URI = re.compile(
     r"""(?P<scheme>sips?):
@@ -152,7 +152,7 @@ class SipUri:
         return sorted(self.headers.split("&")) == sorted(other.headers.split("&"))
 
 
-@lru_cache(maxsize=4096)
+@remember(4096)
 def parse_uri(text: str) -> SipUri:
     """
     Parse a SIP or SIPS URI.

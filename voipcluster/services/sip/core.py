@@ -11,6 +11,7 @@ from voipcluster.address import TLS, UDP, Flow, is_ipv6, join_host_port
 from voipcluster.balance.handover import HandoverTokens
 from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
+from voipcluster.remember import LONGEST
 from voipcluster.services.sip.next_hop import hop_of
 from voipcluster.services.sip.resolving import Resolving
 from voipcluster.services.sip.transactions import TransactionService
@@ -77,7 +78,8 @@ class SipCore:
             if not flow.reliable:
                 if len(self._ways) >= _KEPT:
                     self._ways.clear()
-                self._ways[uri] = flow
+                if len(uri) <= LONGEST:
+                    self._ways[uri] = flow
         return flow
 
     def flow_to_server(self, server: Server) -> Flow:

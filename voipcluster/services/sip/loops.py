@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from voipcluster.errors import PeerError
+from voipcluster.remember import LONGEST
 from voipcluster.services.sip.core import SipCore
 from voipcluster.sip.message import Request
 from voipcluster.sip.values import parse_via
@@ -46,7 +47,8 @@ class Loops:
     def _make(self, name: str) -> str:
         text = name.encode("utf-8", "surrogateescape")
         mark = _SIGN + hashlib.blake2s(text, key=self._key, digest_size=6).hexdigest()
-        if len(self._made) >= _KEPT:
-            self._made.clear()
-        self._made[name] = mark
+        if len(name) <= LONGEST:
+            if len(self._made) >= _KEPT:
+                self._made.clear()
+            self._made[name] = mark
         return mark

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 from collections.abc import Callable, Iterable
-from functools import lru_cache, partial
+from functools import partial
 from ipaddress import ip_address
 
 from attrs import evolve, frozen
@@ -26,6 +26,7 @@ from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.net.udp import UdpPort, open_udp_socket
 from voipcluster.net.websocket import SipWebSocket
+from voipcluster.remember import remember
 from voipcluster.sip.dns import AAAA, A
 
 __all__ = ["ISipSink", "ListenAddress", "StreamLimits", "TransportService", "within_descriptors"]
@@ -392,7 +393,7 @@ def _cannot_listen(transport: str, entry: ListenAddress, error: Exception) -> Us
     return UsageError(f"cannot listen for SIP on {transport} {address}: {reason}")
 
 
-@lru_cache(1024)
+@remember(1024)
 def _canonical(host: str) -> str:
     """One spelling for equal hosts: lower case, and for IPv6 the short form (RFC 5952)."""
     if ":" not in host:

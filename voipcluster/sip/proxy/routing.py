@@ -8,6 +8,7 @@ from typing import NamedTuple
 from attrs import evolve, field, frozen
 
 from voipcluster.address import DEFAULT_PORT, join_host_port
+from voipcluster.remember import LONGEST
 from voipcluster.sip.message import Request
 from voipcluster.sip.route import Address, route_uri
 from voipcluster.sip.uri import SipUri, parse_uri, unescape
@@ -64,9 +65,10 @@ class Names:
         if known is None:
             uri = parse_uri(text)
             known = Meaning(uri, self.domain_of(uri), self.is_local(uri), self.aor(uri))
-            if len(self._meanings) >= _KEPT:
-                self._meanings.clear()
-            self._meanings[text] = known
+            if len(text) <= LONGEST:
+                if len(self._meanings) >= _KEPT:
+                    self._meanings.clear()
+                self._meanings[text] = known
         return known
 
     def is_own(self, uri: SipUri) -> bool:

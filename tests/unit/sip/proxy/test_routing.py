@@ -28,6 +28,19 @@ class NamesTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertIs(NAMES.is_own(parse_uri(uri)), own, uri)
 
+    def test_meaning(self) -> None:
+        """All that a URI means at once; a long one is not remembered."""
+        meaning = NAMES.meaning("sip:%62ob@EXAMPLE.com;x=y")
+        self.assertEqual(
+            (meaning.domain, meaning.local, meaning.aor), ("example.com", True, "bob@example.com")
+        )
+        self.assertIs(NAMES.meaning("sip:%62ob@EXAMPLE.com;x=y"), meaning)
+        foreign = NAMES.meaning("sip:bob@example.net")
+        self.assertEqual((foreign.domain, foreign.local, foreign.aor), (None, False, None))
+        long = f"sip:{'b' * 300}@example.com"
+        self.assertIsNot(NAMES.meaning(long), NAMES.meaning(long))
+        self.assertRaises(ParseError, NAMES.meaning, "sip:")
+
     def test_default_ports(self) -> None:
         """Without a port, that of the transport counts, as a resolver would take it (RFC 3263 section 4.2)."""
         names = Names(frozenset([("192.0.2.1", 5061), ("192.0.2.1", 80)]), frozenset(), ())
