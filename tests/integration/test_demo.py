@@ -34,10 +34,10 @@ class DemoTests(IntegrationTestCase):
         again changes nothing.
         """
         demo = self.demo("--calls", "4")
-        await demo.saw(r"^ +\d+ s .*[2-9] calls")
+        await demo.saw(r"^ +\d+ s .*[2-9] calls", 60)
         for _ in range(3):
             demo.send_signal("INT")
-        await demo.ended(20)
+        await demo.ended(60)
         self.assertNotRegex(demo.output, "Traceback|ReactorNotRunning|Unhandled")
         self.assertRegex(
             demo.output, r"\n\d calls?, both ends heard each other in \d; \d more cut short by the end\n"
@@ -51,9 +51,9 @@ class DemoTests(IntegrationTestCase):
         demo = self.program(
             "demo", ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *words], environment=environment
         )
-        await demo.saw("Starting three nodes")
+        await demo.saw("Starting three nodes", 60)
         demo.send_signal("INT")
-        self.assertEqual(await demo.ended(20), 1)
+        self.assertEqual(await demo.ended(60), 1)
         self.assertRegex(demo.output, r"stopped before the first call\n\Z")
         self.assertEqual(os.listdir(self.folder), [])
 
@@ -66,7 +66,7 @@ class DemoTests(IntegrationTestCase):
             (("--calls", "99"), 2, "--calls is 1 to 45"),
         ):
             demo = self.demo(*options)
-            self.assertEqual(await demo.ended(20), status)
+            self.assertEqual(await demo.ended(60), status)
             self.assertIn(text, demo.output.splitlines()[-1])
             self.assertNotIn("Traceback", demo.output)
 
@@ -78,7 +78,7 @@ class DemoTests(IntegrationTestCase):
         self.assertEqual(await looked.ended(20), 0, looked.output)
         self.assertIn("primary", looked.output)
         demo.send_signal("INT")
-        await demo.ended(20)
+        await demo.ended(60)
 
     async def test_help_installs_nothing(self) -> None:
         """--help of each script, wherever it stands, is answered before anything is set up; make tells its targets."""
@@ -104,7 +104,7 @@ class DemoTests(IntegrationTestCase):
         holder = self.python("-c", code, self.address(2))
         await holder.saw("bound")
         demo = self.demo()
-        self.assertEqual(await demo.ended(20), 1)
+        self.assertEqual(await demo.ended(60), 1)
         self.assertRegex(
             demo.output,
             rf"^demo: UDP {self.address(2)}:5060 cannot be used: Address already in use \(python.*, process {holder.pid}\)\n$",
