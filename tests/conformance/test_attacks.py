@@ -149,6 +149,28 @@ class RelayTests(AuthenticatedCase):
         await stranger.expect(486)
         await victim.silence()
 
+    @attack("S7")
+    async def test_open_relay_with_a_flow_token(self) -> None:
+        """Who has seen the Path of a phone can send to that phone, and through us to nobody else."""
+        victim, stranger, registrar = self.udp_at("victim"), self.udp("eve"), self.udp_at("registrar")
+        phone = await self.caller("frank")
+        register = phone.request("REGISTER", f"sip:{registrar.where}", ("Supported", "path, outbound"))
+        register.add("Contact", f'<{phone.uri}>;+sip.instance="<urn:uuid:7>";reg-id=1')
+        phone.send(phone.authorized(register, await phone.exchange(register)))
+        arrived = await registrar.expect("REGISTER")
+        registrar.reply(arrived, 200)
+        await phone.expect(200)
+        path, uri = arrived["path"], f"sip:+1900@{victim.where}"
+        for token in (path, path.replace(";ob", "")):
+            for behind in (f"<sip:{victim.where};lr>", f"<sip:{victim.where}>"):
+                request = stranger.invite(uri, ("Route", token), ("Route", behind))
+                stranger.send(request.set("From", "<sip:eve@elsewhere.example>;tag=1"))
+                got = await phone.expect("INVITE")
+                self.assertEqual((got.uri, got.lines("route")), (uri, [behind]))
+                phone.reply(got, 404)
+                await stranger.expect(404)
+        await victim.silence()
+
 
 class SmugglingTests(ConformanceTestCase):
     @attack("S8")

@@ -71,13 +71,15 @@ class Copy:
     @ivar routes: Route values behind those of the target, or L{None}: as received.
     @ivar add: (key, value) of headers to append; C{breadth}: what branches that are tried together share, where the
         request or a fork says less than C{SipCore.max_breadth} (RFC 5393 section 5.3.3), else L{None}.
+    @ivar over_flow: whether the flow of a target says where the copy goes, and Route is a header like any other: for whoever
+        may only speak to the client at the end of that flow (toll fraud).
     @ivar mark: the end of each copy's branch, see L{voipcluster.services.sip.loops}.
     @ivar record_route: gives the Record-Route value for a target, or L{None} when the request makes no dialog.
     """
 
     __slots__ = (
-        "add", "body", "breadth", "drop_lines", "incoming", "mark", "max_forwards", "record_route", "request", "routes",
-        "via",
+        "add", "body", "breadth", "drop_lines", "incoming", "mark", "max_forwards", "over_flow", "record_route",
+        "request", "routes", "via",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +103,7 @@ class Copy:
         self.via = incoming.via if incoming is not None else None
         self.max_forwards = max_forwards
         self.routes = routes
+        self.over_flow = False
         self.drop_lines = drop_lines
         self.body = body
         self.record_route = record_route
@@ -123,7 +126,7 @@ class Copy:
         @raise ParseError: its URI or a Route value is none.
         """
         request, uri, flow, routes = self.request, target.uri, target.flow, self.routes
-        if target.routes or routes:
+        if (target.routes or routes) and (flow is None or not self.over_flow):
             # Route says the next hop, whatever flow leads to the target (section 16.6 step 7)
             uri, routes, next_uri = strict_or_loose(uri, [*target.routes, *(routes or ())])
             flow = core.flow_towards(next_uri) if server is None else core.flow_to_server(server)

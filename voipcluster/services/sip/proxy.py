@@ -221,6 +221,7 @@ class ProxyService:
                 target, from_caller = self._dialogs.target_in_dialog(request, routed.uri, call)
                 self._serving.ack(request, flow, copy, target, from_caller)
             elif flow_token is not None:
+                copy.over_flow = True
                 copy.send_ack(self._core, self._target_of(routed.uri, flow_token))
         except (PeerError, TransportError) as error:
             self._log.debug(
@@ -333,7 +334,11 @@ class ProxyService:
     # -- requests for a flow of ours
 
     def _over_flow(self, incoming: ServerTransaction, routed: Routed, token: str, max_forwards: int) -> None:
-        """We own the flow to the phone: another node serves the call and we only send, or it came along a Path of ours."""
+        """
+        We own the flow to the phone: another node serves the call and we only send, or it came along a Path of ours.
+
+        Nobody was asked for a password, and phones and registrars know their tokens: it goes over that flow and nowhere else.
+        """
         request = incoming.request
         target = self._target_of(routed.uri, token)
         assert routed.own is not None, "the token is that of our Route value"
@@ -342,6 +347,7 @@ class ProxyService:
             target, copy = self._edge.towards(incoming, routed.uri, flow, epoch, routed.routes, max_forwards)
         else:
             copy = Copy(request, incoming, max_forwards, routed.routes)
+        copy.over_flow = True
         incoming.accept()
         invite = request.method == "INVITE"
         if invite:

@@ -107,6 +107,35 @@ class EdgeTests(WorldCase):
         self.assertEqual(self.registrar.request("BYE").uri, self.registrar.uri)
         self.registrar.reply(self.registrar.request("BYE"), 200)
 
+    def test_nowhere_but_along_the_flow(self) -> None:
+        """A flow token opens its flow and no way to anybody else, whatever is left of Route (toll fraud)."""
+        carrier, evil = (
+            self.world.phone(name, host) for name, host in (("c", "203.0.113.77"), ("evil", "203.0.113.9"))
+        )
+        path = self.path()
+        self.alice.took()
+        beyond = "<sip:203.0.113.77;lr>"
+        for number, (route, left) in enumerate((
+            (path, beyond), (path.replace(";ob", ""), beyond), (path, "<sip:203.0.113.77>"),
+            (path.replace(";ob", ""), f"{beyond}, <sip:192.0.2.1;lr>"),
+        )):  # fmt: skip
+            for method in ("INVITE", "MESSAGE"):
+                evil.send(
+                    self.a, method, "sip:+1900@203.0.113.77", routes=[route, left], call_id=f"{method}{number}",
+                    from_uri="sip:x@elsewhere.example",
+                )  # fmt: skip
+                self.assertEqual(carrier.took(), [], (method, route, left))
+                arrived = self.alice.request(method)
+                self.assertEqual(
+                    (arrived.uri, arrived.get_all("route")[0]), ("sip:+1900@203.0.113.77", left.split(",")[0])
+                )
+                self.alice.reply(arrived, 404)
+        ack = carrier.world.branches
+        evil.send(
+            self.a, "ACK", "sip:+1900@203.0.113.77", routes=[path, beyond], to_tag="x", branch=f"ack{ack}"
+        )
+        self.assertEqual((carrier.took(), self.alice.took()[-1]), ([], "ACK"))
+
     def test_dead_flow_and_forged_token(self) -> None:
         """430, and 403 (section 5.3.1)."""
         path = self.path()
