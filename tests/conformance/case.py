@@ -7,7 +7,7 @@ Each test checks at its end that the node still answers within two seconds and h
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -154,6 +154,21 @@ class ConformanceTestCase(IntegrationTestCase):
         ours.ack()
         await callee.expect("ACK")
         return ours, Dialog.of_callee(callee, arrived, answer)
+
+    async def at_once(self, act: Callable[[], Awaitable[object]], seconds: float, what: object = "") -> None:
+        """
+        Do something up to three times until it takes less than so many seconds, and fail when it never does.
+
+        On a busy machine any process waits for the processor now and then; what is slow is so each time.
+        """
+        took = []
+        for _ in range(3):
+            begun = self.reactor.seconds()
+            await act()
+            took.append(self.reactor.seconds() - begun)
+            if took[-1] < seconds:
+                return
+        self.fail(f"not within {seconds} s: {what}, but {took}")
 
     # the node
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from tests.conformance.case import ConformanceTestCase, Dialog, Message
 from tests.conformance.marks import requirement
 
 T1 = 0.1  # seconds at the node with fast timers
 TICK = 0.05  # seconds that a timer of the node may be late on an idle machine
-LATE = 0.6  # seconds that it may be on a busy one
+LATE = 1.0  # seconds that it may be on a busy one
 
 
 def methods(messages: Sequence[Message]) -> list[str]:
@@ -195,11 +195,17 @@ class TimerTests(ConformanceTestCase):
     options = ("--set", f"sip.t1={T1}")
 
     def assert_times(self, messages: Sequence[Message], intervals: Sequence[float]) -> None:
-        """The times between messages: not shorter, and longer only by what a busy machine needs."""
+        """
+        The times between messages: not shorter, and longer only by what a busy machine needs.
+
+        They are added up for the lower bound: a message that we read late makes the time behind it short.
+        """
         got = [round(b.at - a.at, 3) for a, b in pairwise(messages)]
         self.assertEqual(len(got), len(intervals), got)
-        for measured, wanted in zip(got, intervals, strict=True):
-            self.assertGreater(measured, wanted - TICK - 0.03, got)
+        for measured, wanted, since, due in zip(
+            got, intervals, accumulate(got), accumulate(intervals), strict=True
+        ):
+            self.assertGreater(since, due - TICK - 0.03, got)
             self.assertLess(measured, wanted + LATE, got)
 
     @requirement(106, 118)

@@ -131,7 +131,7 @@ class DatagramTests(ConformanceTestCase):
         for method in ("MESSAGE", "INVITE"):
             request = caller.request(method, f"sip:carol@{hop.where}", body=b"x" * 2000)
             caller.send(request)
-            arrived = await hop.expect(method, seconds=1.5)
+            arrived = await hop.expect(method)  # sooner than a silent server is given up
             self.assertTrue(arrived.values("via")[0].startswith("SIP/2.0/UDP "), arrived["via"])
             hop.reply(arrived, 486)
             self.assertEqual((await caller.final(request)).status, 486)
@@ -163,7 +163,7 @@ class DatagramTests(ConformanceTestCase):
         caller, gone = self.udp("alice"), await self.phone("bob")
         await gone.close_udp()
         for request in (caller.invite("bob"), caller.request("MESSAGE", "bob")):
-            answer = await caller.exchange(request, 1.0)
+            answer = await caller.exchange(request)
             self.assertIn(answer.status, (480, 500, 503))
 
     @requirement(18)

@@ -85,8 +85,8 @@ class IntegrationTestCase(Recorded, TestCase):
         self.assertEqual(failures, [])
 
     async def _soon(self, condition: Callable[[], bool]) -> bool:
-        """Whether it is so in a moment: the kernel takes some milliseconds for the end of what was killed."""
-        deadline = self.reactor.seconds() + 1.0
+        """Whether it is so in a moment: the kernel takes some milliseconds for the end of what was killed, or more when busy."""
+        deadline = self.reactor.seconds() + 5.0
         while not condition():
             if self.reactor.seconds() > deadline:
                 return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -74,8 +73,8 @@ class Claims7And8(ClaimTestCase):
             )
             await phone.hang_up()
             await self.b_is("open", "a", "c")
-        # of several, because any process may have to wait for the processor once
-        self.assertLess(median(delays), SPONTANEOUS, delays)
+        # the best of three, because any process may have to wait for the processor; without spontaneous reports all are late
+        self.assertLess(min(delays), SPONTANEOUS, delays)
 
     @staticmethod
     def age_of_b(decision: dict[str, Any]) -> float:
