@@ -23,9 +23,12 @@ from wsproto.events import Request as Opening
 from wsproto.handshake import H11Handshake
 from wsproto.utilities import ProtocolError
 
+import twisted
+from voipcluster.errors import UsageError
 from voipcluster.net.websocket import SipWebSocket
 
 PROTOCOL = "sip"
+_HOOK = "_protocolUpgradeForWebsockets"  # of twisted.web.http.HTTPChannel; private, so another release may have none
 ANY_ORIGIN = "*"
 UPGRADE_REQUIRED = 426  # RFC 9110 section 15.5.22
 
@@ -66,6 +69,7 @@ class SipWebSocketResource(Resource):
     """
     @param accept: given the client's address and the frames of the connection, makes its L{SipWebSocket}, or L{None}
         when there is no room.
+    @raise UsageError: this release of Twisted cannot hand a connection over.
     """
 
     isLeaf = True
@@ -74,6 +78,11 @@ class SipWebSocketResource(Resource):
         self, accept: Callable[[tuple[str, int], Connection], SipWebSocket | None], origins: Origins
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        if not hasattr(http.HTTPChannel, _HOOK):
+            raise UsageError(
+                f"SIP over WebSocket does not work with Twisted {twisted.__version__}, whose HTTPChannel has no {_HOOK}: "
+                "install another release, or set web.port and websocket.port to 0"
+            )
         self._accept, self._origins = accept, origins
 
     def render_GET(self, request: Request) -> bytes | int:
@@ -112,7 +121,7 @@ class SipWebSocketResource(Resource):
         upgraded = getattr(transport, "upgraded", None)
         if upgraded is not None:
             upgraded()
-        channel._protocolUpgradeForWebsockets(stream)
+        getattr(channel, _HOOK)(stream)
         return NOT_DONE_YET
 
 

@@ -6,12 +6,15 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import http
 from twisted.web.server import Site
 
+import twisted
 from tests.unit.net.fakes import FakeReactor, FakeSink, FakeTransport
 from tests.unit.net.tls_peer import built
 from tests.unit.net.websocket_client import WebSocketClient
 from voipcluster.address import Flow
+from voipcluster.errors import UsageError
 from voipcluster.net.connections import Connections
 from voipcluster.net.sink import SinkErrors
 from voipcluster.net.stream import StreamLimits
@@ -49,6 +52,14 @@ class ResourceTests(SynchronousTestCase):
             Origins(domains=("example.com",)),
         )
         self.site: Any = Site(resource, reactor=self.reactor, timeout=None)  # type: ignore[no-untyped-call]
+
+    def test_other_twisted(self) -> None:
+        """A release of Twisted without the hook is named at the start, not when the first phone connects."""
+        self.patch(http, "HTTPChannel", type("HTTPChannel", (), {}))
+        error = self.assertRaises(UsageError, SipWebSocketResource, lambda remote, frames: None, Origins())
+        self.assertIn(f"Twisted {twisted.__version__}", str(error))
+        self.assertIn("web.port and websocket.port to 0", str(error))
+        self.assertEqual(len(str(error).splitlines()), 1)
 
     def ask(self, method: str = "GET", **changed: str | None) -> tuple[bytes, FakeTransport]:
         """@return: the answer to a handshake with other headers (underscores for hyphens), and the connection."""
