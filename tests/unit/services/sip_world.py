@@ -54,7 +54,8 @@ PORTS = {TLS: 5061, WS: 8080, WSS: 8443}  # of every node
 class Network:
     """
     @ivar ends: who receives at an address; C{closed}: UDP addresses that answer with ICMP "port unreachable";
-        C{lost}: addresses to which nothing arrives; C{refusing}: those that take no connection.
+        C{lost}: addresses to which nothing arrives; C{deaf}: nothing but UDP, as behind a firewall that drops the rest;
+        C{refusing}: those that take no connection.
     @ivar log: everything that was sent, as (source, destination, bytes).
     """
 
@@ -63,6 +64,7 @@ class Network:
         self.ends: dict[Address, FakeTransport | Phone] = {}
         self.closed: set[Address] = set()
         self.lost: set[Address] = set()
+        self.deaf: set[Address] = set()
         self.refusing: set[Address] = set()
         self.log: list[tuple[Address, Address, bytes]] = []
         self._queue: deque[tuple[str, Address, Address, bytes]] = deque()
@@ -74,7 +76,7 @@ class Network:
     def run(self) -> None:
         while self._queue:
             transport, source, destination, data = self._queue.popleft()
-            if destination in self.lost:
+            if destination in self.lost or (transport != UDP and destination in self.deaf):
                 continue
             if destination in self.closed and transport == UDP:
                 sender = self.ends[source]

@@ -41,12 +41,13 @@ class Attempts:
     @param send: sends a copy to one server, for a user and a number of ours.
     @param wanted: whether the branch may still go to one more server.
     @param large: whether TCP is tried before UDP, where the URI leaves the choice (RFC 3261 section 18.1.1).
+    @param patience: seconds of silence after which an INVITE goes to the next server, 0.0: Timer B says it.
     """
 
     _log = Logger()
     __slots__ = (
-        "_cancelled", "_clients", "_heard", "_invite", "_large", "_number", "_over", "_resolving", "_send", "_servers", "_timer",
-        "_tried", "_user", "_wanted", "_wheel",
+        "_cancelled", "_clients", "_heard", "_invite", "_large", "_number", "_over", "_patience", "_resolving", "_send",
+        "_servers", "_timer", "_tried", "_user", "_wanted", "_wheel",
     )  # fmt: skip
 
     def __init__(
@@ -59,10 +60,11 @@ class Attempts:
         resolving: Resolving,
         wheel: TimerWheel,
         large: bool = False,
+        patience: float = 0.0,
     ) -> None:
         self._user, self._number, self._invite = user, number, invite
         self._send, self._wanted, self._resolving, self._wheel = send, wanted, resolving, wheel
-        self._large = large
+        self._large, self._patience = large, patience
         self._servers: list[Server] = []
         self._tried: list[Server] = []
         self._clients: list[ClientTransaction | None] = []
@@ -77,10 +79,9 @@ class Attempts:
         located = self._resolving.servers_of(uri, call_id)
         located.addCallbacks(self._located, self._not_located).addErrback(self._broken)
 
-    def begin_at(self, servers: list[Server]) -> None:
-        """The same with servers that are known, in the order of trying."""
-        self._large = False
-        self._located(servers)
+    def begin_at(self, server: Server) -> None:
+        """The same with a server that is known."""
+        self._located([server])
 
     # -- as a client transaction
 
@@ -107,7 +108,8 @@ class Attempts:
 
     def _located(self, servers: list[Server]) -> None:
         if not self._over:
-            self._servers = tcp_first(servers) if self._large else servers
+            # where TCP was silent lately UDP is first: nobody waits for the same firewall each time
+            self._servers = self._resolving.order(tcp_first(servers)) if self._large else servers
             self._try_next(TransportError("no server"))
 
     def _not_located(self, failure: Failure) -> None:
@@ -136,9 +138,8 @@ class Attempts:
                 error = TransportError(str(refused))
                 continue
             self._clients[-1] = client
-            patience = self._resolving.next_after
-            if self._invite and self._servers and patience:
-                self._timer = self._wheel.start(patience, self._silent, len(self._clients) - 1)
+            if self._invite and self._servers and self._patience:
+                self._timer = self._wheel.start(self._patience, self._silent, len(self._clients) - 1)
             return
         self._end(error)
 

@@ -20,7 +20,6 @@ from voipcluster.services.sip.next_hop import (
     NameToResolve,
     TooLargeForUdp,
     strict_or_loose,
-    tcp_first,
 )
 from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
 from voipcluster.sip.message import COOKIE, Request, Response
@@ -345,18 +344,22 @@ class Forwarding(NamedTimers):
             elif kind is Answer:
                 self._incoming.answer(effect.status)  # type: ignore[union-attr]
 
-    def _start(self, number: int, target: Target) -> None:
+    def _start(self, number: int, target: Target, server: Server | None = None) -> None:
         assert self._copy is not None, "no branch starts behind the final response"
         try:
-            client = self._copy.send(self._core, target, self, number)
+            client = self._copy.send(self._core, target, self, number, server)
         except NameToResolve as name:
             attempts = self._attempts(number, target, name)
             if attempts is not None:
                 attempts.begin(name.uri, self._copy.request.call_id)
         except TooLargeForUdp as large:
+            server = Server(large.hop, large.hop.host)
+            if self._core.resolving is None:
+                self._start(number, target, server)  # the one server that this branch can have: over UDP
+                return
             attempts = self._attempts(number, target, large)
             if attempts is not None:
-                attempts.begin_at(tcp_first([Server(large.hop, large.hop.host)]))
+                attempts.begin_at(server)
         except TransportError as error:
             self._feed(BranchFailed(number, error))
         except ParseError as error:
@@ -379,8 +382,12 @@ class Forwarding(NamedTimers):
         def wanted() -> bool:
             return context is self._context and self._copy is not None and context.is_wanted(number)
 
-        large = copy.request.wire_size + _ADDED > LARGEST_DATAGRAM
-        attempts = Attempts(self, number, context.invite, send, wanted, core.resolving, core.wheel, large)
+        large = type(why) is TooLargeForUdp or copy.request.wire_size + _ADDED > LARGEST_DATAGRAM
+        # a node of ours has to have the request over UDP, too, before it is given up
+        patience = target.answer_within / 2 or core.resolving.next_after
+        attempts = Attempts(
+            self, number, context.invite, send, wanted, core.resolving, core.wheel, large, patience
+        )
         self._clients[number] = attempts
         return attempts
 

@@ -61,12 +61,16 @@ class Resolving:
 
     def _ordered(self, servers: Sequence[Server], uri: SipUri, run: _Run) -> list[Server]:
         if servers:
-            return self._penalties.order(servers, self._seconds())
+            return self.order(servers)
         self.unresolved += 1
         why = f": {', '.join(run.failures)}" if run.failures else ""
         error = TransportError(f"{uri.param('maddr') or uri.host} leads to no server{why}")
         self._log.debug("{error}", error=str(error))
         raise error
+
+    def order(self, servers: Sequence[Server]) -> list[Server]:
+        """The same servers, those last that failed lately."""
+        return self._penalties.order(servers, self._seconds())
 
     def failed(self, server: Server, why: str, retry_after: float = 0.0) -> None:
         """A server took nothing: it is tried last for a while. C{retry_after}: seconds, as it asked for itself."""

@@ -205,6 +205,62 @@ class PatientTests(AttemptsCase):
         self.one.took()
 
 
+class SilentTcpTests(AttemptsCase):
+    """More than 1300 octets go over TCP first (RFC 3261 section 18.1.1), but not each time where TCP leads nowhere."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.calls = 0
+
+    def call(self, uri: str, seconds: float) -> list[str]:
+        """Call with a large INVITE; gives the transports that it goes over within so many seconds, and ends the call."""
+        self.calls += 1
+        before = len(self.world.network.log)
+        self.alice.send(self.node, "INVITE", uri, call_id=f"large-{self.calls}", body="x" * 1500)
+        self.world.wait(seconds)
+        sent = [data for _, to, data in self.world.network.log[before:] if to == self.one.address]
+        found = list(dict.fromkeys(data.split(b"Via: SIP/2.0/", 1)[1][:3].decode() for data in sent))
+        invite = self.one.request("INVITE")
+        self.one.reply(invite, 486)
+        self.assertEqual((self.alice.took()[-1], self.two.took()), (486, []))
+        self.one.took()
+        return found
+
+    def forgets(self, uri: str) -> None:
+        """TCP is silent once, and tried last for as long as its penalty goes on."""
+        self.world.network.deaf.add(self.one.address)
+        self.assertEqual(self.call(uri, 5.2), ["TCP", "UDP"])
+        self.assertEqual(self.resolving.failures, {SILENT: 1})
+        for _ in range(3):
+            self.assertEqual(self.call(uri, 0.1), ["UDP"])
+        self.world.wait(30, step=1.0)
+        self.world.network.deaf.clear()
+        self.assertEqual(self.call(uri, 0.1), ["TCP"])
+
+    def test_address(self) -> None:
+        """A numeric next hop whose firewall drops TCP delays one INVITE, not all."""
+        self.forgets(f"sip:carol@{ONE}")
+
+    def test_name(self) -> None:
+        """The same for the servers of a name; the second one is not asked in place of the first one's UDP."""
+        self.forgets(CAROL)
+
+    def test_hand_over(self) -> None:
+        """A node that takes UDP only has a large INVITE over UDP before it is given up as dead; the next one at once."""
+        other, third = self.world.node("b"), self.world.node("c")
+        third.load(0.9)
+        self.node.load(0.8)
+        self.world.network.deaf.add(other.address)
+        for number, seconds in enumerate((0.7, 0.1)):
+            call_id = f"handed-{number}"
+            self.alice.send(self.node, "INVITE", "sip:bob@example.com", call_id=call_id, body="x" * 1500)
+            self.world.wait(seconds)
+            self.assertEqual(self.alice.took()[-1], 480, "what b says of bob, who is nowhere")
+        self.assertEqual(dict(self.node.placing.handed_over), {"b": 2})
+        self.world.wait(1.5)
+        self.assertEqual(dict(self.node.placing.handed_over), {"b": 2})
+
+
 class CancelTests(AttemptsCase):
     def cancel(self) -> None:
         self.alice.send(self.node, "CANCEL", CAROL, branch="first")

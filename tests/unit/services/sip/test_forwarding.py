@@ -110,6 +110,15 @@ class CopyTests(ForwardingCase):
         self.copied()
         self.assertEqual(self.alice.took(), [486])
 
+    def test_large(self) -> None:
+        """A node that can try one server only sends a large request over UDP, rather than not at all (section 18.1.1)."""
+        self.assertIsNone(self.node.core.resolving)
+        self.alice.send(self.node, "INVITE", "sip:x@y", body="x" * 1500)
+        copy = self.bob.request()
+        self.assertTrue(copy.values("via")[0].startswith("SIP/2.0/UDP "))
+        self.bob.reply(copy, 486)
+        self.assertEqual(self.alice.took(), [486])
+
     def test_ack(self) -> None:
         """An ACK is sent without a transaction (section 17.1.1.3)."""
         message = parse(self.alice.send(self.node, "OPTIONS", "sip:x@y"))
