@@ -302,7 +302,8 @@ class Forwarding(NamedTimers):
             self._forward(response, branch)
         else:
             self._cancel_timers()
-            self._forward(response, branch)
+            if not self._forward(response, branch):
+                status = 502
             if self._on_response is None:
                 # what lingers for 32 s needs no more: it passes on each 2xx that comes yet
                 self._context, self._clients = None, _NO_CLIENTS
@@ -321,10 +322,11 @@ class Forwarding(NamedTimers):
             self._carry_out(self._context.feed(event))
 
     def _carry_out(self, effects: Sequence[Effect]) -> None:
+        passed = True
         for effect in effects:
             kind = type(effect)
             if kind is ForwardResponse:
-                self._forward(effect.response, effect.branch)  # type: ignore[union-attr]
+                passed = self._forward(effect.response, effect.branch)  # type: ignore[union-attr]
             elif kind is StartBranch:
                 if self._copy is not None and self._context is not None:
                     self._copy.breadth = self._context.share
@@ -334,7 +336,7 @@ class Forwarding(NamedTimers):
             elif kind is CancelTimer:
                 self._cancel_timer(effect.name)  # type: ignore[union-attr]
             elif kind is Ended:
-                self._end(effect.status)  # type: ignore[union-attr]
+                self._end(effect.status if passed else 502)  # type: ignore[union-attr]
             elif kind is LocateTargets:
                 self._locate(self, effect.failed)  # type: ignore[union-attr]
             elif kind is CancelBranch:
@@ -391,16 +393,19 @@ class Forwarding(NamedTimers):
         self._clients[number] = attempts
         return attempts
 
-    def _forward(self, response: Response, branch: int) -> None:
+    def _forward(self, response: Response, branch: int) -> bool:
+        """@return: whether it is as good as passed on; else the request has ended with 502."""
         body = None
         if response.layout.vias < 2 and len(response.values("via")) < 2:
             # no Via is left behind ours: it is not to be forwarded (section 16.7 step 3), but the caller waits for an end
-            if response.status >= 200:
-                self._incoming.answer(502)
-            return
+            if response.status < 200 or self._copy is None:  # behind the end there is nobody to tell
+                return True
+            self._incoming.answer(502)
+            return False
         if self._on_response is not None and self._context is not None:
             body = self._on_response(self._context.target(branch), response)
         self._incoming.respond(response.status, forward_response(response, body))
+        return True
 
     def timer_fired(self, name: str) -> None:
         self._cancel_timer(name)

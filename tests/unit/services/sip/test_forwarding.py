@@ -144,6 +144,28 @@ class LifeTests(ForwardingCase):
         self.assertEqual(self.alice.response(200).body, b"other")
         self.assertEqual(self.alice.took(), [180, 200, 200])
 
+    def test_no_via_left(self) -> None:
+        """A 2xx without a Via behind ours ends the request with 502, for who counts calls, too; a copy changes nothing."""
+        other = self.world.phone("bob", "198.51.100.3")
+        for method, targets in (
+            ("INVITE", (Target(BOB),)), ("MESSAGE", (Target(BOB),)), ("INVITE", (Target(BOB), Target("sip:bob@198.51.100.3"))),
+        ):  # fmt: skip
+            self.targets, self.ends[:] = targets, []
+            self.alice.send(self.node, method, "sip:x@y", call_id=f"{method}{len(targets)}")
+            copy = self.bob.request()
+            via = copy.values("via")[0]
+            wire = (
+                f"SIP/2.0 200 OK\r\nVia: {via}\r\nFrom: <{self.alice.aor}>;tag=a\r\nTo: <sip:x@y>;tag=b\r\n"
+                f"Call-ID: {copy.call_id}\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+            ).encode()
+            for _ in range(2):
+                self.world.network.put("UDP", self.bob.address, self.node.address, wire)
+                self.world.run()
+            self.assertEqual((self.alice.took(), self.ends), ([502], [502]), (method, targets))
+            for asked in other.inbox:
+                assert isinstance(asked, Request)
+                other.reply(asked, 487)
+
     def test_request_is_let_go(self) -> None:
         """Behind the final response neither copy nor request are held (memory of each call)."""
         self.alice.send(self.node, "INVITE", "sip:x@y")
