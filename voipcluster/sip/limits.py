@@ -31,6 +31,8 @@ MOST_SOURCES: Final = 50_000  # remembered; some 15 MB
 MOST_PROVEN: Final = 100_000
 MOST_PAIRS: Final = 50_000
 ADDRESSES_OF_USER: Final = 16  # that are remembered as proven, the oldest is forgotten first
+PORTS_OF_TRUNKS: Final = 64  # likewise, of one source
+USERS_OF_TRUNKS: Final = 4096  # likewise
 
 _NEVER: Final = float("inf")
 
@@ -71,7 +73,7 @@ class _Bucket:
     @ivar due: when it is full again; L{_NEVER} while banned. C{interval}: seconds for which one request counts.
     @ivar until: end of the ban, 0 when there is none; C{reserve}: the bucket for what is served in spite of a ban.
     @ivar wrong: the bucket of wrong passwords.
-    @ivar kept: until when proofs count, and C{remotes} from where; of users only.
+    @ivar kept: until when proofs count, and C{remotes} from where; of users and trunks only.
     """
 
     name: str
@@ -84,6 +86,17 @@ class _Bucket:
     wrong: float = 0.0
     kept: float = 0.0
     remotes: dict[Address, None] = field(factory=dict)
+
+
+@define(eq=False)
+class _Trunks(_Bucket):
+    """
+    All trunks of a source.
+
+    @ivar users: who proved a password there, from which port last, and until when that counts.
+    """
+
+    users: dict[str, tuple[Address, float]] = field(factory=dict)
 
 
 class RequestLimits:
@@ -156,8 +169,11 @@ class RequestLimits:
 
     def returns(self, remote: Address, user: str) -> bool:
         """Whether that user proved a password from this source, perhaps from another port: a phone that was restarted."""
-        bucket = self._users.get(user)
         key = source_of(remote[0])
+        trunks = self._users.get(_trunks(key))
+        if isinstance(trunks, _Trunks) and user in trunks.users:
+            return True
+        bucket = self._users.get(user)
         return bucket is not None and any(source_of(host) == key for host, _ in bucket.remotes)
 
     def left(self, remote: Address, now: float) -> float:
@@ -174,22 +190,31 @@ class RequestLimits:
             bucket = self._first_proof(remote, user, bucket)
         if bucket is not None:
             bucket.kept = now + self._settings.keep
+            if isinstance(bucket, _Trunks):
+                bucket.users.pop(user, None)  # the one who proved it last is the last to be forgotten
+                bucket.users[user] = remote, bucket.kept
+                if len(bucket.users) > USERS_OF_TRUNKS:
+                    del bucket.users[next(iter(bucket.users))]
 
     def _first_proof(self, remote: Address, user: str, other: _Bucket | None) -> _Bucket | None:
         if self._is_trusted(remote[0]):
             return None
         if other is not None:
-            # two users of one port are a trunk, another proxy or a load generator: what they send together counts as one source
+            # two users of one port are a trunk, another proxy or a load generator: what they send together counts as one
+            # source. It is one for all such ports, or two accounts would have as many buckets as there are ports
             self._forget_proof(other, remote)
-            bucket = _Bucket(f"{remote[0]} port {remote[1]}", self._interval)
-            self._users[bucket.name] = bucket
+            name = _trunks(source_of(remote[0]))
+            trunks = self._users.get(name)
+            if not isinstance(trunks, _Trunks):
+                trunks = _Trunks(name, self._interval)
+            trunks.users[other.name] = remote, other.kept
+            bucket: _Bucket = trunks
         else:
-            found = self._users.get(user)
-            if found is None:
-                found = self._users[user] = _Bucket(user, self._user_interval, user=True)
-            bucket = found
-            if len(bucket.remotes) >= ADDRESSES_OF_USER:
-                self._forget_proof(bucket, next(iter(bucket.remotes)))
+            name = user
+            bucket = self._users.get(name) or _Bucket(name, self._user_interval, user=True)
+        self._users[name] = bucket
+        if len(bucket.remotes) >= (ADDRESSES_OF_USER if bucket.user else PORTS_OF_TRUNKS):
+            self._forget_proof(bucket, next(iter(bucket.remotes)))
         if len(self._proven) >= MOST_PROVEN:
             oldest = next(iter(self._proven))
             self._forget_proof(self._proven[oldest], oldest)
@@ -206,14 +231,30 @@ class RequestLimits:
             del self._guests[key]
 
     def may_try(self, remote: Address, user: str, now: float) -> bool:
-        """Whether another digest of that C{user@domain} from there is looked at; who proved it before keeps service."""
-        if not self._shut_out:
-            return True
-        until = self._shut_out.get((source_of(remote[0]), user), 0.0)
-        if not now < until <= now + self._settings.guess_ban:
+        """
+        Whether another digest of that C{user@domain} from there is looked at.
+
+        Who proved it before from that port keeps service; who did from another port of that source, for as many wrong
+        passwords as the source may send: it may be the phone after a restart, or a neighbour who guesses.
+        """
+        if not self._shut_out or not self._is_shut_out(source_of(remote[0]), user, now):
             return True
         bucket = self._proven.get(remote)
-        return bucket is not None and (bucket.name == user or not bucket.user)
+        if isinstance(bucket, _Trunks):
+            if user in bucket.users and bucket.users[user][0] == remote:
+                return True
+        elif bucket is not None and bucket.name == user:
+            return True
+        if not self._settings.wrong_passwords_per_address or not self.returns(remote, user):
+            return False
+        return not self._is_wrong_too_often(self._source(remote[0], now), now)
+
+    def _is_shut_out(self, key: str, user: str, now: float) -> bool:
+        return now < self._shut_out.get((key, user), 0.0) <= now + self._settings.guess_ban
+
+    def _is_wrong_too_often(self, bucket: _Bucket, now: float) -> bool:
+        most = self._settings.guess_ban
+        return _from(bucket.wrong, now, most) - now > most - most / self._settings.wrong_passwords_per_address
 
     def failed(self, remote: Address, user: str, now: float) -> None:
         """A wrong digest, for a user who exists or not, came from there."""
@@ -224,17 +265,19 @@ class RequestLimits:
             each = settings.guess_ban / settings.wrong_passwords_per_user
             if len(self._pairs) >= MOST_PAIRS:
                 self._pairs.clear()
-            due = _from(self._pairs.get((key, user), 0.0), now, settings.guess_ban) + each
+            due = _fuller(self._pairs.get((key, user), 0.0), each, now, settings.guess_ban)
             self._pairs[key, user] = due
             if due - now > settings.guess_ban - each:
+                is_new = not self._is_shut_out(key, user, now)
                 self._shut_out[key, user] = now + settings.guess_ban
-                self._told(Ban(f"{user} from {key}", "wrong passwords", settings.guess_ban), "password")
+                if is_new:
+                    self._told(Ban(f"{user} from {key}", "wrong passwords", settings.guess_ban), "password")
         if settings.wrong_passwords_per_address:
             each = settings.guess_ban / settings.wrong_passwords_per_address
             for bucket in (self._source(remote[0], now), self._proven.get(remote)):
                 if bucket is not None:
-                    bucket.wrong = _from(bucket.wrong, now, settings.guess_ban) + each
-                    if bucket.wrong - now > settings.guess_ban - each and not bucket.until:
+                    bucket.wrong = _fuller(bucket.wrong, each, now, settings.guess_ban)
+                    if self._is_wrong_too_often(bucket, now) and not bucket.until:
                         self._ban(bucket, "wrong passwords", now, settings.guess_ban)
 
     # -- bans
@@ -333,6 +376,9 @@ class RequestLimits:
                 self._forget_proof(bucket, remote)
             self._lift(bucket)
             del self._users[bucket.name]
+        for bucket in [b for b in self._users.values() if isinstance(b, _Trunks)]:
+            for user in [user for user, (_, kept) in bucket.users.items() if kept <= now]:
+                del bucket.users[user]
         for table in (self._pairs, self._shut_out):
             for pair in [pair for pair, due in table.items() if due <= now]:
                 del table[pair]
@@ -341,6 +387,16 @@ class RequestLimits:
 def _from(due: float, now: float, most: float) -> float:
     """When a bucket is full again that was last left at C{due}; one that is more than empty is of a clock that was put back."""
     return due if now < due <= now + most else now
+
+
+def _fuller(due: float, each: float, now: float, most: float) -> float:
+    """When a bucket is full again after one more; never beyond C{most}, which would look like a clock that was put back."""
+    return min(_from(due, now, most) + each, now + most)
+
+
+def _trunks(key: str) -> str:
+    """The name of the bucket of all trunks of a source, which is no C{user@domain}."""
+    return f"trunks at {key}"
 
 
 def _interval(rate: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.sip import limits
@@ -120,6 +121,37 @@ class UserTests(LimitsCase):
         self.assertEqual(self.flood(NEIGHBOUR), 8 * BURST)
         self.assertEqual(self.limits.check(NEIGHBOUR, NOW), BUSY)
 
+    def test_many_users_of_many_ports(self) -> None:
+        """Two accounts open no bucket of their own for each port: all trunks of a source share one, which one name lifts."""
+        ports = [("192.0.2.66", port) for port in range(40000, 40200)]
+        for remote in ports:
+            self.limits.proved(remote, "alice@example.com", NOW)
+            self.limits.proved(remote, BOB, NOW)
+        # the ports that were forgotten count as strangers
+        self.assertLessEqual(sum(self.flood(remote) for remote in ports), 2 * 8 * BURST)
+        self.assertEqual(self.limits.check(ports[-1], NOW), BUSY)
+        self.assertIn(Ban("trunks at 192.0.2.66", "too many requests", 60.0), self.told)
+        self.assertLessEqual(self.limits.remembered, limits.PORTS_OF_TRUNKS + 4)
+        self.assertTrue(self.limits.lift("trunks at 192.0.2.66"))
+        self.assertEqual(self.limits.check(ports[-1], NOW), ADMITTED)
+
+    def test_trunks_of_one_ipv6_network(self) -> None:
+        """They are of one source as well."""
+        hosts = [(f"2001:db8::{n:x}", 5060) for n in range(1, 20)]
+        for remote in hosts:
+            self.limits.proved(remote, "alice@example.com", NOW)
+            self.limits.proved(remote, BOB, NOW)
+        self.assertEqual(sum(self.flood(remote) for remote in hosts), 8 * BURST)
+
+    def test_a_trunk_that_was_restarted(self) -> None:
+        """Its users are known at another port too, those who never proved a password there are not."""
+        for user in ("alice@example.com", BOB):
+            self.limits.proved(NEIGHBOUR, user, NOW)
+        for user in ("alice@example.com", BOB):
+            self.assertTrue(self.limits.returns(("192.0.2.66", 40001), user))
+            self.assertFalse(self.limits.returns(("192.0.2.67", 40001), user))
+        self.assertFalse(self.limits.returns(("192.0.2.66", 40001), "carol@example.com"))
+
     def test_a_phone_that_was_restarted(self) -> None:
         """It comes from another port of the banned NAT, and is known by its user."""
         self.limits.proved(NEIGHBOUR, BOB, NOW)
@@ -173,11 +205,78 @@ class PasswordTests(LimitsCase):
         self.guess(BOB, 3)
         self.assertTrue(self.limits.may_try(NEIGHBOUR, BOB, NOW))
 
+    def test_the_user_comes_back(self) -> None:
+        """From a new port too, as long as the address may be wrong at all: more would be a licence to guess."""
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        self.guess(BOB, 3)
+        self.assertTrue(self.limits.may_try(ATTACKER, BOB, NOW))
+        self.guess(BOB, 2)
+        self.assertFalse(self.limits.may_try(ATTACKER, BOB, NOW))
+        self.assertTrue(self.limits.may_try(NEIGHBOUR, BOB, NOW))
+
+    def test_the_user_comes_back_where_addresses_have_no_limit(self) -> None:
+        """Then the limit of the user name is the only one, and holds for each new port."""
+        self.limits = RequestLimits(evolve(self.settings, wrong_passwords_per_address=0))
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        self.guess(BOB, 3)
+        self.assertFalse(self.limits.may_try(ATTACKER, BOB, NOW))
+        self.assertTrue(self.limits.may_try(NEIGHBOUR, BOB, NOW))
+
+    def test_a_trunk_is_no_licence(self) -> None:
+        """Only who proved a password over a trunk keeps service there; it may not guess those of others."""
+        users = ["alice@example.com", "carol@example.com"]
+        for user in users:
+            self.limits.proved(NEIGHBOUR, user, NOW)
+        self.guess(BOB, 3, NEIGHBOUR)
+        self.assertFalse(self.limits.may_try(NEIGHBOUR, BOB, NOW))
+        for user in users:
+            self.guess(user, 3)
+            self.assertTrue(self.limits.may_try(NEIGHBOUR, user, NOW), user)
+            # at a trunk of the same source that never proved it, that user name is as at any port
+            self.assertFalse(self.limits.may_try(ATTACKER, user, NOW), user)
+
+    def test_users_of_a_trunk_are_forgotten(self) -> None:
+        """Each of them when its own last proof counts no more."""
+        users = ["alice@example.com", "carol@example.com"]
+        for user in users:
+            self.limits.proved(NEIGHBOUR, user, NOW)
+        later = NOW + 3600
+        self.limits.proved(NEIGHBOUR, users[1], NOW + 1000)
+        self.limits.sweep(later)
+        for user in users:
+            self.guess(user, 3, now=later)
+        self.assertEqual([self.limits.may_try(NEIGHBOUR, user, later) for user in users], [False, True])
+
+    def test_guesses_over_trunks_of_many_ports(self) -> None:
+        """The wrong passwords of all trunks of a source count together."""
+        for port in range(40000, 40005):
+            for user in ("alice@example.com", "carol@example.com"):
+                self.limits.proved(("192.0.2.66", port), user, NOW)
+            self.guess(f"{port}@example.com", 1, ("192.0.2.66", port))
+        self.assertEqual(self.limits.check(("192.0.2.66", 40000), NOW), BUSY)
+
+    def test_users_of_a_trunk(self) -> None:
+        """A trunk with ever new users does not fill the memory."""
+        self.patch(limits, "USERS_OF_TRUNKS", 3)
+        for number in range(9):
+            self.limits.proved(NEIGHBOUR, f"{number}@example.com", NOW)
+        known = [n for n in range(9) if self.limits.returns(NEIGHBOUR, f"{n}@example.com")]
+        self.assertEqual(known, [6, 7, 8])
+
     def test_a_phone_with_an_old_password(self) -> None:
         """It tries every five minutes and is never banned."""
         for minutes in range(0, 500, 5):
             self.guess(BOB, 1, now=NOW + 60 * minutes)
         self.assertEqual(self.told, [])
+
+    def test_more_wrong_passwords_than_the_limit(self) -> None:
+        """They do not begin to count anew while both bans last, as those of ports that are served on would."""
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        for count in range(40):
+            self.guess(BOB, 1, NEIGHBOUR)
+            self.assertEqual(self.limits.may_try(ATTACKER, BOB, NOW), count < 4, count)
+        names = [f"{BOB} from 192.0.2.66", "192.0.2.66", BOB]
+        self.assertEqual([ban.who for ban in self.told], names)  # each of them told once
 
     def test_a_scan_over_user_names(self) -> None:
         """One guess for each of many names bans the source."""
