@@ -50,16 +50,21 @@ class Sealer:
     def _sign(self, payload: bytes) -> bytes:
         return hashlib.blake2s(payload, key=self._key, digest_size=MAC_SIZE).digest()
 
-    def seal(self, payload: bytes) -> str:
-        return _encode(payload + self._sign(payload))
-
-    def open(self, token: str) -> bytes:
+    def seal(self, payload: bytes, bound: bytes = b"") -> str:
         """
-        @raise PeerError: not a token of this cluster and purpose; C{status_hint} is 403 (RFC 5626 section 5.3.1).
+        @param bound: what the token is good for only, without being in it. All payloads of one purpose are of one size then:
+            it is what tells where the one ends and the other begins.
+        """
+        return _encode(payload + self._sign(payload + bound))
+
+    def open(self, token: str, bound: bytes = b"") -> bytes:
+        """
+        @raise PeerError: not a token of this cluster and purpose, or bound to something else; C{status_hint} is 403 (RFC 5626
+            section 5.3.1).
         """
         sealed = _decode(token)
         payload, mac = sealed[:-MAC_SIZE], sealed[-MAC_SIZE:]
-        if len(mac) != MAC_SIZE or not hmac.compare_digest(mac, self._sign(payload)):
+        if len(mac) != MAC_SIZE or not hmac.compare_digest(mac, self._sign(payload + bound)):
             raise PeerError("not a token of this cluster", 403)
         return payload
 

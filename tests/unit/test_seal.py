@@ -38,6 +38,16 @@ class SealerTests(SynchronousTestCase):
             FLOW.open(changed)
         self.assertEqual(caught.exception.status_hint, 403)
 
+    def test_bound(self) -> None:
+        """A token that is bound to something opens with that only, and is no longer for it."""
+        token = FLOW.seal(b"payload", b"192.0.2.1")
+        self.assertEqual(FLOW.open(token, b"192.0.2.1"), b"payload")
+        self.assertEqual(len(token), len(FLOW.seal(b"payload")))
+        for bound in (b"", b"192.0.2.10", b"192.0.2.2"):
+            error = self.assertRaises(PeerError, FLOW.open, token, bound)
+            self.assertEqual(error.status_hint, 403)
+        self.assertRaises(PeerError, FLOW.open, FLOW.seal(b"payload"), b"192.0.2.1")
+
     @settings(max_examples=200, deadline=None)
     @given(st.text(max_size=60))
     def test_any_text_is_refused_with_a_peer_error(self, text: str) -> None:

@@ -5,6 +5,9 @@ A nonce is C{time, random bits} sealed for one node and one start of it, so that
 remembered is the nonce counts of nonces that proved a password. They are known to that node only, so an answer that somebody has
 overheard is good nowhere else, and not after a restart: there the client gets C{stale=true}, which costs it one more round trip
 and its user nothing. A request that is handed over within the cluster is not challenged again.
+
+A nonce is also good for one source only, and no password is looked at without a good nonce. So who answered a challenge was where
+it went: wrong passwords can be counted against a source, without anybody being able to forge them for somebody else.
 """
 
 from __future__ import annotations
@@ -55,9 +58,11 @@ class Rejected:
     """
     The request is to be challenged.
 
-    @ivar stale: the password was right, only the nonce was not: a client retries without asking its user.
+    @ivar stale: the nonce was not good, so that nothing is said of the password (RFC 7616 section 3.3), or the password was right
+        and the nonce count was not: a client retries without asking its user.
     @ivar reason: for logs, never for the peer.
-    @ivar guessed: credentials of our realm were wrong; counts against the source (password guessing).
+    @ivar guessed: credentials of our realm were wrong, with a nonce that went to this source; counts against it (password
+        guessing).
     @ivar username: whose they were then.
     """
 
@@ -158,16 +163,24 @@ class Authenticator:
         return len(self._counts)
 
     def challenges(
-        self, realm: str, now: float, random_bits: bytes, stale: bool = False, only_md5: bool = False
+        self,
+        realm: str,
+        now: float,
+        random_bits: bytes,
+        stale: bool = False,
+        only_md5: bool = False,
+        source: str = "",
     ) -> list[str]:
         """
         One WWW-Authenticate or Proxy-Authenticate value for each algorithm, one line each.
 
         @param random_bits: L{RANDOM_SIZE} random octets or more, never used twice.
         @param only_md5: offer nothing else, if it is one of ours: for clients that give up at the sight of another one.
+        @param source: whom the nonce is good for, as of L{check}; empty for those who need none.
         """
         assert len(random_bits) >= RANDOM_SIZE, "a nonce needs random bits"
-        nonce = self._sealer.seal(_TIME.pack(int(now * 1000)) + random_bits[:RANDOM_SIZE])
+        payload = _TIME.pack(int(now * 1000)) + random_bits[:RANDOM_SIZE]
+        nonce = self._sealer.seal(payload, source.encode())
         return [
             str(digest.Challenge(realm, nonce, name, ("auth",), None, stale))
             for name in (("MD5",) if only_md5 and "MD5" in self._algorithms else self._algorithms)
@@ -181,6 +194,7 @@ class Authenticator:
         now: float,
         lookup: Lookup,
         uri_ok: Callable[[str], bool] = lambda uri: True,
+        source: str = "",
     ) -> Accepted | Rejected:
         """
         Check the credentials of one request; ACK and CANCEL are never checked (RFC 3261 section 22.1), see to it before.
@@ -190,6 +204,7 @@ class Authenticator:
 
         @param values: the Authorization (registrar, user agent) or Proxy-Authorization (proxy) values, one for each line.
         @param uri_ok: whether the credentials' C{uri}, which may differ from the Request-URI, names something we serve.
+        @param source: where the request comes from, see L{voipcluster.address.source_of}.
         """
         refusal = Rejected(False, "no credentials of this realm")
         looked_at = 0
@@ -203,7 +218,7 @@ class Authenticator:
             if looked_at == MAX_ANSWERS:
                 break
             looked_at += 1
-            result = self._check_one(given, method, now, lookup, uri_ok, index)
+            result = self._check_one(given, method, now, lookup, uri_ok, source, index)
             if isinstance(result, Accepted):
                 return result
             if looked_at == 1 or (result.stale and not refusal.stale):
@@ -217,31 +232,33 @@ class Authenticator:
         now: float,
         lookup: Lookup,
         uri_ok: Callable[[str], bool],
+        source: str,
         index: int,
     ) -> Accepted | Rejected:
         if given.algorithm not in self._algorithms or given.qop not in ("auth", None):
             return Rejected(False, f"algorithm {given.algorithm!r} or qop {given.qop!r} was not offered")
         if not uri_ok(given.uri):
             return Rejected(False, f"credentials for {given.uri[:80]!r}")
+        # before the password, which would be guessed for nothing if "stale" told that only the nonce was wrong
+        issued = self._issued(given.nonce, source)
+        if issued is None:
+            return Rejected(True, "a nonce that is not ours, or of another source")
+        if not -SKEW <= now - issued <= self._lifetime:
+            return Rejected(True, "the nonce expired")
         account = lookup(given.username, given.realm)
         known = account.ha1.get(given.algorithm) if account is not None else None
         proved = digest.proves(given, self._nobody[given.algorithm] if known is None else known, method)
         if account is None or known is None or not proved:
             return Rejected(False, "wrong user name or password", guessed=True, username=given.username)
-        issued = self._issued(given.nonce)
-        if issued is None:
-            return Rejected(True, "a nonce that is not ours")
-        if not -SKEW <= now - issued <= self._lifetime:
-            return Rejected(True, "the nonce expired")
         # without qop there is no count: such a nonce is good for one request
         if not self._counts.note(given.nonce, issued, given.count, now):
             return Rejected(True, "the nonce count was used before")
         return Accepted(account.username, account.domain, index)
 
-    def _issued(self, nonce: str) -> float | None:
-        """When a nonce of this cluster was made, in unix seconds; L{None} when it is not one."""
+    def _issued(self, nonce: str, source: str) -> float | None:
+        """When a nonce of ours for that source was made, in unix seconds; L{None} when it is not one."""
         try:
-            payload = self._sealer.open(nonce)
+            payload = self._sealer.open(nonce, source.encode())
         except PeerError:
             return None
         if len(payload) != _TIME.size + RANDOM_SIZE:

@@ -216,13 +216,15 @@ class CheckTests(SynchronousTestCase):
 
 class NonceTests(SynchronousTestCase):
     def test_expired(self) -> None:
-        """With the right password stale=true, so that no user is asked; with a wrong one not (RFC 7616 section 3.3)."""
+        """stale=true, so that no user is asked; whether the password was right is not told (RFC 7616 section 3.3)."""
         auth = authenticator(nonce_lifetime=300.0)
         phone = Phone(auth)
-        for password, stale in (("pw", True), ("wrong", False)):
-            result = check(auth, phone.answer(password=password), now=NOW + 301)
-            assert isinstance(result, Rejected)
-            self.assertEqual(result.stale, stale)
+        right, wrong = (
+            check(auth, phone.answer(password=password), now=NOW + 301) for password in ("pw", "wrong")
+        )
+        assert isinstance(right, Rejected)
+        self.assertTrue(right.stale)
+        self.assertEqual(right, wrong)
         self.assertIsInstance(check(auth, phone.answer(), now=NOW + 299), Accepted)
         stale_value = auth.challenges(REALM, NOW, b"12345678", stale=True)[0]
         self.assertTrue(digest.parse_challenge(stale_value).stale)
@@ -249,6 +251,47 @@ class NonceTests(SynchronousTestCase):
             result = check(auth, value)
             assert isinstance(result, Rejected)
             self.assertTrue(result.stale)
+
+    def test_a_guess_needs_a_nonce_of_ours(self) -> None:
+        """Without one there is no guess to be counted, no account is looked up, and a right password looks like a wrong one."""
+        auth = authenticator()
+        asked: list[str] = []
+        for phone in (
+            Phone(Authenticator(nonce_sealer(KEY[::-1], "a", 1))),
+            Phone(authenticator(epoch=2)),
+            Phone(auth, now=NOW - 301),
+            Phone(auth, now=NOW + 3600),
+        ):
+            right, wrong, nobody = (
+                auth.check("INVITE", [value], REALM, NOW, lambda u, r: asked.append(u))
+                for value in (
+                    phone.answer(),
+                    phone.answer(password="wrong"),
+                    phone.answer(user="nobody"),
+                )
+            )
+            assert isinstance(right, Rejected)
+            self.assertEqual((right.stale, right.guessed), (True, False))
+            self.assertEqual((right, right), (wrong, nobody))
+        self.assertEqual(asked, [])
+
+    def test_the_nonce_of_another_source(self) -> None:
+        """Who forges an address cannot show a nonce that went there: that is stale, and neither a guess nor a proof."""
+        auth = authenticator()
+        challenge = auth.challenges(REALM, NOW, b"12345678", source="192.0.2.66")[0]
+        for password, guessed in (("wrong", True), ("pw", False)):
+            value = digest.answer(challenge, "INVITE", "sip:b", "alice", password=password, cnonce="c")
+            for source in ("198.51.100.1", "192.0.2.6", "192.0.2.661", ""):
+                result = auth.check("INVITE", [value], REALM, NOW, lookup, source=source)
+                assert isinstance(result, Rejected)
+                self.assertEqual((result.stale, result.guessed), (True, False), source)
+            result = auth.check("INVITE", [value], REALM, NOW, lookup, source="192.0.2.66")
+            self.assertEqual(isinstance(result, Rejected) and result.guessed, guessed)
+        self.assertIsInstance(check(auth, Phone(auth).answer()), Accepted)
+        plain = len(digest.parse_challenge(Phone(auth).challenges[0]).nonce)
+        self.assertEqual(
+            len(digest.parse_challenge(challenge).nonce), plain
+        )  # it amplifies no more than before
 
     def test_replay(self) -> None:
         """The same Authorization twice is refused, within and after the nonce's life (RFC 7616 section 3.4)."""

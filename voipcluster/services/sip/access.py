@@ -115,6 +115,7 @@ class Access:
         request, now = incoming.request, self._core.wall()
         lines = request.layout.indexes(key)
         limiting = self._core.transactions.limiting
+        source = limiting.source(client.flow)
         result = self._authenticator.check(
             request.method,
             request.get_all(key),
@@ -122,6 +123,7 @@ class Access:
             now,
             partial(self._looked_up, client.flow),
             partial(self._is_ours, request.uri),
+            source,
         )
         if isinstance(result, Accepted):
             self.outcomes["accepted"] += 1
@@ -133,7 +135,7 @@ class Access:
             limiting.failed(client.flow, f"{result.username}@{realm}")
         self.outcomes["guessed" if result.guessed else "stale" if result.stale else "challenged"] += 1
         challenges = self._authenticator.challenges(
-            realm, now, os.urandom(RANDOM_SIZE), result.stale, not _takes_choice(request)
+            realm, now, os.urandom(RANDOM_SIZE), result.stale, not _takes_choice(request), source
         )
         incoming.refuse(status, None, [(challenge_key, challenge) for challenge in challenges])
         return None, []

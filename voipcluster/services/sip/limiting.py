@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from twisted.logger import Logger
 
-from voipcluster.address import Flow
+from voipcluster.address import Flow, source_of
 from voipcluster.errors import ParseError
 from voipcluster.services.notices import Notices
 from voipcluster.sip.limits import BANNED, BUSY, Ban, LimitSettings, RequestLimits
@@ -106,6 +106,14 @@ class Limiting:
         return int(self._limits.left(flow.remote, self.seconds())) + 1
 
     # -- passwords
+
+    def source(self, flow: Flow) -> str:
+        """
+        Whom a nonce that goes there is good for. All who are trusted are one: of several proxies, the answer to a challenge may
+        come through another one than the request did.
+        """
+        host = flow.remote[0]
+        return "" if self.is_trusted(host) else source_of(host)
 
     def proved(self, flow: Flow, user: str) -> None:
         """C{user@domain} authenticated on that flow."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 from tests.unit.services.sip_world import Phone, WorldCase
 from voipcluster.sip.limits import LimitSettings
 
@@ -38,6 +40,9 @@ class LimitingCase(WorldCase):
         answer = phone.credentials(phone.response(401), "REGISTER", uri, password)
         phone.send(self.node, "REGISTER", uri, call_id=call_id, cseq=2, headers=["Expires: 600", answer])
         return phone.took()
+
+    def guess(self, phone: Phone, count: int) -> list[int | str]:
+        return [status for n in range(count) for status in self.register(phone, "wrong", f"guess-{n}")]
 
     def authenticated(self, phone: Phone, method: str, uri: str, call_id: str, **more: object) -> None:
         """Send a request, and again with the answer to its challenge."""
@@ -175,9 +180,6 @@ class NatTests(LimitingCase):
 
 
 class PasswordTests(LimitingCase):
-    def guess(self, phone: Phone, count: int) -> list[int | str]:
-        return [status for n in range(count) for status in self.register(phone, "wrong", f"guess-{n}")]
-
     def test_guessing(self) -> None:
         """After three wrong passwords no digest of that user is looked at: 403, whether the user exists or not."""
         for user, port in (("alice", 1000), ("nobody", 2000)):
@@ -198,6 +200,54 @@ class PasswordTests(LimitingCase):
             )
         ]
         self.assertEqual(answers, [401, 401] * 10)
+
+
+class ForgedTests(LimitingCase):
+    """Who is not where a datagram comes from can lock nobody out."""
+
+    def forge(self, made_up: bool, count: int = 15) -> None:
+        """REGISTER requests of alice with wrong digests, from her address, with a nonce that went to another or is made up."""
+        uri = "sip:example.com"
+        forger = self.world.phone("alice", "198.51.100.66", port=4000)
+        forger.send(self.node, "REGISTER", uri, call_id="own")
+        answer = forger.credentials(forger.response(401), "REGISTER", uri, "wrong")
+        if made_up:
+            nonce = answer.partition('nonce="')[2].partition('"')[0]
+            answer = answer.replace(f'nonce="{nonce}"', 'nonce="x"')
+        victim = self.world.phone("alice", "198.51.100.1", port=4000)
+        for number in range(count):
+            victim.send(self.node, "REGISTER", uri, call_id=f"forged-{number}", headers=[answer])
+        self.assertEqual(victim.took(), [401] * count)
+
+    def test_forged_guesses(self) -> None:
+        """alice, known over TCP, connects from a new port and is served, and so is one who was not there before."""
+        known = self.world.phone("alice", "198.51.100.1", "TCP", 40000)
+        self.assertEqual(self.register(known), [401, 200])
+        for made_up in (True, False):
+            self.forge(made_up)
+        self.assertEqual(list(self.node.limiting.bans()), [])
+        again = self.world.phone("alice", "198.51.100.1", "TCP", 40001)
+        self.assertEqual(self.register(again, call_id="again"), [401, 200])
+        other = self.world.phone("bob", "198.51.100.1", "TCP", 40002)
+        self.assertEqual(self.register(other), [401, 200])
+        self.assertEqual(self.node.access.outcomes["guessed"], 0)
+
+    def test_guesses_of_a_neighbour(self) -> None:
+        """Somebody behind the NAT of alice guesses: her phone is served from a new port all the same."""
+        self.assertEqual(self.register(self.world.phone("alice", "198.51.100.66", port=40000)), [401, 200])
+        guesser = self.world.phone("alice", "198.51.100.66", port=50000)
+        self.assertEqual(self.guess(guesser, 4), [401, 401] * 4)
+        self.assertEqual(self.register(self.world.phone("alice", "198.51.100.66", port=40001)), [401, 200])
+
+    def test_trusted_sources_share_nonces(self) -> None:
+        """A request that comes again through another proxy of a trusted network is not stale."""
+        self.patch(self.node.limiting, "_networks", (ip_network("198.51.100.0/28"),))
+        uri = "sip:example.com"
+        self.alice.send(self.node, "REGISTER", uri, call_id="r", headers=["Expires: 600"])
+        answer = self.alice.credentials(self.alice.response(401), "REGISTER", uri)
+        other = self.world.phone("alice", "198.51.100.3")
+        other.send(self.node, "REGISTER", uri, call_id="r", cseq=2, headers=["Expires: 600", answer])
+        self.assertEqual(other.took(), [200])
 
 
 class AmplificationTests(LimitingCase):
