@@ -173,6 +173,41 @@ class RelayTests(AuthenticatedCase):
                 await stranger.expect(404)
         await victim.silence()
 
+    @attack("S7")
+    async def test_open_relay_with_a_call_token(self) -> None:
+        """Who is in a call with one of us can send to that one, and through us to nobody else; nor can the callee."""
+        victim, stranger, callee = self.udp_at("victim"), self.udp("eve"), await self.phone("bob")
+        invite = stranger.invite("bob").set("From", "<sip:eve@elsewhere.example>;tag=1")
+        stranger.send(invite)
+        arrived = await callee.expect("INVITE")
+        answer = callee.reply(arrived, 200, body=callee.sdp())
+        theirs = Dialog.of_caller(stranger, invite, await stranger.expect(200))
+        ours = Dialog.of_callee(callee, arrived, answer)
+        theirs.ack()
+        await callee.expect("ACK")
+        beyond = f"<sip:victim@{victim.where};lr>"
+        theirs.routes, ours.routes = [*theirs.routes, beyond], [*ours.routes, beyond]
+        theirs.target = f"sip:+1900@{callee.where}"
+        for method in ("INVITE", "MESSAGE", "REFER"):
+            request = theirs.request(method)
+            stranger.send(request)
+            callee.reply(await callee.expect(method), 404)
+            response = await stranger.final(request)
+            if method == "INVITE":
+                stranger.ack(request, response)
+            self.assertEqual((await callee.exchange(ours.request(method))).status, 481)
+        ours.routes.pop()
+        ours.target = f"{stranger.uri};maddr={victim.host}"
+        self.assertEqual((await callee.exchange(ours.request("INVITE"))).status, 481)
+        await self.node_answers()
+        # the ACK for a 481 that was sent without state is one of the dialog for us, and starts nothing
+        self.assertEqual({m.method for m in victim.heard} - {"ACK"}, set())
+        ours.target = stranger.uri
+        bye = ours.request("BYE")
+        callee.send(bye)
+        stranger.reply(await stranger.expect("BYE"), 200)
+        await callee.expect(200, "BYE")
+
 
 class SmugglingTests(ConformanceTestCase):
     @attack("S8")

@@ -15,6 +15,8 @@ from voipcluster.sip.route import (
     contact_hash,
     dialog_hash,
     pack_flow,
+    place_hash,
+    place_of_route,
     route_uri,
     route_value,
     unpack_flow,
@@ -120,4 +122,13 @@ class CallTokenTests(SynchronousTestCase):
         self.assertEqual(contact_hash("sip:a@h:5070;x=1"), contact_hash("sip:b@H:5070"))
         self.assertNotEqual(contact_hash("sip:a@h"), contact_hash("sip:a@h:5070"))
         self.assertNotEqual(contact_hash("tel:1"), contact_hash("tel:2"))
+        self.assertNotEqual(contact_hash("sip:a@h"), contact_hash("sip:a@h;maddr=192.0.2.1"))
         self.assertEqual(len(contact_hash("")), 4)
+
+    def test_place(self) -> None:
+        """User, host or maddr, and port; of what is no URI the text."""
+        self.assertEqual(place_hash("sip:a@h:5070;x=1"), place_hash("sips:%61@H:5070"))
+        for other in ("sip:b@h:5070", "sip:a@h", "sip:a@h:5070;maddr=192.0.2.1", "sip:h:5070", "tel:1", ""):
+            self.assertNotEqual(place_hash("sip:a@h:5070"), place_hash(other))
+        self.assertEqual(place_of_route("<sip:h;lr>"), place_hash("sip:h"))
+        self.assertNotEqual(place_of_route("<"), place_of_route("<<"))

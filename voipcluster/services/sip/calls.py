@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from attrs import define, field
 
 from voipcluster.address import source_of
 from voipcluster.services.media.relay import CallKey
-from voipcluster.sip.route import contact_hash
+from voipcluster.sip.route import place_hash, place_of_route
 
 MAX_CONTACTS = 16  # of one call: two parties that move, or a fork
+MAX_PROXIES = 16  # of one call, on both sides
 
 
 @define(slots=True)
@@ -23,6 +24,7 @@ class Call:
     @ivar ingress: the node that the client sent it to; C{visited}: the nodes that handed it on.
     @ivar pending: its INVITEs that have no final response; a ring group in front of us sends several for one call.
     @ivar contacts: whether of the caller, and the hash of an address that it gave as its Contact: where requests may go.
+    @ivar proxies: whether on the caller's side of us, and the hash of a value that somebody there put into Record-Route.
     @ivar expires: when the session is over unless it is refreshed (RFC 4028), in seconds since 1970; 0: nobody agreed on that.
     @ivar legs: the callee's tags of its dialogs that are up: several when several phones have answered at once.
     @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
@@ -40,6 +42,7 @@ class Call:
     answered: float = 0.0
     relayed: bool = False
     contacts: set[tuple[bool, bytes]] = field(factory=set)
+    proxies: tuple[tuple[bool, bytes], ...] = ()
     pending: int = 1
     legs: tuple[str, ...] = ()
     expires: float = 0.0
@@ -63,11 +66,22 @@ class Call:
     def learn_contact(self, of_caller: bool, uri: str) -> None:
         """A party said where it is (RFC 3261 section 12.2, target refresh)."""
         if uri and len(self.contacts) < MAX_CONTACTS:
-            self.contacts.add((of_caller, contact_hash(uri)))
+            self.contacts.add((of_caller, place_hash(uri)))
 
     def leads(self, to_caller: bool, uri: str) -> bool:
         """Whether a Request-URI is where that party said that it is."""
-        return (to_caller, contact_hash(uri)) in self.contacts
+        return (to_caller, place_hash(uri)) in self.contacts
+
+    def learn_proxies(self, of_caller: bool, values: Sequence[str]) -> None:
+        """Proxies on one side put themselves into the route set (12.1): Record-Route values, none of ours."""
+        for value in values:
+            proxy = of_caller, place_of_route(value)
+            if proxy not in self.proxies and len(self.proxies) < MAX_PROXIES:
+                self.proxies = (*self.proxies, proxy)
+
+    def goes_along(self, to_caller: bool, value: str) -> bool:
+        """Whether a Route value is one of the proxies on that side."""
+        return (to_caller, place_of_route(value)) in self.proxies
 
     @property
     def origin(self) -> str:

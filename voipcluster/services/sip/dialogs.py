@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from voipcluster.address import SECURE, UDP, Flow, join_host_port
 from voipcluster.balance.handover import Handover
-from voipcluster.errors import PeerError
+from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.core import SipCore
-from voipcluster.sip.message import Request
+from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import Target
-from voipcluster.sip.route import Address, CallToken, Party, contact_hash, dialog_hash, route_value
+from voipcluster.sip.route import Address, CallToken, Party, contact_hash, dialog_hash, route_uri, route_value
 from voipcluster.sip.uri import is_sips
 
 _GRUU = b"gruu"  # stands for the contact address of a party whose Contact is a GRUU: it has none that a URI could match
@@ -78,6 +78,39 @@ class Dialogs:
         if caller_address == callee_address and callee_transport == caller_transport and onward == secure:
             return ours
         return f"{ours}, {route_value(caller_address, caller_transport, token, secure)}"
+
+    def foreign(self, values: Sequence[str]) -> list[str]:
+        """Those of Route or Record-Route values that name no node of ours. @raise ParseError: one that is none."""
+        return [value for value in values if not self._core.names.is_node(route_uri(value))]
+
+    def proxies_before_us(self, request: Request) -> tuple[list[str], int]:
+        """
+        Who put himself into the route set (section 16.6 step 4) before the request came to us.
+
+        @return: the Record-Route values of others, and how many there were; -1 when they cannot be read.
+        """
+        if not request.has("record-route"):
+            return [], 0
+        try:
+            values = request.values("record-route")
+            return self.foreign(values), len(values)
+        except ParseError:
+            return [], -1
+
+    def proxies_behind_us(self, response: Response, before: int) -> list[str]:
+        """
+        The same of who saw the request later, from a response to it.
+
+        @param before: how many values the request came with. They come back at the end and may name anybody, as the caller likes.
+        """
+        lines = response.layout.indexes("record-route")
+        if not lines or (len(lines) == 1 and b"," not in response.lines[lines[0]]):
+            return []  # it is ours, nearly always
+        try:
+            values = response.values("record-route")
+            return self.foreign(values[: max(0, len(values) - before)])
+        except ParseError:
+            return []
 
     def target_in_dialog(self, request: Request, uri: str, text: str) -> tuple[Target, bool]:
         """

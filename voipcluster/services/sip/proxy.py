@@ -138,7 +138,7 @@ class ProxyService:
             self._core,
             incoming,
             context,
-            Copy(request, incoming, max_forwards, routes),
+            Copy(request, incoming, max_forwards, routes, request.layout.indexes(ASSERTED)),
         ).start_at(target)
         return True
 
@@ -210,12 +210,12 @@ class ProxyService:
             if routed.own is None:
                 routes = self._routes_to_node(request, routed.uri) if request.has("route") else None
                 if routes is not None:
-                    onward = Copy(request, None, max_forwards, routes)
+                    onward = Copy(request, None, max_forwards, routes, request.layout.indexes(ASSERTED))
                     onward.via = via
                     onward.send_ack(self._core, Target(routed.uri))
                 return
             call, flow_token = routed.own.param("call"), routed.own.param("flow")
-            copy = Copy(request, None, max_forwards, routed.routes)
+            copy = Copy(request, None, max_forwards, routed.routes, request.layout.indexes(ASSERTED))
             copy.via = via
             if call is not None:
                 target, from_caller = self._dialogs.target_in_dialog(request, routed.uri, call)
@@ -346,7 +346,7 @@ class ProxyService:
             flow, epoch = self._core.flow_tokens.open(token)
             target, copy = self._edge.towards(incoming, routed.uri, flow, epoch, routed.routes, max_forwards)
         else:
-            copy = Copy(request, incoming, max_forwards, routed.routes)
+            copy = Copy(request, incoming, max_forwards, routed.routes, request.layout.indexes(ASSERTED))
         copy.over_flow = True
         incoming.accept()
         invite = request.method == "INVITE"

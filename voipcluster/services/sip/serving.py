@@ -15,6 +15,7 @@ from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.media.offer_answer import Side
 from voipcluster.services.media.relay import CallKey, MediaService
+from voipcluster.services.sip.access import ASSERTED
 from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
@@ -248,7 +249,11 @@ class Serving:
         on_response = None
         if call is not None:
             call.learn_contact(True, request.contact_uri)
-            on_response = partial(self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE, session)
+            proxies, recorded = self._dialogs.proxies_before_us(request)
+            call.learn_proxies(True, proxies)
+            on_response = partial(
+                self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE, session, recorded
+            )
         forwarding = Forwarding(
             self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
         )
@@ -287,16 +292,23 @@ class Serving:
         method: str,
         sender: Side,
         session: Session | None,
+        recorded: int,
         target: Target,
         response: Response,
     ) -> bytes | None:
-        """The body of a response to forward: an answer, or an offer in it, is translated by the relay."""
+        """
+        The body of a response to forward: an answer, or an offer in it, is translated by the relay.
+
+        @param recorded: how many Record-Route values the request came with; -1: nothing is learned from those of the response.
+        """
         if response.status == 100:
             return None
         call = self._calls.get(key)
         if call is not None:
             if response.has("contact"):
                 call.learn_contact(sender is Side.CALLER, response.contact_uri)
+            if recorded >= 0:
+                call.learn_proxies(False, self._dialogs.proxies_behind_us(response, recorded))
             if method == "INVITE" and 200 <= response.status < 300 and sender is Side.CALLEE:
                 call.leg_up(response.to_tag or "")
         if 200 <= response.status < 300 and method in REFRESHING:
@@ -347,6 +359,13 @@ class Serving:
         if method in STARTING and straight and (call is None or not call.leads(not from_caller, target.uri)):
             # only to where the other party said that it is: else whoever called one of us could call anybody (toll fraud)
             raise Refused("the Request-URI is no Contact of this call", 481)
+        over_flow = False
+        if routes and method in STARTING:
+            over_flow = call is None or not all(
+                call.goes_along(not from_caller, value) for value in self._dialogs.foreign(routes)
+            )
+            if over_flow and target.party is None:
+                raise Refused("Route names no proxy of this call", 481)
         session = None
         if method in WITH_MEDIA and call is not None:
             if method in REFRESHING:
@@ -355,18 +374,25 @@ class Serving:
             if self._media.relays:
                 body = self._media_request(key, sender, request, incoming.flow.hop)
             receiver = Side.CALLEE if from_caller else Side.CALLER
-            on_response = partial(self._answered, key, request.cseq[0], method, receiver, session)
+            on_response = partial(self._answered, key, request.cseq[0], method, receiver, session, -1)
         incoming.accept()
         if method == "INVITE":
             incoming.answer(100)
         context = ProxyContext(method == "INVITE", self._timer_c, 64 * self._core.transactions.durations.t1)
+        asserted = request.layout.indexes(ASSERTED)
+        copy = (
+            Copy(request, incoming, max_forwards, routes, asserted, body)
+            if session is None
+            else Copy(
+                request, incoming, max_forwards, routes, (*session.drop, *asserted), body, add=session.add
+            )
+        )
+        copy.over_flow = over_flow
         Forwarding(
             self._core,
             incoming,
             context,
-            Copy(request, incoming, max_forwards, routes, (), body)
-            if session is None
-            else Copy(request, incoming, max_forwards, routes, session.drop, body, add=session.add),
+            copy,
             on_response=on_response,
             on_end=partial(self._later_ended, key, method, _callee_tag(request, from_caller))
             if method in ("BYE", "INVITE")
@@ -380,6 +406,7 @@ class Serving:
             if self._calls.get(key) is not None:
                 sender = Side.CALLER if from_caller else Side.CALLEE
                 copy.body = self._media_request(key, sender, request, flow.hop)
+        copy.drop_lines = request.layout.indexes(ASSERTED)
         copy.send_ack(self._core, target)
 
     def _media_request(self, key: CallKey, sender: Side, request: Request, source: Hop) -> bytes:

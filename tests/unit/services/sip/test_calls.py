@@ -6,7 +6,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.services.media.relay import CallKey
-from voipcluster.services.sip.calls import Call, CallTable
+from voipcluster.services.sip.calls import MAX_PROXIES, Call, CallTable
 
 KEY = CallKey("call-1", "a1")
 
@@ -106,6 +106,22 @@ class CallTableTests(SynchronousTestCase):
         one.lasts_until(0.0)
         one.lasts_until(400.0)
         self.assertEqual(one.expires, 0.0)
+
+    def test_where_requests_may_go(self) -> None:
+        """To a Contact by its user and address, and along proxies of that side; a bounded number of each."""
+        one = call()
+        one.learn_contact(True, "sip:a@192.0.2.9:5070;x=y")
+        self.assertTrue(one.leads(True, "sip:%61@192.0.2.9:5070"))
+        for uri in ("sip:b@192.0.2.9:5070", "sip:a@192.0.2.9", "sip:a@192.0.2.9:5070;maddr=192.0.2.8"):
+            self.assertFalse(one.leads(True, uri), uri)
+        self.assertFalse(one.leads(False, "sip:a@192.0.2.9:5070"))
+        one.learn_proxies(True, ["<sip:192.0.2.7;lr>", "<sip:192.0.2.7;lr>", "<"])
+        self.assertTrue(one.goes_along(True, "<sip:192.0.2.7;lr;more>"))
+        self.assertFalse(one.goes_along(False, "<sip:192.0.2.7;lr>"))
+        self.assertFalse(one.goes_along(True, "<sip:192.0.2.7;lr;maddr=192.0.2.6>"))
+        self.assertEqual(len(one.proxies), 2)
+        one.learn_proxies(False, [f"<sip:p{n}.example;lr>" for n in range(100)])
+        self.assertEqual(len(one.proxies), MAX_PROXIES)
 
     def test_unknown(self) -> None:
         """What is said of an unknown call changes nothing."""

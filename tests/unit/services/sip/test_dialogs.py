@@ -7,6 +7,7 @@ from tests.unit.sip.messages import request
 from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import PeerError
+from voipcluster.sip.outgoing import reply
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import Party, contact_hash, dialog_hash, route_uri
 from voipcluster.sip.values import split_list
@@ -124,6 +125,21 @@ class DialogsTests(WorldCase):
             )
         for foreign in ("sip:bob@example.org;gr=urn:uuid:1", "sip:bob@example.com;grape"):
             self.assertEqual(self.later("b1", "a1", foreign, self.token(None, None))[0], Target(foreign))
+
+    def test_proxies_in_the_route_set(self) -> None:
+        """Those before us and those behind us are told apart by number; ours do not count, broken lists say nothing."""
+        ours, p, q = "<sip:192.0.2.1:5060;lr;call=x>", "<sip:203.0.113.5;lr>", "<sip:q.example;lr>"
+        for values, found in (
+            ([], ([], 0)), ([p], ([p], 1)), ([f"{ours}, {p}", q], ([p, q], 3)), (["<tel:1>"], ([], -1)), ([f'"{p}'], ([], -1)),
+        ):  # fmt: skip
+            message = request(headers=[f"Record-Route: {value}" for value in values])
+            self.assertEqual(self.dialogs.proxies_before_us(message), found)
+        for values, before, found in (
+            ([], 0, []), ([ours], 0, []), ([ours, p], 1, []), ([f"{ours}, {p}"], 1, []), ([q, ours, p], 1, [q]),
+            ([f"{q}, {ours}"], 0, [q]), ([q, p], 3, []), (["<tel:1>", ours], 0, []), ([f'"{q}', ours], 0, []),
+        ):  # fmt: skip
+            response = reply(request(), 200, headers=[("record-route", value) for value in values])
+            self.assertEqual(self.dialogs.proxies_behind_us(response, before), found, values)
 
     def test_other_dialog(self) -> None:
         """A token is good for its dialog only: 403."""

@@ -122,13 +122,14 @@ class EdgeTests(WorldCase):
             for method in ("INVITE", "MESSAGE"):
                 evil.send(
                     self.a, method, "sip:+1900@203.0.113.77", routes=[route, left], call_id=f"{method}{number}",
-                    from_uri="sip:x@elsewhere.example",
+                    from_uri="sip:x@elsewhere.example", headers=["P-Asserted-Identity: <sip:boss@example.com>"],
                 )  # fmt: skip
                 self.assertEqual(carrier.took(), [], (method, route, left))
                 arrived = self.alice.request(method)
                 self.assertEqual(
                     (arrived.uri, arrived.get_all("route")[0]), ("sip:+1900@203.0.113.77", left.split(",")[0])
                 )
+                self.assertFalse(arrived.has("p-asserted-identity"))
                 self.alice.reply(arrived, 404)
         ack = carrier.world.branches
         evil.send(

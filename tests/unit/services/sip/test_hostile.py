@@ -59,6 +59,122 @@ class HostileCase(CallCase):
         self.assertEqual(self.gateway.took(), [])
         self.end()
 
+    def up(self, contact: str | None = None, *headers: str) -> list[str]:
+        """The stranger's call with bob is up; the Route of the stranger."""
+        self.evil.send(
+            self.node, "INVITE", BOB, from_uri=STRANGER, call_id="k", contact=contact, headers=headers
+        )
+        self.invite = self.bob.request("INVITE")
+        self.bob.reply(self.invite, 200)
+        routes = self.route_set(self.evil.response(200))
+        self.evil.took()
+        self.bob.took()
+        return routes
+
+    def end_all(self) -> None:
+        for call in list(self.node.calls):
+            self.node.calls.end(call.key, "end of the test")
+
+    def test_route_behind_a_call_token(self) -> None:
+        """What follows our Route leads nowhere but along proxies that were in the dialog from its begin (S7, toll fraud)."""
+        beyond = "<sip:203.0.113.77;lr>"
+        # a proxy of the caller, or one that it made up, is no way to the callee
+        routes = self.up(None, "Record-Route: <sip:203.0.113.77;lr>, <sip:192.0.2.1:5060;lr>")[-1:]
+        for number, method in enumerate(("INVITE", "MESSAGE", "REFER"), 2):
+            self.evil.send(
+                self.node, method, "sip:+1900@198.51.100.2:5060", from_uri=STRANGER, call_id="k", cseq=number,
+                routes=[*routes, beyond], to_tag=self.bob.tag,
+            )  # fmt: skip
+            self.assertEqual(self.gateway.took(), [], method)
+            self.assertEqual(self.bob.request(method).uri, "sip:+1900@198.51.100.2:5060")
+            self.bob.reply(self.bob.request(method), 481 if method == "INVITE" else 404)
+        self.end_all()
+
+    def test_route_of_the_callee(self) -> None:
+        """The same from the callee's side, whose caller has no flow: 481; and nothing in the Request-URI gets around it."""
+        self.up()
+        ours = self.route_set(self.invite)
+        for uri, beyond in (
+            (self.evil.uri, ["<sip:203.0.113.77;lr>"]),
+            (self.evil.uri, ["<sip:203.0.113.9;maddr=203.0.113.77;lr>"]),
+            (f"{self.evil.uri};maddr=203.0.113.77", []),
+            ("sip:+1900@203.0.113.9:5060", []),
+        ):
+            for method in ("INVITE", "MESSAGE", "REFER"):
+                self.bob.send(
+                    self.node, method, uri, from_uri=BOB, call_id="k", cseq=self.world.branches, routes=[*ours, *beyond],
+                    to_tag=self.evil.tag,
+                )  # fmt: skip
+                self.assertEqual(
+                    (self.bob.took()[-1:], self.gateway.took()), ([481], []), (uri, beyond, method)
+                )
+        self.assertEqual(self.evil.took(), [])
+        self.end_all()
+
+    def test_route_along_proxies_of_the_dialog(self) -> None:
+        """Proxies on both sides that recorded their Route are followed, each way, in requests that start something too."""
+        theirs, far = self.world.phone("theirs", "203.0.113.5"), self.world.phone("far", "203.0.113.6")
+        alice = self.world.phone("alice", "198.51.100.1")
+        self.register(alice, self.node)
+        recorded = ["Record-Route: <sip:203.0.113.5;lr>, <sip:203.0.113.55;lr>"]
+        alice.send(self.node, "INVITE", "sip:dave@203.0.113.6", call_id="d", headers=recorded)
+        answer = alice.credentials(alice.response(407), "INVITE", "sip:dave@203.0.113.6")
+        alice.send(
+            self.node, "INVITE", "sip:dave@203.0.113.6", call_id="d", cseq=2, headers=[answer, *recorded]
+        )
+        invite = far.request("INVITE")
+        beyond = ["<sip:203.0.113.6;lr>", "<sip:203.0.113.66;lr>"]
+        response = reply(
+            invite, 200, None, "far",
+            [*(("record-route", value) for value in [*reversed(beyond), *invite.values("record-route")]),
+             ("contact", "<sip:dave@10.0.0.6>")],
+        )  # fmt: skip
+        self.world.network.put("UDP", far.address, self.node.address, response.to_bytes())
+        self.world.run()
+        ours = [value for value in self.route_set(alice.response(200)) if "192.0.2.1" in value]
+        far.took()
+        for method in ("INVITE", "MESSAGE"):
+            alice.send(
+                self.node, method, "sip:dave@10.0.0.6", call_id="d", cseq=self.world.branches, routes=[*ours, *beyond],
+                to_tag="far",
+            )  # fmt: skip
+            self.assertEqual(far.request(method).values("route"), beyond)
+            far.reply(far.request(method), 486)
+        far.tag = "far"
+        for method in ("INVITE", "MESSAGE"):
+            far.send(
+                self.node, method, alice.uri, call_id="d", cseq=self.world.branches, to_tag=alice.tag,
+                routes=[*ours, "<sip:203.0.113.5;lr>", "<sip:203.0.113.55;lr>"], from_uri="sip:dave@203.0.113.6",
+            )  # fmt: skip
+            self.assertEqual(len(theirs.request(method).values("route")), 2)
+            theirs.reply(theirs.request(method), 486)
+        self.end_all()
+
+    def test_asserted_identity_within_a_dialog(self) -> None:
+        """Within a dialog nobody says either who it is (RFC 3325 section 5)."""
+        asserted = ["P-Asserted-Identity: <sip:boss@example.com>", "P-Asserted-Identity: <tel:+1>"]
+        routes = self.up()
+        for method in ("UPDATE", "INVITE", "ACK"):
+            self.evil.send(
+                self.node, method, self.bob.uri, from_uri=STRANGER, call_id="k", cseq=self.world.branches, routes=routes,
+                to_tag=self.bob.tag, headers=asserted,
+            )  # fmt: skip
+            request = self.bob.request(method)
+            self.assertFalse(request.has("p-asserted-identity"), method)
+            if method != "ACK":
+                self.bob.reply(request, 488)
+        other = self.world.node("b", auth=True)
+        before = len(self.world.network.log)
+        self.evil.send(
+            other, "UPDATE", self.bob.uri, from_uri=STRANGER, call_id="k", cseq=self.world.branches, routes=routes,
+            to_tag=self.bob.tag, headers=asserted,
+        )  # fmt: skip
+        sent = [data for source, _, data in self.world.network.log[before:] if source == other.address]
+        self.assertTrue(any(data.startswith(b"UPDATE") for data in sent))
+        self.assertEqual([data for data in sent if b"boss" in data], [])
+        self.bob.reply(self.bob.request("UPDATE"), 488)
+        self.end_all()
+
     def test_route_with_maddr(self) -> None:
         """A Route that names a node of ours but leads elsewhere by maddr is not one of ours (S7)."""
         self.world.node("b", auth=True)
