@@ -183,12 +183,15 @@ class CallToken(NamedTuple):
     @ivar dialog: L{dialog_hash} of Call-ID and the caller's tag.
     @ivar names: Call-ID and the caller's tag themselves; not in the token, but known for a while to the node that made it.
     @ivar caller: how the caller is reached, or L{None}: by its Contact; C{callee} likewise.
+    @ivar place: eight octets of the L{place_hash} of that Contact of the caller when the INVITE came from there, else empty. They
+        stand behind all else, where a node that does not know of them does not look.
     """
 
     dialog: bytes
     caller: Party | None
     callee: Party | None
     names: tuple[str, str] | None = None
+    place: bytes = b""
 
 
 class CallTokens:
@@ -201,7 +204,8 @@ class CallTokens:
         self._made_before: dict[str, CallToken] = {}
 
     def seal(self, token: CallToken) -> str:
-        text = self._sealer.seal(token.dialog + _pack_party(token.caller) + _pack_party(token.callee))
+        parties = _pack_party(token.caller) + _pack_party(token.callee)
+        text = self._sealer.seal(token.dialog + parties + token.place)
         if len(self._made) >= _KEPT:
             self._made_before, self._made = self._made, {}
         self._made[text] = token
@@ -214,8 +218,8 @@ class CallTokens:
     def _open(self, text: str) -> CallToken:
         payload = self._sealer.open(text)
         caller, position = _unpack_party(payload, 8)
-        callee, _ = _unpack_party(payload, position)
-        return CallToken(payload[:8], caller, callee)
+        callee, end = _unpack_party(payload, position)
+        return CallToken(payload[:8], caller, callee, None, payload[end:])
 
 
 @lru_cache(_KEPT)

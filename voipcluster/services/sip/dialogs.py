@@ -10,9 +10,19 @@ from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.core import SipCore
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import Target
-from voipcluster.sip.route import Address, CallToken, Party, contact_hash, dialog_hash, route_uri, route_value
-from voipcluster.sip.uri import is_sips
+from voipcluster.sip.route import (
+    Address,
+    CallToken,
+    Party,
+    contact_hash,
+    dialog_hash,
+    place_hash,
+    route_uri,
+    route_value,
+)
+from voipcluster.sip.uri import is_sips, parse_uri
 
+PLACE_SIZE = 8  # octets of a L{place_hash} in a token: no 2**64 names are tried to find one for somebody else
 _GRUU = b"gruu"  # stands for the contact address of a party whose Contact is a GRUU: it has none that a URI could match
 
 
@@ -49,12 +59,36 @@ class Dialogs:
         epoch = core.epoch if owner == core.node else core.epochs(owner)
         return Party(address, flow, epoch, contact_key)
 
+    def caller_place(self, request: Request, client: Handover, caller: Party | None) -> bytes:
+        """
+        What the token says of the Contact of a caller without a flow; nothing when the caller is not there itself.
+
+        Else whoever calls could name somebody whom the callee's requests would reach in our name (toll fraud).
+        """
+        if caller is not None:
+            return b""
+        contact = request.contact_uri
+        try:
+            uri = parse_uri(contact)
+        except ParseError:
+            return b""
+        flow = client.flow
+        if flow.reliable or (uri.param("maddr") or uri.host, uri.port or 5060) != flow.remote:
+            return b""
+        return place_hash(contact)[:PLACE_SIZE]
+
+    def is_caller_contact(self, token: str, uri: str) -> bool:
+        """Whether the call token says that the caller is where a Request-URI leads. @raise PeerError: 403."""
+        place = self._core.call_tokens.open(token).place
+        return len(place) == PLACE_SIZE and place == place_hash(uri)[:PLACE_SIZE]
+
     def record_route(
         self,
         names: tuple[str, str],
         caller: Party | None,
         client: Handover,
         secure: bool,
+        place: bytes,
         target: Target,
         transport: str,
     ) -> str:
@@ -64,10 +98,12 @@ class Dialogs:
         Two values where the sides do not share a transport or family, so that each finds us the way it can (RFC 5658); and
         where one side asked for sips and the other did not, so that neither is promised what it has not, or loses it.
 
-        @param names: Call-ID and the caller's tag; C{secure}: whether the caller asked for a sips URI.
+        @param names: Call-ID and the caller's tag; C{secure}: whether the caller wants sips; C{place}: see L{CallToken}.
         """
         core = self._core
-        token = "call=" + core.call_tokens.seal(CallToken(dialog_hash(*names), caller, target.party, names))
+        token = "call=" + core.call_tokens.seal(
+            CallToken(dialog_hash(*names), caller, target.party, names, place)
+        )
         towards = target.party.flow if target.party is not None else target.flow
         callee_address = core.own_address if towards is None else core.address_towards(towards)
         callee_transport = transport if towards is None else towards.transport

@@ -72,7 +72,10 @@ class Edge:
             client = Handover(flow=incoming.flow, ingress=core.node)
             names = request.call_id, request.from_tag or ""
             caller = self._dialogs.caller_party(request, client)
-            copy.record_route = partial(self._dialogs.record_route, names, caller, client, is_sips(uri))
+            place = self._dialogs.caller_place(request, client, caller)
+            copy.record_route = partial(
+                self._dialogs.record_route, names, caller, client, is_sips(uri), place
+            )
         return target, copy
 
 

@@ -116,7 +116,7 @@ class ProxyService:
             # to a user agent that is a phone which cannot be reached; the caller of a BYE is not to try again
             self._serving.flow_lost(request)
             raise PeerError(str(error), 480) from None
-        self._serving.in_dialog(incoming, target, from_caller, routes, max_forwards)
+        self._serving.in_dialog(incoming, target, from_caller, routes, max_forwards, token)
 
     def _along_another_node(self, incoming: ServerTransaction, routed: Routed, max_forwards: int) -> bool:
         """

@@ -232,7 +232,8 @@ class Serving:
             names = request.call_id, request.from_tag or ""
             caller = self._dialogs.caller_party(request, client)
             secure = is_sips(accepted.uri)
-            record_route = partial(self._dialogs.record_route, names, caller, client, secure)
+            place = self._dialogs.caller_place(request, client, caller)
+            record_route = partial(self._dialogs.record_route, names, caller, client, secure, place)
         invite = call is not None
         copy = Copy(
             request,
@@ -346,8 +347,9 @@ class Serving:
         from_caller: bool,
         routes: list[str] | None,
         max_forwards: int,
+        token: str,
     ) -> None:
-        """Bring a request within a dialog to the other party."""
+        """Bring a request within a dialog to the other party; C{token}: that of our Route."""
         request = incoming.request
         key = self._key(request, from_caller)
         sender = Side.CALLER if from_caller else Side.CALLEE
@@ -356,7 +358,15 @@ class Serving:
         method = request.method
         call = self._calls.get(key)
         straight = target.flow is None and not target.routes
-        if method in STARTING and straight and (call is None or not call.leads(not from_caller, target.uri)):
+        if (
+            method in STARTING
+            and straight
+            and not (
+                call.leads(not from_caller, target.uri)
+                if call is not None
+                else not from_caller and self._dialogs.is_caller_contact(token, target.uri)
+            )
+        ):
             # only to where the other party said that it is: else whoever called one of us could call anybody (toll fraud)
             raise Refused("the Request-URI is no Contact of this call", 481)
         over_flow = False

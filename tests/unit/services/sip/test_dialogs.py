@@ -30,7 +30,9 @@ class DialogsTests(WorldCase):
 
     def routes(self, caller: Flow, target: Target, party: Party | None = None) -> list[str]:
         client = Handover(caller, "a")
-        return split_list(self.dialogs.record_route(("call-1", "a1"), party, client, False, target, "UDP"))
+        return split_list(
+            self.dialogs.record_route(("call-1", "a1"), party, client, False, b"", target, "UDP")
+        )
 
     def test_contact(self) -> None:
         """The first Contact counts; none or a broken one is an empty text."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.unit.services.sip_world import Phone, WorldCase
+from tests.unit.services.sip_world import KEY, Phone, WorldCase
 from voipcluster.address import TCP
 from voipcluster.sip.message import Request
-from voipcluster.sip.route import route_uri
+from voipcluster.sip.route import CallTokens, route_uri
 
 ELSEWHERE = "sip:203.0.113.1"
 INSTANCE = '+sip.instance="<urn:uuid:1>";reg-id=1'
@@ -106,6 +106,45 @@ class EdgeTests(WorldCase):
         )  # fmt: skip
         self.assertEqual(self.registrar.request("BYE").uri, self.registrar.uri)
         self.registrar.reply(self.registrar.request("BYE"), 200)
+
+    def test_hold(self) -> None:
+        """The phone holds and transfers a call from a peer on UDP that is where its Contact says; nobody else is called so."""
+        invite = self.invite(self.path())
+        assert invite is not None
+        self.alice.reply(invite, 200)
+        carrier = self.world.phone("carrier", "203.0.113.77")
+        routes = invite.values("record-route")
+        self.registrar.took()
+        self.a.core.call_tokens = CallTokens(KEY)  # as behind a restart
+        for method in ("INVITE", "REFER", "MESSAGE"):
+            for uri, status in (
+                (self.registrar.uri, 200),
+                ("sip:+1900@203.0.113.1:5060", 481),
+                (f"{self.registrar.uri};maddr=203.0.113.77", 481),
+                (carrier.uri, 481),
+            ):
+                self.alice.send(
+                    self.a, method, uri, cseq=self.world.branches, to_tag=self.registrar.tag, routes=routes,
+                    call_id="call-1",
+                )  # fmt: skip
+                if status == 200:
+                    self.registrar.reply(self.registrar.request(method), 200)
+                self.assertEqual((self.alice.took()[-1], carrier.took()), (status, []), (method, uri))
+                self.assertEqual(self.registrar.took(), [method] if status == 200 else [])
+
+    def test_hold_of_a_contact_elsewhere(self) -> None:
+        """A Contact that is not where the caller is makes no way for requests to there, whatever name it has."""
+        path = self.path()
+        for number, contact in enumerate(
+            ("sip:x@203.0.113.77", "sip:x@203.0.113.1;maddr=203.0.113.77", "sip:x@y.example")
+        ):
+            self.registrar.send(
+                self.a, "INVITE", self.alice.uri, routes=[path], from_uri="sip:x@elsewhere.example", contact=contact,
+                call_id=f"c{number}",
+            )  # fmt: skip
+            token = route_uri(self.alice.request("INVITE").values("record-route")[0]).param("call") or ""
+            self.assertEqual(self.a.core.call_tokens.open(token).place, b"")
+            self.alice.reply(self.alice.request("INVITE"), 486)
 
     def test_nowhere_but_along_the_flow(self) -> None:
         """A flow token opens its flow and no way to anybody else, whatever is left of Route (toll fraud)."""

@@ -6,9 +6,10 @@ import inspect
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.services.sip_world import FakeTransport, Node, Phone, WorldCase
+from tests.unit.services.sip_world import KEY, FakeTransport, Node, Phone, WorldCase
 from voipcluster.services.sip.transport import TransportService
 from voipcluster.sip.message import Request, Response, parse
+from voipcluster.sip.route import CallTokens
 
 BOB = "sip:bob@example.com"
 
@@ -173,6 +174,24 @@ class OneNodeTests(CallCase):
         branch = str(self.world.branches)
         self.bob.send(self.node, "ACK", self.alice.uri, cseq=11, branch=branch, **again)  # type: ignore[arg-type]
         self.assertEqual(self.alice.took(), [])
+
+    def test_reinvite_behind_a_restart(self) -> None:
+        """A node that knows the call from its token only lets the callee refresh the session (RFC 4028), and call nobody else."""
+        self.registered()
+        self.call(self.alice, self.bob, self.node)
+        other = self.world.phone("other", "198.51.100.1", port=5070)
+        self.node.calls.end(next(iter(self.node.calls)).key, "restart")
+        self.node.core.call_tokens = CallTokens(KEY)
+        again = {"to_tag": "tag-alice", "from_uri": BOB, "routes": self.route_set(self.invite)}
+        self.bob.send(self.node, "INVITE", self.alice.uri, cseq=10, **again)  # type: ignore[arg-type]
+        self.alice.reply(self.alice.request("INVITE"), 200)
+        self.assertEqual(self.bob.took(), [100, 200])
+        for number, uri in enumerate((other.uri, "sip:+1900@198.51.100.1:5060"), 11):
+            self.bob.send(self.node, "INVITE", uri, cseq=number, **again)  # type: ignore[arg-type]
+            self.assertEqual((self.bob.took(), other.took()), ([481], []))
+        again["routes"] = [*self.route_set(self.invite), f"<{other.uri};lr>"]
+        self.bob.send(self.node, "INVITE", self.alice.uri, cseq=20, **again)  # type: ignore[arg-type]
+        self.assertEqual((self.bob.took(), other.took()), ([481], []))
 
     def test_cancel(self) -> None:
         """CANCEL: 200 at once, CANCEL to the phone, whose 487 is ACKed; the caller gets 487 (section 16.10)."""
