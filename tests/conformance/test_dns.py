@@ -203,6 +203,21 @@ class FailoverTests(DnsTestCase):
         self.assertEqual(await self.failures("refused"), failed + 1)
         self.assertGreaterEqual((await self.node.numbers())["voipcluster_dead_hops"], 1.0)
 
+    @requirement(8, 84)
+    async def test_silent_tcp(self) -> None:
+        """Where TCP is silent one large INVITE waits for it, and those behind it go over UDP first (RFC 3261 section 18.1.1)."""
+        failed = await self.failures("silent")
+        caller, hop = self.udp("alice"), self.udp("carol").listen_tcp()
+        for transports in (("TCP", "UDP"), ("UDP",), ("UDP",)):
+            invite = caller.invite(f"sip:carol@{hop.where}", ("Subject", "x" * 1500))
+            caller.send(invite)
+            for transport in transports:
+                arrived = await hop.expect("INVITE", where=lambda m, i=invite.call_id: m.call_id == i)  # type: ignore[misc]
+                self.assertEqual(arrived.transport, transport)
+            hop.reply(arrived, 486)
+            await self.refused(caller, invite, 486)
+        self.assertEqual(await self.failures("silent"), failed + 1)
+
     @requirement(84, 118)
     async def test_all_refuse(self) -> None:
         """When no server can be reached, that counts as a 503 from there, which our caller hears as 500 (16.9, 16.7 step 6)."""
