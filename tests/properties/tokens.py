@@ -72,7 +72,9 @@ def check_call(octets: bytes) -> None:
     if failed(opened):
         assert opened[1] == 403
         return
-    if len(opened.dialog) == 8 and all(party is None or len(party.contact) == 4 for party in opened[1:]):
+    if len(opened.dialog) == 8 and all(
+        party is None or len(party.contact) == 4 for party in (opened.caller, opened.callee)
+    ):
         tokens = CallTokens(KEY)
         again = tokens.seal(opened)
         assert tokens.open(again) == CallTokens(KEY).open(again) == opened
