@@ -10,9 +10,12 @@ none was skipped.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -29,6 +32,8 @@ HERE = Path(__file__).parent
 PARTS = ("unit", "simulation", "conformance", "integration")
 TIME_LIMIT = 400  # seconds for one trial
 AT_ONCE = 2
+INSIDE = "VOIPCLUSTER_TEST_NAMESPACE"
+_SET_FLAGS, _UP = 0x8914, 1  # SIOCSIFFLAGS and IFF_UP of linux/sockios.h and linux/if.h
 
 _SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>[^)]*)\))?$", re.MULTILINE)
 _COUNT = re.compile(r"(\w+)=(\d+)")
@@ -128,6 +133,20 @@ def show_conformance(results: Path, parts: list[str]) -> None:
         print(line)
 
 
+def enter_namespace() -> None:
+    """
+    As root, where the system lets us: once more in a network namespace of our own.
+
+    So nothing that a test sends leaves this machine, whatever names and addresses stand in it, and ports are free.
+    """
+    if INSIDE in os.environ:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP))
+    elif os.geteuid() == 0 and subprocess.run(["unshare", "--net", "true"], check=False).returncode == 0:
+        os.environ[INSIDE] = "1"
+        os.execvp("unshare", ["unshare", "--net", sys.executable, "-m", "tests", *sys.argv[1:]])
+
+
 def main(arguments: list[str]) -> int:
     parts = arguments or list(PARTS)
     runs = trials(parts)
@@ -145,4 +164,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    enter_namespace()
     sys.exit(main(sys.argv[1:]))
