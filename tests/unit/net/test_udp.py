@@ -14,7 +14,7 @@ from tests.unit.net.fakes import FakeReactor, FakeSink, FakeSocket
 from voipcluster.address import Flow, Hop
 from voipcluster.errors import TransportError
 from voipcluster.net.sink import ISipSink, SinkErrors
-from voipcluster.net.udp import BATCH, UdpPort
+from voipcluster.net.udp import BATCH, Outgoing, UdpPort
 
 ALICE, BOB = ("198.51.100.1", 5060), ("198.51.100.2", 5062)
 REQUEST = b"OPTIONS sip:a.example SIP/2.0\r\n\r\n"
@@ -105,6 +105,73 @@ class UdpPortTests(SynchronousTestCase):
         """A datagram leaves from the port's socket."""
         self.port.send(REQUEST, BOB)
         self.assertEqual((self.socket.sent, self.port.sent), ([(REQUEST, BOB)], 1))
+
+    def test_outbox(self) -> None:
+        """What a wake-up gives to send leaves at its end in that order; outside one there is no outbox."""
+        sent = []
+
+        def react(kind: str, data: bytes, flow: Flow) -> None:
+            assert self.port.outbox is not None
+            self.port.outbox.append((data + b"answer", flow.remote, None))
+            sent.append(len(self.socket.sent))
+
+        self.sink.react = react
+        self.socket.incoming.extend([(b"OPTIONS 1", ALICE), (b"OPTIONS 2", BOB)])
+        self.assertIsNone(self.port.outbox)
+        self.port.doRead()
+        self.assertIsNone(self.port.outbox)
+        self.assertEqual(sent, [0, 0])
+        self.assertEqual(self.socket.sent, [(b"OPTIONS 1answer", ALICE), (b"OPTIONS 2answer", BOB)])
+        self.assertEqual(self.port.sent, 2)
+
+    def fill_outbox(self, *entries: Outgoing) -> None:
+        def react(*call: object) -> None:
+            assert self.port.outbox is not None
+            self.port.outbox.extend(entries)
+
+        self.sink.react = react
+        self.socket.incoming.append((REQUEST, ALICE))
+
+    def test_outbox_refused_by_the_system(self) -> None:
+        """Who gave a datagram that cannot be sent is told, may send at once, and the rest of the outbox goes."""
+        self.socket.send_errors.extend([OSError(errno.EMSGSIZE, "Message too long")] * 4)
+        told: list[str] = []
+
+        def failed(error: TransportError) -> None:
+            told.append(str(error))
+            self.assertIsNone(self.port.outbox)
+            self.port.send(b"smaller", BOB)
+
+        self.fill_outbox((b"large", BOB, failed), (b"next", ALICE, None))
+        self.port.doRead()
+        self.assertEqual(told, ["Message too long (to udp:198.51.100.2:5062)"])
+        self.assertEqual(self.socket.sent, [(b"smaller", BOB), (b"next", ALICE)])
+
+    def test_outbox_survives_who_is_told(self) -> None:
+        """A pending error, nobody to tell and an exception of who is told lose no other datagram."""
+        self.socket.send_errors.append(ConnectionRefusedError(errno.ECONNREFUSED, "of an earlier one"))
+        self.fill_outbox((b"first", BOB, None))
+        self.port.doRead()
+        self.assertEqual(self.socket.sent, [(b"first", BOB)])
+        self.socket.send_errors.extend([OSError(errno.EMSGSIZE, "Message too long")] * 8)
+        self.fill_outbox((b"large", BOB, lambda _: 1 // 0), (b"large", BOB, None), (b"last", ALICE, None))
+        self.port.doRead()
+        self.assertEqual(self.socket.sent[1:], [(b"last", ALICE)])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_outbox_of_a_port_that_closes(self) -> None:
+        """A port that is closed in a wake-up sends first what was given to it."""
+
+        def react(*call: object) -> None:
+            assert self.port.outbox is not None
+            self.port.outbox.append((b"farewell", ALICE, None))
+            self.port.close()
+
+        self.sink.react = react
+        self.socket.incoming.append((REQUEST, ALICE))
+        self.port.doRead()
+        self.assertEqual((self.socket.sent, self.socket.closed), ([(b"farewell", ALICE)], True))
+        self.assertIsNone(self.port.outbox)
 
     def test_full_buffer_drops(self) -> None:
         """A full socket buffer loses the datagram as a network does, and counts it."""

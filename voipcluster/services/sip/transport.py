@@ -213,6 +213,10 @@ class TransportService(Service):
         if flow.transport == UDP:
             port = self._udp.get(flow.local)
             if port is not None:
+                outbox = port.outbox
+                if outbox is not None:
+                    outbox.append((data, flow.remote, failed))
+                    return
                 try:
                     port.sendto(data, flow.remote)  # as port.send() does it
                     port.sent += 1
