@@ -37,12 +37,14 @@ class Target:
     @ivar checks: C{module:function} of C{tests.properties}; an input's first octet counts them.
     @ivar seeds: gives (number of the check, octets).
     @ivar words: what belongs into the language, for mutations.
+    @ivar guides: modules beside ours whose branches lead the way, too: they read in front of us, and we never see what they refuse.
     """
 
     name: str
     checks: tuple[str, ...]
     seeds: Callable[[], Iterator[tuple[int, bytes]]]
     words: tuple[bytes, ...]
+    guides: tuple[str, ...] = ()
 
     def load(self) -> list[Check]:
         found: list[Check] = []
@@ -120,6 +122,8 @@ def _link_seeds() -> Iterator[tuple[int, bytes]]:
         yield 1, wire
         yield 0, b"\x04" + wire
     yield 1, banana.encode([b"decref", 1])  # type: ignore[no-untyped-call]
+    yield 6, banana.encode([b"answer", 1, b"{}"]) + banana.encode([b"answer", 2, b'{"ok":{}}'])  # type: ignore[no-untyped-call]
+    yield 6, banana.encode([b"error", 1, [b"tuple", b"x"]]) + banana.encode([b"answer", 9, b""])  # type: ignore[no-untyped-call]
     member = '{"name":"a","role":"primary","address":"192.0.2.1","port":8787,"key":"00"}'
     yield 4, f'{{"format":1,"cluster":"c","generation":1,"members":[{member}]}}'.encode()
     yield (
@@ -264,9 +268,11 @@ TARGETS = {
                 "link:check_codec",
                 "link:check_roster",
                 "link:check_join",
+                "link:check_answers",
             ),
             _link_seeds,
             _LINK_WORDS,
+            ("twisted.spread.banana", "twisted.spread.jelly"),
         ),
         Target(
             "dns",
@@ -281,6 +287,7 @@ TARGETS = {
                 b"\x07example\x03com\x00",
                 b"\x04_sip\x04_udp",
             ),
+            ("twisted.names.dns",),
         ),
         Target(
             "media",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
@@ -75,27 +76,75 @@ def check_guard(octets: bytes) -> None:
         assert not reader.buffer
 
 
+def _encoded(value: object) -> bytes:
+    return banana.encode(value)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _nothing_logged(act: Callable[[], None]) -> None:
+    seen: list[dict[str, Any]] = []
+    log.addObserver(seen.append)  # type: ignore[no-untyped-call]
+    try:
+        act()
+    finally:
+        log.removeObserver(seen.append)  # type: ignore[no-untyped-call]
+    errors = [event for event in seen if event.get("isError")]
+    assert not errors, errors[0]
+
+
 def check_broker(octets: bytes) -> None:
     """A certified peer that sends anything: served, or its connection is closed; nothing is raised or logged."""
+    served_of(octets)
+
+
+def served_of(octets: bytes) -> list[str]:
+    """@return: the kinds of the messages that were received."""
     clock, wire, lost = Clock(), Wire(), list[str]()
-    seen: list[object] = []
+    kinds: list[str] = []
 
     def receive(peer: Certified, kind: str, body: dict[str, Any]) -> None:
         decode(kind, body)
+        kinds.append(kind)
 
-    serve = serve_with(PEER, Ordering(), receive, lambda node, reason: None)
-    broker = LinkBroker(clock, serve, lambda broker: None, lambda broker, why: lost.append(why), 40.0)
-    log.addObserver(seen.append)  # type: ignore[no-untyped-call]
-    try:
+    def talk() -> None:
+        serve = serve_with(PEER, Ordering(), receive, lambda node, reason: None)
+        broker = LinkBroker(clock, serve, lambda broker: None, lambda broker, why: lost.append(why), 40.0)
         broker.makeConnection(wire)
-        broker.dataReceived(b"\x02\x82pb\x03\x80\x07\x82version\x06\x81")
+        broker.dataReceived(_encoded(b"pb") + _encoded([b"version", 6]))
+        assert not wire.closed, "both speak PB"
         broker.dataReceived(octets)
         broker.connectionLost(Failure(ConnectionError("gone")))
-    finally:
-        log.removeObserver(seen.append)  # type: ignore[no-untyped-call]
+
+    _nothing_logged(talk)
     assert len(lost) == 1 and not clock.getDelayedCalls()
-    errors = [event for event in seen if isinstance(event, dict) and event.get("isError")]
-    assert not errors, errors[0]
+    return kinds
+
+
+def check_answers(octets: bytes) -> None:
+    """A certified peer that answers anything to two calls: each ends once, in octets or a fault of the peer's."""
+    answers_to(octets)
+
+
+def answers_to(octets: bytes) -> list[bytes]:
+    """@return: the payloads that came for the calls 1 and 2."""
+    clock, wire, lost = Clock(), Wire(), list[str]()
+    answered: list[bytes] = []
+    failures: list[Failure] = []
+
+    def talk() -> None:
+        broker = LinkBroker(clock, None, lambda broker: None, lambda broker, why: lost.append(why))
+        broker.makeConnection(wire)
+        broker.dataReceived(_encoded([b"pb", b"none"]) + _encoded([b"version", 6]))
+        assert not wire.closed, "both speak PB"
+        for kind in ("report", "members"):
+            broker.call(kind, b"{}").addCallbacks(answered.append, failures.append)
+        broker.dataReceived(octets)
+        broker.connectionLost(Failure(ConnectionError("gone")))
+
+    _nothing_logged(talk)
+    assert len(answered) + len(failures) == 2 and len(lost) == 1 and not clock.getDelayedCalls()
+    assert all(isinstance(payload, bytes) for payload in answered)
+    assert all(failure.check(PeerError) for failure in failures)
+    return answered
 
 
 def check_envelope(octets: bytes) -> None:

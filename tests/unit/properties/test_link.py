@@ -62,6 +62,9 @@ ENVELOPES = st.sampled_from(MESSAGES).map(
     lambda message: json.dumps({"node": "b", "epoch": 1, "seq": 2, "body": encode(message)}).encode()
 )
 CALLS = ENVELOPES.map(lambda envelope: call("report", envelope))
+ANSWERS = st.lists(
+    st.tuples(st.integers(0, 3), st.binary(max_size=5)).map(lambda of: encoded([b"answer", *of])), max_size=3
+).map(b"".join)
 SEXPS = st.recursive(
     st.sampled_from(
         [b"message", b"version", b"root", b"tuple", b"unicode", b"instance", b"None", 1, -1, 0.5, 2**40]
@@ -91,6 +94,22 @@ class GeneratedLinkTests(SynchronousTestCase):
     def test_broker(self, stream: bytes) -> None:
         """A certified peer that sends anything raises and logs nothing."""
         link.check_broker(stream)
+
+    def test_a_call_is_served(self) -> None:
+        """The broker that gets anything is one that speaks: a proper call reaches the receiver."""
+        envelope = {"node": "b", "epoch": 1, "seq": 2, "body": encode(MESSAGES[0])}
+        self.assertEqual(link.served_of(call("report", json.dumps(envelope).encode())), ["report"])
+
+    @given(ANSWERS | damaged(ANSWERS) | SEXPS.map(encoded))
+    def test_answers(self, stream: bytes) -> None:
+        """Nor does one that answers anything; each call ends once."""
+        link.check_answers(stream)
+
+    def test_an_answer_arrives(self) -> None:
+        """Calls that get anything as an answer are ones that proper answers reach, in any order."""
+        stream = encoded([b"answer", 2, b"two"]) + encoded([b"answer", 1, b"one"])
+        self.assertEqual(link.answers_to(stream), [b"two", b"one"])
+        self.assertEqual(link.answers_to(encoded([b"answer", 3, b"none"])), [])
 
     @given(ENVELOPES | damaged(ENVELOPES))
     def test_envelopes(self, payload: bytes) -> None:
