@@ -43,7 +43,7 @@ def start(
             text=True,
             cwd=ROOT,
             env={**os.environ, "TERM": "dumb", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
-            **settings,  # type: ignore[call-overload]
+            **settings,
         )
     return process
 

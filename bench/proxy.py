@@ -206,7 +206,7 @@ def main() -> int:
             f"{rate} calls/s, load on the same CPU",
             given.repeats,
             given.only,
-            lambda figures, proxy, folder, rate=rate: paced(figures, proxy, folder, rate, given.seconds),  # type: ignore[misc]
+            lambda figures, proxy, folder, rate=rate: paced(figures, proxy, folder, rate, given.seconds),
         )
     return int(given.target is not None and (ratio is None or ratio > given.target))
 

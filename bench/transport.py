@@ -48,7 +48,7 @@ class TwistedEcho(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         self.count += 1
-        self.transport.write(datagram, addr)  # type: ignore[union-attr]
+        self.transport.write(datagram, addr)
 
 
 @implementer(ISipSink)

@@ -64,12 +64,12 @@ class Options(usage.Options):
         ["join", None, None, "TOKEN@ADDRESS from voipctl join-token, for a secondary's first start"],
         ["state-dir", None, None, "keys, accounts and admin socket [default: voipcluster-state]"],
     ]
-    compData = usage.Completions(  # type: ignore[no-untyped-call]
-        optActions={"config": usage.CompleteFiles("*.toml"), "state-dir": usage.CompleteDirs()}  # type: ignore[no-untyped-call]
+    compData = usage.Completions(
+        optActions={"config": usage.CompleteFiles("*.toml"), "state-dir": usage.CompleteDirs()}
     )
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.settings: list[Setting] = []
 
     def opt_set(self, argument: str) -> None:
@@ -86,7 +86,7 @@ class Options(usage.Options):
     def parseOptions(self, options: list[str] | None = None) -> None:
         # twistd itself would print the whole help in front of the error.
         try:
-            super().parseOptions(options)  # type: ignore[no-untyped-call]
+            super().parseOptions(options)
         except usage.UsageError as error:
             _exit(str(error))
 
@@ -115,10 +115,10 @@ def makeService(options: Options) -> Service:
     @raise SystemExit: they are wrong; the text is C{voipcluster: } and one line.
     """
     # Here, because twistd installs the reactor of --reactor first, and because --help needs no node.
-    from twisted.internet import reactor  # noqa: PLC0415
+    from twisted.internet import reactor  # noqa: PLC0415 - see above
 
-    from voipcluster.services.node import NodeService  # noqa: PLC0415
-    from voipcluster.services.policies import policy_names  # noqa: PLC0415
+    from voipcluster.services.node import NodeService  # noqa: PLC0415 - see above
+    from voipcluster.services.policies import policy_names  # noqa: PLC0415 - see above
 
     try:
         config = complete(load_config(options["config"], options.all_settings(), policy_names()))
@@ -223,17 +223,17 @@ class TopService(Service):
         self._collector = _IdleCollector(IReactorTime(reactor))
 
     def privilegedStartService(self) -> None:
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        super().privilegedStartService()
         try:
-            self._node.privilegedStartService()  # type: ignore[no-untyped-call]
+            self._node.privilegedStartService()
         except Exception as error:
             raise _start_error(error) from None
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         _tune_collector()
         try:
-            starting = self._node.startService()  # type: ignore[no-untyped-call]
+            starting = self._node.startService()
         except Exception as error:
             raise _start_error(error) from None
         self._collector.start()
@@ -241,7 +241,7 @@ class TopService(Service):
             starting.addErrback(self._failed)
 
     def stopService(self) -> Deferred[object]:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         self._collector.stop()
         return maybeDeferred(self._node.stopService)
 
@@ -307,7 +307,7 @@ def _start_error(error: BaseException) -> StartError:
             file = f"{error.filename}: " if error.filename else ""
             return StartError(f"cannot start: {file}{error.strerror or error}{notes}")
         case _:
-            _log.failure("the node did not start", Failure(error))  # type: ignore[no-untyped-call]
+            _log.failure("the node did not start", Failure(error))
             return StartError(f"cannot start: {type(error).__name__}: {error}")
 
 

@@ -37,7 +37,7 @@ class Target:
     @ivar checks: C{module:function} of C{tests.properties}; an input's first octet counts them.
     @ivar seeds: gives (number of the check, octets).
     @ivar words: what belongs into the language, for mutations.
-    @ivar guides: modules beside ours whose branches lead the way, too: they read in front of us, and we never see what they refuse.
+    @ivar guides: modules beside ours whose branches lead the way, too, since they read in front of us.
     """
 
     name: str
@@ -118,12 +118,12 @@ def _link_seeds() -> Iterator[tuple[int, bytes]]:
             [b"tuple", [b"unicode", kind.encode()], envelope],
             [b"dictionary"],
         ]
-        wire = banana.encode(call)  # type: ignore[no-untyped-call]
+        wire = banana.encode(call)
         yield 1, wire
         yield 0, b"\x04" + wire
-    yield 1, banana.encode([b"decref", 1])  # type: ignore[no-untyped-call]
-    yield 6, banana.encode([b"answer", 1, b"{}"]) + banana.encode([b"answer", 2, b'{"ok":{}}'])  # type: ignore[no-untyped-call]
-    yield 6, banana.encode([b"error", 1, [b"tuple", b"x"]]) + banana.encode([b"answer", 9, b""])  # type: ignore[no-untyped-call]
+    yield 1, banana.encode([b"decref", 1])
+    yield 6, banana.encode([b"answer", 1, b"{}"]) + banana.encode([b"answer", 2, b'{"ok":{}}'])
+    yield 6, banana.encode([b"error", 1, [b"tuple", b"x"]]) + banana.encode([b"answer", 9, b""])
     member = '{"name":"a","role":"primary","address":"192.0.2.1","port":8787,"key":"00"}'
     yield 4, f'{{"format":1,"cluster":"c","generation":1,"members":[{member}]}}'.encode()
     yield (
@@ -207,13 +207,13 @@ def _dns_seeds() -> Iterator[tuple[int, bytes]]:
         [dns.RRHeader("example.com", dns.A, ttl=60, payload=dns.Record_A(f"192.0.2.{n}")) for n in range(80)],
     ]
     for records in sets:
-        message = dns.Message(1, answer=1)  # type: ignore[no-untyped-call]
+        message = dns.Message(1, answer=1)
         message.queries = [dns.Query("example.com", dns.NAPTR)]
         message.answers = records
         message.authority = [
             dns.RRHeader("example.com", dns.SOA, ttl=5, payload=dns.Record_SOA("a", "b", 1, 2, 3, 4, 5))
         ]
-        yield 0, message.toStr()  # type: ignore[no-untyped-call]
+        yield 0, message.toStr()
 
 
 _SIP_WORDS = (

@@ -25,7 +25,7 @@ REPEATED = (
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
     choice = random.Random(seed)
     if len(data) < 3 or choice.randrange(REPEATED):
-        return atheris.Mutate(data, max_size)  # type: ignore[no-any-return]
+        return atheris.Mutate(data, max_size)
     start = choice.randrange(1, len(data))
     piece = data[start : start + choice.choice((1, 1, 2, 3, 5, 8, 20))]
     times = choice.choice((2, 3, 10, 50, 300, 2000))

@@ -111,7 +111,7 @@ class ConformanceTestCase(IntegrationTestCase):
 
     async def phone(self, user: str = "bob", **options: str) -> Peer:
         """A peer on UDP that is registered."""
-        peer = self.udp(user, **options)  # type: ignore[arg-type]
+        peer = self.udp(user, **options)
         await self.add_users(user)
         await peer.register()
         return peer

@@ -52,7 +52,7 @@ class Recorded:
         test: Any = self
         marks = getattr(getattr(test, test._testMethodName), _MARKS, ())
         before = _bad(result)
-        outcome = super().run(result)  # type: ignore[misc]
+        outcome = super().run(result)
         file = os.environ.get(RESULTS)
         if marks and file:
             line = json.dumps({"test": test.id(), "marks": marks, "passed": _bad(result) == before})

@@ -63,7 +63,7 @@ class SharedNode(Node):
     @ivar users: the accounts that it has, with their passwords.
     """
 
-    program: DetachedProgram  # type: ignore[assignment]
+    program: DetachedProgram
 
     def __init__(self, reactor: Any, address: str, folder: Path) -> None:
         super().__init__(reactor, "a", address, folder)

@@ -212,7 +212,7 @@ class FailoverTests(DnsTestCase):
             invite = caller.invite(f"sip:carol@{hop.where}", ("Subject", "x" * 1500))
             caller.send(invite)
             for transport in transports:
-                arrived = await hop.expect("INVITE", where=lambda m, i=invite.call_id: m.call_id == i)  # type: ignore[misc]
+                arrived = await hop.expect("INVITE", where=lambda m, i=invite.call_id: m.call_id == i)
                 self.assertEqual(arrived.transport, transport)
             hop.reply(arrived, 486)
             await self.refused(caller, invite, 486)

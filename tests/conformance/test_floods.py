@@ -342,7 +342,7 @@ class ConnectionTests(FloodCase):
         request = good.request("OPTIONS", f"sip:{self.node_uri_host}")
         self.assertEqual((await good.exchange(request, 2.0)).status, 200)
         begin = self.reactor.seconds()
-        await self.until(lambda: all(one.connection.is_closed for one in slow), "all are closed", 15.0)  # type: ignore[union-attr]
+        await self.until(lambda: all(one.connection.is_closed for one in slow), "all are closed", 15.0)
         self.assertLess(self.reactor.seconds() - begin, 12.0)
         assert good.connection is not None
         self.assertFalse(good.connection.is_closed)

@@ -268,10 +268,10 @@ class KeepAliveTests(OutboundCase):
         assert peer.connection is not None
         await self.flow(peer)
         peer.connection.write(b"\r\n\r\n")
-        await self.until(lambda: peer.connection.pongs == 1, "a pong comes")  # type: ignore[union-attr]
+        await self.until(lambda: peer.connection.pongs == 1, "a pong comes")
         peer.connection.write(b"\r\n\r")
         peer.connection.write(b"\n")
-        await self.until(lambda: peer.connection.pongs == 2, "another one comes")  # type: ignore[union-attr]
+        await self.until(lambda: peer.connection.pongs == 2, "another one comes")
         self.assertTrue(peer.connection.received.endswith(b"\r\n"))
         self.assertEqual((await self.flow(peer)).status, 200)
 
@@ -292,8 +292,8 @@ class FlowTimerTests(OutboundCase):
         assert lively.connection is not None and silent.connection is not None
 
         def pinged() -> bool:
-            lively.connection.write(b"\r\n\r\n")  # type: ignore[union-attr]
-            return silent.connection.is_closed  # type: ignore[union-attr]
+            lively.connection.write(b"\r\n\r\n")
+            return silent.connection.is_closed
 
         await self.until(pinged, "the silent connection is closed", 5.0)
         self.assertFalse(lively.connection.is_closed)

@@ -54,7 +54,7 @@ class SessionFlowTests(FlowTestCase):
         moved = ("Contact", f"<{callee.aor}>;q=0.7")
         arrived = await redirecting.expect("INVITE")
         response = response_to(arrived, 302, "Moved Temporarily", "moved")
-        arrived.answer(response.add(*moved).to_bytes())  # type: ignore[misc] # it was received
+        arrived.answer(response.add(*moved).to_bytes())
         await redirecting.expect("ACK")
         final = await caller.final(first)
         caller.ack(first, final)

@@ -35,7 +35,7 @@ class _Command(Resource):
     isLeaf = True
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._commands: deque[dict[str, Any]] = deque()
         self._waiting: Request | None = None
 
@@ -64,11 +64,11 @@ class _Event(Resource):
     isLeaf = True
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.events: list[dict[str, Any]] = []
 
     def render_POST(self, request: Request) -> bytes:
-        self.events.append(json.load(request.content))  # type: ignore[arg-type]
+        self.events.append(json.load(request.content))
         return b""
 
 
@@ -96,12 +96,12 @@ class Browser:
         return self._event.events
 
     async def start(self) -> Program:
-        root: Any = Resource()  # type: ignore[no-untyped-call]
+        root: Any = Resource()
         root.putChild(b"", File(str(HERE / "index.html")))
         root.putChild(b"phone.js", File(str(HERE / "build" / "phone.js")))
         root.putChild(b"command", self._command)
         root.putChild(b"event", self._event)
-        site: Any = Site(root)  # type: ignore[no-untyped-call]
+        site: Any = Site(root)
         site.noisy = False
         self._port = await TCP4ServerEndpoint(self._reactor, PORT, 50, self._host).listen(site)
         self.program = Program.start(

@@ -27,7 +27,7 @@ from voipcluster.balance.messages import Account, Binding, Ha1
 from voipcluster.errors import UsageError
 from voipcluster.net.join import JoinToken, parse_token
 from voipcluster.net.tls import ALPN_PB
-from voipcluster.services.cluster.admission import load_identity, open_member
+from voipcluster.services.cluster.admission import load_identity, load_roster, open_member
 from voipcluster.services.cluster.members import ClusterService
 
 PATIENCE = 15.0  # seconds until a test gives up waiting
@@ -46,12 +46,12 @@ def until(condition: Callable[[], object], what: str) -> Generator[Any, Any, Non
     while not condition():
         if time.monotonic() > end:
             raise AssertionError(f"not within {PATIENCE} s: {what}")
-        yield deferLater(reactor, 0.01)  # type: ignore[arg-type]
+        yield deferLater(reactor, 0.01)
 
 
 def open_sockets() -> set[object]:
     """What the reactor reads or writes, but for what wakes it up."""
-    found = [*reactor.getReaders(), *reactor.getWriters()]  # type: ignore[attr-defined]
+    found = [*reactor.getReaders(), *reactor.getWriters()]
     return {one for one in found if isinstance(one, FileDescriptor)}
 
 
@@ -97,7 +97,7 @@ class Recorder(Protocol):
         self._proxy.open.add(self)
         if self.other is None:
             self.other = Recorder(self._proxy, self)
-            reactor.connectTCP(*self._proxy.target, _RawFactory(self.other))  # type: ignore[attr-defined]
+            reactor.connectTCP(*self._proxy.target, _RawFactory(self.other))
         else:
             for data in self.other._early:
                 self.transport.write(data)
@@ -130,7 +130,7 @@ class Proxy(Factory):
     def cut(self) -> None:
         for one in list(self.open):
             assert one.transport is not None
-            one.transport.abortConnection()  # type: ignore[attr-defined]
+            one.transport.abortConnection()
 
 
 class LinkCase(Recorded, TestCase):
@@ -160,8 +160,6 @@ class LinkCase(Recorded, TestCase):
 
     @staticmethod
     def _roster(state: Any) -> Any:
-        from voipcluster.services.cluster.admission import load_roster  # noqa: PLC0415
-
         return load_roster(state, load_identity(state)).members
 
     @inlineCallbacks
@@ -194,8 +192,8 @@ class LinkCase(Recorded, TestCase):
         """@param tls: C{None} for none."""
         factory: Any = _RawFactory(raw)
         if tls is not None:
-            factory = TLSMemoryBIOFactory(tls, True, factory, reactor)  # type: ignore[arg-type]
-        reactor.connectTCP("127.0.8.1", self.services["a"].port, factory)  # type: ignore[attr-defined]
+            factory = TLSMemoryBIOFactory(tls, True, factory, reactor)
+        reactor.connectTCP("127.0.8.1", self.services["a"].port, factory)
         return raw
 
 
@@ -280,8 +278,8 @@ class Joining(LinkCase):
         error = yield self.why("b", token)
         self.assertIn("refused", error)
         self.assertIn(f"127.0.8.7:{port}", error)
-        chatter = Factory.forProtocol(lambda: Raw(b"220 mail ready\r\n"))  # type: ignore[arg-type]
-        listening = reactor.listenTCP(port, chatter, interface="127.0.8.7")  # type: ignore[attr-defined]
+        chatter = Factory.forProtocol(lambda: Raw(b"220 mail ready\r\n"))
+        listening = reactor.listenTCP(port, chatter, interface="127.0.8.7")
         self.addCleanup(listening.stopListening)
         error = yield self.why("b", token)
         self.assertIn("is not the cluster link", error)
@@ -391,7 +389,7 @@ class Attacks(LinkCase):
             while not raw.closed.called:
                 now = time.thread_time()
                 longest, last = max(longest, now - last), now
-                yield deferLater(reactor, 0.0)  # type: ignore[arg-type]
+                yield deferLater(reactor, 0.0)
             turns[at] = min(turns[at], longest)
         self.assertEqual(len(reasons), len(floods) * 3)
         for words in ("longer than", "nested deeper", "more than 64 elements", "too many", "too long"):
@@ -406,7 +404,7 @@ class Attacks(LinkCase):
         """P7: what passes between two nodes shows no user, no contact, no node name and no HA1."""
         yield self.member("b", "127.0.8.2")
         proxy = Proxy(("127.0.8.1", self.services["a"].port))
-        port = reactor.listenTCP(0, proxy, interface="127.0.8.6")  # type: ignore[attr-defined]
+        port = reactor.listenTCP(0, proxy, interface="127.0.8.6")
         self.addCleanup(port.stopListening)
         self.addCleanup(proxy.cut)
         service = self.services["b"]
@@ -432,7 +430,7 @@ class Attacks(LinkCase):
         """After a reset of the connection the link is there again within 2 s, and what was missed is made good."""
         yield self.member("b", "127.0.8.2")
         proxy = Proxy(("127.0.8.1", self.services["a"].port))
-        port = reactor.listenTCP(0, proxy, interface="127.0.8.6")  # type: ignore[attr-defined]
+        port = reactor.listenTCP(0, proxy, interface="127.0.8.6")
         self.addCleanup(port.stopListening)
         self.addCleanup(proxy.cut)
         service, user = self.services["b"], self.users["b"]

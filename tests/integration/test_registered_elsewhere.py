@@ -17,7 +17,7 @@ def flows_of(phone: Phone) -> list[Flow]:
             seen.append(flow)
         receive(data, flow)
 
-    phone.bytes_received = received  # type: ignore[method-assign]
+    phone.bytes_received = received
     return seen
 
 

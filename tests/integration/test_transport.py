@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -232,8 +233,6 @@ class OtherReactorTests(SynchronousTestCase):
 
 
 def new_asyncio_reactor() -> Any:
-    import asyncio  # noqa: PLC0415
-
     return AsyncioSelectorReactor(asyncio.new_event_loop())
 
 

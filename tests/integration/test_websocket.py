@@ -135,7 +135,7 @@ class ClientTests(ClusterTestCase):
         )
         self.at_end(client.close)
         headers = HEADERS | {"Host": f"{self.primary.address}:8080"}
-        headers |= {name.replace("_", "-"): value for name, value in changed.items()}  # type: ignore[dict-item]
+        headers |= {name.replace("_", "-"): value for name, value in changed.items()}
         lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
         client.wire.write("\r\n".join(["GET /sip HTTP/1.1", *lines, "", ""]).encode())
         await self.until(lambda: client.status, "the handshake is answered")

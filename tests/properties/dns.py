@@ -24,7 +24,7 @@ def check_answer(octets: bytes) -> None:
     """What is decoded is read, and leads to servers that a socket can be opened to, in bounded work."""
     message = dns.Message()
     try:
-        message.fromStr(octets)  # type: ignore[no-untyped-call]
+        message.fromStr(octets)
     except Exception:
         return  # twisted.names drops it, whatever it is
     section = _section((message.answers, message.authority, message.additional))

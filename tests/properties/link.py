@@ -64,12 +64,12 @@ def check_guard(octets: bytes) -> None:
     assert data.startswith(b"".join(cut))
     for expression in cut:
         decoded: list[Any] = []
-        reader = banana.Banana(isClient=0)  # type: ignore[no-untyped-call]
+        reader = banana.Banana(isClient=0)
         reader.makeConnection(Wire())
-        reader._selectDialect(b"pb")  # type: ignore[no-untyped-call]
+        reader._selectDialect(b"pb")
         reader.expressionReceived = decoded.append
         try:
-            reader.dataReceived(expression)  # type: ignore[no-untyped-call]
+            reader.dataReceived(expression)
         except (banana.BananaError, KeyError, NotImplementedError):
             continue  # longer than banana takes, or a word that its vocabulary lacks
         assert len(decoded) == 1, "guard and banana disagree where an expression ends"
@@ -77,16 +77,16 @@ def check_guard(octets: bytes) -> None:
 
 
 def _encoded(value: object) -> bytes:
-    return banana.encode(value)  # type: ignore[no-untyped-call, no-any-return]
+    return banana.encode(value)
 
 
 def _nothing_logged(act: Callable[[], None]) -> None:
     seen: list[dict[str, Any]] = []
-    log.addObserver(seen.append)  # type: ignore[no-untyped-call]
+    log.addObserver(seen.append)
     try:
         act()
     finally:
-        log.removeObserver(seen.append)  # type: ignore[no-untyped-call]
+        log.removeObserver(seen.append)
     errors = [event for event in seen if event.get("isError")]
     assert not errors, errors[0]
 

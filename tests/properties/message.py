@@ -109,11 +109,11 @@ def check_bytes(message: Message) -> None:
 
 def all_answers(message: Message) -> dict[str, Any]:
     """What the message says, or what is wrong with it, by the name of the question."""
-    found: dict[str, Any] = {name: outcome(lambda name=name: getattr(message, name)) for name in ASKED}  # type: ignore[misc]
+    found: dict[str, Any] = {name: outcome(lambda name=name: getattr(message, name)) for name in ASKED}
     for key in {*message.keys, "via", "contact"}:
         found["get", key] = message.get(key)
         found["get_all", key] = message.get_all(key)
-        found["values", key] = outcome(lambda key=key: message.values(key))  # type: ignore[misc]
+        found["values", key] = outcome(lambda key=key: message.values(key))
     return found
 
 
@@ -135,7 +135,7 @@ def check_answers(message: Message) -> None:
         assert re.fullmatch(rf"0*{number}\s+{re.escape(method)}", message.get("cseq") or "", re.ASCII)
     for key, tag in (("from", message.from_tag), ("to", message.to_tag)):
         assert tag == tag_of(message.get(key)), key
-        address = outcome(lambda key=key: parse_name_addr(message.get(key) or ""))  # type: ignore[misc]
+        address = outcome(lambda key=key: parse_name_addr(message.get(key) or ""))
         if not failed(address) and [name for name, _ in address.params].count("tag") < 2:
             assert tag == (address.param("tag") or None), (key, tag, address)
     address = outcome(lambda: parse_name_addr(message.get("from") or ""))

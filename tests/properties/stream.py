@@ -26,7 +26,7 @@ def check_stream(octets: bytes) -> None:
     messages = [event for event in whole[0] if isinstance(event, MessageFramed)]
     assert [event for event in cut[0] if isinstance(event, MessageFramed)] == messages
     faults, cut_faults = whole[0][len(messages) :], cut[0][len(messages) :]
-    assert [f.status_hint for f in faults] == [f.status_hint for f in cut_faults]  # type: ignore[union-attr]
+    assert [f.status_hint for f in faults] == [f.status_hint for f in cut_faults]
     assert whole[1:] == cut[1:]
     at = 0
     for event in messages:

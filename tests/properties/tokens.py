@@ -87,7 +87,7 @@ def check_gruu(octets: bytes) -> None:
     for user in (text, PREFIX + text, PREFIX + concealed[:-1], PREFIX + concealed):
         for instance in (None, text):
             uri = SipUri("sip", "example.com", user, params=(("gr", instance),))
-            found = outcome(lambda uri=uri, user=user: GRUUS.read(uri, f"{user}@example.com"))  # type: ignore[misc]
+            found = outcome(lambda uri=uri, user=user: GRUUS.read(uri, f"{user}@example.com"))
             if failed(found):
                 assert found[1] == 404
             elif not instance:

@@ -156,7 +156,7 @@ class Network(Clock):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.ports: dict[tuple[str, int], Any] = {}
         self.ends: list[End] = []
         self.frozen: set[str] = set()
@@ -197,7 +197,7 @@ class Network(Clock):
     def settle(self, until: Callable[[], object] = lambda: False) -> None:
         """Run all that takes no time."""
         for _ in range(2000):
-            self.advance(0)  # type: ignore[no-untyped-call]
+            self.advance(0)
             self.ends = [end for end in self.ends if not end.closed or not end.other.closed]
             moved = [end.pump() for end in list(self.ends)]
             due = [call for call in self.getDelayedCalls() if call.getTime() <= self.seconds()]
@@ -209,5 +209,5 @@ class Network(Clock):
         end = self.seconds() + seconds
         self.settle()
         while self.seconds() < end - 1e-9:
-            self.advance(min(step, end - self.seconds()))  # type: ignore[no-untyped-call]
+            self.advance(min(step, end - self.seconds()))
             self.settle()

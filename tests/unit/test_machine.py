@@ -27,4 +27,4 @@ class TimerTests(SynchronousTestCase):
         self.assertNotEqual(SetTimer("A", 0.5), SetTimer("A", 1.0))
         self.assertNotEqual(SetTimer("A", 0.5), SetTimer("B", 0.5))
         with self.assertRaises(AttributeError):
-            SetTimer("A", 0.5).delay = 1.0  # type: ignore[misc]
+            SetTimer("A", 0.5).delay = 1.0

@@ -203,7 +203,7 @@ def raising(error: Exception) -> Any:
 class TopServiceTests(SynchronousTestCase):
     def start(self, node: StubNode) -> list[str]:
         ended: list[str] = []
-        top = TopService(Clock(), node, lambda reactor, text: ended.append(text))  # type: ignore[arg-type]
+        top = TopService(Clock(), node, lambda reactor, text: ended.append(text))
         top.privilegedStartService()
         top.startService()
         return ended
@@ -260,7 +260,7 @@ class TopServiceTests(SynchronousTestCase):
         """Stopping waits for the node."""
         node = StubNode()
         clock = Clock()
-        top = TopService(clock, node, lambda reactor, text: None)  # type: ignore[arg-type]
+        top = TopService(clock, node, lambda reactor, text: None)
         top.startService()
         self.successResultOf(top.stopService())
         self.assertEqual(node.stopped, 1)
@@ -276,7 +276,7 @@ class TopServiceTests(SynchronousTestCase):
         collector = tap._IdleCollector(clock, lambda: used)
         collector.start()
         cycle = Cycle()
-        cycle.itself = cycle  # type: ignore[attr-defined]
+        cycle.itself = cycle
         gone = weakref.ref(cycle)
         gc.disable()
         try:

@@ -68,8 +68,8 @@ class Field:
             raise PeerError(f"{path}: {self.type.__name__} is wanted, not {kind.__name__}")
         if kind is int:
             self._range(value, path)
-        elif kind is str and not self.low <= len(value) <= self.high:  # type: ignore[arg-type]
-            raise PeerError(f"{path}: {self.low:.0f} to {self.high:.0f} characters, not {len(value)}")  # type: ignore[arg-type]
+        elif kind is str:
+            self._length(value, path)
         return value
 
     def _member(self, value: object, path: str) -> Enum:
@@ -87,6 +87,10 @@ class Field:
             raise PeerError(f"{path}: a finite number is wanted")
         self._range(value, path)
         return float(value)  # of an int within the range, so it neither overflows nor takes long
+
+    def _length(self, value: Any, path: str) -> None:
+        if not self.low <= len(value) <= self.high:
+            raise PeerError(f"{path}: {self.low:.0f} to {self.high:.0f} characters, not {len(value)}")
 
     def _range(self, value: Any, path: str) -> None:
         if not self.low <= value <= self.high:  # the value is not printed: it may have a million digits

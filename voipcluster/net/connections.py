@@ -51,7 +51,7 @@ class Acceptor(ServerFactory):
         self.local: Address = ("", 0)
 
     def buildProtocol(self, addr: IAddress | None) -> SipStream | None:
-        remote: Address = (addr.host, addr.port)  # type: ignore[union-attr]
+        remote: Address = (addr.host, addr.port)  # type: ignore[union-attr]  # of a TCP connection
         return self._connections.accept(self._transport, self.local, remote)
 
 

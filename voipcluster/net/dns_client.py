@@ -72,7 +72,7 @@ class _Resolver(client.Resolver):
     tcp_timeout = 10.0
 
     def queryTCP(self, queries: list[dns.Query], timeout: float = 10.0) -> Deferred[Any]:
-        server = self.pickServer()  # type: ignore[no-untyped-call]
+        server = self.pickServer()
         return ask_over_tcp(self.lease, server, queries, self.tcp_timeout)
 
 
@@ -97,12 +97,12 @@ class DnsClient:
 
     def start(self) -> None:
         self._lease = Lease(self._reactor, self._guard)
-        own = _Resolver(  # type: ignore[no-untyped-call]
+        own = _Resolver(
             None if self._servers else self._resolv_conf, self._servers or None, reactor=self._lease
         )
         own.lease = self._lease
         self._own = own
-        self._chain = ResolverChain([hosts.Resolver(self._hosts_file), own])  # type: ignore[no-untyped-call]
+        self._chain = ResolverChain([hosts.Resolver(self._hosts_file), own])
 
     def _guard(self, protocol: DatagramProtocol) -> None:
         """
@@ -133,7 +133,7 @@ class DnsClient:
         self._own.tcp_timeout = timeout
         asked = dns.Query(question.name, _TYPES[question.kind], dns.IN)
         # each server is asked twice, since a datagram may be lost
-        answer: Deferred[Any] = self._chain.query(asked, (once / 4, once * 3 / 4))  # type: ignore[no-untyped-call]
+        answer: Deferred[Any] = self._chain.query(asked, (once / 4, once * 3 / 4))
         return answer.addCallbacks(_section, _failure)
 
 

@@ -29,7 +29,7 @@ class _Asking(Int16StringReceiver):
         self._question = question
 
     def connectionMade(self) -> None:
-        self.sendString(self._question.query.toStr())  # type: ignore[no-untyped-call]
+        self.sendString(self._question.query.toStr())
 
     def stringReceived(self, string: bytes) -> None:
         assert self.transport is not None
@@ -38,7 +38,7 @@ class _Asking(Int16StringReceiver):
 
     def lengthLimitExceeded(self, length: int) -> None:
         self._question.failed(PeerError(f"an answer of {length} octets"))
-        super().lengthLimitExceeded(length)  # type: ignore[no-untyped-call]
+        super().lengthLimitExceeded(length)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._question.failed(PeerError("no answer on the connection"))

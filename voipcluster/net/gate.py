@@ -114,7 +114,7 @@ class Gate(Protocol):
             self._closed = reason
             assert self.transport is not None
             self._gates.log_refusal(self.transport.getPeer(), reason)
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()  # type: ignore[attr-defined]  # of a TCP or TLS transport
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None
@@ -192,14 +192,14 @@ class GateFactory(Factory):
         @return: what answers this peer, and whether the peer is a member.
         @raise PeerError: this peer is not served.
         """
-        protocol = transport.negotiatedProtocol  # type: ignore[attr-defined]
+        protocol = transport.negotiatedProtocol  # type: ignore[attr-defined]  # of a TLS transport
         if protocol == ALPN_JOIN:
             if self._joining is None:
                 raise PeerError("it wants to join, which only the primary does", 403)
             return self._joining(lambda reason: self.log_refusal(transport.getPeer(), reason)), False
         if protocol != ALPN_PB:
             raise PeerError("it does not name the protocol of the cluster link")
-        peer = check_peer(transport.getHandle(), self._identity(), self._wall_clock())  # type: ignore[attr-defined]
+        peer = check_peer(transport.getHandle(), self._identity(), self._wall_clock())  # type: ignore[attr-defined]  # of a TLS transport
         self._check_member(peer)
         before = self._brokers.get(peer.name)
         broker = LinkBroker(

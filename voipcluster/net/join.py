@@ -106,7 +106,7 @@ class JoinProtocol(protocol.Protocol):
         self._line += data
         line, end, _ = self._line.partition(b"\n")
         if len(line) > MAX_REQUEST:
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()  # type: ignore[attr-defined]  # of a TCP or TLS transport
         elif end:
             self._line = b""
             self.transport.write(json.dumps(self._answered(line)).encode() + b"\n")

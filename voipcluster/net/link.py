@@ -38,7 +38,7 @@ class LinkSecurity(jelly.SecurityOptions):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         received = ("None", "boolean", "unicode", "dictionary", "list", "tuple")
         sent = [
             f"builtins.{kind.__name__}"
@@ -83,7 +83,7 @@ class LinkBroker(pb.Broker):
         on_lost: Callable[[LinkBroker, str], None],
         idle: float = 0.0,
     ) -> None:
-        super().__init__(isClient=0 if serve else 1, security=SECURITY)  # type: ignore[no-untyped-call]
+        super().__init__(isClient=0 if serve else 1, security=SECURITY)
         self._clock, self._serve, self._on_ready, self._on_lost, self._idle = (
             clock,
             serve,
@@ -98,10 +98,10 @@ class LinkBroker(pb.Broker):
         self._commands = {b"version", b"message"} if serve else {b"version", b"answer"}
 
     def connectionMade(self) -> None:
-        super().connectionMade()  # type: ignore[no-untyped-call]
+        super().connectionMade()
         self._heard = self._clock.seconds()
         assert self.transport is not None
-        self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        self.transport.registerProducer(self, True)  # type: ignore[attr-defined]  # of a TCP or TLS transport
         if self._idle:
             self._timer = self._clock.callLater(self._idle, self._check_idle)
 
@@ -124,7 +124,7 @@ class LinkBroker(pb.Broker):
         if self._breach is None:
             self._breach = reason
             assert self.transport is not None
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()  # type: ignore[attr-defined]  # of a TCP or TLS transport
 
     def dataReceived(self, chunk: bytes) -> None:
         if self._breach is not None:
@@ -133,7 +133,7 @@ class LinkBroker(pb.Broker):
         try:
             for expression in self._guard.feed(chunk, now):
                 self._heard = now
-                super().dataReceived(expression)  # type: ignore[no-untyped-call]
+                super().dataReceived(expression)
                 if self._breach is not None or self.disconnected:
                     return
         except VoipclusterError as error:
@@ -144,13 +144,13 @@ class LinkBroker(pb.Broker):
             self.abort(f"breaks the protocol: {type(error).__name__}")
 
     def connectionReady(self) -> None:
-        self.sendCall(b"version", self.version)  # type: ignore[no-untyped-call]
+        self.sendCall(b"version", self.version)
         self._on_ready(self)
 
     def expressionReceived(self, sexp: object) -> None:
         if not isinstance(sexp, list) or not sexp or sexp[0] not in self._commands:
             raise PeerError("calls what is not there")
-        super().expressionReceived(sexp)  # type: ignore[no-untyped-call]
+        super().expressionReceived(sexp)
 
     def proto_message(
         self,
@@ -161,8 +161,8 @@ class LinkBroker(pb.Broker):
         netArgs: object,
         netKw: object,
     ) -> None:
-        arguments = self.unserialize(netArgs)  # type: ignore[no-untyped-call]
-        if objectID != b"root" or message != b"message" or self.unserialize(netKw) != {}:  # type: ignore[no-untyped-call]
+        arguments = self.unserialize(netArgs)
+        if objectID != b"root" or message != b"message" or self.unserialize(netKw) != {}:
             raise PeerError("calls what is not there", 403)
         match requestID, arguments:
             case int(), (str(kind), bytes(payload)):
@@ -179,7 +179,7 @@ class LinkBroker(pb.Broker):
     def proto_answer(self, requestID: object, netResult: object) -> None:
         if not isinstance(netResult, bytes):  # here, because PB would forget the call first and fail then
             raise PeerError("its answer is not bytes")
-        super().proto_answer(requestID, netResult)  # type: ignore[no-untyped-call]
+        super().proto_answer(requestID, netResult)
 
     def _send_answer(self, payload: bytes, request: int) -> None:
         self._in_progress -= 1
@@ -188,7 +188,7 @@ class LinkBroker(pb.Broker):
             if self._unread > MAX_UNREAD:
                 self.abort("does not read its answers")
         if not self.disconnected and self._breach is None:
-            self.sendCall(b"answer", request, payload)  # type: ignore[no-untyped-call]
+            self.sendCall(b"answer", request, payload)
 
     def _fail_answer(self, failure: Failure) -> None:
         self._in_progress -= 1
@@ -205,7 +205,7 @@ class LinkBroker(pb.Broker):
         """
         if self.disconnected or self._breach is not None or len(self.waitingForAnswers) >= MAX_IN_PROGRESS:
             return fail(PeerError("the link is down or busy", 503))
-        root = self.remoteForName("root")  # type: ignore[no-untyped-call]
+        root = self.remoteForName("root")
         called: Deferred[bytes] = root.callRemote("message", kind, payload)
         called.addTimeout(timeout, self._clock)
 
@@ -216,11 +216,11 @@ class LinkBroker(pb.Broker):
 
         return called.addErrback(failed)
 
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Protocol has a default for it, Broker has none
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        super().connectionLost(reason)
         self._on_lost(self, self._breach or reason.getErrorMessage())
 
 

@@ -47,10 +47,10 @@ class _Caller(Protocol):
         assert self.transport is not None
         broker = self._peer.handshake_completed(self.transport)
         if broker is None:
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()  # type: ignore[attr-defined]  # of a TCP or TLS transport
             return
         self._broker = broker
-        broker.makeConnection(self.transport)  # type: ignore[no-untyped-call]
+        broker.makeConnection(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._broker is not None:
@@ -193,7 +193,7 @@ class PeerLink:
         if not self._running:
             return None
         try:
-            peer = check_peer(transport.getHandle(), self._tls.identity, time.time())  # type: ignore[attr-defined]
+            peer = check_peer(transport.getHandle(), self._tls.identity, time.time())  # type: ignore[attr-defined]  # of a TLS transport
             if peer.name != self.name:
                 raise PeerError(f"it is node {peer.name!r}", 403)
         except PeerError as error:

@@ -79,13 +79,13 @@ class DnsResolver(Service):
 
     def startService(self) -> None:
         self._client.start()
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
 
     def stopService(self) -> Deferred[Any]:
         """Whoever waits is told that it failed; fires when no socket and no timer is left."""
         if not self.running:
             return succeed(None)
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         for question in list(self._outstanding):
             self._finish(question, Answer(failure=FAILED), 0.0)
         self.under_way = 0

@@ -160,13 +160,13 @@ class SipStream(Protocol):
                 if not self._proven:
                     self._prove()
                 try:
-                    self._sink.bytes_received(event.data, self.flow)  # type: ignore[union-attr]
+                    self._sink.bytes_received(event.data, self.flow)  # type: ignore[union-attr]  # its type was looked at
                 except Exception:
                     self._errors.failed(self.flow)
             elif kind is Ping:
-                self._answer_ping(event.pings)  # type: ignore[union-attr]
+                self._answer_ping(event.pings)  # type: ignore[union-attr]  # its type was looked at
             elif kind is FramingFailed:
-                self._fail(event)  # type: ignore[arg-type]
+                self._fail(event)  # type: ignore[arg-type]  # its type was looked at
             if not self.alive:
                 return
         self._limit_message(framed)

@@ -77,7 +77,7 @@ class SipWebSocketResource(Resource):
     def __init__(
         self, accept: Callable[[tuple[str, int], Connection], SipWebSocket | None], origins: Origins
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         if not hasattr(http.HTTPChannel, _HOOK):
             raise UsageError(
                 f"SIP over WebSocket does not work with Twisted {twisted.__version__}, whose HTTPChannel has no {_HOOK}: "
@@ -86,7 +86,7 @@ class SipWebSocketResource(Resource):
         self._accept, self._origins = accept, origins
 
     def render_GET(self, request: Request) -> bytes | int:
-        host = request.getRequestHostname().decode("latin-1")  # type: ignore[no-untyped-call]
+        host = request.getRequestHostname().decode("latin-1")
         origin = request.getHeader("origin")
         if not self._origins.allows(origin, host):
             return _refuse(
@@ -110,7 +110,7 @@ class SipWebSocketResource(Resource):
         answer = handshake.send(AcceptConnection(subprotocol=PROTOCOL))
         frames = handshake.connection
         assert frames is not None, "it was accepted"
-        peer: Any = request.getClientAddress()  # type: ignore[no-untyped-call]
+        peer: Any = request.getClientAddress()
         stream = self._accept((peer.host, peer.port), frames)
         if stream is None:
             return _refuse(request, http.SERVICE_UNAVAILABLE, "no room for one more connection")

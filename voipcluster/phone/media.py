@@ -95,7 +95,7 @@ class AudioStream(DatagramProtocol):
 
     def startProtocol(self) -> None:
         # transport.write() checks the address anew for each packet; fifty calls send 2,500 a second
-        self._sendto = self.transport.socket.sendto  # type: ignore[union-attr]
+        self._sendto = self.transport.socket.sendto  # type: ignore[union-attr]  # of a UDP port
 
     def aim(self, remote: tuple[str, int] | None) -> None:
         """Send to that place from now on, or (L{None}) be silent."""

@@ -171,10 +171,10 @@ class AdminService(Service):
         except BaseException:
             self._short.close()
             raise
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         port, self._port = self._port, None
         if port is None:
             return maybeDeferred(lambda: None)

@@ -139,7 +139,7 @@ class NodeService(Service):
 
         @raise UsageError: one line that says why the node cannot start; nothing is left open.
         """
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        super().privilegedStartService()
         node = self.config.node
         if not node.address:
             raise UsageError("node.address is missing")
@@ -180,7 +180,7 @@ class NodeService(Service):
             self._note_joining(error)
             yield self._stop_all()
             raise
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         node, cluster = self.config.node, self.config.cluster
         self._log.info(
             "node {name} ({role}) of cluster {cluster} serves {domains} at {address}",
@@ -194,7 +194,7 @@ class NodeService(Service):
             self._founded(self.cluster.create_token())
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         return maybeDeferred(self._stop_all)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
@@ -246,13 +245,16 @@ def _components(workload: Any) -> dict[str, float]:
     return {name: round(workload.component(name), 4) for name in _NAMES}
 
 
+def _heard(leg: Any) -> bool:
+    return leg is not None and leg.packets > 0
+
+
 def _audio(media: MediaSnapshot | None) -> str:
     """From which side packets were heard."""
     if media is None:
         return "none"
-    heard: Callable[[Any], bool] = lambda leg: leg is not None and leg.packets > 0  # noqa: E731
-    caller = any(heard(stream.caller) for stream in media.streams)
-    callee = any(heard(stream.callee) for stream in media.streams)
+    caller = any(_heard(stream.caller) for stream in media.streams)
+    callee = any(_heard(stream.callee) for stream in media.streams)
     return "both" if caller and callee else "caller" if caller else "callee" if callee else "none"
 
 

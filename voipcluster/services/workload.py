@@ -125,7 +125,7 @@ class WorkloadService(Service):
         self._trailing: IDelayedCall | None = None
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         now = self._clock.seconds()
         self._cpu.append((now, self._sources.cpu()))
         self._packets, self._sampled_at = self._sources.packets(), now
@@ -133,7 +133,7 @@ class WorkloadService(Service):
         self.touch()
 
     def stopService(self) -> None:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         for call in (self._next, self._trailing):
             if call is not None and call.active():
                 call.cancel()

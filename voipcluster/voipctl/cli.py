@@ -171,8 +171,8 @@ def _forget(given: Given) -> int:
 
 def _check(given: Given) -> int:
     # Here, because only this command needs the plugins, and finding them takes longer than all the rest.
-    from voipcluster.config import check_file  # noqa: PLC0415
-    from voipcluster.services.policies import policy_names  # noqa: PLC0415
+    from voipcluster.config import check_file  # noqa: PLC0415 - see above
+    from voipcluster.services.policies import policy_names  # noqa: PLC0415 - see above
 
     problems = check_file(given.file, policy_names())
     if given.json:

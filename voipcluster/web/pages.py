@@ -30,8 +30,8 @@ _ASKED = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
 def write_json(request: Request, value: object, code: int = http.OK) -> bytes:
     """Set code and headers; the body to return. Nothing of it is kept by a cache."""
     request.setResponseCode(code)
-    request.setHeader("Content-Type", "application/json; charset=utf-8")  # type: ignore[no-untyped-call]
-    request.setHeader("Cache-Control", "no-store")  # type: ignore[no-untyped-call]
+    request.setHeader("Content-Type", "application/json; charset=utf-8")
+    request.setHeader("Cache-Control", "no-store")
     return json.dumps(value, separators=(",", ":")).encode("utf-8")
 
 
@@ -40,7 +40,7 @@ class _Page(Resource):
 
     def render(self, request: Request) -> bytes | int:
         if request.method not in _ALLOWED:
-            request.setHeader("Allow", "GET, HEAD")  # type: ignore[no-untyped-call]
+            request.setHeader("Allow", "GET, HEAD")
             return write_json(request, {"error": "this page is read-only"}, http.NOT_ALLOWED)
         return self.render_GET(request)
 
@@ -48,7 +48,7 @@ class _Page(Resource):
         raise NotImplementedError
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        return Missing()  # type: ignore[no-untyped-call]
+        return Missing()
 
 
 class Missing(_Page):
@@ -64,7 +64,7 @@ class Refused(_Page):
     isLeaf = True
 
     def __init__(self, reason: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._reason = reason
 
     def render_GET(self, request: Request) -> bytes | int:
@@ -93,8 +93,8 @@ class _Answer(_Page):
 
         def finish(body: bytes) -> None:
             if not gone:
-                request.write(body)  # type: ignore[no-untyped-call]
-                request.finish()  # type: ignore[no-untyped-call]
+                request.write(body)
+                request.finish()
 
         answered = maybeDeferred(ask).addCallback(lambda result: write(request, result)).addErrback(failed)
         answered.addCallback(finish).addErrback(lambda failure: _log.failure("a web answer failed", failure))
@@ -112,7 +112,7 @@ class Api(_Answer):
     def __init__(
         self, ask: Callable[..., Later], argument: str | None = None, convert: Callable[[str], object] = str
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._ask, self._argument, self._convert = ask, argument, convert
 
     def render_GET(self, request: Request) -> bytes | int:
@@ -132,7 +132,7 @@ class Explain(_Answer):
     """F{/api/explain/CALL-ID}; a Call-ID may hold slashes, escaped or not."""
 
     def __init__(self, view: INodeView) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._view = view
 
     def render_GET(self, request: Request) -> bytes | int:
@@ -147,7 +147,7 @@ class Metrics(_Answer):
     """Prometheus' text format."""
 
     def __init__(self, view: INodeView) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._view = view
 
     def render_GET(self, request: Request) -> bytes | int:
@@ -155,8 +155,8 @@ class Metrics(_Answer):
 
     @staticmethod
     def _write(request: Request, text: str) -> bytes:
-        request.setHeader("Content-Type", CONTENT_TYPE_LATEST)  # type: ignore[no-untyped-call]
-        request.setHeader("Cache-Control", "no-store")  # type: ignore[no-untyped-call]
+        request.setHeader("Content-Type", CONTENT_TYPE_LATEST)
+        request.setHeader("Cache-Control", "no-store")
         return text.encode("utf-8")
 
 
@@ -170,7 +170,7 @@ class Asset(_Page):
     isLeaf = True
 
     def __init__(self, path: Path, content_type: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._path, self._type = path, content_type
         self._body = self._zipped = self._etag = b""
 
@@ -179,12 +179,12 @@ class Asset(_Page):
             self._body = self._path.read_bytes()
             self._zipped = gzip.compress(self._body, 9, mtime=0)
             self._etag = b'"' + hashlib.sha256(self._body).hexdigest()[:32].encode("ascii") + b'"'
-        request.setHeader("Content-Type", self._type)  # type: ignore[no-untyped-call]
-        request.setHeader("Cache-Control", "no-cache")  # type: ignore[no-untyped-call]
-        request.setHeader("Vary", "Accept-Encoding")  # type: ignore[no-untyped-call]
-        if request.setETag(self._etag) is http.CACHED:  # type: ignore[no-untyped-call]
+        request.setHeader("Content-Type", self._type)
+        request.setHeader("Cache-Control", "no-cache")
+        request.setHeader("Vary", "Accept-Encoding")
+        if request.setETag(self._etag) is http.CACHED:
             return b""
         if b"gzip" in b",".join(request.requestHeaders.getRawHeaders(b"accept-encoding", [])):
-            request.setHeader("Content-Encoding", "gzip")  # type: ignore[no-untyped-call]
+            request.setHeader("Content-Encoding", "gzip")
             return self._zipped
         return self._body

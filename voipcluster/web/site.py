@@ -56,16 +56,16 @@ class ReadOnlyRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """Called once the headers are there, with L{None} for a chunked body."""
-        super().gotLength(0)  # type: ignore[no-untyped-call]
+        super().gotLength(0)
         if length != 0:
             # Nothing here takes a body, and the standard class would keep one of any size on disk.
-            self.channel.forceAbortClient()  # type: ignore[no-untyped-call]
+            self.channel.forceAbortClient()
 
     def render(self, resrc: IResource) -> None:
         # Here and not earlier: the standard class puts its own name and version in between.
         for name, value in SECURITY_HEADERS.items():
             self.responseHeaders.setRawHeaders(name, [value])
-        super().render(resrc)  # type: ignore[no-untyped-call]
+        super().render(resrc)
 
 
 class NodeSite(Site):
@@ -80,13 +80,13 @@ class NodeSite(Site):
     noisy = False
 
     def __init__(self, reactor: IReactorTime, root: IResource, loopback: bool) -> None:
-        super().__init__(root, timeout=IDLE, reactor=reactor)  # type: ignore[no-untyped-call]
+        super().__init__(root, timeout=IDLE, reactor=reactor)
         self._loopback = loopback
 
     def getResourceFor(self, request: Request) -> IResource:
-        if self._loopback and not is_own_name(request.getRequestHostname().decode("latin-1")):  # type: ignore[no-untyped-call]
+        if self._loopback and not is_own_name(request.getRequestHostname().decode("latin-1")):
             return Refused("the Host of the request is not an address of this node")
-        resource: IResource = super().getResourceFor(request)  # type: ignore[no-untyped-call]
+        resource: IResource = super().getResourceFor(request)
         return resource
 
     def log(self, request: http.Request) -> None:
@@ -110,9 +110,9 @@ def node_site(reactor: IReactorTime, view: INodeView, host: str, sip: IResource 
     @param host: the address that it will listen on.
     @param sip: what is under F{/sip}.
     """
-    root = Missing()  # type: ignore[no-untyped-call]
+    root = Missing()
     root.putChild(b"", Asset(STATIC / "index.html", "text/html; charset=utf-8"))
-    static = Missing()  # type: ignore[no-untyped-call]
+    static = Missing()
     for name, kind in (
         ("dashboard.css", "text/css"),
         ("dashboard.js", "text/javascript"),
@@ -122,7 +122,7 @@ def node_site(reactor: IReactorTime, view: INodeView, host: str, sip: IResource 
     static.putChild(b"icon.svg", Asset(STATIC / "icon.svg", "image/svg+xml"))
     static.putChild(b"chart.js", Asset(chart_library(), "text/javascript; charset=utf-8"))
     root.putChild(b"static", static)
-    api = Missing()  # type: ignore[no-untyped-call]
+    api = Missing()
     api.putChild(b"status", _zipped(Api(view.status)))
     api.putChild(b"history", _zipped(Api(view.history, "since", _seconds)))
     api.putChild(b"calls", _zipped(Api(view.calls, "call_id")))
@@ -143,7 +143,7 @@ def _seconds(text: str) -> float:
 
 
 def _zipped(resource: Resource) -> EncodingResourceWrapper:
-    return EncodingResourceWrapper(resource, [GzipEncoderFactory()])  # type: ignore[no-untyped-call]
+    return EncodingResourceWrapper(resource, [GzipEncoderFactory()])
 
 
 class Upgradable(ProtocolWrapper):
@@ -164,7 +164,7 @@ class CappedFactory(WrappingFactory):
         self.protocols.pop(p, None)  # a second time when a connection ends that was upgraded
 
     # Every factory may return None to close the connection; only the type of this parent does not say so.
-    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]  # None refuses, as with any factory
         if len(self.protocols) >= MOST_CONNECTIONS:
             return None
         return super().buildProtocol(addr)
@@ -192,12 +192,12 @@ class WebService(Service):
     ) -> None:
         self._reactor, self._host, self._number = reactor, host, port
         site = node_site(IReactorTime(reactor), view, host, sip)
-        capped = CappedFactory(site)  # type: ignore[no-untyped-call]
+        capped = CappedFactory(site)
         self._factory: Any = capped if secure is None else secure(capped)
 
     def startService(self) -> None:
         self._port = self._reactor.listenTCP(self._number, self._factory, interface=self._host)
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
 
     @property
     def port(self) -> int:
@@ -208,6 +208,6 @@ class WebService(Service):
         return address.port
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         port, self._port = self._port, None
         return succeed(None) if port is None else port.stopListening() or succeed(None)

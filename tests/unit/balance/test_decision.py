@@ -39,7 +39,7 @@ class InputTests(SynchronousTestCase):
         self.assertEqual((own.state, own.drowning, own.capacity), (NodeState.OPEN, False, 0.0))
         self.assertEqual(evolve(own, state=NodeState.DRAIN).workload.value, 0.5)
         with self.assertRaises(FrozenInstanceError):
-            own.drowning = True  # type: ignore[misc]
+            own.drowning = True
 
 
 class OutcomeTests(SynchronousTestCase):

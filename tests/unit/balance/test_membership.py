@@ -33,7 +33,7 @@ def members(*names: str) -> MembersListed:
 
 def report(node: str, epoch: int = 1, seq: int = 1, calls: int = 0, **rest: object) -> Report:
     load = Workload(calls=calls / 20)
-    return Report(node=node, epoch=epoch, seq=seq, workload=load, calls=calls, calls_limit=20, **rest)  # type: ignore[arg-type]
+    return Report(node=node, epoch=epoch, seq=seq, workload=load, calls=calls, calls_limit=20, **rest)
 
 
 class MembershipTests(SynchronousTestCase):

@@ -36,7 +36,7 @@ class MessageTests(SynchronousTestCase):
                 own is not attrs.NOTHING
                 and item.default is not REQUIRED
                 and not isinstance(own, attrs.Factory)
-            ):  # type: ignore[arg-type]
+            ):
                 self.assertEqual(own, item.default, f"{schema.kind}.{item.name}")
 
     def test_ordered_messages_name_their_sender(self) -> None:
@@ -64,7 +64,7 @@ class MessageTests(SynchronousTestCase):
         self.assertNotEqual(BINDING, attrs.evolve(BINDING, expires=0))
         self.assertEqual(len({BINDING, attrs.evolve(BINDING), attrs.evolve(BINDING, q=0.5)}), 2)
         with self.assertRaises(FrozenInstanceError):
-            BINDING.expires = 0  # type: ignore[misc]
+            BINDING.expires = 0
 
     def test_what_is_assumed_of_a_member(self) -> None:
         """The link's own port, and a state that makes it no target until it reports."""

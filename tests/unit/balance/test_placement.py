@@ -381,7 +381,7 @@ class PlannedTests(PlacementCase):
                 return LeastLoaded().plan(*args)
 
         self_test = self
-        self.placement.policy = Counting()  # type: ignore[assignment]
+        self.placement.policy = Counting()
         self.at(16)
         self.tell(b=0)
         for _ in range(10):

@@ -25,7 +25,7 @@ from voipcluster.balance.state import NodeState
 
 
 def node(name: str, place: int = 0, **rest: object) -> Node:
-    return Node(name, place, state=NodeState.OPEN, **rest)  # type: ignore[arg-type]
+    return Node(name, place, state=NodeState.OPEN, **rest)
 
 
 OWN = node("a", arrival_rate=100.0, capacity=100.0)

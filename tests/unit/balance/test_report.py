@@ -43,4 +43,4 @@ class ReportTests(SynchronousTestCase):
     def test_nobody_changes_it(self) -> None:
         """It is shared by everything that places requests."""
         with self.assertRaises(FrozenInstanceError):
-            Report(node="a", epoch=1, seq=1).calls = 5  # type: ignore[misc]
+            Report(node="a", epoch=1, seq=1).calls = 5

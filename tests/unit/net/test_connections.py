@@ -326,7 +326,7 @@ class TlsConnectionsTests(ConnectionsTests):
         self.table.send(b"1", self.secure("a.example"), self.failed)
         opened = FakeTransport(self.reactor, ("198.51.100.9", 5061), LOCAL)
         opened.connect(built(self.reactor.connectors[0].factory))
-        self.reactor.connectors[0].fail = lambda reason: None  # type: ignore[method-assign]  # it is connected
+        self.reactor.connectors[0].fail = lambda reason: None
         acceptor = Acceptor(self.table, "TLS")
         acceptor.local = ("192.0.2.1", 5061)
         accepted = FakeTransport(self.reactor, ("198.51.100.7", 4000), acceptor.local)

@@ -101,9 +101,9 @@ class GateCase(SynchronousTestCase):
         self, identity: Identity | None, alpn: list[bytes], listener: Listener | None = None, **options: Any
     ) -> tuple[Listener, End]:
         listener = listener or Listener()
-        factory = Factory.forProtocol(lambda: listener)  # type: ignore[arg-type]
+        factory = Factory.forProtocol(lambda: listener)
         tls = TLSMemoryBIOFactory(ClientTls(identity, alpn, **options), True, factory, self.network)
-        end = self.plain(tls.buildProtocol(None))  # type: ignore[arg-type]
+        end = self.plain(tls.buildProtocol(None))
         self.network.settle()
         return listener, end
 

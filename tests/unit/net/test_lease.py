@@ -25,7 +25,7 @@ class LeaseTests(SynchronousTestCase):
         self.successResultOf(self.lease.end())
         self.reactor.advance(2)
         self.assertEqual((fired, self.reactor.open_ports), (["ours"], []))
-        self.assertTrue(connector._disconnected)  # type: ignore[attr-defined]  # of twisted's fake
+        self.assertTrue(connector._disconnected)
 
     def test_passed_on(self) -> None:
         """Until then it does what the reactor does."""

@@ -73,9 +73,9 @@ class Calls(LinkCase):
 
     def test_a_stock_pb_client_can_call(self) -> None:
         """What is spoken is Perspective Broker as Twisted has it."""
-        factory = pb.PBClientFactory(security=SECURITY)  # type: ignore[no-untyped-call]
+        factory = pb.PBClientFactory(security=SECURITY)
         self.connect(factory.buildProtocol(None))
-        root = self.successResultOf(factory.getRootObject())  # type: ignore[no-untyped-call]
+        root = self.successResultOf(factory.getRootObject())
         called = root.callRemote("message", "report", b"{}")
         self.network.settle()
         self.assertEqual(self.successResultOf(called), b'{"ok":{}}')
@@ -144,7 +144,7 @@ class Hostile(LinkCase):
         client = self.client()
         ours, _ = self.connect(client)
         for expression in expressions:
-            banana.Banana.sendEncoded(client, expression)  # type: ignore[no-untyped-call]
+            banana.Banana.sendEncoded(client, expression)
         self.network.settle()
         self.assertTrue(ours.closed, expressions)
         self.assertEqual(self.calls, [])
@@ -224,7 +224,7 @@ class Hostile(LinkCase):
         ours, theirs = self.connect(client)
         banana.Banana.sendEncoded(
             theirs.protocol, [b"message", 1, b"root", b"message", 1, [b"tuple"], [b"dictionary"]]
-        )  # type: ignore[no-untyped-call]
+        )
         self.network.settle()
         self.assertTrue(ours.closed)
 
@@ -234,7 +234,7 @@ class Hostile(LinkCase):
         _, theirs = self.connect(client)
         called = client.call("report", b"{}")
         self.answer = lambda kind, payload: Deferred()
-        banana.Banana.sendEncoded(theirs.protocol, [b"answer", 1, [b"decimal", 1, 400000]])  # type: ignore[no-untyped-call]
+        banana.Banana.sendEncoded(theirs.protocol, [b"answer", 1, [b"decimal", 1, 400000]])
         self.network.settle()
         self.failureResultOf(called, PeerError)
         self.assertTrue(theirs.closed)
@@ -244,8 +244,8 @@ class Security(SynchronousTestCase):
     def test_basic_types_pass_both_ways(self) -> None:
         """What our messages consist of is packed and unpacked."""
         for value in (None, True, 1, -5, 2.5, "ü", b"x", [1, "a"], {"a": 1}, (1, b"y")):
-            packed = jelly.jelly(value, SECURITY)  # type: ignore[no-untyped-call]
-            self.assertEqual(jelly.unjelly(packed, SECURITY), value)  # type: ignore[no-untyped-call]
+            packed = jelly.jelly(value, SECURITY)
+            self.assertEqual(jelly.unjelly(packed, SECURITY), value)
 
     def test_nothing_else_is_sent(self) -> None:
         """Objects of other types are refused where they would be sent."""

@@ -71,13 +71,13 @@ class LookupTests(ResolverCase):
 
     def test_no_records(self) -> None:
         """That there are no records is kept as long as the SOA says, or for our time (RFC 2308 section 5)."""
-        self.client.section = lambda question: Section((), 5)  # type: ignore[method-assign]
+        self.client.section = lambda question: Section((), 5)
         self.assertEqual(self.answer("none.example"), Answer())
         self.clock.advance(4.9)
         self.answer("none.example")
         self.assertEqual(len(self.client.asked), 1)
         self.clock.advance(0.2)
-        self.client.section = lambda question: Section((), 1000)  # type: ignore[method-assign]
+        self.client.section = lambda question: Section((), 1000)
         self.answer("none.example")
         self.clock.advance(20.1)
         self.answer("none.example")
@@ -114,7 +114,7 @@ class AliasTests(ResolverCase):
     def test_onward(self) -> None:
         """A CNAME that leads out of the answer is asked for; the whole is kept under the first name."""
         section = self.client.section
-        self.client.section = lambda question: (  # type: ignore[method-assign]
+        self.client.section = lambda question: (
             self.alias(question, "one.example") if question.name == "www.example" else section(question)
         )
         self.assertEqual(self.answer("www.example").records, ("192.0.2.1",))
@@ -123,13 +123,13 @@ class AliasTests(ResolverCase):
 
     def test_endless(self) -> None:
         """CNAMEs that lead on and on end the question after a few (S26)."""
-        self.client.section = lambda question: self.alias(question, "x" + question.name)  # type: ignore[method-assign]
+        self.client.section = lambda question: self.alias(question, "x" + question.name)
         self.assertEqual(self.answer("a.example"), Answer(failure=FAILED))
         self.assertLess(len(self.client.asked), 12)
 
     def test_circle(self) -> None:
         """CNAMEs in a circle, one an answer, too."""
-        self.client.section = lambda question: self.alias(  # type: ignore[method-assign]
+        self.client.section = lambda question: self.alias(
             question, {"a.example": "b.example"}.get(question.name, "a.example")
         )
         self.assertEqual(self.answer("a.example").failure, FAILED)

@@ -19,7 +19,7 @@ class SinkErrorsTests(SynchronousTestCase):
         self.clock = Clock()
         self.errors = SinkErrors(self.clock, period=2.0)
 
-    def fail(self, peer: Flow | Hop = FLOW, times: int = 1) -> int:  # type: ignore[override]
+    def fail(self, peer: Flow | Hop = FLOW, times: int = 1) -> int:
         """Let a sink fail; how many tracebacks were logged."""
         for _ in range(times):
             try:

@@ -112,8 +112,8 @@ class SipTlsTests(SynchronousTestCase):
 
     def test_refused_connection(self) -> None:
         """A factory that takes no connection is not wrapped."""
-        refusing = Factory.forProtocol(lambda: None)  # type: ignore[arg-type,return-value]  # what is refused
-        refusing.buildProtocol = lambda addr: None  # type: ignore[method-assign]
+        refusing = Factory.forProtocol(lambda: None)
+        refusing.buildProtocol = lambda addr: None
         self.assertIsNone(built(self.client.accepting(refusing, self.reactor)))
 
     def test_reload(self) -> None:

@@ -51,7 +51,7 @@ class ResourceTests(SynchronousTestCase):
             lambda remote, frames: self.table.accept_websocket("WS", LOCAL, remote, frames),
             Origins(domains=("example.com",)),
         )
-        self.site: Any = Site(resource, reactor=self.reactor, timeout=None)  # type: ignore[no-untyped-call]
+        self.site: Any = Site(resource, reactor=self.reactor, timeout=None)
 
     def test_other_twisted(self) -> None:
         """A release of Twisted without the hook is named at the start, not when the first phone connects."""
@@ -112,7 +112,7 @@ class ResourceTests(SynchronousTestCase):
             {"Upgrade": None}, {"Connection": "close"}, {"Sec_WebSocket_Key": None}, {"Sec_WebSocket_Version": "8"},
             {"Host": "\xfc\xff.example"},
         ):  # fmt: skip
-            answer = self.assertStatus(426, **changed).lower()  # type: ignore[arg-type]
+            answer = self.assertStatus(426, **changed).lower()
             self.assertIn(b"\r\nsec-websocket-version: 13\r\n", answer)
             self.assertIn(b"\r\nupgrade: websocket\r\n", answer)
         self.assertEqual(int(self.ask("POST")[0].split()[1]), 405)

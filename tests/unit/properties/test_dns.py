@@ -34,10 +34,10 @@ PAYLOADS = st.one_of(
 
 @st.composite
 def answers(draw: st.DrawFn) -> bytes:
-    message = dns.Message(1, answer=1)  # type: ignore[no-untyped-call]
+    message = dns.Message(1, answer=1)
     for payload in draw(st.lists(PAYLOADS, max_size=8)):
         message.answers.append(dns.RRHeader(draw(NAMES), payload.TYPE, ttl=draw(NUMBERS), payload=payload))
-    return message.toStr()  # type: ignore[no-untyped-call, no-any-return]
+    return message.toStr()
 
 
 class GeneratedAnswerTests(SynchronousTestCase):

@@ -142,9 +142,9 @@ def ask(data: bytes) -> None:
     message: object = outcome(lambda: parse(data))
     if isinstance(message, Message):
         for key in set(message.keys):
-            outcome(lambda key=key: message.values(key))  # type: ignore[misc]
+            outcome(lambda key=key: message.values(key))
         for name in ("cseq", "from_uri", "from_tag", "to_tag", "top_via", "top_branch", "cseq_method"):
-            outcome(lambda name=name: getattr(message, name))  # type: ignore[misc]
+            outcome(lambda name=name: getattr(message, name))
         for key in ("from", "to", "contact"):
             values.check_name_addr((message.get(key) or "").encode("utf-8", "surrogateescape"))
     else:

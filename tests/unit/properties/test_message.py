@@ -69,7 +69,7 @@ class CheckTests(SynchronousTestCase):
         from tests.properties import message  # noqa: PLC0415 - to put another function into it
 
         def careless(request: Request, **how: object) -> bytes:
-            lost = forward_request(request, **how)  # type: ignore[arg-type]
+            lost = forward_request(request, **how)
             return lost.replace(b"Call-ID: c\r\n", b"")
 
         self.patch(message, "forward_request", careless)

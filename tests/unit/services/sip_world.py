@@ -341,7 +341,7 @@ class Node:
         self.transactions = TransactionService(self.wheel, KEY, limiting=self.limiting)
         self.transport.sink = self.transactions
         self.core = SipCore(
-            name, epoch, KEY, self.transport, self.transactions, self.wheel,  # type: ignore[arg-type]
+            name, epoch, KEY, self.transport, self.transactions, self.wheel,
             Names(frozenset(addresses), frozenset(addresses), (DOMAIN,)), {name: self.address},
             clock.seconds, clock.seconds, ports=PORTS,
         )  # fmt: skip
@@ -371,7 +371,7 @@ class Node:
             self.core, self.access, self.dialogs, self.serving, self.placing, self.registrar,
             self.registrar.connection_lost,
         )  # fmt: skip
-        self.transactions.connect(self.transport, self.proxy)  # type: ignore[arg-type]
+        self.transactions.connect(self.transport, self.proxy)
 
     def _serve(self, accepted: Accepted) -> None:
         self.proxy.serve(accepted)
@@ -379,7 +379,7 @@ class Node:
     def _publish(self, update: object) -> None:
         for node in self.world.nodes.values():
             if node is not self:
-                node.registrar.apply_remote(update)  # type: ignore[arg-type]
+                node.registrar.apply_remote(update)
 
     def load(self, workload: float) -> None:
         """Be as busy as that from now on, and tell the others."""

@@ -26,7 +26,7 @@ class NodeLimitsTests(SynchronousTestCase):
             proxy=SimpleNamespace(is_in_dialog=lambda request: True),
         )
         self.clock = Clock()
-        return limiting_of(node, self.clock.seconds)  # type: ignore[arg-type]
+        return limiting_of(node, self.clock.seconds)
 
     def burst(self, limiting: Limiting, remote: tuple[str, int] = STRANGER) -> int:
         """How many requests at once are served, up to 5000."""

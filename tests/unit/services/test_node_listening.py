@@ -33,7 +33,7 @@ class ListeningTests(SynchronousTestCase):
             reactor,
             FakeSink(),
             [("127.0.0.1", 5060)],
-            open_socket=FakeSocket,  # type: ignore[arg-type,return-value]
+            open_socket=FakeSocket,
         )
         services = make_web(reactor, config, transport, tls, FakeNode())
         for service in services:

@@ -32,7 +32,7 @@ def lookup(username: str, realm: str) -> Credentials | None:
 
 
 def authenticator(node: str = "a", epoch: int = 1, **how: object) -> Authenticator:
-    return Authenticator(nonce_sealer(KEY, node, epoch), **how)  # type: ignore[arg-type]
+    return Authenticator(nonce_sealer(KEY, node, epoch), **how)
 
 
 class Phone:

@@ -24,7 +24,7 @@ def binding(contact: str = "sip:alice@192.0.2.7", **how: object) -> Binding:
     values: dict[str, object] = {
         "aor": AOR, "contact": contact, "expires_at": 100.0, "registered_at": 0.0, "call_id": "c", "cseq": 1, "node": "a",
     }  # fmt: skip
-    return Binding(**{**values, **how})  # type: ignore[arg-type]
+    return Binding(**{**values, **how})
 
 
 class LookupTests(SynchronousTestCase):

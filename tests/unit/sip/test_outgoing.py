@@ -12,7 +12,7 @@ from voipcluster.sip.values import Via, parse_via
 
 class ForwardTests(SynchronousTestCase):
     def forwarded(self, data: bytes, **how: object) -> bytes:
-        return forward_request(request(data), uri="sip:b@10.0.0.9", via=VIA, max_forwards=69, **how)  # type: ignore[arg-type]
+        return forward_request(request(data), uri="sip:b@10.0.0.9", via=VIA, max_forwards=69, **how)
 
     def test_only_what_must_change_changes(self) -> None:
         """Request-URI, Max-Forwards and a Via on top; all else octet for octet (16.6)."""

@@ -61,7 +61,7 @@ class Registrar:
     def send(self, message: Request, source: Source = SOURCE, **how: object) -> RegisterResult:
         result = register(
             message, self.table.bindings(AOR, self.now), source, self.settings, now=self.now, date=date_text(self.now),
-            aor_of=ours, **how,  # type: ignore[arg-type]
+            aor_of=ours, **how,
         )  # fmt: skip
         if result.status != 200:
             assert result.changes == ()

@@ -49,7 +49,7 @@ class SiteTests(SynchronousTestCase):
 
     def send(self, raw: bytes) -> StringTransport:
         channel, transport = self.site.buildProtocol(PEER), StringTransport(peerAddress=PEER)
-        transport.abortConnection = transport.loseConnection  # type: ignore[method-assign]
+        transport.abortConnection = transport.loseConnection
         channel.makeConnection(transport)
         channel.dataReceived(raw)
         self.channels.append(channel)

@@ -102,7 +102,7 @@ class ClusterService(Service):
     def startService(self) -> None:
         """@raise UsageError: the address and port cannot be listened on."""
         self.mesh.start()
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self.members_changed()
         phase = zlib.crc32(self.node.encode()) / 2**32  # so that not all nodes report at the same moment
         self._periodic = self._reactor.callLater(self._period * phase, self._report_periodically)
@@ -120,7 +120,7 @@ class ClusterService(Service):
         return DeferredList(told, consumeErrors=True).addCallback(lambda _: None)
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         for timer in (self._periodic, self._spontaneous):
             if timer is not None and timer.active():
                 timer.cancel()

@@ -157,7 +157,7 @@ class MediaService(Service):
     # lifetime
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         if self._off:
             return
         wanted = self._pool.size * SOCKETS_PER_PAIR + OTHER_DESCRIPTORS
@@ -173,7 +173,7 @@ class MediaService(Service):
         self._ticks.start(PERIOD, now=False)
 
     def stopService(self) -> None:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         ticks, self._ticks = self._ticks, None
         if ticks is not None:
             ticks.stop()

@@ -231,7 +231,7 @@ class ProxyService:
     def cancel_received(self, invite: ServerTransaction) -> None:
         user = invite.user
         if user is not None:
-            user.cancel()  # type: ignore[attr-defined]
+            user.cancel()  # type: ignore[attr-defined]  # the user of an INVITE can be cancelled
 
     # -- new requests
 

@@ -402,11 +402,11 @@ class RegistrarService(Service):
         self._schedule()
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._schedule()
 
     def stopService(self) -> Deferred[None] | None:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         if self._expiry is not None and self._expiry.active():
             self._expiry.cancel()
         self._expiry = None

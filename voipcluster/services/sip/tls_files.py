@@ -33,13 +33,13 @@ class TlsFilesService(Service):
         self._warn_at = 0.0
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._loop.start(PERIOD).addErrback(
             lambda failure: self._log.failure("the files of TLS are not looked at any more", failure=failure)
         )
 
     def stopService(self) -> None:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         if self._loop.running:
             self._loop.stop()
 

@@ -106,7 +106,7 @@ class TransportService(Service):
 
         @raise UsageError: one address cannot be listened on; nothing stays open.
         """
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        super().privilegedStartService()
         try:
             for entry in self._listen:
                 self._open(entry)
@@ -120,7 +120,7 @@ class TransportService(Service):
     def startService(self) -> None:
         if not self._udp:
             self.privilegedStartService()
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         for port in self._udp.values():
             port.start()
         for address in self._udp:
@@ -130,7 +130,7 @@ class TransportService(Service):
 
     def stopService(self) -> Deferred[None]:
         """Fires when every port and connection is closed."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         closing = [*self._close_ports(), self._connections.close_all()]
         return gatherResults(closing, consumeErrors=True).addBoth(self._all_closed)
 
@@ -170,7 +170,7 @@ class TransportService(Service):
         except CannotListenError as error:
             raise _cannot_listen(TLS, evolve(entry, port=entry.tls_port), error.socketError) from error
         self._listening.append(listening)
-        acceptor.local = (entry.host, listening.getHost().port)  # type: ignore[attr-defined]
+        acceptor.local = (entry.host, listening.getHost().port)  # type: ignore[attr-defined]  # of a TCP port
         self._name(TLS, acceptor.local, entry.advertised_host, entry.advertised_tls_port)
 
     def _name(self, transport: str, local: Address, host: str | None, port: int | None) -> None:

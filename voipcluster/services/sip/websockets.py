@@ -34,9 +34,9 @@ class Opening(Upgradable):
     _timer: IDelayedCall | None = None
 
     def makeConnection(self, transport: ITransport) -> None:
-        abort = transport.abortConnection  # type: ignore[attr-defined]
+        abort = transport.abortConnection  # type: ignore[attr-defined]  # of a TCP or TLS transport
         self._timer = self.factory.clock.callLater(OPENING, abort)
-        super().makeConnection(transport)  # type: ignore[no-untyped-call]
+        super().makeConnection(transport)
 
     def upgraded(self) -> None:
         self._stop_timer()
@@ -44,7 +44,7 @@ class Opening(Upgradable):
 
     def connectionLost(self, reason: Any = None) -> None:
         self._stop_timer()
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        super().connectionLost(reason)
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None
@@ -58,10 +58,10 @@ class OpeningFactory(CappedFactory):
     protocol = Opening
 
     def __init__(self, clock: IReactorTime, site: Site) -> None:
-        super().__init__(site)  # type: ignore[no-untyped-call]
+        super().__init__(site)
         self.clock = clock
 
-    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]  # None refuses, as with any factory
         if len(self.protocols) >= MOST_CONNECTIONS:
             oldest: Any = next(iter(self.protocols))
             self.unregisterProtocol(oldest)
@@ -97,17 +97,17 @@ class WebSocketService(Service):
     ) -> None:
         self._reactor, self._host, self._number, self._tls = reactor, host, port, secure is not None
         clock = IReactorTime(reactor)
-        factory: Any = OpeningFactory(clock, _Site(resource, timeout=OPENING, reactor=clock))  # type: ignore[no-untyped-call]
+        factory: Any = OpeningFactory(clock, _Site(resource, timeout=OPENING, reactor=clock))
         self._factory = factory if secure is None else secure(factory)
 
     def startService(self) -> None:
         """@raise CannotListenError: the port is taken."""
         self._port = self._reactor.listenTCP(self._number, self._factory, interface=self._host)
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         where = join_host_port(self._host, self._number)
         self._log.info("SIP listens on {scheme}://{where}", scheme="wss" if self._tls else "ws", where=where)
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         port, self._port = self._port, None
         return succeed(None) if port is None else port.stopListening() or succeed(None)

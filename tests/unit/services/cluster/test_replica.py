@@ -72,7 +72,7 @@ class Copies(SynchronousTestCase):
     def test_parts_are_made_when_they_are_sent(self) -> None:
         """A long copy is not of the time when the link came up."""
         made = []
-        self.replica._snapshot = lambda: (made.append(n) or [(str(n), n)] for n in range(2))  # type: ignore[func-returns-value]
+        self.replica._snapshot = lambda: (made.append(n) or [(str(n), n)] for n in range(2))
         self.replica.link_up()
         self.assertEqual(made, [0])
         self.arrive()
@@ -99,7 +99,7 @@ class Copies(SynchronousTestCase):
         self.clock.advance(GATHER)
         self.arrive()
         self.arrive()
-        self.assertEqual([len(one[1]) for one in self.sent[1:]], [BATCH, 1])  # type: ignore[arg-type]
+        self.assertEqual([len(one[1]) for one in self.sent[1:]], [BATCH, 1])
 
     def test_a_failure_breaks_the_link(self) -> None:
         """A message that did not arrive is not forgotten: the link is made anew, with a full copy."""

@@ -361,7 +361,7 @@ class LookupTests(AttemptsCase):
         self.calls_left = 1
         bob = self.world.phone("bob", "198.51.100.2")
         both = [Target(bob.uri), Target(CAROL)]
-        self.node.targets.locate = lambda uri: both  # type: ignore[method-assign]
+        self.node.targets.locate = lambda uri: both
         self.alice.send(self.node, "INVITE", "sip:bob@example.com")
         bob.reply(bob.request("INVITE"), 200)
         self.dns.answer_held()
@@ -423,7 +423,7 @@ class NoServerTests(AttemptsCase):
         """Whatever goes wrong behind a look-up, the caller gets an end."""
         self.dns.silent.add(NET)
         self.invite()
-        self.node.transport.flow_to = None  # type: ignore[method-assign,assignment]
+        self.node.transport.flow_to = None
         self.dns.answer_held()
         self.world.run()
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)

@@ -90,7 +90,7 @@ class CallTableTests(SynchronousTestCase):
         """A call without session timer ends when it is too long, unless its media are watched."""
         self.table.start(call())
         for now, watched, left in ((3700.0, False, 1), (3701.0, True, 1), (3701.0, False, 0)):
-            self.table.end_overdue(now, 3600.0, lambda key, watched=watched: watched)  # type: ignore[misc]
+            self.table.end_overdue(now, 3600.0, lambda key, watched=watched: watched)
             self.assertEqual(len(self.table), left)
         self.assertEqual(self.table.ended, {"too long": 1})
 

@@ -20,7 +20,7 @@ class ForwardingCase(WorldCase):
         self.bob = self.world.phone("bob", "198.51.100.2")
         self.ends: list[int] = []
         self.heard: list[int] = []
-        self.node.proxy.request_received = self.forward  # type: ignore[method-assign]
+        self.node.proxy.request_received = self.forward
         self.targets: tuple[Target, ...] = (Target(BOB),)
         self.routes: list[str] | None = None
 

@@ -48,7 +48,7 @@ class LimitingCase(WorldCase):
         """Send a request, and again with the answer to its challenge."""
         phone.send(self.node, method, uri, call_id=call_id)
         answer = phone.credentials(phone.response(407), method, uri)
-        phone.send(self.node, method, uri, call_id=call_id, cseq=2, headers=[answer], **more)  # type: ignore[arg-type]
+        phone.send(self.node, method, uri, call_id=call_id, cseq=2, headers=[answer], **more)
 
 
 class FloodTests(LimitingCase):
@@ -337,7 +337,7 @@ class CallTests(LimitingCase):
         self.assertEqual([s for s in self.alice.took() if s != 407], [100, 100, 100, 503])
         self.assertEqual(self.node.limiting.refused, {"unanswered calls": 2})
         for invite in [m for m in self.bob.inbox if getattr(m, "method", "") == "INVITE"]:
-            self.bob.reply(invite, 486)  # type: ignore[arg-type]
+            self.bob.reply(invite, 486)
         self.attacker.send(self.node, "INVITE", BOB, from_uri=STRANGER, call_id="later")
         self.assertIn(100, self.attacker.took())
         self.bob.reply(self.bob.request("INVITE"), 486)

@@ -266,9 +266,9 @@ class HandOverTests(ClusterCase):
     def full(self, node: Node) -> None:
         """Be full without telling anybody: the others believe in their last report."""
         before = self.world.tell
-        self.world.tell = lambda: None  # type: ignore[method-assign]
+        self.world.tell = lambda: None
         node.load(0.99)
-        self.world.tell = before  # type: ignore[method-assign]
+        self.world.tell = before
 
     def test_refused_by_all(self) -> None:
         """When everybody refuses the caller gets 503, without Retry-After (RFC 7339 section 5.10.2)."""

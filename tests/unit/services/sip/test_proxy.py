@@ -156,23 +156,23 @@ class OneNodeTests(CallCase):
         self.registered()
         self.call(self.alice, self.bob, self.node)
         again = {"to_tag": "tag-alice", "from_uri": BOB, "routes": self.route_set(self.invite)}
-        self.bob.send(self.node, "INVITE", self.alice.uri, cseq=10, **again)  # type: ignore[arg-type]
+        self.bob.send(self.node, "INVITE", self.alice.uri, cseq=10, **again)
         reinvite = self.alice.request("INVITE")
         self.assertEqual(reinvite.get_all("record-route"), [])
         self.alice.took()
         self.alice.reply(reinvite, 200)
         self.assertEqual(self.bob.took(), [100, 200])
-        self.bob.send(self.node, "ACK", self.alice.uri, cseq=10, **again)  # type: ignore[arg-type]
+        self.bob.send(self.node, "ACK", self.alice.uri, cseq=10, **again)
         self.assertEqual(self.alice.took(), ["ACK"])
         self.assertEqual(len(self.node.calls), 1)
-        self.bob.send(self.node, "INVITE", self.alice.uri, cseq=11, **again)  # type: ignore[arg-type]
+        self.bob.send(self.node, "INVITE", self.alice.uri, cseq=11, **again)
         self.alice.reply(self.alice.request("INVITE"), 481)
         self.assertEqual(self.bob.took(), [100, 481])
         self.assertEqual(self.node.calls.ended, {"lost 481": 1})
         # the ACK for the 481 is made here, and the one of the phone is absorbed here (section 17.1.1.3)
         self.assertEqual(self.alice.took(), ["INVITE", "ACK"])
         branch = str(self.world.branches)
-        self.bob.send(self.node, "ACK", self.alice.uri, cseq=11, branch=branch, **again)  # type: ignore[arg-type]
+        self.bob.send(self.node, "ACK", self.alice.uri, cseq=11, branch=branch, **again)
         self.assertEqual(self.alice.took(), [])
 
     def test_reinvite_behind_a_restart(self) -> None:
@@ -183,14 +183,14 @@ class OneNodeTests(CallCase):
         self.node.calls.end(next(iter(self.node.calls)).key, "restart")
         self.node.core.call_tokens = CallTokens(KEY)
         again = {"to_tag": "tag-alice", "from_uri": BOB, "routes": self.route_set(self.invite)}
-        self.bob.send(self.node, "INVITE", self.alice.uri, cseq=10, **again)  # type: ignore[arg-type]
+        self.bob.send(self.node, "INVITE", self.alice.uri, cseq=10, **again)
         self.alice.reply(self.alice.request("INVITE"), 200)
         self.assertEqual(self.bob.took(), [100, 200])
         for number, uri in enumerate((other.uri, "sip:+1900@198.51.100.1:5060"), 11):
-            self.bob.send(self.node, "INVITE", uri, cseq=number, **again)  # type: ignore[arg-type]
+            self.bob.send(self.node, "INVITE", uri, cseq=number, **again)
             self.assertEqual((self.bob.took(), other.took()), ([481], []))
         again["routes"] = [*self.route_set(self.invite), f"<{other.uri};lr>"]
-        self.bob.send(self.node, "INVITE", self.alice.uri, cseq=20, **again)  # type: ignore[arg-type]
+        self.bob.send(self.node, "INVITE", self.alice.uri, cseq=20, **again)
         self.assertEqual((self.bob.took(), other.took()), ([481], []))
 
     def test_cancel(self) -> None:

@@ -85,7 +85,7 @@ class Node:
         self.clock, self.name, self.published = clock, name, list[messages.Binding]()
         self.peers: list[Node] = []
         self.flows: dict[str, Flow] | None = None
-        self.service = RegistrarService(clock, name, 1, Settings(), publish=self._publish, **how)  # type: ignore[arg-type]
+        self.service = RegistrarService(clock, name, 1, Settings(), publish=self._publish, **how)
         self.service.startService()
 
     def _publish(self, update: messages.Binding) -> None:
@@ -97,7 +97,7 @@ class Node:
         self, contact: str, flow: Flow | None = None, node: str = "", **how: object
     ) -> RegisterResult:
         source = Source(node or self.name, f"token of {flow}", flow, str(flow))
-        result = self.service.register(request(contact, **how), source)  # type: ignore[arg-type]
+        result = self.service.register(request(contact, **how), source)
         assert result.status == 200, result
         return result
 

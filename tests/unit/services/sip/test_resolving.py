@@ -36,7 +36,7 @@ class ResolvingTests(NamesCase):
                 event["log_level"] is level
                 and event["log_namespace"] == "voipcluster.services.sip.resolving.Resolving"
             ):
-                lines.append(str(event["log_format"]).format(**event))  # type: ignore[arg-type]
+                lines.append(str(event["log_format"]).format(**event))
         return lines
 
     def test_order_of_questions(self) -> None:

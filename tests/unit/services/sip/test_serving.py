@@ -83,7 +83,7 @@ class HookTests(WorldCase):
         failing: Deferred[Verdict] = Deferred()
         failing.errback(ValueError("late"))
         for verdict in (ValueError("now"), failing, "yes"):
-            self.hook.verdict = verdict  # type: ignore[assignment]
+            self.hook.verdict = verdict
             self.assertEnds(100, 500)
         self.assertEqual(len(self.flushLoggedErrors(ValueError, TypeError)), 3)
 
@@ -243,12 +243,12 @@ class MediaTests(WorldCase):
         def message_passes(call: object, **what: object) -> object:
             body = what["body"]
             assert isinstance(body, bytes)
-            self.seen.append((what["sender"], what["method"], what["status"]))  # type: ignore[arg-type]
+            self.seen.append((what["sender"], what["method"], what["status"]))
             if self.refuse and what["status"] is None:
                 raise PeerError("no ports", 503)
             return b"relayed " + body if body else body
 
-        self.node.media.message_passes = message_passes  # type: ignore[method-assign, assignment]
+        self.node.media.message_passes = message_passes
         self.alice = self.world.phone("alice", "198.51.100.1")
         self.bob = self.world.phone("bob", "198.51.100.2")
         self.bob.register(self.node)

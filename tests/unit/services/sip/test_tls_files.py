@@ -31,7 +31,7 @@ class TlsFilesTests(SynchronousTestCase):
 
     def note(self, event: dict[str, object]) -> None:
         if event.get("log_namespace", "") == "voipcluster.services.sip.tls_files.TlsFilesService":
-            self.said.append((event["log_level"], str(event["log_format"]).format(**event)))  # type: ignore[arg-type]
+            self.said.append((event["log_level"], str(event["log_format"]).format(**event)))
 
     def test_new_files(self) -> None:
         """They are used at the next look, which says until when they are good."""

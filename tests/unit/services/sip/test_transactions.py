@@ -68,7 +68,7 @@ class TransactionCase(SynchronousTestCase):
         self.service = TransactionService(self.wheel, bytes(32), limit=4)
         self.transport.sink = self.service
         self.user = User()
-        self.service.connect(self.transport, self.user)  # type: ignore[arg-type]
+        self.service.connect(self.transport, self.user)
 
     def tearDown(self) -> None:
         self.wait(40)
@@ -92,7 +92,7 @@ class TransactionCase(SynchronousTestCase):
         return found
 
     def accepted(self, **changes: object) -> ServerTransaction:
-        self.receive(request(**changes))  # type: ignore[arg-type]
+        self.receive(request(**changes))
         incoming = self.user.incoming[-1]
         incoming.accept()
         return incoming

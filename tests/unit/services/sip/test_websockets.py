@@ -28,7 +28,7 @@ class _Upgrading(Resource):
 class WebSocketServiceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = FakeReactor()
-        self.service = WebSocketService(self.reactor, "192.0.2.1", 8443, _Upgrading())  # type: ignore[no-untyped-call]
+        self.service = WebSocketService(self.reactor, "192.0.2.1", 8443, _Upgrading())
         self.service.startService()
         [self.port] = self.reactor.ports
         self.transports: list[FakeTransport] = []
@@ -77,7 +77,7 @@ class WebSocketServiceTests(SynchronousTestCase):
             "192.0.2.1",
             8444,
             _Upgrading(),
-            lambda factory: wrapped.append(factory) or "tls",  # type: ignore[func-returns-value,no-untyped-call]
+            lambda factory: wrapped.append(factory) or "tls",
         )
         service.startService()
         self.assertEqual((self.reactor.ports[-1].factory, len(wrapped)), ("tls", 1))

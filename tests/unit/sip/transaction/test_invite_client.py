@@ -39,7 +39,7 @@ class InviteClientTests(SynchronousTestCase):
         """Feed events, and give the effects of the last one."""
         effects: list[Effect] = []
         for event in events:
-            effects = self.machine.feed(event)  # type: ignore[arg-type]
+            effects = self.machine.feed(event)
         return effects
 
     def assertState(self, state: State) -> None:

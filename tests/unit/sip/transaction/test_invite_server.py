@@ -29,7 +29,7 @@ class InviteServerTests(SynchronousTestCase):
     def play(self, *events: object) -> list[Effect]:
         effects: list[Effect] = []
         for event in events:
-            effects = self.machine.feed(event)  # type: ignore[arg-type]
+            effects = self.machine.feed(event)
         return effects
 
     def assertState(self, state: State) -> None:

@@ -33,7 +33,7 @@ class NonInviteClientTests(SynchronousTestCase):
     def play(self, *events: object) -> list[Effect]:
         effects: list[Effect] = []
         for event in events:
-            effects = self.machine.feed(event)  # type: ignore[arg-type]
+            effects = self.machine.feed(event)
         return effects
 
     def delays(self, count: int) -> list[float]:
