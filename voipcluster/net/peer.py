@@ -31,7 +31,7 @@ CONNECT_TIMEOUT = 5.0  # seconds until both sides speak PB
 KEEP_ALIVE = 10.0  # seconds without a message of ours after which a ping is sent
 FIRST_DELAY, LAST_DELAY = 0.2, 5.0  # seconds between attempts
 
-_random = secrets.SystemRandom().random
+RANDOM = secrets.SystemRandom().random
 
 
 @implementer(IHandshakeListener)
@@ -101,11 +101,13 @@ class PeerLink:
         on_up: Callable[[PeerLink], None],
         on_lost: Callable[[PeerLink, str], None],
         own_address: str = "",
-        random: Callable[[], float] = _random,
+        random: Callable[[], float] = RANDOM,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.name, self.up, self.leaving = name, False, False
         self._reactor, self._tls, self._where, self._stamp = reactor, tls, where, stamp
         self._on_up, self._on_lost, self._own_address, self._random = on_up, on_lost, own_address, random
+        self._wall_clock = wall_clock
         self._running, self._delay, self._spoke, self._fault = False, FIRST_DELAY, 0.0, ""
         self._up_since = 0.0
         self._timer: IDelayedCall | None = (
@@ -193,7 +195,7 @@ class PeerLink:
         if not self._running:
             return None
         try:
-            peer = check_peer(transport.getHandle(), self._tls.identity, time.time())  # type: ignore[attr-defined]  # of a TLS transport
+            peer = check_peer(transport.getHandle(), self._tls.identity, self._wall_clock())  # type: ignore[attr-defined]  # of a TLS transport
             if peer.name != self.name:
                 raise PeerError(f"it is node {peer.name!r}", 403)
         except PeerError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +10,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
 from zope.interface import classImplements
 
 from voipcluster import __version__
@@ -29,7 +25,6 @@ from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.services.admin import AdminService
-from voipcluster.services.cluster.admission import open_member
 from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.media.ports import RelayAddress
@@ -55,6 +50,7 @@ from voipcluster.services.sip.tls_files import TlsFilesService
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import ListenAddress, TransportService
 from voipcluster.services.sip.writebehind import ILocationStore
+from voipcluster.services.surroundings import MACHINE, Surroundings
 from voipcluster.services.workload import Limits, Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.proxy.routing import Names
@@ -62,7 +58,6 @@ from voipcluster.sip.registrar import Settings
 from voipcluster.sip.session_timer import SessionTimer
 from voipcluster.sip.transaction.events import Durations
 from voipcluster.store.accounts import Accounts
-from voipcluster.store.database import Database
 from voipcluster.store.location import Locations
 from voipcluster.store.state import NodeState as StoredState
 from voipcluster.web.history import History
@@ -106,6 +101,7 @@ class NodeService(Service):
     @param stop: what C{voipctl stop} does; the default stops the reactor.
     @param founded: told at each start of a primary that is alone in its cluster, with a join token, C{TOKEN@ADDRESS}. It is
         a secret for an hour, so it is not logged.
+    @param surroundings: what the node takes from the machine; for simulations.
     """
 
     name = "voipcluster"
@@ -119,9 +115,10 @@ class NodeService(Service):
         hook: ICallHook | None = None,
         stop: Callable[[], object] | None = None,
         founded: Callable[[str], object] = lambda token: None,
+        surroundings: Surroundings = MACHINE,
     ) -> None:
         self.config = config
-        self._reactor = reactor
+        self._reactor, self._surroundings = reactor, surroundings
         self._policy = policy_of(config, plugin_policies() if policies is None else policies)
         self._hook = hook
         self._founded, self._has_joined = founded, False
@@ -144,7 +141,7 @@ class NodeService(Service):
         if not node.address:
             raise UsageError("node.address is missing")
         is_new = not (Path(node.state_dir) / "cluster.json").exists()
-        self._state = open_member(
+        self._state = self._surroundings.open_state(
             Path(node.state_dir),
             node.role,
             node.name,
@@ -172,7 +169,7 @@ class NodeService(Service):
         """@return: fires when the node serves; fails with L{UsageError} when it cannot."""
         if self._state is None:
             self.privilegedStartService()
-        self._threads.start()
+        self._store.start()
         try:
             yield self.registrar.restore()
             self._start_all()
@@ -242,12 +239,9 @@ class NodeService(Service):
         wheel = getattr(self, "wheel", None)
         if wheel is not None:
             wheel.stop()
-        threads = getattr(self, "_threads", None)
-        if threads is not None and threads.started:
-            threads.stop()
-        database = getattr(self, "database", None)
-        if database is not None:
-            database.close()
+        store = getattr(self, "_store", None)
+        if store is not None:
+            store.close()
         state, self._state = self._state, None
         if state is not None:
             state.close()
@@ -258,9 +252,9 @@ class NodeService(Service):
         config, reactor = self.config, self._reactor
         clock = IReactorTime(reactor)
         key = state.read("cluster.key")
-        self._threads = ThreadPool(1, 2, "voipcluster-store")
-        self.database = Database(state.database, lambda work: deferToThreadPool(reactor, self._threads, work))
-        self.accounts = Accounts(self.database)
+        surroundings = self._surroundings
+        self._store = surroundings.open_store(reactor, state.database)
+        self.accounts = Accounts(self._store.database, surroundings.wall)
         self.wheel = TimerWheel(clock)
         t1 = config.sip.t1
         limits = config.limits
@@ -287,7 +281,8 @@ class NodeService(Service):
                 per_source=limits.connections_per_address,
             ),
             self.wheel,
-            tls=self.tls,
+            surroundings.open_udp,
+            self.tls,
         )
         self.transport.refuse_from(self.limiting.refuses_from)
         domains = tuple(domain.lower() for domain in config.cluster.domain)
@@ -295,7 +290,7 @@ class NodeService(Service):
         self.core = SipCore(
             state.name, state.epoch, key, self.transport, self.transactions, self.wheel,
             Names(names, names, domains), {state.name: address}, clock.seconds, clock.seconds, ports=ports,
-            max_breadth=config.sip.max_breadth,
+            max_breadth=config.sip.max_breadth, octets=surroundings.octets,
         )  # fmt: skip
         self.resolver, self.resolving = make_resolving(reactor, config.dns, self.core)
         self._make_balance(state, clock)
@@ -304,7 +299,7 @@ class NodeService(Service):
 
     def _make_balance(self, state: StoredState, clock: IReactorTime) -> None:
         config = self.config
-        cluster, limits = config.cluster, config.limits
+        cluster, limits, surroundings = config.cluster, config.limits, self._surroundings
         self.calls = CallTable(limits.unanswered_calls_per_user, limits.unanswered_calls_per_address)
         self.membership = Membership(state.name, cluster.period)
         self.core.epochs = self._epoch_of
@@ -317,6 +312,9 @@ class NodeService(Service):
                 transactions=lambda: len(self.transactions),
                 registrations=lambda: self.registrar.owned,
                 packets=lambda: self.media.statistics().total_packets,
+                memory=surroundings.memory,
+                cpu=surroundings.cpu,
+                wall=surroundings.wall,
             ),
             limits=Limits(
                 calls=limits.calls,
@@ -344,6 +342,7 @@ class NodeService(Service):
     def _make_services(self, state: StoredState, clock: IReactorTime) -> None:
         config, core = self.config, self.core
         media, sip, auth = config.media, config.sip, config.auth
+        surroundings = self._surroundings
         self.media = MediaService(
             clock,
             ports=media.ports,
@@ -352,7 +351,7 @@ class NodeService(Service):
             timeout=media.timeout,
             hold_timeout=media.hold_timeout,
             quarantine=media.quarantine,
-            start=secrets.randbelow(1 << 16),
+            start=int(surroundings.random() * (1 << 16)),
         )
         self.cluster_side = ClusterSide(self)
         self.registrar = RegistrarService(
@@ -373,7 +372,7 @@ class NodeService(Service):
             aor_of=core.canonical_aor,
             is_known=self.is_user if auth.required else lambda aor: True,
             flow_of=self._flow_of,
-            store=cast(ILocationStore, Locations(self.database)),
+            store=cast(ILocationStore, Locations(self._store.database, surroundings.wall)),
             most=config.limits.registrations,
             refused=self.limiting.registration_refused,
         )
@@ -388,7 +387,7 @@ class NodeService(Service):
         )
         self.access = Access(core, authenticator, credentials_lookup(self.accounts.ha1), auth.required)
         self.placing = Placing(
-            core, self.placement, config.cluster.mode, random.SystemRandom().random, self.serve, sip.timer_c
+            core, self.placement, config.cluster.mode, surroundings.random, self.serve, sip.timer_c
         )
         self.proxy = ProxyService(
             core,
@@ -415,7 +414,9 @@ class NodeService(Service):
             config.cluster.port,
             config.cluster.period,
             self.cluster_side,
-            agreement=agreement_of(config),
+            self._surroundings.wall,
+            agreement_of(config),
+            self._surroundings.random,
         )
         self.history = History(reactor.seconds())
         self.metrics = NodeMetrics(__version__, state.name, state.role, lambda: numbers(self))

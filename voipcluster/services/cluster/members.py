@@ -21,7 +21,7 @@ from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.envelope import Body
 from voipcluster.net.link import CALL_TIMEOUT
-from voipcluster.net.peer import PeerLink
+from voipcluster.net.peer import RANDOM, PeerLink
 from voipcluster.net.roster import Roster
 from voipcluster.services.cluster.admission import Admission
 from voipcluster.services.cluster.agreement import ANY, Agreement
@@ -68,12 +68,14 @@ class ClusterService(Service):
         callbacks: Any,
         wall_clock: Callable[[], float] = time.time,
         agreement: Agreement = ANY,
+        random: Callable[[], float] = RANDOM,
     ) -> None:
         """
         @param state: of a member, with its epoch begun (L{voipcluster.services.cluster.admission.open_member}).
         @param period: seconds between reports.
         @param callbacks: an L{voipcluster.services.cluster.received.IClusterUser}.
         @param agreement: the settings that all nodes must have alike.
+        @param random: from 0.0 to below 1.0.
         @raise UsageError: key material or the list of members is damaged.
         """
         self._agreement = agreement
@@ -82,7 +84,7 @@ class ClusterService(Service):
         self._reactor, self._state, self._period, self._user = reactor, state, period, callbacks
         self._received = Received(state.name, callbacks, self.change_account if state.is_primary else None)
         self.mesh = Mesh(
-            reactor, state, listen_address, port, self, self._received.kinds, wall_clock, agreement
+            reactor, state, listen_address, port, self, self._received.kinds, wall_clock, agreement, random
         )
         self.node = self.mesh.node
         self._replicas: dict[str, Replicas] = {}

@@ -29,7 +29,7 @@ from voipcluster.net.envelope import Body, Ordering
 from voipcluster.net.gate import GateFactory, LogLimiter
 from voipcluster.net.join import JoinProtocol
 from voipcluster.net.link import CALL_TIMEOUT, serve_with
-from voipcluster.net.peer import PeerLink
+from voipcluster.net.peer import RANDOM, PeerLink
 from voipcluster.net.roster import Roster
 from voipcluster.net.tls import LinkTls
 from voipcluster.services.cluster.admission import Admission, load_identity, load_roster
@@ -84,15 +84,17 @@ class Mesh:
         handlers: dict[str, Handler],
         wall_clock: Callable[[], float] = time.time,
         agreement: Agreement = ANY,
+        random: Callable[[], float] = RANDOM,
     ) -> None:
         """
         @param user: an L{IMeshUser}.
         @param handlers: of the other messages, by kind.
         @param agreement: what a node must have like this one to be let in.
+        @param random: from 0.0 to below 1.0.
         @raise UsageError: key material or the list of members is damaged.
         """
         self._reactor, self._state, self.address, self.port = reactor, state, address, port
-        self._user, self._wall_clock = user, wall_clock
+        self._user, self._wall_clock, self._random = user, wall_clock, random
         self.node: str = state.name
         self._tls = LinkTls(load_identity(state))
         self.roster = load_roster(state, self._tls.identity)
@@ -215,7 +217,7 @@ class Mesh:
             if member.name != self.node and member.name not in self.links:
                 link = PeerLink(
                     self._reactor, self._tls, member.name, partial(self._where, member.name), self.stamp,
-                    self._link_up, self._link_lost, self.address,
+                    self._link_up, self._link_lost, self.address, self._random, self._wall_clock,
                 )  # fmt: skip
                 self.links[member.name] = link
                 link.start()

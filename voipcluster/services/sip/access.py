@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -135,7 +134,7 @@ class Access:
             limiting.failed(client.flow, f"{result.username}@{realm}")
         self.outcomes["guessed" if result.guessed else "stale" if result.stale else "challenged"] += 1
         challenges = self._authenticator.challenges(
-            realm, now, os.urandom(RANDOM_SIZE), result.stale, not _takes_choice(request), source
+            realm, now, self._core.octets(RANDOM_SIZE), result.stale, not _takes_choice(request), source
         )
         incoming.refuse(status, None, [(challenge_key, challenge) for challenge in challenges])
         return None, []

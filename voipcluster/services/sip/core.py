@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 
 from attrs import define, field
@@ -12,6 +13,7 @@ from voipcluster.balance.handover import HandoverTokens
 from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
 from voipcluster.remember import LONGEST
+from voipcluster.services.sip.branches import Branches
 from voipcluster.services.sip.next_hop import hop_of
 from voipcluster.services.sip.resolving import Resolving
 from voipcluster.services.sip.transactions import TransactionService
@@ -35,6 +37,7 @@ class SipCore:
     @ivar ports: of the transports that have another port, on every node: TLS, WS, WSS.
     @ivar max_breadth: into how many branches one request may fork, ours and those of all behind us (RFC 5393 section 5.3.3).
     @ivar resolving: looks names up, or L{None}: then nothing is sent to a name.
+    @ivar octets: so many random ones, that nobody can guess; C{new_branch}: a branch made of them.
     @ivar seconds: the reactor's clock; C{wall}: seconds since 1970, for what other nodes read.
     """
 
@@ -52,6 +55,8 @@ class SipCore:
     resolving: Resolving | None = None
     ports: Mapping[str, int] = field(factory=dict)
     max_breadth: int = RECOMMENDED
+    octets: Callable[[int], bytes] = os.urandom
+    new_branch: Callable[[], str] = field(init=False)
     flow_tokens: FlowTokens = field(init=False)
     call_tokens: CallTokens = field(init=False)
     handovers: HandoverTokens = field(init=False)
@@ -61,6 +66,7 @@ class SipCore:
     _towards: dict[tuple[str, bool], Address] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
+        self.new_branch = Branches(self.octets).new
         self.flow_tokens = FlowTokens(self.cluster_key)
         self.call_tokens = CallTokens(self.cluster_key)
         self.handovers = HandoverTokens(self.cluster_key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from voipcluster.services.sip.next_hop import (
     strict_or_loose,
 )
 from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
-from voipcluster.sip.message import COOKIE, Request, Response
+from voipcluster.sip.message import Request, Response
 from voipcluster.sip.outgoing import forward_request, forward_response
 from voipcluster.sip.proxy.breadth import incoming_breadth
 from voipcluster.sip.proxy.context import (
@@ -51,16 +50,6 @@ if TYPE_CHECKING:
 
 _log = Logger()
 _ADDED = 250  # octets that a copy has more than its request: Via and Record-Route, about
-_RANDOM, _AT_ONCE = 9, 256  # octets of a branch; branches that one system call brings
-_branches: list[str] = []
-
-
-def new_branch() -> str:
-    """A branch that nobody can guess (RFC 3261 section 8.1.1.7); 72 random bits."""
-    if not _branches:
-        text = os.urandom(_RANDOM * _AT_ONCE).hex()
-        _branches.extend(COOKIE + text[at : at + 2 * _RANDOM] for at in range(0, len(text), 2 * _RANDOM))
-    return _branches.pop()
 
 
 class Copy:
@@ -133,7 +122,7 @@ class Copy:
             flow = core.flow_to(uri) if server is None else core.flow_to_server(server)
         if uri[3:4] in "sS" and flow.transport not in SECURE:  # with "sip:" there is a colon
             raise TransportError("a sips URI is not sent to in the clear")  # section 26.2.2
-        branch = new_branch() + self.mark
+        branch = core.new_branch() + self.mark
         wire = forward_request(
             request,
             uri=uri,

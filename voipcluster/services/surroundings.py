@@ -1,0 +1,59 @@
+"""
+What a node takes from the machine it runs on, besides its reactor.
+
+All of it is here, so that a simulation can run whole nodes on a clock, a processor, a network and a disk of its own
+(F{tests/simulation}), and the same numbers give the same run.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from voipcluster.net.udp import open_udp_socket
+from voipcluster.services.cluster.admission import open_member
+from voipcluster.services.node_store import NodeStore
+from voipcluster.services.workload import resident_bytes
+from voipcluster.store.database import Database
+from voipcluster.store.state import NodeState
+
+
+class IStore(Protocol):
+    """An open database, see L{NodeStore}."""
+
+    @property
+    def database(self) -> Database: ...
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@frozen(kw_only=True)
+class Surroundings:
+    """
+    @ivar wall: seconds since 1970. The reactor's clock tells them too.
+    @ivar random: from 0.0 to below 1.0; C{octets}: so many of them, for what nobody may guess.
+    @ivar cpu: CPU seconds that the reactor's thread used; C{memory}: resident octets.
+    @ivar open_udp: a bound socket for SIP, by IP literal and port.
+    @ivar open_state: the state directory of a member, see L{open_member}; C{open_store} its database, by reactor and path.
+    """
+
+    wall: Callable[[], float] = time.time
+    random: Callable[[], float] = SystemRandom().random
+    octets: Callable[[int], bytes] = os.urandom
+    cpu: Callable[[], float] = time.thread_time
+    memory: Callable[[], int] = resident_bytes
+    open_udp: Callable[[str, int], socket.socket] = open_udp_socket
+    open_state: Callable[..., NodeState] = open_member
+    open_store: Callable[[Any, Path], IStore] = NodeStore
+
+
+MACHINE = Surroundings()
