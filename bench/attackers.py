@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.common import start
@@ -87,7 +88,7 @@ def request(number: int, method: str, uri: str, sender: str, host: str) -> bytes
     ).encode()
 
 
-def paced(rate: float, seconds: float, count: float = 0) -> object:
+def paced(rate: float, seconds: float, count: float = 0) -> Iterator[int]:
     """Numbers from 0 at so many a second, or as fast as one can with a rate of 0; until the time or the count is over."""
     begin, number = time.monotonic(), 0
     while (not seconds or time.monotonic() - begin < seconds) and (not count or number < count):
@@ -111,7 +112,7 @@ def attack_udp(
     """
     sockets, chosen = Sources(int(sources)), methods.split(",")
     begin = time.monotonic()
-    for number in paced(rate, seconds, count):  # type: ignore[attr-defined]
+    for number in paced(rate, seconds, count):
         method = chosen[number // len(sockets.sockets) % len(chosen)]
         host = address(number % len(sockets.sockets))
         foreign = sender == "foreign" or (sender == "mixed" and number // len(chosen) % 2)
@@ -138,7 +139,7 @@ def attack_malformed(count: int = 1_000_000, rate: float = 0, sources: int = 500
         for _ in range(8):
             data[rng.randrange(len(data))] = rng.randrange(256)
         broken.append(bytes(data))
-    for number in paced(rate, 0, count):  # type: ignore[attr-defined]
+    for number in paced(rate, 0, count):
         sockets.send(number, broken[number // len(sockets.sockets) % len(broken)])
     return sockets.figures(time.monotonic() - begin)
 
@@ -228,7 +229,7 @@ def attack_fragments(rate: float = 1000, seconds: float = 20) -> dict[str, float
     """First fragments of datagrams whose rest never comes (root only), and whole datagrams of 60 kB."""
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     whole, sent = Sources(1), 0
-    for number in paced(rate, seconds):  # type: ignore[attr-defined]
+    for number in paced(rate, seconds):
         payload = struct.pack("!HHHH", 5060, 5060, 60_000, 0) + b"INVITE sip:x SIP/2.0\r\n" + b"a" * 1450
         header = struct.pack(
             "!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), number & 0xFFFF, 0x2000, 64, 17, 0,

@@ -319,7 +319,8 @@ async def timing(scene: Scene) -> bool:
     """S25: how long a wrong password takes, for a user who exists and one who does not."""
 
     def measure() -> dict[str, list[float]]:
-        sources, took = attackers.Sources(100, 22), {"alice": [], "nobody": []}  # type: ignore[var-annotated]
+        sources = attackers.Sources(100, 22)
+        took: dict[str, list[float]] = {"alice": [], "nobody": []}
         for number in range(2000):
             # ten guesses a user and source are looked at, then it is another source's turn
             user = ("alice", "nobody")[number % 2]

@@ -310,6 +310,51 @@ class ManyTests(FloodCase):
             self.assertLess(self.reactor.seconds() - begin, 5.0)
 
 
+class FullTests(FloodCase):
+    """A node that can hold little, so that what minutes of a flood come to is there in a second."""
+
+    options: ClassVar = ("--set", "limits.transactions=200", "--set", "limits.calls=60")
+
+    @attack("S4")
+    async def test_silent_phone(self) -> None:
+        """
+        Strangers of many addresses fill the node with requests to a phone that answers nothing: users still call each other.
+
+        Each of these requests is held for 64*T1, so all of them are there while the calls are placed.
+        """
+        alice, bob, silent = await self.caller("alice"), await self.phone("bob"), await self.phone("silent")
+        before = await self.authorized_call(alice, bob)
+        sockets = self.attackers(40)
+        methods = ("INVITE", "MESSAGE", "SUBSCRIBE", "NOTIFY", "OPTIONS", "INVITE")
+        await self.flood(
+            sockets,
+            [
+                self.message(
+                    n, methods[n // 40 % 6], f"sip:{silent.user}@{self.domain}",
+                    "sip:eve@elsewhere.example", self.address(1 + n % 40),
+                )
+                for n in range(600)
+            ],
+        )  # fmt: skip
+
+        async def noticed() -> bool:
+            numbers = await self.node.numbers()
+            return numbers['voipcluster_workload_component{resource="transactions"}'] >= 0.69
+
+        await self.until(noticed, "the workload is what the flood made it")
+        for _ in range(5):
+            call = await self.authorized_call(alice, bob)
+            alice.send(call.request("BYE"))
+            bob.reply(await bob.expect("BYE"), 200)
+            await alice.expect(200, "BYE")
+        alice.send(before.request("BYE"))
+        bob.reply(await bob.expect("BYE"), 200)
+        await alice.expect(200, "BYE")
+        numbers = await self.node.numbers()
+        self.assertGreater(numbers['voipcluster_refused_total{limit="strangers"}'], 300)
+        self.assertEqual(numbers['voipcluster_placements_total{decision="refuse"}'], 0)
+
+
 class ConnectionTests(FloodCase):
     auth = False
     options: ClassVar = (

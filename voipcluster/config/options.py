@@ -104,6 +104,16 @@ class LimitsOptions:
     unanswered_calls_per_address: int = option(
         200, Whole(0, 1_000_000), "the same for callers of one address who are no users of ours"
     )
+    unanswered_requests_per_address: int = option(
+        200,
+        Whole(0, 1_000_000),
+        "requests other than INVITE of one address that wait for an answer, of no users of ours; 0 = any number",
+    )
+    strangers: float = option(
+        0.75,
+        Number(0, 1, above=True),
+        "workload of calls and transactions from which on who proved no password is refused; 1 = never for that",
+    )
     requests_per_address: float = option(
         500.0,
         Rate(),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.sip.limits import LimitSettings
 from voipcluster.sip.message import Request
+from voipcluster.sip.strangers import HARD, StrangerSettings
+from voipcluster.sip.transaction.matching import ServerKey
 from voipcluster.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -35,6 +37,15 @@ def limiting_of(node: NodeService, seconds: Callable[[], float]) -> Limiting:
     def aor_of(uri: SipUri) -> str | None:
         return node.core.canonical_aor(uri)
 
+    def load(calls: bool) -> float:
+        # counted now: between two samples of the workload a flood could take all that is left
+        if calls:
+            return len(node.calls) / limits.calls
+        return len(node.transactions) / limits.transactions
+
+    def is_pending(key: ServerKey) -> bool:
+        return node.transactions.is_pending(key)
+
     return Limiting(
         seconds,
         settings,
@@ -42,4 +53,11 @@ def limiting_of(node: NodeService, seconds: Callable[[], float]) -> Limiting:
         lambda: (host for host, _ in node.core.addresses.values()),
         in_dialog,
         aor_of,
+        # without passwords nobody can be told from a stranger
+        StrangerSettings(
+            share=limits.strangers if node.config.auth.required else HARD,
+            unanswered=limits.unanswered_requests_per_address,
+        ),
+        load,
+        is_pending,
     )

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from voipcluster.services.node import NodeService
 
 
-REASONS = ("banned", "user", "password", "unanswered calls", "registrations")  # of L{Limiting.refused}
+REASONS = (
+    "banned", "user", "password", "unanswered calls", "unanswered requests", "strangers", "registrations",
+)  # of L{Limiting.refused}  # fmt: skip
 
 
 def numbers(node: NodeService) -> Numbers:

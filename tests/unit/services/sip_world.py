@@ -44,6 +44,7 @@ from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.outgoing import reply
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.registrar import Settings
+from voipcluster.sip.strangers import HARD, StrangerSettings
 
 Address = tuple[str, int]
 KEY = bytes(range(32))
@@ -328,7 +329,7 @@ class Node:
     def __init__(
         self, world: World, name: str, addresses: Sequence[Address], mode: str = "forward",
         auth: bool = False, hook: ICallHook | None = None, relay: str = "off", epoch: int = 1000,
-        limits: LimitSettings | None = None,
+        limits: LimitSettings | None = None, strangers: StrangerSettings | None = None,
     ) -> None:  # fmt: skip
         self.world, self.name, self.address, clock = world, name, addresses[0], world.clock
         self.transport = FakeTransport(world.network, addresses)
@@ -337,6 +338,8 @@ class Node:
             clock.seconds, limits or LimitSettings(), (),
             lambda: [node.address[0] for node in world.nodes.values()],
             lambda request: self.proxy.is_in_dialog(request), lambda uri: self.core.canonical_aor(uri),  # noqa: PLW0108 - not yet
+            strangers or StrangerSettings(share=0.75 if auth else HARD), self._load,
+            lambda key: self.transactions.is_pending(key),  # noqa: PLW0108 - not yet
         )  # fmt: skip
         self.transactions = TransactionService(self.wheel, KEY, limiting=self.limiting)
         self.transport.sink = self.transactions
@@ -373,6 +376,10 @@ class Node:
         )  # fmt: skip
         self.transactions.connect(self.transport, self.proxy)
 
+    def _load(self, calls: bool) -> float:
+        workload = self.own.workload
+        return workload.calls if calls else workload.transactions
+
     def _serve(self, accepted: Accepted) -> None:
         self.proxy.serve(accepted)
 
@@ -403,9 +410,12 @@ class World:
     def node(
         self, name: str, mode: str = "forward", auth: bool = False, hook: ICallHook | None = None,
         relay: str = "off", more: Sequence[Address] = (), limits: LimitSettings | None = None,
+        strangers: StrangerSettings | None = None,
     ) -> Node:  # fmt: skip
         address = (f"192.0.2.{len(self.nodes) + 1}", 5060)
-        node = self.nodes[name] = Node(self, name, [address, *more], mode, auth, hook, relay, limits=limits)
+        node = self.nodes[name] = Node(
+            self, name, [address, *more], mode, auth, hook, relay, limits=limits, strangers=strangers
+        )
         addresses = {n.name: n.address for n in self.nodes.values()}
         for known in self.nodes.values():
             known.core.addresses.update(addresses)

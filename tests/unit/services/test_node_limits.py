@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.sip.messages import request
 from voipcluster.address import Flow
 from voipcluster.config import load_config, parse_set
+from voipcluster.errors import PeerError
 from voipcluster.services.node_limits import limiting_of
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.sip.limits import ADMITTED, BANNED
@@ -17,13 +18,28 @@ from voipcluster.sip.limits import ADMITTED, BANNED
 HERE, STRANGER = ("192.0.2.9", 5060), ("198.51.100.66", 5060)
 
 
+class FewTransactions:
+    """Forty of them, one of which waits for its answer."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def is_pending(self, key: tuple[str, ...]) -> bool:
+        return key == ("waits", "MESSAGE")
+
+
 class NodeLimitsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.transactions = FewTransactions()
+
     def limiting(self, *settings: str) -> Limiting:
         """As a node makes it that knows one other node, 192.0.2.2, and takes every request for one of a dialog."""
         node = SimpleNamespace(
             config=load_config(None, [parse_set(setting) for setting in settings]),
             core=SimpleNamespace(addresses={"b": ("192.0.2.2", 5060)}, canonical_aor=lambda uri: None),
             proxy=SimpleNamespace(is_in_dialog=lambda request: True),
+            transactions=self.transactions,
+            calls=range(60),
         )
         self.clock = Clock()
         return limiting_of(node, self.clock.seconds)
@@ -57,6 +73,34 @@ class NodeLimitsTests(SynchronousTestCase):
         self.assertFalse(guessed.may_try(flow, "bob@example.com"))
         self.clock.advance(30)
         self.assertTrue(guessed.may_try(flow, "bob@example.com"))
+
+    def test_strangers(self) -> None:
+        """What is held, and calls that are served, each by its own limit; without passwords nobody is a stranger."""
+        few = "limits.transactions=100", "limits.calls=100", "limits.strangers=0.5"
+        flow = Flow("UDP", HERE, STRANGER)
+        limiting = self.limiting(*few)
+        limiting.admit_stranger(flow, invite=True)
+        self.assertRaises(PeerError, limiting.admit_call, flow)
+        limiting = self.limiting(*few, "limits.transactions=60", "limits.calls=200")
+        limiting.admit_call(flow)
+        self.assertRaises(PeerError, limiting.admit_stranger, flow, invite=True)
+        for more in ("limits.strangers=1", "auth.required=false", 'limits.trusted=["198.51.100.0/24"]'):
+            limiting = self.limiting(*few, "limits.transactions=60", more)
+            limiting.admit_stranger(flow, invite=True)
+            limiting.admit_call(flow)
+
+    def test_unanswered_requests(self) -> None:
+        """What waits for an answer is asked of the transactions."""
+        limiting, flow = (
+            self.limiting("limits.unanswered_requests_per_address=1"),
+            Flow("UDP", HERE, STRANGER),
+        )
+        limiting.stranger_waits(flow, ("over", "MESSAGE"))
+        limiting.admit_stranger(flow, invite=False)
+        limiting.stranger_waits(flow, ("waits", "MESSAGE"))
+        error = self.assertRaises(PeerError, limiting.admit_stranger, flow, invite=False)
+        self.assertEqual(error.status_hint, 503)
+        limiting.admit_stranger(flow, invite=True)
 
     def test_dialogs(self) -> None:
         """The node's own parts say what belongs to a dialog."""

@@ -9,10 +9,12 @@ from ipaddress import ip_address, ip_network
 from twisted.logger import Logger
 
 from voipcluster.address import Flow, source_of
-from voipcluster.errors import ParseError
+from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.notices import Notices
 from voipcluster.sip.limits import BANNED, BUSY, Ban, LimitSettings, RequestLimits
 from voipcluster.sip.message import Request
+from voipcluster.sip.strangers import Strangers, StrangerSettings
+from voipcluster.sip.transaction.matching import ServerKey
 from voipcluster.sip.uri import SipUri, parse_uri
 
 SWEEP = 10.0  # seconds between two looks for what counts no more
@@ -26,6 +28,8 @@ class Limiting:
     @param nodes: the addresses of the cluster's nodes, which hand over what they have counted.
     @param in_dialog: whether a request carries a token of ours for its own dialog.
     @param aor_of: the address of record that a URI means here, or L{None}.
+    @param strangers: what is left to them; C{load}: how much of the calls (else of the transactions) that count as workload
+        1.0 there is; C{is_pending}: whether a server transaction waits for its final response.
     @ivar check: see L{RequestLimits.check}; asked for every request, so nothing stands between.
     @ivar shunned: the sources that are banned; empty nearly always, so that asking it costs nothing.
     @ivar refused: how many requests were not served, by reason.
@@ -41,6 +45,9 @@ class Limiting:
         nodes: Callable[[], Iterable[str]] = tuple,
         in_dialog: Callable[[Request], bool] = lambda request: False,
         aor_of: Callable[[SipUri], str | None] = lambda uri: None,
+        strangers: StrangerSettings = StrangerSettings(),  # noqa: B008 - frozen
+        load: Callable[[bool], float] = lambda calls: 0.0,
+        is_pending: Callable[[ServerKey], bool] = lambda key: False,
     ) -> None:
         self.seconds = seconds
         self.notices = Notices(seconds, self._log)
@@ -51,6 +58,7 @@ class Limiting:
         self.shunned = self._limits.banned
         self.bans_begun = self._limits.bans_begun
         self.refused: Counter[str] = Counter()
+        self._strangers, self._load = Strangers(strangers, is_pending), load
         self._swept_at = seconds()
 
     def is_trusted(self, host: str) -> bool:
@@ -105,6 +113,48 @@ class Limiting:
         """Whole seconds until who was refused may try again."""
         return int(self._limits.left(flow.remote, self.seconds())) + 1
 
+    # -- strangers
+
+    def admit_stranger(self, flow: Flow, invite: bool) -> None:
+        """
+        Ask before a request of somebody who proved no password is served or handed over.
+
+        @raise PeerError: 503, what is left is for those whom we know, or too many requests of that address wait.
+        """
+        if self.is_known(flow):
+            return
+        if not self.may_hold_for_strangers():
+            raise self._refused("strangers", "{who!r} gets 503: transactions are left for users", flow)
+        if not invite and not self._strangers.may_wait(source_of(flow.remote[0])):
+            raise self._refused("unanswered requests", "{who!r} has too many unanswered requests: 503", flow)
+
+    def admit_call(self, flow: Flow) -> None:
+        """
+        Ask before a call of somebody who proved no password is served here.
+
+        @raise PeerError: 503, the places that are left are for those whom we know.
+        """
+        if not self._strangers.has_room(self._load(True)) and not self.is_known(flow):
+            raise self._refused("strangers", "{who!r} gets 503: places for calls are left for users", flow)
+
+    def _refused(self, reason: str, text: str, flow: Flow) -> PeerError:
+        self.refused[reason] += 1
+        self.notices.warn(reason, text, who=flow.remote[0])
+        return PeerError(reason, 503)
+
+    def stranger_waits(self, flow: Flow, key: ServerKey) -> None:
+        """A request of somebody who proved no password is under way; calls are counted elsewhere."""
+        if key[-1] != "INVITE" and not self.is_known(flow):
+            self._strangers.waits(source_of(flow.remote[0]), key)
+
+    def is_known(self, flow: Flow) -> bool:
+        """Whether it is a trusted source, or a user proved a password on that flow."""
+        return self._limits.is_proven(flow.remote) or self.is_trusted(flow.remote[0])
+
+    def may_hold_for_strangers(self) -> bool:
+        """Whether there are transactions for them."""
+        return self._strangers.has_room(self._load(False))
+
     # -- passwords
 
     def source(self, flow: Flow) -> str:
@@ -155,6 +205,7 @@ class Limiting:
         if now - self._swept_at >= SWEEP:
             self._swept_at = now
             self._limits.sweep(now)
+            self._strangers.sweep()
 
     def _begun(self, ban: Ban) -> None:
         self.notices.warn(

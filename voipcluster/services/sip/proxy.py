@@ -261,13 +261,19 @@ class ProxyService:
         if not registering:
             incoming_breadth(request)  # who may not be forwarded even once is told so before anything is kept
         # a redirect moves the URI to another host, so it must be one of ours; and it would lose the Route
-        if local and not client.redirected and placing.redirects(request, client):
+        if (
+            local
+            and not client.redirected
+            and placing.redirects(request, client)
+            and self._may_redirect(client)
+        ):
             decision = placing.decide(request, client)
             if isinstance(decision, HandOver):
                 placing.redirect(Accepted(incoming, client, uri, routes, max_forwards), decision)
                 return
             known, used = self._access.caller(incoming, client, target, bool(routes))
             if known is not None:
+                self._admit(incoming, known)
                 placing.carry_out(Accepted(incoming, known, uri, routes, max_forwards, used), decision)
             return
         if registering:
@@ -276,12 +282,26 @@ class ProxyService:
             known, used = self._access.caller(incoming, client, target, bool(routes))
         if known is None:
             return
+        if not registering:
+            self._admit(incoming, known)
         if request.has(ASSERTED) and not client.hops:
             # only our own nodes are in the trust domain (RFC 3325 section 5): a client cannot assert who it is
             used = [*used, *request.layout.indexes(ASSERTED)]
         placing.carry_out(
             Accepted(incoming, known, uri, routes, max_forwards, used), placing.decide(request, known)
         )
+        if known.user is None and not registering and incoming.key in core.transactions.servers:
+            core.transactions.limiting.stranger_waits(client.flow, incoming.key)
+
+    def _admit(self, incoming: ServerTransaction, client: Handover) -> None:
+        """@raise PeerError: 503, it is a stranger, and there is no room for one more."""
+        if client.user is None:
+            self._core.transactions.limiting.admit_stranger(client.flow, incoming.request.method == "INVITE")
+
+    def _may_redirect(self, client: Handover) -> bool:
+        """Whether there is room for a 302 to who has proved nothing; else a password is asked for first, without state."""
+        limiting = self._core.transactions.limiting
+        return limiting.may_hold_for_strangers() or limiting.is_known(client.flow)
 
     def serve(self, accepted: Accepted) -> None:
         """Serve what was placed here."""

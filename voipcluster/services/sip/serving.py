@@ -101,6 +101,12 @@ class Serving:
         ):
             self._turn_down(incoming, PeerError("too many unanswered calls", 503))
             return
+        if invite and client.user is None:
+            try:
+                self._core.transactions.limiting.admit_call(client.flow)
+            except PeerError as error:
+                self._turn_down(incoming, error)
+                return
         if incoming.key not in self._core.transactions.servers:
             if stranger and not (invite and self._hook):
                 # what leads nowhere is answered once and without state: the source of a datagram may be forged (8.2.7)

@@ -110,6 +110,11 @@ class TransactionService:
     def __len__(self) -> int:
         return len(self.servers) + len(self.clients)
 
+    def is_pending(self, key: ServerKey) -> bool:
+        """Whether a request has no final response yet."""
+        known = self.servers.get(key)
+        return known is not None and bool(known.request.method)
+
     # -- ISipSink
 
     def bytes_received(self, data: bytes, flow: Flow) -> None:

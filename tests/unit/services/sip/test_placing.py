@@ -65,9 +65,14 @@ class OtherDomainsTests(ClusterCase):
         for node in (self.b, self.c):
             node.core.names = evolve(node.core.names, domains=("other.example",))
         self.a.load(0.8)
-        self.alice.send(self.a, "INVITE", BOB, from_uri="sip:x@elsewhere.example")
-        self.assertEqual(set(self.a.placing.handed_over), {"b", "c"})
-        self.assertEqual(self.alice.took()[-1], 480, "what a says of bob, who is nowhere")
+        for flow, status in (("198.51.100.7", 503), (self.alice.address[0], 480)):
+            # places that are left are for those who are known, and what a says of bob, who is nowhere
+            if status == 480:
+                self.a.limiting.proved(Flow("UDP", self.a.address, self.alice.address), "alice@example.com")
+            caller = self.world.phone("x", flow)
+            caller.send(self.a, "INVITE", BOB, from_uri="sip:x@elsewhere.example", call_id=f"call-{status}")
+            self.assertEqual(set(self.a.placing.handed_over), {"b", "c"})
+            self.assertEqual(caller.took()[-1], status)
 
 
 class BehindAnotherNodeTests(ClusterCase):
