@@ -20,7 +20,6 @@ from attrs import define, field
 from bench.fuzz.findings import judge
 from bench.fuzz.targets import ROOT, TARGETS, Target
 
-MAX_OCTETS = 16384  # of one input
 STUCK = 20  # seconds for one input: libFuzzer ends its process then, also inside of a regular expression
 MEMORY = 1500  # MiB
 RESTARTS = 20  # processes that end early, each is a finding
@@ -64,7 +63,7 @@ def fuzz(target: Target, seconds: float, findings: Path, corpus: Path, seed: int
             if left < 1:
                 break
             flags = [
-                f"-max_total_time={left}", f"-max_len={MAX_OCTETS}", f"-timeout={STUCK}", f"-rss_limit_mb={MEMORY}",
+                f"-max_total_time={left}", f"-max_len={target.longest}", f"-timeout={STUCK}", f"-rss_limit_mb={MEMORY}",
                 f"-artifact_prefix={findings}/", f"-dict={words}", f"-seed={seed}", "-print_final_stats=1",
                 str(corpus), str(seeds),
             ]  # fmt: skip

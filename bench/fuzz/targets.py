@@ -7,44 +7,31 @@ The checks are those of C{tests/properties}: no exception but the intended ones,
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from attrs import frozen
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "tests" / "data"
-FOUND = DATA / "fuzz"  # what was found before, one folder a target
+FOUND = ROOT / "tests" / "data" / "fuzz"  # what was found before, one folder a target
 
 Check = Callable[[bytes], None]
-
-SDP = (
-    b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 49170/2 RTP/AVP 0 101\r\n"
-    b"i=title\r\na=rtpmap:0 PCMU/8000\r\na=rtcp:53020 IN IP4 192.0.2.2\r\na=rtcp-mux\r\na=sendonly\r\n"
-    b"a=candidate:1 1 UDP 1 192.0.2.9 9 typ host\r\nm=video 0 UDP/TLS/RTP/SAVPF 96\nc=IN IP6 ::\na=inactive\n"
-    b"m=message 9 TCP/MSRP *\r\n"
-)
-MULTIPART = (
-    b'multipart/mixed;boundary="b"\n--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b\r\nContent-Type: application/sdp\r\n'
-    b"Content-Length: 9\r\n\r\n" + SDP + b"\r\n--b--\r\n"
-)
 
 
 @frozen
 class Target:
     """
     @ivar checks: C{module:function} of C{tests.properties}; an input's first octet counts them.
-    @ivar seeds: gives (number of the check, octets).
     @ivar words: what belongs into the language, for mutations.
     @ivar guides: modules beside ours whose branches lead the way, too, since they read in front of us.
+    @ivar longest: octets of one input.
     """
 
     name: str
     checks: tuple[str, ...]
-    seeds: Callable[[], Iterator[tuple[int, bytes]]]
     words: tuple[bytes, ...]
     guides: tuple[str, ...] = ()
+    longest: int = 16384
 
     def load(self) -> list[Check]:
         found: list[Check] = []
@@ -55,165 +42,10 @@ class Target:
 
     def inputs(self) -> Iterator[bytes]:
         """Seeds as inputs, those that were found before too."""
-        for number, octets in self.seeds():
+        for number, octets in getattr(importlib.import_module("bench.fuzz.seeds"), self.name)():
             yield bytes([number]) + octets
         for file in sorted((FOUND / self.name).glob("*")):
             yield file.read_bytes()
-
-
-def _messages() -> Iterator[bytes]:
-    for file in sorted(DATA.glob("rfc*/*.dat")):
-        yield file.read_bytes()
-
-
-def _sip_seeds() -> Iterator[tuple[int, bytes]]:
-    yield from ((0, message) for message in _messages())
-    for message in _messages():
-        yield 1, b"\x05\r\n\r\n" + message + message
-        for line in message.split(b"\r\n\r\n")[0].split(b"\r\n"):
-            name, _, value = line.partition(b":")
-            for number in {b"via": (4,), b"v": (4,), b"route": (7,), b"contact": (3, 5), b"to": (3,)}.get(
-                name.lower(), ()
-            ):
-                yield number, value.strip()
-    yield 1, b"\x00\r\n\r\n\r\n\r\nOPTIONS sip:a SIP/2.0\r\nl: 3\r\n\r\nabc\r\n"
-    yield 2, b"sip:alice:secret@[2001:db8::1]:5061;transport=tcp;lr;method=INVITE?subject=a%20b&x=y"
-    yield 6, b';tag=1;x="a\\"b" ; flag ;lr'
-    yield 7, b"<sip:192.0.2.1:5060;lr;transport=tcp;call=AbC_-9>"
-    yield (
-        8,
-        b'Digest username="alice", realm="example.com", nonce="n", uri="sip:example.com", response="0a", '
-        b'qop=auth, nc=00000001, cnonce="c"',
-    )
-    yield (
-        8,
-        b'Digest username*=UTF-8\'\'J%C3%A4s, realm="example.com", nonce="n", uri="x", response="0", algorithm=SHA-256',
-    )
-    yield (
-        9,
-        b'Digest realm="example.com", nonce="n", algorithm=SHA-256, qop="auth,auth-int", opaque="o", stale=true',
-    )
-    yield 10, b'say "hi" \\'
-
-
-def _link_seeds() -> Iterator[tuple[int, bytes]]:
-    from twisted.spread import banana  # noqa: PLC0415
-
-    from tests.unit.balance.test_codec import MESSAGES  # noqa: PLC0415 - imports what is to be instrumented first
-    from voipcluster.balance.codec import SCHEMAS, encode, kind_of  # noqa: PLC0415
-
-    kinds = sorted(SCHEMAS)
-    for message in MESSAGES:
-        kind = kind_of(message)
-        octets = json.dumps(encode(message)).encode()
-        yield 3, bytes([kinds.index(kind)]) + octets
-        envelope = b'{"node":"b","epoch":1,"seq":2,"body":' + octets + b"}"
-        yield 2, envelope
-        call = [
-            b"message",
-            1,
-            b"root",
-            b"message",
-            1,
-            [b"tuple", [b"unicode", kind.encode()], envelope],
-            [b"dictionary"],
-        ]
-        wire = banana.encode(call)
-        yield 1, wire
-        yield 0, b"\x04" + wire
-    yield 1, banana.encode([b"decref", 1])
-    yield 6, banana.encode([b"answer", 1, b"{}"]) + banana.encode([b"answer", 2, b'{"ok":{}}'])
-    yield 6, banana.encode([b"error", 1, [b"tuple", b"x"]]) + banana.encode([b"answer", 9, b""])
-    member = '{"name":"a","role":"primary","address":"192.0.2.1","port":8787,"key":"00"}'
-    yield 4, f'{{"format":1,"cluster":"c","generation":1,"members":[{member}]}}'.encode()
-    yield (
-        5,
-        b'{"version":1,"secret":"AAAA","name":"b","role":"secondary","address":"192.0.2.2","port":8787,"request":"x"}\n',
-    )
-    yield 5, b"A" * 64 + b"@192.0.2.1:8787"
-
-
-def _media_seeds() -> Iterator[tuple[int, bytes]]:
-    yield 0, SDP
-    for message in _messages():
-        if b"\r\n\r\nv=0" in message:
-            yield 0, message.partition(b"\r\n\r\n")[2]
-    yield 1, b"application/sdp\n" + SDP
-    yield 1, MULTIPART
-    yield (
-        1,
-        b"multipart/mixed; boundary=c\n--c\nContent-Type: "
-        + MULTIPART.replace(b"\n", b"\r\n\r\n", 1)
-        + b"\n--c--",
-    )
-    yield 2, bytes([0x01, 0x04, 0x30, 0x0C, 0x40, 0x0C, 0x03, 0x04])
-    yield 2, bytes([0x01, 0x00, 0x40, 0x0C, 0x03, 0x0C, 0x07, 0x04, 0x46, 0x04])
-
-
-def _packet_seeds() -> Iterator[tuple[int, bytes]]:
-    yield 0, b"\x80\x00\x00\x01\x00\x00\x00\xa0\x01\x02\x03\x04" + b"\xff" * 160
-    yield 0, b"\x82\xe0\x00\x01\x00\x00\x00\xa0\x01\x02\x03\x04" + bytes(8)
-    yield 0, b"\x81\xc8\x00\x06" + bytes(24) + b"\x81\xca\x00\x02\x01\x02\x03\x04\x01\x01a\x00"
-    head = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + b"t" * 12
-    yield 1, head
-    yield 1, head[:3] + b"\x0c" + head[4:] + b"\x00\x06\x00\x01a\x00\x00\x00\x00\x03\x00\x00"
-    yield 0, head
-
-
-def _token_seeds() -> Iterator[tuple[int, bytes]]:
-    flow = b"\x00\x00\x00\x00\x01\x00\x00\x00\x00\x13\xc4\x13\xc4\xc0\x00\x02\x01\xc0\x00\x02\x07"
-    six = b"\xc1" + flow[1:13] + b"\x20\x01\x0d\xb8" + bytes(12) + b"\x20\x01\x0d\xb8" + bytes(12)
-    party = b"\x04\xc0\x00\x02\x01\x13\xc4hash" + flow
-    address = b"\x04\xc0\x00\x02\x01\x13\xc4"
-    names = b"\x03\x00\x01a\x00\x11alice@example.com\x00\x01b"
-    from tests.properties.tokens import HANDOVERS  # noqa: PLC0415 - as above
-    from voipcluster.balance.handover import Handover  # noqa: PLC0415
-    from voipcluster.seal import Sealer  # noqa: PLC0415
-    from voipcluster.sip.route import unpack_flow  # noqa: PLC0415
-
-    handover = Handover(unpack_flow(flow)[0], "a", "alice@example.com", ("a", "b"), 2)
-    yield 1, Sealer(bytes(range(32)), b"handover").open(HANDOVERS.seal(handover, "call-1", 100.0))
-    yield 1, b"\x01\x01\x00\x01\x00\x00\x00\x64" + bytes(8) + bytes(4) + address + address + names
-    yield from ((2, octets) for octets in (flow, six))
-    yield from (
-        (3, b"dialog!!" + octets) for octets in (b"\xff\xff", party + b"\xff", b"\xff" + party, party + party)
-    )
-    yield 0, b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-    yield 4, bytes(range(64))
-    yield 5, bytes(8) + b"instancall-id" + b"alice"
-
-
-def _dns_seeds() -> Iterator[tuple[int, bytes]]:
-    from twisted.names import dns  # noqa: PLC0415 - as above
-
-    sets: list[list[dns.RRHeader]] = [
-        [
-            dns.RRHeader(
-                "example.com",
-                dns.NAPTR,
-                ttl=60,
-                payload=dns.Record_NAPTR(1, 2, b"s", b"SIP+D2U", b"", "a.example.com"),
-            ),
-            dns.RRHeader(
-                "a.example.com", dns.SRV, ttl=60, payload=dns.Record_SRV(1, 2, 5060, "h.example.com")
-            ),
-            dns.RRHeader("h.example.com", dns.A, ttl=60, payload=dns.Record_A("192.0.2.1")),
-            dns.RRHeader("h.example.com", dns.AAAA, ttl=60, payload=dns.Record_AAAA("2001:db8::1")),
-        ],
-        [
-            dns.RRHeader("example.com", dns.CNAME, ttl=60, payload=dns.Record_CNAME("b.example.com")),
-            dns.RRHeader("b.example.com", dns.A, ttl=0, payload=dns.Record_A("192.0.2.1")),
-        ],
-        [dns.RRHeader("example.com", dns.A, ttl=60, payload=dns.Record_A(f"192.0.2.{n}")) for n in range(80)],
-    ]
-    for records in sets:
-        message = dns.Message(1, answer=1)
-        message.queries = [dns.Query("example.com", dns.NAPTR)]
-        message.answers = records
-        message.authority = [
-            dns.RRHeader("example.com", dns.SOA, ttl=5, payload=dns.Record_SOA("a", "b", 1, 2, 3, 4, 5))
-        ]
-        yield 0, message.toStr()
 
 
 _SIP_WORDS = (
@@ -237,6 +69,18 @@ _MEDIA_WORDS = (
     b"\n", b"\r", b"/2", b"i=", b"--b", b"--b--", b"Content-Type: ", b"application/sdp", b"multipart/mixed;boundary=b",
     b"Content-Length: ", b"Content-Transfer-Encoding: base64", b" IN IP4 ",
 )  # fmt: skip
+_WEBSOCKET_WORDS = (
+    b"GET ", b"POST ", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b"Host: ", b"Connection: Upgrade\r\n", b"Upgrade: websocket\r\n",
+    b"Sec-WebSocket-Version: 13\r\n", b"Sec-WebSocket-Key: ", b"Sec-WebSocket-Protocol: sip\r\n", b"Sec-WebSocket-Extensions: ",
+    b"Origin: ", b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"\r\n\r\n", b"\r\n",
+    b"\x81\x80\0\0\0\0", b"\x01\x80\0\0\0\0", b"\x80\x80\0\0\0\0", b"\x82\x80\0\0\0\0", b"\x88\x82\0\0\0\0\x03\xe8",
+    b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0", b"\xfe", b"\xff", b"OPTIONS sip:a SIP/2.0\r\n", b"SIP/2.0 200 OK\r\n",
+)  # fmt: skip
+_CONFIG_WORDS = (
+    b"[cluster]", b"[limits]", b"[sip]", b"[media]", b"[tls]", b"[web]", b"ports = ", b"domain = ", b" = ", b"=", b"[", b"]",
+    b"{", b"}", b'"', b"'''", b'"""', b"\\", b"\\u0061", b"#", b"\n", b"\r\n", b"\r", b".", b"true", b"nan", b"inf", b"0x",
+    b"1979-05-27T07:32:00Z", b'"10.0.0.1"', b'"example.com"', b"20000-20999", b"limits.calls=", b"cluster.policy=",
+)  # fmt: skip
 
 TARGETS = {
     target.name: target
@@ -256,7 +100,6 @@ TARGETS = {
                 "digest:check_challenge",
                 "values:check_quoted",
             ),
-            _sip_seeds,
             _SIP_WORDS,
         ),
         Target(
@@ -270,14 +113,12 @@ TARGETS = {
                 "link:check_join",
                 "link:check_answers",
             ),
-            _link_seeds,
             _LINK_WORDS,
             ("twisted.spread.banana", "twisted.spread.jelly"),
         ),
         Target(
             "dns",
-            ("dns:check_answer",),
-            _dns_seeds,
+            ("dns:check_answer", "dns:check_datagram", "dns:check_stream"),
             (
                 b"\x00\x01",
                 b"\x00\x05",
@@ -288,17 +129,16 @@ TARGETS = {
                 b"\x04_sip\x04_udp",
             ),
             ("twisted.names.dns",),
+            8192,
         ),
         Target(
             "media",
             ("media:check_sdp", "media:check_body", "media:check_offer_answer"),
-            _media_seeds,
             _MEDIA_WORDS,
         ),
         Target(
             "packets",
-            ("packets:check_media_packet", "packets:check_stun"),
-            _packet_seeds,
+            ("packets:check_media_packet", "packets:check_stun", "packets:check_stream"),
             (
                 b"\x21\x12\xa4\x42",
                 b"\x00\x01",
@@ -309,6 +149,7 @@ TARGETS = {
                 b"\x00\x08",
                 b"\xff\xff",
             ),
+            longest=2048,
         ),
         Target(
             "tokens",
@@ -320,8 +161,24 @@ TARGETS = {
                 "tokens:check_text",
                 "tokens:check_gruu",
             ),
-            _token_seeds,
             (b"\x04", b"\x10", b"\xff", b"\x80", b"\xc0\x00\x02\x01", b"\x00\x01a", b"\x01\x01\x00\x01"),
+            longest=1024,
+        ),
+        Target(
+            "websocket",
+            ("websocket:check_opening", "websocket:check_frames"),
+            _WEBSOCKET_WORDS,
+            (
+                "h11._readers",
+                "h11._headers",
+                "wsproto.frame_protocol",
+                "wsproto.handshake",
+                "twisted.web.http",
+            ),
+            8192,
+        ),
+        Target(
+            "config", ("config:check_file", "config:check_flag"), _CONFIG_WORDS, ("tomllib._parser",), 2048
         ),
     )
 }

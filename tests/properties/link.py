@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
@@ -11,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.python import log
 from twisted.python.failure import Failure
 from twisted.spread import banana
 
-from tests.properties.outcome import failed, outcome, text_of
+from tests.properties.cutting import cut_of, pieces
+from tests.properties.outcome import failed, nothing_logged, outcome, text_of
 from voipcluster.balance.codec import SCHEMAS, decode, encode, kind_of
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net import roster
@@ -47,13 +46,13 @@ class Wire(StringTransport):
 
 def check_guard(octets: bytes) -> None:
     """C{octets}: one that says how the rest is cut, and the rest. Nothing reaches banana but whole expressions."""
-    step, data = octets[0] + 1 if octets else 1, octets[1:]
+    step, data = cut_of(octets)
     results: list[tuple[list[bytes], str | None]] = []
     for width in (max(1, len(data)), step):
         guard, whole, fault = BananaGuard(), list[bytes](), None
         try:
-            for start in range(0, len(data), width):
-                whole += guard.feed(data[start : start + width], 0.0)
+            for piece in pieces(data, width):
+                whole += guard.feed(piece, 0.0)
         except PeerError as error:
             fault = str(error)
         results.append((whole, fault))
@@ -80,17 +79,6 @@ def _encoded(value: object) -> bytes:
     return banana.encode(value)
 
 
-def _nothing_logged(act: Callable[[], None]) -> None:
-    seen: list[dict[str, Any]] = []
-    log.addObserver(seen.append)
-    try:
-        act()
-    finally:
-        log.removeObserver(seen.append)
-    errors = [event for event in seen if event.get("isError")]
-    assert not errors, errors[0]
-
-
 def check_broker(octets: bytes) -> None:
     """A certified peer that sends anything: served, or its connection is closed; nothing is raised or logged."""
     served_of(octets)
@@ -114,7 +102,7 @@ def served_of(octets: bytes) -> list[str]:
         broker.dataReceived(octets)
         broker.connectionLost(Failure(ConnectionError("gone")))
 
-    _nothing_logged(talk)
+    nothing_logged(talk)
     assert len(lost) == 1 and not clock.getDelayedCalls()
     return kinds
 
@@ -140,7 +128,7 @@ def answers_to(octets: bytes) -> list[bytes]:
         broker.dataReceived(octets)
         broker.connectionLost(Failure(ConnectionError("gone")))
 
-    _nothing_logged(talk)
+    nothing_logged(talk)
     assert len(answered) + len(failures) == 2 and len(lost) == 1 and not clock.getDelayedCalls()
     assert all(isinstance(payload, bytes) for payload in answered)
     assert all(failure.check(PeerError) for failure in failures)

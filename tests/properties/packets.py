@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from tests.properties.outcome import failed, outcome
+from voipcluster.media.latch import Accept, Aim, Arrived, Connect
+from voipcluster.media.offer_answer import Side
 from voipcluster.media.rtp import Kind, is_rtcp, kind_of, parse_rtp
+from voipcluster.media.sdp import SessionDescription
+from voipcluster.media.stream import SPOTS, Spot, Stream
+from voipcluster.media.target import Address, Targets
 from voipcluster.net.stun import binding_response
+
+HOSTS = (
+    "198.51.100.7", "198.51.100.8", "10.0.0.5", "203.0.113.9", "2001:db8::7", "fc00::7", "0.0.0.0", "::", "224.0.0.1",
+    "127.0.0.1", "192.0.2.1", "240.0.0.1", "fe80::1", "::ffff:198.51.100.7",
+)  # fmt: skip
+PORTS = (4000, 4001, 4002, 30000, 0)
+LINES = ("RTP/AVP 0", "RTP/AVP 0\na=rtcp:4002", "RTP/AVP 0\na=rtcp-mux", "udptl t38", "RTP/AVP 0\na=inactive")
+KINDS = list(Kind)
+OURS = Targets(frozenset({"192.0.2.1"}), range(30000, 40000), loopback=False)
+WINDOW = 3.0  # seconds
+EVENTS = 60  # of one line
 
 
 def check_media_packet(octets: bytes) -> None:
@@ -31,3 +49,62 @@ def check_stun(octets: bytes) -> None:
         assert binding_response(answer, source) is None, (
             "an answer is not answered: no loop between two nodes"
         )
+
+
+def check_stream(octets: bytes) -> None:
+    """
+    C{octets}: three for each thing that happens to one relayed line: it is described, a datagram comes, time passes.
+
+    Media goes only where it may, and where signalling or a packet of the phone says; a firm latch believes nobody else (RFC 7362
+    section 5).
+    """
+    stream, now = Stream(OURS, WINDOW), 0.0
+    firm: dict[Spot, Address] = {}
+    signallers: dict[Side, str] = {}
+    octets = octets[: 3 * EVENTS]
+    for first, second, third in zip(octets[::3], octets[1::3], octets[2::3], strict=False):
+        side = list(Side)[first >> 1 & 1]
+        now += (first >> 3 & 7) / 2
+        host, port = HOSTS[second % len(HOSTS)], PORTS[third % len(PORTS)]
+        if first & 1:
+            source = HOSTS[third // len(PORTS) % 4]
+            form = LINES[(first >> 5) % len(LINES)]
+            family = "IP6" if ":" in host else "IP4"
+            text = f"v=0\nc=IN {family} {host}\nm=audio {port or 9} {form}\n"
+            line = SessionDescription.parse(text.encode()).media[0]
+            signallers[side] = source
+            before = {spot: stream.latch(spot).signalled for spot in SPOTS[side]}
+            effects = stream.described(side, line, source, now)
+            for spot in SPOTS[side]:
+                if stream.latch(spot).signalled != before[spot]:
+                    firm.pop(spot, None)
+            arrived = None
+        else:
+            spot = SPOTS[side][first >> 2 & 1]
+            arrived = Address(host, port)
+            event = Arrived(arrived, KINDS[third // len(PORTS) % len(KINDS)])
+            effects = stream.arrived(spot, event, now)
+            assert all(directed.spot == spot for directed in effects)
+            if spot in firm and arrived != firm[spot]:
+                assert not effects, "a firm latch hears nobody else"
+        for directed in effects:
+            effect, latch = directed.effect, stream.latch(directed.spot)
+            if isinstance(effect, Accept):
+                assert arrived is not None and arrived == latch.remote
+                continue
+            address = effect.address
+            assert address == latch.remote
+            if address is None:
+                continue
+            assert OURS.usable(*address) == address, "never to a group, to ourselves or into the void"
+            if isinstance(effect, Connect):
+                assert address == arrived
+                firm[directed.spot] = address
+            elif arrived is not None:
+                assert isinstance(effect, Aim) and address == arrived
+                believed = address.host == signallers[directed.spot.side]
+                public = latch.signalled is not None and ip_address(latch.signalled.host).is_global
+                assert believed or not public, "a public address is meant as it is written"
+        for spot in SPOTS[side]:
+            if spot in firm:
+                assert stream.remote(spot) in (firm[spot], None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.properties.cutting import cut_of, pieces
 from voipcluster.sip.framing import Framed, FramingFailed, MessageFramed, Ping, StreamFramer
 from voipcluster.sip.message import MalformedMessage, parse
 
@@ -9,8 +10,8 @@ from voipcluster.sip.message import MalformedMessage, parse
 def framed(data: bytes, step: int) -> tuple[list[Framed], int, bool]:
     """Messages and the fault, the pings, and whether a message waits for its rest."""
     framer, events = StreamFramer(max_head=4096, max_body=4096), list[Framed]()
-    for start in range(0, len(data), step):
-        events += framer.feed(data[start : start + step])
+    for piece in pieces(data, step):
+        events += framer.feed(piece)
     pings = sum(event.pings for event in events if isinstance(event, Ping))
     return (
         [event for event in events if isinstance(event, MessageFramed | FramingFailed)],
@@ -21,7 +22,7 @@ def framed(data: bytes, step: int) -> tuple[list[Framed], int, bool]:
 
 def check_stream(octets: bytes) -> None:
     """C{octets}: one that says how the rest is cut, and the rest."""
-    step, data = octets[0] + 1 if octets else 1, octets[1:]
+    step, data = cut_of(octets)
     whole, cut = framed(data, max(1, len(data))), framed(data, step)
     messages = [event for event in whole[0] if isinstance(event, MessageFramed)]
     assert [event for event in cut[0] if isinstance(event, MessageFramed)] == messages

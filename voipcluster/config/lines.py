@@ -31,14 +31,19 @@ def key_lines(text: str) -> dict[KeyPath, int]:
             opened = 2 if text.startswith("[[", at) else 1
             table, at = _dotted_key(text, at + opened)
             at += opened
-            lines.setdefault(table, line)
+            _note(lines, (), table, line)
         else:
             key, at = _dotted_key(text, at)
-            for size in range(1, len(key) + 1):
-                lines.setdefault(table + key[:size], line)
+            _note(lines, table, key, line)
             at = _end_of_value(text, at + 1)
         at = _skip(_BLANK, text, at)
     return lines
+
+
+def _note(lines: dict[KeyPath, int], table: KeyPath, key: KeyPath, line: int) -> None:
+    """A dotted key makes each table on the way to it."""
+    for size in range(1, len(key) + 1):
+        lines.setdefault(table + key[:size], line)
 
 
 def line_of(lines: dict[KeyPath, int], path: KeyPath) -> int:

@@ -20,6 +20,7 @@ from voipcluster.errors import UsageError
 MAX_FILE = 1 << 20  # octets; far above any real file, and what the line finder can take at once
 _SHOWN = 60  # characters of a wrong value
 _TOML_PLACE = re.compile(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)")
+_FLAG_KEY = re.compile(r"[!-\-/-~]{1,40}\.[!-\-/-~]{1,40}")  # SECTION.KEY, not necessarily one that is known
 _QUOTED = ('"', "'", "[", "{")
 
 
@@ -62,7 +63,7 @@ def parse_set(argument: str) -> Setting:
     """
     key, equals, text = argument.partition("=")
     key = key.strip()
-    if not equals or key.count(".") != 1:
+    if not equals or _FLAG_KEY.fullmatch(key) is None:
         problem = Problem(
             f"--set {_shown(argument)}", "", "allowed is SECTION.KEY=VALUE, such as limits.calls=20"
         )

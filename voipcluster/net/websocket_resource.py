@@ -7,6 +7,7 @@ handshake with wsproto, and hands the connection over by the same hook of twiste
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ from voipcluster.net.websocket import SipWebSocket
 PROTOCOL = "sip"
 _HOOK = "_protocolUpgradeForWebsockets"  # of twisted.web.http.HTTPChannel; private, so another release may have none
 ANY_ORIGIN = "*"
+_KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 octets in base64
 UPGRADE_REQUIRED = 426  # RFC 9110 section 15.5.22
 
 
@@ -85,13 +87,23 @@ class SipWebSocketResource(Resource):
             )
         self._accept, self._origins = accept, origins
 
+    def render(self, request: Request) -> bytes | int:
+        if request.method != b"GET":
+            # Twisted's own answer ends in a traceback when the path is no ASCII.
+            request.responseHeaders.setRawHeaders("Allow", ["GET"])
+            return _refuse(request, http.NOT_ALLOWED, "an opening handshake is a GET (RFC 6455 section 4.1)")
+        return self.render_GET(request)
+
     def render_GET(self, request: Request) -> bytes | int:
         host = request.getRequestHostname().decode("latin-1")
-        origin = request.getHeader("origin")
-        if not self._origins.allows(origin, host):
+        # octets, because getHeader() raises for those that are no UTF-8
+        origins = request.requestHeaders.getRawHeaders(b"origin", [])
+        if not all(self._origins.allows(origin.decode("latin-1"), host) for origin in origins):
             return _refuse(
                 request, http.FORBIDDEN, "pages of this origin may not connect (websocket.origins)"
             )
+        if request.clientproto == b"HTTP/1.0":
+            return _upgrade_required(request)  # it has no Upgrade (RFC 9110 section 7.8)
         handshake = H11Handshake(ConnectionType.SERVER)
         headers = [
             (name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values
@@ -100,9 +112,14 @@ class SipWebSocketResource(Resource):
             handshake.initiate_upgrade_connection(headers, request.path)
             offered = [event for event in handshake.events() if isinstance(event, Opening)]
         except (ProtocolError, h11.ProtocolError, UnicodeError):
-            request.responseHeaders.setRawHeaders("Sec-WebSocket-Version", ["13"])
-            request.responseHeaders.setRawHeaders("Upgrade", ["websocket"])
-            return _refuse(request, UPGRADE_REQUIRED, "SIP over WebSocket is to be opened here (RFC 7118)")
+            return _upgrade_required(request)
+        keys = request.requestHeaders.getRawHeaders(b"sec-websocket-key", [])
+        if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
+            return _refuse(
+                request,
+                http.BAD_REQUEST,
+                "one Sec-WebSocket-Key of 16 octets is wanted (RFC 6455 section 4.2.1)",
+            )
         if not any(PROTOCOL in event.subprotocols for event in offered):
             return _refuse(
                 request, http.BAD_REQUEST, "the sub-protocol sip is not offered (RFC 7118 section 4)"
@@ -123,6 +140,12 @@ class SipWebSocketResource(Resource):
             upgraded()
         getattr(channel, _HOOK)(stream)
         return NOT_DONE_YET
+
+
+def _upgrade_required(request: Request) -> bytes:
+    request.responseHeaders.setRawHeaders("Sec-WebSocket-Version", ["13"])
+    request.responseHeaders.setRawHeaders("Upgrade", ["websocket"])
+    return _refuse(request, UPGRADE_REQUIRED, "SIP over WebSocket is to be opened here (RFC 7118)")
 
 
 def _refuse(request: Request, status: int, text: str) -> bytes:

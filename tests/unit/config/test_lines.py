@@ -65,6 +65,11 @@ class KeyLinesTests(SynchronousTestCase):
         lines = key_lines("\n\nlimits = { calls = 1 }\n")
         self.assertEqual(line_of(lines, ("limits", "calls")), 3)
 
+    def test_table_that_only_an_inner_one_opens(self) -> None:
+        """It stands where its first inner one does, and a mistake in its name is not found in line 1 (of bench/fuzz)."""
+        lines = key_lines("\n\n[limitz.inner]\n\n[limitz]\n[[a.b]]\n")
+        self.assertEqual([line_of(lines, path) for path in (("limitz",), ("a",), ("a", "b"))], [3, 6, 6])
+
     def test_unknown_key(self) -> None:
         """What is not there is looked for at the start of the file."""
         self.assertEqual(line_of({}, ("a", "b")), 1)

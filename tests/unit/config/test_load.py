@@ -201,7 +201,17 @@ class LoadTests(SynchronousTestCase):
             self.refusal("limits.callz=1"),
         )
         self.assertIn("is not a TOML value", self.refusal("cluster.domain=[1"))
-        for argument in ("limits.calls", "calls=1", "a.b.c=1", "=", ""):
+        for argument in (
+            "limits.calls",
+            "calls=1",
+            "a.b.c=1",
+            "=",
+            "",
+            "limits.x\ncalls=1",
+            ".=1",
+            f"{'x' * 99}.x=1",
+            "limits.\u0430=1",
+        ):
             self.assertIn("allowed is SECTION.KEY=VALUE", self.refusal(argument))
 
     def test_flag_with_a_line_break(self) -> None:

@@ -135,6 +135,7 @@ class FakeTransport:
         self.write(b"".join(data))
 
     def loseConnection(self, reason: Any = None) -> None:
+        self.disconnecting = True
         self.lose(ConnectionDone())
 
     def loseWriteConnection(self) -> None:

@@ -61,13 +61,13 @@ class ResourceTests(SynchronousTestCase):
         self.assertIn("web.port and websocket.port to 0", str(error))
         self.assertEqual(len(str(error).splitlines()), 1)
 
-    def ask(self, method: str = "GET", **changed: str | None) -> tuple[bytes, FakeTransport]:
+    def ask(self, start: str = "GET /sip HTTP/1.1", **changed: str | None) -> tuple[bytes, FakeTransport]:
         """@return: the answer to a handshake with other headers (underscores for hyphens), and the connection."""
         headers = HEADERS | {name.replace("_", "-"): value for name, value in changed.items()}
-        lines = [f"{method} /sip HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items() if v is not None)]
+        lines = [start, *(f"{k}: {v}" for k, v in headers.items() if v is not None)]
         transport = FakeTransport(self.reactor, REMOTE, LOCAL)
         transport.connect(built(self.site, REMOTE))
-        transport.protocol.dataReceived("\r\n".join([*lines, "", ""]).encode())
+        transport.protocol.dataReceived("\r\n".join([*lines, "", ""]).encode("latin-1"))
         self.addCleanup(self.reactor.run_for, 1.0)
         self.addCleanup(transport.lose, ConnectionDone())
         return transport.written, transport
@@ -115,12 +115,50 @@ class ResourceTests(SynchronousTestCase):
             answer = self.assertStatus(426, **changed).lower()
             self.assertIn(b"\r\nsec-websocket-version: 13\r\n", answer)
             self.assertIn(b"\r\nupgrade: websocket\r\n", answer)
-        self.assertEqual(int(self.ask("POST")[0].split()[1]), 405)
+        self.assertEqual(self.ask("GET /sip HTTP/1.0")[0].split()[1], b"426")
+
+    def test_other_methods(self) -> None:
+        """A handshake is a GET (RFC 6455 section 4.1); a path that is no ASCII is no fault of ours (found by bench/fuzz)."""
+        for start in (
+            "POST /sip HTTP/1.1",
+            "HEAD /sip HTTP/1.1",
+            "POST \xafsip HTTP/1.1",
+            "PUT \xaf HTTP/1.1",
+        ):
+            answer, _ = self.ask(start)
+            self.assertEqual(answer.split()[1], b"405", start)
+            self.assertIn(b"\r\nAllow: GET\r\n", answer)
+
+    def test_key(self) -> None:
+        """There is one key, of 16 octets (RFC 6455 sections 4.2.1 and 11.3.1); wsproto takes any (found by bench/fuzz)."""
+        key = HEADERS["Sec-WebSocket-Key"]
+        for wrong in (
+            f"{key}\r\nSec-WebSocket-Key: {key}",
+            f"{key}, {key}",
+            key[:-1],
+            "x",
+            key.replace("Q==", "R=="),
+        ):
+            self.assertIn(
+                b"one Sec-WebSocket-Key of 16 octets", self.assertStatus(400, Sec_WebSocket_Key=wrong)
+            )
+        self.assertEqual(len(self.table), 0)
 
     def test_origin(self) -> None:
         """A page of somewhere else is refused before anything else is looked at."""
         self.assertStatus(403, Origin="https://evil.example", Sec_WebSocket_Protocol=None)
         self.assertStatus(101, Origin="https://app.example.com")
+
+    def test_origin_that_is_no_text(self) -> None:
+        """Octets that are no UTF-8 are a strange origin, not a fault of ours (found by bench/fuzz)."""
+        self.assertStatus(403, Origin="https://\xcc.example.net")
+        self.assertStatus(403, Origin="\xcc")
+
+    def test_two_origins(self) -> None:
+        """Each of several is looked at."""
+        good, bad = "https://app.example.com", "https://evil.example"
+        for first, second in ((good, bad), (bad, good)):
+            self.assertStatus(403, Origin=f"{first}\r\nOrigin: {second}")
 
     def test_no_room(self) -> None:
         """When the table takes no more, it is 503."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.properties.dns import check_answer
+from tests.properties.dns import check_answer, check_datagram, check_stream
 from tests.unit.strategies import damaged
 
 NAMES = st.sampled_from(
@@ -45,3 +45,13 @@ class GeneratedAnswerTests(SynchronousTestCase):
     def test_answers(self, octets: bytes) -> None:
         """Whatever a server says, the way ends at servers that can be asked, or nowhere (RFC 3263 section 4)."""
         check_answer(octets)
+
+    @given(answers() | damaged(answers()))
+    def test_datagrams(self, octets: bytes) -> None:
+        """Whatever comes on the socket of a question, it is answered at most once, and nothing is logged (S26)."""
+        check_datagram(octets)
+
+    @given(st.integers(0, 40), answers() | damaged(answers()), st.integers(-1, 1))
+    def test_streams(self, step: int, octets: bytes, more: int) -> None:
+        """Nor over TCP, with a length that is right or not; there the question always ends."""
+        check_stream(bytes([step]) + max(0, len(octets) + more).to_bytes(2, "big") + octets)

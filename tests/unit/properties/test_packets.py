@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.properties.packets import check_media_packet, check_stun
+from tests.properties.packets import check_media_packet, check_stream, check_stun
 from tests.unit.strategies import damaged
 
 RTP = st.builds(
@@ -40,3 +40,8 @@ class GeneratedPacketTests(SynchronousTestCase):
         """Only a Binding request is answered, shortly and well formed (RFC 8489 section 6.3.1)."""
         check_stun(packet)
         check_media_packet(packet)
+
+    @given(st.lists(st.binary(min_size=3, max_size=3), max_size=30).map(b"".join))
+    def test_streams(self, octets: bytes) -> None:
+        """Whatever is described and whoever sends, media goes only where it may (attack M7)."""
+        check_stream(octets)
