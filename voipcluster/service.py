@@ -12,13 +12,13 @@ F{docs/embedding.md} has a complete example.
 """
 
 from voipcluster.balance.membership import Node
+from voipcluster.balance.planned import Planned
 from voipcluster.balance.policy import (
     FixedOrder,
     IBalancingPolicy,
     InSequence,
     IPlan,
     LeastLoaded,
-    Planned,
     Rand,
     TwoChoices,
 )

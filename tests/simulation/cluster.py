@@ -11,8 +11,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
 
 from tests.simulation.clock import HeapClock
 from voipcluster.balance.codec import decode, encode
@@ -21,7 +24,8 @@ from voipcluster.balance.explain import ExplainLog
 from voipcluster.balance.membership import LinkLost, Membership, MembersListed, ReportReceived, Tick
 from voipcluster.balance.messages import Member
 from voipcluster.balance.placement import Placement
-from voipcluster.balance.policy import IBalancingPolicy, Planned
+from voipcluster.balance.planned import Planned
+from voipcluster.balance.policy import IBalancingPolicy
 from voipcluster.balance.state import Levels
 from voipcluster.services.workload import Limits, Sources, WorkloadService
 
@@ -34,6 +38,7 @@ class Load:
 
     calls: int = 0
     cpu: float = 0.0
+    stalled: float = 0.0  # seconds by which everything on this node is late
     used: float = 0.0
     asked_at: float = 0.0
 
@@ -52,6 +57,20 @@ class Call:
     served: str = ""
 
 
+@implementer(IReactorTime)
+class NodeClock:
+    """The world's clock as a node sees it whose machine gives it no time: all that it asks for is late."""
+
+    def __init__(self, clock: HeapClock, load: Load) -> None:
+        self._clock, self._load = clock, load
+        self.seconds, self.getDelayedCalls = clock.seconds, clock.getDelayedCalls
+
+    def callLater(
+        self, delay: float, callable: Callable[..., Any], *args: object, **kw: object
+    ) -> IDelayedCall:
+        return self._clock.callLater(delay + self._load.stalled, callable, *args, **kw)
+
+
 class SimNode:
     def __init__(self, world: World, name: str, epoch: int = 1) -> None:
         self.world, self.name, self.alive, self.seq, self.peak = world, name, True, 0, 0
@@ -60,7 +79,7 @@ class SimNode:
         self.table = Membership(name, world.period)
         self.table.feed(MembersListed(world.members))
         self.service = WorkloadService(
-            world.clock,
+            NodeClock(world.clock, self.load),
             node=name,
             epoch=epoch,
             sources=Sources(

@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.cluster import World
 from voipcluster.balance.decision import Gates
-from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, Planned, TwoChoices
+from voipcluster.balance.planned import Planned
+from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, TwoChoices
 from voipcluster.balance.state import NodeState
 
 POLICIES: tuple[IBalancingPolicy, ...] = (Planned(), LeastLoaded(), TwoChoices(), InSequence())
@@ -248,8 +249,8 @@ class StallTests(SynchronousTestCase):
         """Ten seconds of a stalled node that all clients know: every call is up, on the others."""
         for policy in POLICIES:
             world = World(policy=policy, limit=200)
-            world.nodes["a"].load.cpu = 1.0
-            world.clock.advance(1.0)
+            world.nodes["a"].load.stalled = 0.2
+            world.clock.advance(2.0)
             self.assertTrue(world.nodes["a"].service.own().drowning)
             world.offer_all(60, "a", 1 / 6)
             self.assertEqual(world.outcome()["-"], 0, policy)
@@ -260,7 +261,7 @@ class StallTests(SynchronousTestCase):
         """When all are stalled nothing is sent around: each call is refused by the node that it came to."""
         world = World()
         for node in world.nodes.values():
-            node.load.cpu = 1.0
+            node.load.stalled = 0.2
         world.clock.advance(2.0)
         world.offer_all(20, "a", 0.05)
         self.assertEqual(world.outcome(), {"-": 20})

@@ -25,6 +25,10 @@ class Gates:
     @ivar hand_over_cost: what handing a call over costs as a share of serving it: the INVITE and its responses cross us, the
         rest of the call does not. More than can be handed over is refused.
     @ivar plan_delay: seconds; with less own delay the plan's share is not given away, because the node is idle.
+    @ivar slow: seconds; from this own delay on a node gives to a quicker one, where all are above the threshold for want of time.
+    @ivar improve: how much of the own delay the quicker one may have.
+    @ivar late: seconds; a node where a request would wait longer takes no planned share.
+    @ivar fresh: share of the nodes that must be heard on time for reports to be compared.
     @ivar replan: seconds between plans while only numbers change.
     """
 
@@ -36,6 +40,10 @@ class Gates:
     headroom: float = 2.0
     hand_over_cost: float = 0.5
     plan_delay: float = 0.001
+    slow: float = 0.06
+    improve: float = 0.3
+    late: float = 0.05
+    fresh: float = 0.9
     replan: float = 0.05
 
 
@@ -63,7 +71,7 @@ class Own:
     The own node at this moment.
 
     @ivar drowning: see L{voipcluster.balance.state.NodeStateMachine}.
-    @ivar delay: C{arrival_rate}, C{capacity}: see L{voipcluster.balance.report.Report}.
+    @ivar delay: C{arrival_rate}, C{capacity}, C{weight}: see L{voipcluster.balance.report.Report}.
     """
 
     workload: Workload
@@ -72,6 +80,7 @@ class Own:
     delay: float = 0.0
     arrival_rate: float = 0.0
     capacity: float = 0.0
+    weight: float = 1.0
 
 
 class Ticket(NamedTuple):

@@ -6,7 +6,8 @@ A record is made for every request, so making one is cheap: what was not looked 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -27,6 +28,38 @@ class Considered:
     workload: float
     age: float
     reason: str
+
+
+class Candidates(Sequence[Considered]):
+    """
+    The nodes as the placing node saw them: those it asked, then the others.
+
+    Put together when somebody reads it: with hundreds of nodes it would cost more than the decision.
+    """
+
+    __slots__ = ("_all", "_asked", "_others")
+
+    def __init__(self, asked: tuple[Considered, ...], others: tuple[Considered, ...]) -> None:
+        self._asked, self._others = asked, others
+        self._all: tuple[Considered, ...] | None = None
+
+    def _together(self) -> tuple[Considered, ...]:
+        if self._all is None:
+            asked = {one.node for one in self._asked}
+            self._all = (*self._asked, *(one for one in self._others if one.node not in asked))
+        return self._all
+
+    def __len__(self) -> int:
+        return len(self._together())
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._together()[at]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._together() == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._together())
 
 
 @define(slots=True)  # made for every request, and a frozen one of so many fields costs a microsecond more
@@ -53,7 +86,7 @@ class Explanation:
     outcome: str
     chosen: str
     reason: str
-    candidates: tuple[Considered, ...] = ()
+    candidates: Sequence[Considered] = ()
 
 
 @frozen(slots=True, kw_only=True)

@@ -141,6 +141,7 @@ class Node:
     delay: float = 0.0
     arrival_rate: float = 0.0
     capacity: float = 0.0
+    weight: float = 1.0
     assigned: Assignments = field(factory=Assignments)
 
     def take(self, report: Report, now: float) -> None:
@@ -148,6 +149,7 @@ class Node:
         self.report, self.heard = report, now
         self.value, self.delay = report.value, report.delay
         self.arrival_rate, self.capacity = report.arrival_rate, report.capacity
+        self.weight = report.weight
         self.assigned.reported(risen, now)
 
     @property
@@ -157,6 +159,16 @@ class Node:
         if not unseen or report is None or not report.calls_limit:
             return self.value
         return max(self.value, (report.calls + unseen) / report.calls_limit)
+
+    @property
+    def counted(self) -> float:
+        """The part of C{load} that is counted: calls and other shares of a limit."""
+        report = self.report
+        if report is None:
+            return 0.0
+        if not report.calls_limit:
+            return report.workload.counted
+        return max(report.workload.counted, (report.calls + self.assigned.calls) / report.calls_limit)
 
     @property
     def wait(self) -> float:

@@ -10,7 +10,8 @@ time than serving, and refuses when there are none or when even that is more tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from attrs import define, field
 
@@ -24,7 +25,7 @@ from voipcluster.balance.decision import (
     Serve,
     Ticket,
 )
-from voipcluster.balance.explain import Considered, Explanation
+from voipcluster.balance.explain import Candidates, Considered, Explanation
 from voipcluster.balance.membership import (
     CallAnswered,
     CallFailed,
@@ -32,7 +33,7 @@ from voipcluster.balance.membership import (
     Membership,
     Node,
 )
-from voipcluster.balance.policy import IBalancingPolicy, IPlan, Rand
+from voipcluster.balance.policy import IBalancingPolicy, ILevelling, IPlan, Rand
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 
@@ -50,6 +51,7 @@ STANDING = {
     DRAIN: "draining",
     UNKNOWN: "silent or failing",
 }
+STARTING = "it has just started, and takes a part of its share"
 EPSILON = 1e-9  # workloads are quotients: 0.85 - 0.80 is a little less than 0.05
 REFUSED_FOR = 0.5  # s, the default of oc-validity (RFC 7339 section 4.3)
 PICTURE = 0.1  # s that the picture of the nodes nobody asked is shared between explanations
@@ -82,6 +84,7 @@ class Placement:
     _plan: IPlan | None = None
     _planned_at: float = 0.0
     _planned_version: tuple[int, int] = (-1, -1)
+    _top_weight: float = 1.0
     _picture: tuple[Considered, ...] = ()
     _pictured_at: float = -1.0
     _pictured_generation: int = -1
@@ -123,17 +126,15 @@ class Placement:
             return self._out_of_time(search, may_leave and not request.hops, rand)
         must_leave = self._must_leave(request, own)
         if may_leave:
-            name = self._first(search, self._current_plan(own, now), rand, planned=False)
+            plan = self._current_plan(own, now)
+            name = self._first(search, plan, rand, planned=False)
             if name == self.table.own:
                 return self._serve(search, "first below the threshold")
             if name:
                 return self._hand_over(search, name, "first below the threshold")
-            if (request.call and not request.hops) or must_leave:
-                name = self._roomier(search, must_leave, rand)
-                if name:
-                    return self._hand_over(
-                        search, name, "nobody is below the threshold, and it has more room"
-                    )
+            name, why = self._above_all(search, plan, must_leave, rand)
+            if name:
+                return self._hand_over(search, name, f"nobody is below the threshold, and {why}")
         if must_leave:
             why = "draining" if own.state is DRAIN else "at the hard limit"
             return self._refuse(search, f"{why}, and nobody can take it")
@@ -174,9 +175,14 @@ class Placement:
         """
         own, why = search.own, f"{search.own.workload.leading} at the hard limit for too long"
         if may_leave and own.arrival_rate * self.gates.hand_over_cost <= (own.capacity or math.inf):
-            name = self._first(search, self._current_plan(own, search.now), rand, planned=False)
+            plan = self._current_plan(own, search.now)
+            name = self._first(search, plan, rand, planned=False)
             if name:
                 return self._hand_over(search, name, f"{why}, and this is the first below the threshold")
+            if ILevelling.providedBy(plan):
+                name, because = self._level(search, plan, rand)
+                if name:
+                    return self._hand_over(search, name, f"{why}, and {because}")
         return self._refuse(search, why)
 
     def _why_here(self, search: _Search) -> str:
@@ -207,14 +213,17 @@ class Placement:
             delay=own.delay,
             arrival_rate=own.arrival_rate,
             capacity=own.capacity,
+            weight=own.weight,
         )
-        plan = self.policy.plan(this, others, all(node.heartbeat(now) for node in others))
+        on_time = sum(node.heartbeat(now) for node in others)
+        plan = self.policy.plan(this, others, on_time >= self.gates.fresh * len(others))
+        self._top_weight = max((own.weight, *(node.weight for node in others)))
         self._plan, self._planned_version, self._planned_at = plan, version, now
         return plan
 
     def _first(self, search: _Search, plan: IPlan, rand: Rand, planned: bool) -> str:
         """The first name of the order that passes the gate, or an empty string."""
-        seen, own_name = search.seen, self.table.own
+        seen, own_name, waiting = search.seen, self.table.own, ""
         for name in plan.order(rand, planned):
             if name == own_name:
                 if search.below:
@@ -228,10 +237,12 @@ class Placement:
                 reason = STANDING[node.state]
             if not reason and node.load >= self.gates.threshold:
                 reason = "at its threshold with what we handed to it"
+            if not reason and not planned and not self.policy.own_place and self._holds_back(node, rand):
+                reason, waiting = STARTING, waiting or name
             if not reason:
                 return name
             seen[name] = reason
-        return ""
+        return waiting
 
     def _unfit(self, search: _Search, node: Node) -> str:
         """Why a node is no target whatever its workload, or an empty string."""
@@ -252,6 +263,56 @@ class Placement:
             node.assigned.settle(search.now)
         return ""
 
+    def _above_all(self, search: _Search, plan: IPlan, must_leave: bool, rand: Rand) -> tuple[str, str]:
+        """Who takes the request when nobody is below the threshold, and why; empty when it stays."""
+        request, load = search.request, search.own.workload
+        levels = ILevelling.providedBy(plan) and load.measured > load.counted
+        if levels and not must_leave:
+            return ("", "") if request.hops else self._level(search, plan, rand)
+        if (request.call and not request.hops) or must_leave:
+            name = self._roomier(search, must_leave, rand)
+            return name, "it has more room" if name else ""
+        return "", ""
+
+    def _level(self, search: _Search, plan: Any, rand: Rand) -> tuple[str, str]:
+        """
+        Time is what is short, and everywhere: by the rates, or to a node where clearly less waits.
+
+        One hop only, since each costs time that nobody has.
+        """
+        own, gates = search.own, self.gates
+        if own.delay > gates.plan_delay and plan.share and rand() < plan.share:
+            for name in plan.order(rand, True):
+                if self._takes(search, name, gates.late, rand):
+                    return name, "the plan gives this share away"
+        if own.delay >= gates.slow:
+            for name in plan.level(rand):
+                if self._takes(search, name, gates.improve * own.delay, rand):
+                    return name, "much less waits there"
+        return "", ""
+
+    def _takes(self, search: _Search, name: str, most: float, rand: Rand) -> bool:
+        """Whether a node above its threshold is fit to take a request, with less than C{most} seconds to wait."""
+        node = None if name in search.seen else self.table.get(name)
+        if node is None:
+            return False
+        reason = self._unfit(search, node)
+        if not reason and node.state is DRAIN:
+            reason = STANDING[node.state]
+        if not reason and node.counted >= self.gates.hard_limit:
+            reason = "at its hard limit with what we handed to it"
+        if not reason and node.wait >= most:
+            reason = "as much waits there"
+        if not reason and self._holds_back(node, rand):
+            reason = STARTING
+        if reason:
+            search.seen[name] = reason
+        return not reason
+
+    def _holds_back(self, node: Node, rand: Rand) -> bool:
+        """Whether a node that has just started is left out this time, beside others that have not."""
+        return node.weight < self._top_weight and rand() * self._top_weight >= node.weight
+
     def _roomier(self, search: _Search, must_leave: bool, rand: Rand) -> str:
         """
         The node with most room when nobody is below the threshold, or an empty string.
@@ -261,19 +322,19 @@ class Placement:
         """
         value, gates = search.own.workload.value, self.gates
         if must_leave:
-            highest = gates.hard_limit - EPSILON
+            highest = math.inf  # busy as it may be: it is not used up
         elif search.own.workload.leading == "calls":
             highest = value - gates.step + EPSILON
         else:
             highest = 1.0 - gates.headroom * (1.0 - value)
         best, least = "", (highest, 1.0)
         for node in self.table:
-            if node.state not in (OPEN, SHED):
+            if node.state in (DRAIN, UNKNOWN) or (node.state is FULL and not must_leave):
                 search.seen.setdefault(node.name, STANDING[node.state])
                 continue
             reason = self._unfit(search, node)
             load = node.load
-            if not reason and load >= gates.hard_limit:
+            if not reason and (node.counted if must_leave else load) >= gates.hard_limit:
                 reason = "at its hard limit with what we handed to it"
             if not reason and load > highest:
                 reason = "not enough better"
@@ -297,13 +358,10 @@ class Placement:
         return Refuse(self._explain(search, "refuse", "", reason))
 
     def _explain(self, search: _Search, outcome: str, chosen: str, reason: str) -> Explanation:
-        seen = search.seen
-        candidates = self._nodes_seen(search.now)
-        if seen:
-            candidates = (
-                *(self._considered(name, why, search.now) for name, why in seen.items()),
-                *(other for other in candidates if other.node not in seen),
-            )
+        candidates: Sequence[Considered] = self._nodes_seen(search.now)
+        if search.seen:
+            asked = tuple([self._considered(name, why, search.now) for name, why in search.seen.items()])
+            candidates = Candidates(asked, self._picture)
         return self._explanation(
             search.request, search.own, search.gate, search.now, outcome, chosen, reason, candidates
         )
@@ -317,7 +375,7 @@ class Placement:
         outcome: str,
         chosen: str,
         reason: str,
-        candidates: tuple[Considered, ...],
+        candidates: Sequence[Considered],
     ) -> Explanation:
         load = own.workload
         if load is not self._leading[0]:

@@ -17,12 +17,10 @@ from zope.interface import Attribute, Interface, implementer
 
 from voipcluster.balance.membership import Node
 from voipcluster.balance.state import NodeState
-from voipcluster.balance.waterfill import water_fill
 
-OPEN = NodeState.OPEN
+OPEN, DRAIN, UNKNOWN = NodeState.OPEN, NodeState.DRAIN, NodeState.UNKNOWN
 Rand = Callable[[], float]  # at least 0.0, below 1.0
 DRAWS = 4  # pairs that are drawn before the rest is tried in order of workload
-TAU_MAX = 0.98  # utilisation that a plan aims at when the cluster is asked for more
 WAIT_STEP = 0.005  # s: waits are compared in steps, because below it they are noise
 
 
@@ -39,6 +37,13 @@ class IPlan(Interface):
 
         @param planned: for the share above; else because the own node is above its gate.
         """
+
+
+class ILevelling(Interface):
+    """What a plan provides, too, when it can level what waits among nodes that are all above the threshold."""
+
+    def level(rand: Rand) -> Iterator[str]:
+        """A few names to compare with the own node; one is taken when much less waits there."""
 
 
 class IBalancingPolicy(Interface):
@@ -61,6 +66,11 @@ class IBalancingPolicy(Interface):
 def open_nodes(nodes: Sequence[Node]) -> list[Node]:
     """Those that can be a target at all; a plan is made anew when a state changes."""
     return [node for node in nodes if node.state is OPEN]
+
+
+def willing_nodes(nodes: Sequence[Node]) -> list[Node]:
+    """Those that may take something when nobody is below the threshold."""
+    return [node for node in nodes if node.state is not DRAIN and node.state is not UNKNOWN]
 
 
 def by_load(nodes: Sequence[Node], rand: Rand) -> Iterator[str]:
@@ -164,7 +174,7 @@ def capacities(nodes: Sequence[Node]) -> list[float]:
     return [node.capacity or mean for node in nodes]
 
 
-@implementer(IPlan)
+@implementer(IPlan, ILevelling)
 @frozen
 class DrawPlan:
     """
@@ -172,12 +182,14 @@ class DrawPlan:
 
     @ivar planned: to draw from for the C{share} given away below the gate.
     @ivar reaction: to draw from when the own node is above its gate.
+    @ivar levelling: to draw from when all are.
     @ivar pairs: whether the reaction compares two; with a stale table comparing makes a herd.
     @ivar hot: unanswered requests above which a node is hot.
     """
 
     nodes: tuple[Node, ...]
     reaction: Draw | None
+    levelling: Draw | None = None
     planned: Draw | None = None
     share: float = 0.0
     pairs: bool = True
@@ -193,6 +205,15 @@ class DrawPlan:
                     yield draw.one(rand).name
         if not planned:
             yield from by_load(self.nodes, rand)
+
+    def level(self, rand: Rand) -> Iterator[str]:
+        draw = self.levelling
+        if draw is None:
+            return
+        if self.pairs:
+            yield from draw.better_of_two(rand, self.hot)
+        else:
+            yield draw.one(rand).name
 
 
 def hot_level(nodes: Sequence[Node]) -> float:
@@ -210,70 +231,10 @@ class TwoChoices:
     own_place: bool = False
 
     def plan(self, own: Node, others: Sequence[Node], fresh: bool) -> DrawPlan:
-        targets = open_nodes(others)
-        return DrawPlan(tuple(targets), Draw.of(targets, capacities(targets)), hot=hot_level(targets))
-
-
-@implementer(IBalancingPolicy)
-@frozen
-class Planned:
-    """
-    Plan on rates, correct on queues.
-
-    The rates say how much each node has to give away and how much each can take; all nodes compute the same plan from the
-    same table, and rates age well. The correction, for a node above its gate, compares two choices while the table is fresh;
-    when it is not, all nodes draw jointly from the distribution that levels the queues (water-filling), because better
-    information about an old table makes them all choose the same.
-
-    @ivar period: seconds between reports: how long the table ages.
-    """
-
-    period: float = 1.0
-    name: str = "planned"
-    own_place: bool = False
-
-    def plan(self, own: Node, others: Sequence[Node], fresh: bool) -> DrawPlan:
-        share, take = rate_plan(own, others)
-        targets = open_nodes(others)
-        mu = capacities(targets)
-        if fresh:
-            weights: Sequence[float] = mu
-        else:
-            arrivals = (own.arrival_rate + sum(node.arrival_rate for node in others)) * self.period / 2
-            queues = [
-                node.delay * rate + node.assigned.pending for node, rate in zip(targets, mu, strict=True)
-            ]
-            weights = water_fill(queues, mu, arrivals)
+        targets, willing = open_nodes(others), willing_nodes(others)
         return DrawPlan(
             tuple(targets),
-            Draw.of(targets, weights),
-            planned=Draw.of(others, take),
-            share=share,
-            pairs=fresh,
+            Draw.of(targets, capacities(targets)),
+            Draw.of(willing, capacities(willing)),
             hot=hot_level(targets),
         )
-
-
-def rate_plan(own: Node, others: Sequence[Node]) -> tuple[float, list[float]]:
-    """
-    How much of its clients' requests the own node gives away, and what each other one can take.
-
-    @return: a share from 0.0 to 1.0, and requests per second for each of C{others}. A node of unknown capacity neither
-        gives nor takes. When the cluster is asked for more than it has, the share shrinks with what can be taken: requests
-        that nobody can take are not sent around.
-    """
-    known = [node for node in (own, *others) if node.capacity > 0.0]
-    capacity = sum(node.capacity for node in known)
-    if not capacity or not own.capacity or not own.arrival_rate:
-        return 0.0, [0.0] * len(others)
-    tau = min(TAU_MAX, sum(node.arrival_rate for node in known) / capacity)
-    give = sum(max(0.0, node.arrival_rate - tau * node.capacity) for node in known)
-    take = [
-        max(0.0, tau * node.capacity - node.arrival_rate) if node.capacity and node.state is OPEN else 0.0
-        for node in others
-    ]
-    own_take = max(0.0, tau * own.capacity - own.arrival_rate)
-    own_give = max(0.0, own.arrival_rate - tau * own.capacity)
-    if not own_give:
-        return 0.0, take
-    return own_give / own.arrival_rate * min(1.0, (sum(take) + own_take) / give), take

@@ -43,7 +43,7 @@ class Levels:
     @ivar threshold: from here on a node hands new requests on.
     @ivar hard_limit: from here on it refuses what nobody else takes.
     @ivar dwell: seconds that a node stays in a state before it goes down; it goes up at once.
-    @ivar patience: seconds that C{cpu} or C{lag} stay at the hard limit before nothing is served here for it.
+    @ivar patience: seconds that C{lag} stays at the hard limit before nothing is served here for it.
     """
 
     threshold: float = 0.75
@@ -100,7 +100,9 @@ class NodeStateMachine:
     """
     The state of the own node.
 
-    @ivar drowning: C{cpu} or C{lag} has been at the hard limit for C{levels.patience}: serve nothing, give to nodes below
+    Being busy makes it SHED; only what makes requests wait, or has a limit, makes it FULL.
+
+    @ivar drowning: C{lag} has been at the hard limit for C{levels.patience}: serve nothing, give to nodes below
         their threshold what can be given away, refuse the rest. One late timer gives requests away at once, but refuses nobody.
     """
 
@@ -116,24 +118,25 @@ class NodeStateMachine:
     def feed(self, event: Event) -> list[StateChanged]:
         match event:
             case Measured(workload, now):
-                self._measure(workload.measured, now)
+                self._measure(workload, now)
                 self._counted = self._count(workload.calls)
-                self._drown(workload.time, now)
+                self._drown(workload.lag, now)
             case DrainOrdered():
                 self._draining = True
             case DrainRevoked():
                 self._draining = False
         return self._settle()
 
-    def _measure(self, value: float, now: float) -> None:
+    def _measure(self, workload: Workload, now: float) -> None:
         levels, old = self.levels, self._measured
-        if value >= levels.full:
+        value, waiting = workload.measured, workload.waiting
+        if waiting >= levels.full:
             new = NodeState.FULL
         elif value >= levels.threshold and old is NodeState.OPEN:
             new = NodeState.SHED
         elif now - self._since < levels.dwell:
             new = old
-        elif old is NodeState.FULL and value < levels.full_back:
+        elif old is NodeState.FULL and waiting < levels.full_back:
             new = NodeState.SHED
         elif old is NodeState.SHED and value < levels.shed_back:
             new = NodeState.OPEN

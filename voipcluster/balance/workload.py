@@ -46,9 +46,18 @@ class Workload:
         return max(self.cpu, self.lag, self.transactions, self.packets, self.memory)
 
     @property
-    def time(self) -> float:
-        """The greater of C{cpu} and C{lag}: when it is used up, even a refusal costs what the node has not got."""
-        return max(self.cpu, self.lag)
+    def counted(self) -> float:
+        """The greatest of what is counted: shares of limits that somebody has set, and which are exact."""
+        return max(self.calls, self.transactions, self.packets, self.memory)
+
+    @property
+    def waiting(self) -> float:
+        """
+        What is left of C{measured} without C{cpu}: what makes a node full.
+
+        A processor that is always busy is used well while nobody waits for it. When somebody does, C{lag} says so.
+        """
+        return max(self.lag, self.transactions, self.packets, self.memory)
 
     @property
     def leading(self) -> str:

@@ -71,6 +71,11 @@ class ClusterOptions:
     step: float = option(
         0.02, Number(0, 1, above=True), "a workload that moved by more than this is reported at once"
     )
+    slow_start: float = option(
+        5.0,
+        Number(0, 3600, "s"),
+        "s in which a node that has started doubles what it takes, from a tenth of its share on; 0 = all at once",
+    )
     port: int = option(8787, Whole(1, 65535), "TCP port of the link between the nodes (TLS)")
 
 

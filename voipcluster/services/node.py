@@ -18,7 +18,8 @@ from voipcluster.address import Flow
 from voipcluster.balance.decision import Gates
 from voipcluster.balance.membership import Membership, Resumed, Tick
 from voipcluster.balance.placement import Placement
-from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, Planned, TwoChoices
+from voipcluster.balance.planned import Planned
+from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, TwoChoices
 from voipcluster.balance.state import Levels, NodeState
 from voipcluster.config import Config
 from voipcluster.errors import PeerError, UsageError
@@ -79,7 +80,7 @@ def policy_of(config: Config, plugins: dict[str, IBalancingPolicy]) -> IBalancin
     """
     cluster = config.cluster
     built_in: tuple[IBalancingPolicy, ...] = (
-        Planned(cluster.period),
+        Planned(cluster.period, Gates().hand_over_cost),
         InSequence(cluster.sequence),
         LeastLoaded(),
         TwoChoices(),
@@ -326,6 +327,8 @@ class NodeService(Service):
             step=cluster.step,
             period=cluster.period,
             on_change=self._report_now,
+            slow_start=cluster.slow_start,
+            others=lambda: len(self.membership),
         )
         self.placement = Placement(
             self.workload.own,

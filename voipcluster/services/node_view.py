@@ -153,9 +153,9 @@ class NodeView:
         return self._ask_others("explain", {"call_id": call_id}).addCallback(gathered)
 
     def own_explanations(self, call_id: str) -> list[Row]:
-        rows = [asdict(one) for one in self._node.placing.explanations.get(call_id)]
+        rows = [asdict(one, recurse=False) for one in self._node.placing.explanations.get(call_id)]
         for row in rows:
-            row["candidates"] = list(row["candidates"])
+            row["candidates"] = [asdict(one) for one in row["candidates"]]
         return rows
 
     def history(self, since: float | None) -> Row:

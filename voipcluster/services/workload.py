@@ -17,9 +17,11 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from voipcluster.balance.decision import Own
-from voipcluster.balance.rate import Bucket, MovingRate
+from voipcluster.balance.rate import MovingRate
 from voipcluster.balance.report import Report
+from voipcluster.balance.start import SlowStart
 from voipcluster.balance.state import DrainOrdered, DrainRevoked, Levels, Measured, NodeStateMachine
+from voipcluster.balance.trigger import Changes, Pace
 from voipcluster.balance.workload import PeakEwma, Workload
 
 SAMPLE = 0.1  # s between samples
@@ -27,7 +29,6 @@ CPU_SAMPLES = 5  # one sample holds a handshake or a garbage collection; half a 
 LATE_SAMPLES = 2  # the delay that stays: one late timer among punctual ones is no queue
 TOO_LATE = 0.1  # s of delay that count as workload 1.0
 BUSY = 0.3  # share of CPU below which the capacity is not measured: idle work costs more per request
-REPORTS, BURST = 45.0, 5.0  # per second, and at once after a pause: never more than 50 in any second
 MEMORY_FULL = 0.95  # of the limit: from here on memory counts as used up, because the next step is the end of the process
 
 
@@ -82,12 +83,14 @@ class WorkloadService(Service):
     """
     Measures while it runs, and calls C{on_change()} when the others must hear of it at once.
 
-    That is: the workload moved by more than C{step} from what the last report said, the state changed, or the calls
-    crossed their limit; at most 50 times a second, and the last value is never lost. C{on_change} must call C{report(seq)},
-    from which the next change is measured; the periodic reports, also made by C{report(seq)}, are the cluster link's.
+    What matters is L{Changes}' to say, how often L{Pace}'s: at most 50 times a second, and the last value is never lost.
+    C{on_change} must call C{report(seq)}, from which the next change is measured; the periodic reports, also made by
+    C{report(seq)}, are the cluster link's.
 
     @param clock: the reactor.
     @param period: seconds between reports, told in each report.
+    @param slow_start: see L{SlowStart}; it begins with the service.
+    @param others: how many nodes read the reports.
     @ivar on_change: called without arguments; replace it before the service starts.
     """
 
@@ -103,6 +106,8 @@ class WorkloadService(Service):
         step: float = 0.02,
         period: float = 1.0,
         on_change: Callable[[], None] = lambda: None,
+        slow_start: float = 0.0,
+        others: Callable[[], int] = lambda: 1,
     ) -> None:
         self.on_change = on_change
         self._clock, self._sources, self._limits = clock, sources, limits
@@ -111,15 +116,16 @@ class WorkloadService(Service):
         self._far = levels.threshold - 5 * step
         self._cpu_peak, self._lag_peak = PeakEwma(), PeakEwma()
         self._arrivals, self._capacity = MovingRate(tau=0.75), MovingRate(tau=5.0)
-        self._bucket = Bucket(REPORTS, BURST)
+        self._others, self._changes, self._pace = others, Changes(step), Pace()
+        self._start = SlowStart(clock.seconds(), slow_start)
         self._late = deque([0.0] * LATE_SAMPLES, maxlen=LATE_SAMPLES)
         self._cpu: deque[tuple[float, float]] = deque(maxlen=CPU_SAMPLES + 1)  # (wall, CPU) seconds
         self._packets, self._sampled_at = 0, 0.0
         self._arrived = self._completed = 0
-        self._calls, self._told_calls, self._told = 0, 0, Workload()
+        self._calls = 0
         self._untold = False
         self._workload = Workload()
-        self._own = Own(self._workload)
+        self._own = Own(self._workload, weight=self._start.weight(clock.seconds()))
         self._delay = 0.0
         self._next: IDelayedCall | None = None
         self._trailing: IDelayedCall | None = None
@@ -127,6 +133,7 @@ class WorkloadService(Service):
     def startService(self) -> None:
         super().startService()
         now = self._clock.seconds()
+        self._start = SlowStart(now, self._start.step)
         self._cpu.append((now, self._sources.cpu()))
         self._packets, self._sampled_at = self._sources.packets(), now
         self._next = self._clock.callLater(SAMPLE, self._sample, now + SAMPLE)
@@ -148,8 +155,8 @@ class WorkloadService(Service):
 
     def report(self, seq: int) -> Report:
         """A report to be sent now; changes are measured from it."""
-        self._told, self._told_calls, self._untold = self._workload, self._calls, False
-        own = self._own
+        own, self._untold = self._own, False
+        self._changes.tell(own, self._calls)
         return Report(
             node=self._node,
             epoch=self._epoch,
@@ -159,6 +166,7 @@ class WorkloadService(Service):
             delay=own.delay,
             arrival_rate=own.arrival_rate,
             capacity=own.capacity,
+            weight=own.weight,
             calls=self._calls,
             calls_limit=self._limits.calls,
             registrations=self._sources.registrations(),
@@ -194,7 +202,8 @@ class WorkloadService(Service):
 
     def drain(self, on: bool) -> None:
         """Take nothing new from now on, or take part again."""
-        self._changed(bool(self._machine.feed(DrainOrdered() if on else DrainRevoked())))
+        self._machine.feed(DrainOrdered() if on else DrainRevoked())
+        self._changed()
 
     def _sample(self, due: float) -> None:
         now = self._clock.seconds()
@@ -231,13 +240,10 @@ class WorkloadService(Service):
 
     def _settle(self, workload: Workload) -> None:
         self._workload = workload
-        changed = bool(self._machine.feed(Measured(workload, self._clock.seconds())))
-        limit = self._limits.calls
-        crossed = bool(limit) and (self._calls >= limit) != (self._told_calls >= limit)
-        moved = abs(workload.value - self._told.value) > self._step
-        self._changed(changed or crossed or moved)
+        self._machine.feed(Measured(workload, self._clock.seconds()))
+        self._changed()
 
-    def _changed(self, tell: bool) -> None:
+    def _changed(self) -> None:
         machine = self._machine
         self._own = Own(
             workload=self._workload,
@@ -246,8 +252,9 @@ class WorkloadService(Service):
             delay=self._delay,
             arrival_rate=self._arrivals.value,
             capacity=self._capacity.value,
+            weight=self._start.weight(self._clock.seconds()),
         )
-        if tell and self.running:
+        if self.running and self._changes.matter(self._own, self._calls, self._limits.calls):
             self._untold = True
             self._tell()
 
@@ -255,7 +262,7 @@ class WorkloadService(Service):
         """Call C{on_change}, or do so when the rate allows it again."""
         if self._trailing is not None:
             return
-        wait = self._bucket.take(self._clock.seconds())
+        wait = self._pace.wait(self._clock.seconds(), self._others())
         if wait:
             self._trailing = self._clock.callLater(wait, self._tell_late)
         else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.balance.test_membership import members, report
@@ -12,7 +14,8 @@ from voipcluster.balance.codec import decode, encode
 from voipcluster.balance.decision import Decision, Gates, HandOver, Own, PlacementRequest, Refuse, Serve
 from voipcluster.balance.membership import LinkLost, Membership, ReportReceived, Resumed, Tick
 from voipcluster.balance.placement import REFUSED_FOR, Placement
-from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, Planned
+from voipcluster.balance.planned import Planned
+from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 
@@ -218,6 +221,133 @@ class LevelTests(PlacementCase):
         self.assertServed(register)
         self.at(20, memory=1.0)
         self.assertIsInstance(self.place(register), HandOver)
+
+
+class LevellingTests(PlacementCase):
+    """Time is short at all nodes: what waits is levelled, and the rates are."""
+
+    policy = Planned()
+
+    def busy(self, delay: float = 0.0, arrivals: float = 0.0, draining: bool = False) -> None:
+        state = DRAIN if draining else SHED
+        self.own = Own(Workload(cpu=0.9), state, delay=delay, arrival_rate=arrivals, capacity=100.0)
+
+    def tell_delays(self, state: NodeState = SHED, **delays: float) -> None:
+        self.seq += 1
+        for name, delay in delays.items():
+            busy = evolve(
+                report(name, seq=self.seq, state=state), workload=Workload(cpu=0.9), value=0.9, delay=delay,
+                capacity=100.0, arrival_rate=50.0,
+            )  # fmt: skip
+            self.table.feed(ReportReceived(busy, self.now))
+
+    def test_short_queue(self) -> None:
+        """With little to wait for a request stays, for a hop costs time as well."""
+        self.tell_delays(b=0.0, c=0.0, d=0.0)
+        self.busy(delay=self.placement.gates.slow - 0.001)
+        self.assertServed()
+
+    def test_long_queue(self) -> None:
+        """From some wait on it goes where clearly less waits, and says so."""
+        self.tell_delays(b=0.0, c=0.0, d=0.0)
+        self.busy(delay=0.1)
+        decision = self.place()
+        assert isinstance(decision, HandOver)
+        self.assertIn("much less waits there", decision.explanation.reason)
+
+    def test_as_long_there(self) -> None:
+        """Not to one where as much waits."""
+        self.tell_delays(b=0.06, c=0.06, d=0.06)
+        self.busy(delay=0.1)
+        self.assertServed()
+        self.assertIn("as much waits there", {one.reason for one in self.place().explanation.candidates})
+
+    def test_full_by_time_only(self) -> None:
+        """FULL by a peak of its queue that is over is no reason; a used-up limit is, and so is DRAIN."""
+        self.busy(delay=0.1)
+        self.tell_delays(FULL, b=0.0, c=0.0, d=0.0)
+        self.assertIsInstance(self.place(), HandOver)
+        self.tell_delays(DRAIN, b=0.0, c=0.0, d=0.0)
+        self.assertServed()
+        self.tell(b=19, c=19, d=19)
+        self.assertServed()
+
+    def test_draining_while_all_are_busy(self) -> None:
+        """A node that drains gives to whoever has something left but time; only who has no places is none to give to."""
+        self.tell_delays(FULL, b=0.2, c=0.1)
+        self.tell(d=19)
+        self.busy(draining=True)
+        self.assertIn(self.place().explanation.chosen, ("b", "c"))
+        self.tell(b=19, c=19)
+        self.assertRefused()
+
+    def test_planned_share(self) -> None:
+        """By the rates half of the requests are too many here: they go, long before the queue is long."""
+        self.tell_delays(b=0.0, c=0.0, d=0.0)
+        self.busy(delay=0.002, arrivals=170.0)
+        random = Random(1).random
+        given = 0
+        for _ in range(400):
+            decision = self.placement.place(CALL, 0.0, random)
+            if isinstance(decision, HandOver):
+                given += 1
+                self.placement.answered(decision.ticket, 486, 0.0)
+        self.assertApproximates(given / 400, (170 - 80) / 170, 0.08)
+
+    def test_one_hop(self) -> None:
+        """Who was handed a request does not hand it on where all are busy."""
+        self.tell_delays(c=0.0, d=0.0)
+        self.busy(delay=0.1, arrivals=170.0)
+        self.assertServed(PlacementRequest("x", visited=("b",), hops=1))
+
+    def test_below_first(self) -> None:
+        """A node below its threshold comes before all this."""
+        self.tell_delays(b=0.0, c=0.0)
+        self.tell(d=0)
+        self.busy(delay=0.1, arrivals=170.0)
+        self.assertHanded("d")
+
+
+class SlowStartTests(PlacementCase):
+    """One node among equals has just started, and says that it takes a tenth."""
+
+    policy = LeastLoaded()
+
+    def start(self, **weights: float) -> None:
+        self.at(15)
+        for name, weight in weights.items():
+            self.table.feed(ReportReceived(evolve(report(name, seq=1), weight=weight), 0.0))
+
+    def shares(self) -> dict[str, float]:
+        random, counted = Random(1).random, Counter[str]()
+        for _ in range(1000):
+            decision = self.placement.place(PlacementRequest("r", call=False), 0.0, random)
+            assert isinstance(decision, HandOver)
+            counted[decision.node] += 1
+        return {name: count / 1000 for name, count in counted.items()}
+
+    def test_a_part_of_its_share(self) -> None:
+        """It takes a tenth of what it would, although it is as idle as the others."""
+        self.start(b=0.1, c=1.0, d=1.0)
+        self.assertApproximates(self.shares()["b"], 0.1 / 3, 0.02)
+
+    def test_all_new(self) -> None:
+        """In a cluster that has just started nobody is held back."""
+        self.own = Own(Workload(calls=0.75), SHED, weight=0.1)
+        self.start(b=0.1, c=0.1, d=0.1)
+        self.own = Own(Workload(calls=0.75), SHED, weight=0.1)
+        self.assertApproximates(self.shares()["b"], 1 / 3, 0.05)
+
+    def test_better_than_nobody(self) -> None:
+        """The only one below the threshold is taken, whatever its weight is."""
+        self.start(b=0.1)
+        self.assertEqual(self.shares(), {"b": 1.0})
+
+    def test_sequence(self) -> None:
+        """A predefined order is kept: the operator wants that node first."""
+        self.placement.policy = InSequence(("b", "c", "d", "a"))
+        self.start(b=0.1, c=1.0, d=1.0)
+        self.assertEqual(self.shares(), {"b": 1.0})
 
 
 class DrowningTests(PlacementCase):

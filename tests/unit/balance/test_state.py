@@ -41,15 +41,26 @@ class LevelsTests(SynchronousTestCase):
 class MeasuredTests(SynchronousTestCase):
     def machine(self, *steps: tuple[float, float]) -> NodeStateMachine:
         machine = NodeStateMachine()
-        for now, cpu in steps:
-            machine.feed(Measured(Workload(cpu=cpu), now))
+        for now, lag in steps:
+            machine.feed(Measured(Workload(lag=lag), now))
         return machine
+
+    def test_busy_is_not_full(self) -> None:
+        """A processor that is always busy makes a node SHED, and no more: nobody waits for it."""
+        machine = NodeStateMachine()
+        for now in (0.0, 1.0, 2.0):
+            machine.feed(Measured(Workload(cpu=1.0, lag=0.5), now))
+        self.assertEqual((machine.state, machine.drowning), (SHED, False))
+        machine.feed(Measured(Workload(cpu=1.0, lag=0.9), 3.0))
+        self.assertEqual(machine.state, FULL)
+        machine.feed(Measured(Workload(cpu=1.0, lag=0.1), 4.0))
+        self.assertEqual(machine.state, SHED)
 
     def test_up_at_once(self) -> None:
         """No dwell upwards, also over two steps."""
         machine = NodeStateMachine()
         self.assertEqual(machine.feed(Measured(Workload(cpu=0.75), 0.0)), [StateChanged(OPEN, SHED)])
-        self.assertEqual(machine.feed(Measured(Workload(cpu=0.90), 0.0)), [StateChanged(SHED, FULL)])
+        self.assertEqual(machine.feed(Measured(Workload(lag=0.90), 0.0)), [StateChanged(SHED, FULL)])
         self.assertEqual(self.machine((0.0, 0.95)).state, FULL)
 
     def test_stays_between(self) -> None:

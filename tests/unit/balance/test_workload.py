@@ -21,9 +21,10 @@ class WorkloadTests(SynchronousTestCase):
         self.assertEqual((Workload().value, Workload().leading), (0.0, "calls"))
 
     def test_measured_is_without_calls(self) -> None:
-        """What passes the hysteresis does not contain the calls; what makes a node drown is time only."""
+        """What passes the hysteresis does not contain the calls; what makes a node full, not the CPU either."""
         load = Workload(cpu=0.1, lag=0.2, calls=0.9, memory=0.5)
-        self.assertEqual((load.measured, load.time), (0.5, 0.2))
+        self.assertEqual((load.measured, load.counted), (0.5, 0.9))
+        self.assertEqual(Workload(cpu=0.9, lag=0.2, calls=0.7).waiting, 0.2)
 
 
 class PeakEwmaTests(SynchronousTestCase):

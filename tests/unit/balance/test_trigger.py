@@ -1,0 +1,81 @@
+"""Which changes are told at once, and how often."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.balance.decision import Own
+from voipcluster.balance.state import NodeState
+from voipcluster.balance.trigger import Changes, Pace
+from voipcluster.balance.workload import Workload
+
+TOLD = Own(Workload(), delay=0.02, capacity=100.0)
+LIMIT = 20
+
+
+def changes(told: Own = TOLD) -> Changes:
+    found = Changes(0.02)
+    found.tell(told, 10)
+    return found
+
+
+class ChangesTests(SynchronousTestCase):
+    def assertTold(self, told: bool, calls: int = 10, **changed: object) -> None:
+        self.assertEqual(changes().matter(evolve(TOLD, **changed), calls, LIMIT), told, changed)
+
+    def test_nothing(self) -> None:
+        """What is the same is not told."""
+        self.assertTold(False)
+
+    def test_state_and_weight(self) -> None:
+        """What the node is to the others is told at once."""
+        self.assertTold(True, state=NodeState.DRAIN)
+        self.assertTold(True, weight=0.2)
+
+    def test_counted(self) -> None:
+        """A step of what is counted, and crossing the limit of calls."""
+        self.assertTold(False, workload=Workload(calls=0.02))
+        self.assertTold(True, workload=Workload(calls=0.021))
+        self.assertTold(True, workload=Workload(memory=0.5))
+        self.assertTold(True, calls=20)
+
+    def test_time(self) -> None:
+        """Of the time the wait is told, when it moved by 10 ms and by a quarter; the CPU jitters, and waits for the period."""
+        self.assertTold(False, workload=Workload(cpu=0.7))
+        self.assertTold(False, delay=0.029)
+        self.assertTold(True, delay=0.031)
+        self.assertTold(True, delay=0.0)
+        slow = evolve(TOLD, delay=0.2)
+        self.assertFalse(changes(slow).matter(evolve(slow, delay=0.24), 10, LIMIT))
+        self.assertTrue(changes(slow).matter(evolve(slow, delay=0.26), 10, LIMIT))
+
+    def test_capacity(self) -> None:
+        """A fifth of the capacity changes the plan."""
+        self.assertTold(False, capacity=119.0)
+        self.assertTold(True, capacity=79.0)
+
+
+class PaceTests(SynchronousTestCase):
+    def sent(self, others: int, seconds: int = 4) -> int:
+        pace = Pace()
+        return sum(pace.wait(step / 1000, others) == 0.0 for step in range(1000 * seconds))
+
+    def test_few(self) -> None:
+        """Never more than 50 in a second."""
+        self.assertLessEqual(self.sent(2, 1), 50)
+        self.assertGreater(self.sent(2, 1), 40)
+
+    def test_many(self) -> None:
+        """What all together send to one node is bounded, whatever their number."""
+        for others in (60, 100, 300):
+            self.assertLess(self.sent(others) / 4 * others, 1000, others)
+            self.assertGreater(self.sent(others), 0)
+
+    def test_members_change(self) -> None:
+        """The pace follows the number of nodes."""
+        pace = Pace()
+        while pace.wait(0.0, 300) == 0.0:
+            pass
+        self.assertGreater(pace.wait(0.0, 300), 0.0)
+        self.assertEqual(pace.wait(0.0, 2), 0.0)

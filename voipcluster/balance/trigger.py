@@ -1,0 +1,72 @@
+"""When a node tells the others at once what changed, instead of waiting for its next periodic report."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from voipcluster.balance.decision import Own
+from voipcluster.balance.rate import Bucket
+from voipcluster.balance.workload import Workload
+
+REPORTS, BURST = 45.0, 5.0  # per second, and at once after a pause: never more than 50 in any second
+READ = 600.0  # triggered reports per second that one node is to read of all others
+DELAY_STEP = 0.010  # s: a wait that changed by less is noise
+DELAY_SHARE = 0.25
+CAPACITY_SHARE = 0.2
+
+
+@define(slots=True)
+class Changes:
+    """
+    What is worth a report of its own, measured from what was told last.
+
+    Calls and other things that are counted are exact, and a step of them matters. What is measured jitters: of the time (C{cpu},
+    C{lag}) only a change of the wait matters, of the rates only what changes the plan; the periodic reports tell the rest.
+
+    @ivar step: workload.
+    """
+
+    step: float = 0.02
+    _own: Own = field(factory=lambda: Own(Workload()))
+    _calls: int = 0
+
+    def tell(self, own: Own, calls: int) -> None:
+        """This is what the others know from now on."""
+        self._own, self._calls = own, calls
+
+    def matter(self, own: Own, calls: int, limit: int) -> bool:
+        """
+        Whether the others must hear at once that the node is as C{own} says.
+
+        @param calls: in progress; C{limit}: how many count as workload 1.0, or 0.
+        """
+        told = self._own
+        if own.state is not told.state or own.weight != told.weight:
+            return True
+        if limit and (calls >= limit) != (self._calls >= limit):
+            return True
+        if abs(own.workload.counted - told.workload.counted) > self.step:
+            return True
+        moved = abs(own.delay - told.delay)
+        if moved >= DELAY_STEP and moved >= DELAY_SHARE * told.delay:
+            return True
+        return abs(own.capacity - told.capacity) > CAPACITY_SHARE * told.capacity
+
+
+@define(slots=True)
+class Pace:
+    """
+    How often a node may report changes: not more than some 50 times a second, and in a large cluster less often, since each
+    report is read by all the others.
+    """
+
+    _bucket: Bucket = field(factory=lambda: Bucket(REPORTS, BURST))
+    _others: int = -1
+
+    def wait(self, now: float, others: int) -> float:
+        """Take one report and return 0.0, or take none and return the seconds until there is one."""
+        if others != self._others:
+            self._others = others
+            rate = min(REPORTS, READ / max(1, others))
+            self._bucket = Bucket(rate, min(BURST, max(1.0, rate)))
+        return self._bucket.take(now)
