@@ -116,6 +116,21 @@ class ConformanceTestCase(IntegrationTestCase):
         await peer.register()
         return peer
 
+    async def left_by_its_caller(self) -> tuple[Peer, Peer, Message, Message]:
+        """
+        An INVITE whose caller's connection is closed when it has arrived, and whose Via says port 5070 for responses.
+
+        @return: caller, callee, the INVITE as it was sent, and as it arrived.
+        """
+        caller, callee = await self.tcp("alice"), await self.phone("bob")
+        assert caller.connection is not None
+        invite = caller.invite("bob")
+        invite.set("Via", invite["via"].replace(caller.where, f"{caller.host}:5070"))
+        caller.send(invite)
+        arrived = await callee.expect("INVITE")
+        await caller.connection.close()
+        return caller, callee, invite, arrived
+
     async def unregister(self, user: str) -> None:
         """Remove all bindings of a user, so that the next test finds none."""
         peer = self._new_peer(user, "UDP", self.prober_host()).listen_udp(0)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from twisted.names import dns
 
-from tests.conformance.case import ConformanceTestCase, Message, Peer
-from tests.conformance.dns_server import DnsServer
+from tests.conformance.case import Message, Peer
+from tests.conformance.dns_case import DnsCase, asks
 from tests.conformance.marks import attack, requirement
 
 _AT = ("127.99.0.53", 5353)  # the nodes of this module ask there
@@ -18,29 +18,12 @@ AT_ONCE = (
 )
 
 
-class DnsTestCase(ConformanceTestCase):
-    """
-    @ivar dns: what the node asks.
-    @ivar net: a domain that no other test has, for the node keeps answers.
-    """
-
+class DnsTestCase(DnsCase):
+    dns_at = _AT
     options = (
-        *("--set", f'dns.servers=["{_AT[0]}:{_AT[1]}"]', "--set", "dns.next_after=1.0"),
+        *(*asks(_AT), "--set", "dns.next_after=1.0"),
         *("--set", "sip.t1=0.1", "--set", "limits.requests_per_address=0"),
     )
-
-    async def setUp(self) -> None:
-        self.dns = DnsServer(self.reactor)
-        self.net = f"{secrets.token_hex(4)}.example"
-        ports = self.dns.listen(*_AT)
-        await super().setUp()
-
-        async def close() -> None:
-            self.dns.close()
-            for port in ports:
-                await port.stopListening()
-
-        self.at_end(close)
 
     def server(self, name: str, host: int, listens: bool = True) -> Peer:
         """A server C{name} of our domain, on UDP port 5060."""

@@ -264,13 +264,7 @@ class ForwardingTests(ResponseCase):
     @requirement(101)
     async def test_caller_has_gone(self) -> None:
         """A response that cannot be sent up changes nothing: nobody hears anything of it (16.9)."""
-        caller, callee = await self.tcp("alice"), await self.phone("bob")
-        assert caller.connection is not None
-        invite = caller.invite("bob")
-        invite.set("Via", invite["via"].replace(caller.where, f"{caller.host}:5070"))
-        caller.send(invite)
-        arrived = await callee.expect("INVITE")
-        await caller.connection.close()
+        caller, callee, invite, arrived = await self.left_by_its_caller()
         callee.reply(arrived, 200, body=callee.sdp())
         await self.node_answers()
         waiting = self.tcp_server("alice", host=caller.host, port=5070)

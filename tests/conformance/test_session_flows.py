@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from twisted.names import dns
 
 from tests.conformance.case import Dialog, Message, Peer
-from tests.conformance.dns_server import DnsServer
+from tests.conformance.dns_case import DnsCase, asks
 from tests.conformance.flow_case import FlowTestCase
 from tests.conformance.marks import flow
 from tests.conformance.peer import response_to
@@ -182,34 +181,18 @@ class SilenceFlowTests(FlowTestCase):
         self.assertEqual(await self.node.ask("calls", call_id=invite.call_id), [])
 
 
-class TwoProxyFlowTests(FlowTestCase):
-    """
-    Our node asks its users for passwords; the second proxy is one more node, or a peer that plays one.
-
-    @ivar second: a domain of the second proxy.
-    """
+class TwoProxyFlowTests(DnsCase, FlowTestCase):
+    """Our node asks its users for passwords; the second proxy, of C{net}, is one more node, or a peer that plays one."""
 
     auth = True
+    dns_at = _DNS
     options = (
-        *("--set", f'dns.servers=["{_DNS[0]}:{_DNS[1]}"]', "--set", "dns.next_after=0.5"),
+        *(*asks(_DNS), "--set", "dns.next_after=0.5"),
         *("--set", "limits.requests_per_address=0"),
     )
 
-    async def setUp(self) -> None:
-        self.dns = DnsServer(self.reactor)
-        self.second = f"{secrets.token_hex(4)}.example"
-        ports = self.dns.listen(*_DNS)
-        await super().setUp()
-
-        async def close() -> None:
-            self.dns.close()
-            for port in ports:
-                await port.stopListening()
-
-        self.at_end(close)
-
     def server(self, name: str, peer: Peer) -> Peer:
-        self.dns.add(f"{name}.{self.second}", dns.Record_A(peer.host))
+        self.dns.add(f"{name}.{self.net}", dns.Record_A(peer.host))
         return peer
 
     async def user(self, name: str) -> Peer:
@@ -226,13 +209,13 @@ class TwoProxyFlowTests(FlowTestCase):
         options = (
             *(
                 "--set",
-                f'cluster.domain=["{self.second}"]',
+                f'cluster.domain=["{self.net}"]',
                 "--set",
                 "auth.required=false",
                 "--set",
                 "web.port=0",
             ),
-            *("--set", f'dns.servers=["{_DNS[0]}:{_DNS[1]}"]'),
+            *asks(_DNS),
         )
         module = self.network.rpartition(".")[0]
         return await shared_node(self.reactor, options, f"{module}.0", self.folder)
@@ -244,14 +227,14 @@ class TwoProxyFlowTests(FlowTestCase):
         Max-Forwards less by one at each; media through both relays.
         """
         node = await self.second_node()
-        self.dns.add(self.second, dns.Record_A(node.address))
+        self.dns.add(self.net, dns.Record_A(node.address))
         caller, callee = await self.user("alice"), self.udp("bob")
-        register = callee.request("REGISTER", f"sip:{self.second}", to=f"<sip:bob@{self.second}>")
+        register = callee.request("REGISTER", f"sip:{self.net}", to=f"<sip:bob@{self.net}>")
         callee.send(register.add("Contact", f"<{callee.uri}>"), (node.address, 5060))
         self.assertEqual((await callee.final(register)).status, 200)
 
         spoken, answered = self.media(caller), self.media(callee)
-        invite = await self.challenged(caller, caller.invite(f"sip:bob@{self.second}", body=spoken.sdp()))
+        invite = await self.challenged(caller, caller.invite(f"sip:bob@{self.net}", body=spoken.sdp()))
         caller.send(invite)
         arrived = await callee.expect("INVITE")
         await caller.expect(100)
@@ -291,12 +274,12 @@ class TwoProxyFlowTests(FlowTestCase):
         """Each proxy asks for its own realm; ours uses its own credentials up and leaves those for the next one."""
         caller = await self.user("alice")
         proxy = self.udp("proxy", host=self.address(120))
-        self.dns.add(self.second, dns.Record_A(proxy.host))
-        invite = await self.challenged(caller, caller.invite(f"sip:bob@{self.second}"))
+        self.dns.add(self.net, dns.Record_A(proxy.host))
+        invite = await self.challenged(caller, caller.invite(f"sip:bob@{self.net}"))
         caller.send(invite)
         arrived = await proxy.expect("INVITE")
         self.assertNotIn("proxy-authorization", arrived)
-        asked = f'Digest realm="{self.second}", nonce="n2", qop="auth", algorithm=MD5'
+        asked = f'Digest realm="{self.net}", nonce="n2", qop="auth", algorithm=MD5'
         proxy.reply(arrived, 407, ("Proxy-Authenticate", asked))
         challenge = await caller.final(invite)
         caller.ack(invite, challenge)
@@ -320,11 +303,9 @@ class TwoProxyFlowTests(FlowTestCase):
         caller = await self.user("alice")
         silent = self.server("one", self.udp("one", host=self.address(120)))
         proxy = self.server("two", self.udp("two", host=self.address(121)))
-        records = [
-            dns.Record_SRV(n, 1, 5060, f"{name}.{self.second}") for n, name in enumerate(("one", "two"))
-        ]
-        self.dns.add(f"_sip._udp.{self.second}", *records)
-        invite = caller.invite(f"sip:bob@{self.second}")
+        records = [dns.Record_SRV(n, 1, 5060, f"{name}.{self.net}") for n, name in enumerate(("one", "two"))]
+        self.dns.add(f"_sip._udp.{self.net}", *records)
+        invite = caller.invite(f"sip:bob@{self.net}")
         nobody = self.udp("nobody", host=self.address(122))
         caller.send(invite, (nobody.host, nobody.port))
         await nobody.expect("INVITE")

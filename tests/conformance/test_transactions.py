@@ -149,13 +149,7 @@ class TransactionTests(ConformanceTestCase):
     @requirement(117)
     async def test_response_that_cannot_be_sent(self) -> None:
         """A caller that has gone when its answer comes gets it when it asks again (RFC 6026 section 6)."""
-        caller, callee = await self.tcp("alice"), await self.phone("bob")
-        assert caller.connection is not None
-        invite = caller.invite("bob")
-        invite.set("Via", invite["via"].replace(caller.where, f"{caller.host}:5070"))
-        caller.send(invite)
-        arrived = await callee.expect("INVITE")
-        await caller.connection.close()
+        caller, callee, invite, arrived = await self.left_by_its_caller()
         callee.reply(arrived, 486)
         await callee.expect("ACK")
         await self.node_answers()  # and has tried to open a connection to port 5070, where nobody was

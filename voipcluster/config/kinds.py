@@ -23,6 +23,7 @@ _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.ASCII
 )
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+_BROADCAST = ipaddress.ip_address("255.255.255.255")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{8,1024}", re.ASCII)
 
 
@@ -214,6 +215,13 @@ class Ports:
         return first, last
 
 
+def _literal(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """@raise ValueError: no address, or one with a zone, which says something on one machine only."""
+    if not isinstance(value, str) or "%" in value:
+        raise ValueError(value)
+    return ipaddress.ip_address(value)
+
+
 @frozen
 class Address:
     """An IP literal; an interface's own address, so neither 0.0.0.0 nor multicast."""
@@ -223,14 +231,8 @@ class Address:
     secret = False
 
     def take(self, value: object) -> str:
-        if not isinstance(value, str) or "%" in value:
-            raise ValueError(value)
-        address = ipaddress.ip_address(value)
-        if (
-            address.is_unspecified
-            or address.is_multicast
-            or address == ipaddress.ip_address("255.255.255.255")
-        ):
+        address = _literal(value)
+        if address.is_unspecified or address.is_multicast or address == _BROADCAST:
             raise ValueError(value)
         return str(address)
 
@@ -244,9 +246,7 @@ class BindAddress:
     secret = False
 
     def take(self, value: object) -> str:
-        if not isinstance(value, str) or "%" in value:
-            raise ValueError(value)
-        address = ipaddress.ip_address(value)
+        address = _literal(value)
         if address.is_multicast:
             raise ValueError(value)
         return str(address)

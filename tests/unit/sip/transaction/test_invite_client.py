@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import product
 
 from attrs import evolve
-from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.sip.messages import request, response
+from tests.unit.sip.transaction.machine_case import MachineCase
 from voipcluster.errors import TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.sip.message import Request, parse
@@ -22,7 +22,7 @@ from voipcluster.sip.transaction.events import (
     SendRequest,
 )
 from voipcluster.sip.transaction.hop_by_hop import build_ack
-from voipcluster.sip.transaction.invite_client import Effect, InviteClient, State
+from voipcluster.sip.transaction.invite_client import InviteClient, State
 
 INVITE = request(headers=["Route: <sip:192.0.2.8;lr>"]).to_bytes()
 RINGING, OK, BUSY = response(180), response(200), response(486)
@@ -30,20 +30,10 @@ ERROR = TransportError("gone")
 SEND = SendRequest(INVITE)
 
 
-class InviteClientTests(SynchronousTestCase):
+class InviteClientTests(MachineCase):
     def setUp(self) -> None:
         self.machine = InviteClient(INVITE, reliable=False)
         self.machine.start()
-
-    def play(self, *events: object) -> list[Effect]:
-        """Feed events, and give the effects of the last one."""
-        effects: list[Effect] = []
-        for event in events:
-            effects = self.machine.feed(event)
-        return effects
-
-    def assertState(self, state: State) -> None:
-        self.assertIs(self.machine.state, state)
 
     def test_start(self) -> None:
         """The INVITE is sent, and Timer A runs T1 over UDP (section 17.1.1.2)."""

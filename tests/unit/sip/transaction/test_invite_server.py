@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from attrs import evolve
-from twisted.trial.unittest import SynchronousTestCase
-
+from tests.unit.sip.transaction.machine_case import MachineCase
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.sip.transaction.events import (
     AckReceived,
@@ -16,24 +14,15 @@ from voipcluster.sip.transaction.events import (
     Respond,
     SendResponse,
 )
-from voipcluster.sip.transaction.invite_server import Effect, InviteServer, State
+from voipcluster.sip.transaction.invite_server import InviteServer, State
 
 COPY, ACK = RequestReceived(), AckReceived()
 RINGING, OK, BUSY = Respond(180, b"180"), Respond(200, b"200"), Respond(486, b"486")
 
 
-class InviteServerTests(SynchronousTestCase):
+class InviteServerTests(MachineCase):
     def setUp(self) -> None:
         self.machine = InviteServer(reliable=False)
-
-    def play(self, *events: object) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in events:
-            effects = self.machine.feed(event)
-        return effects
-
-    def assertState(self, state: State) -> None:
-        self.assertIs(self.machine.state, state)
 
     def test_copy_before_a_response(self) -> None:
         """A copy of the INVITE before any response gets nothing (section 17.2.1)."""
@@ -130,14 +119,8 @@ class InviteServerTests(SynchronousTestCase):
 
     def test_short_way(self) -> None:
         """C{sends} is the frequent arrows and nothing else: the same state behind it, and the effects that it names."""
-        for before, respond in product(((), (RINGING,), (OK,), (BUSY,), (BUSY, ACK)), (RINGING, OK, BUSY)):
-            long, short = InviteServer(reliable=False), InviteServer(reliable=False)
-            for event in before:
-                self.assertEqual(long.feed(event), short.feed(event))
-            untouched = evolve(short)
-            if not short.sends(respond.status, respond.wire):
-                self.assertEqual(short, untouched)
-                continue
-            timer = [SetTimer("L", 32.0)] if respond is OK else []
-            self.assertEqual(long.feed(respond), [SendResponse(respond.wire), *timer])
-            self.assertEqual(long, short)
+        self.assertSendsIsFeed(
+            lambda: InviteServer(reliable=False),
+            product(((), (RINGING,), (OK,), (BUSY,), (BUSY, ACK)), (RINGING, OK, BUSY)),
+            lambda respond: [SetTimer("L", 32.0)] if respond is OK else [],
+        )

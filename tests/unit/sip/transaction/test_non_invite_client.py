@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from attrs import evolve
-from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.sip.messages import response
+from tests.unit.sip.transaction.machine_case import MachineCase
 from voipcluster.errors import TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.sip.transaction.events import (
@@ -17,7 +17,7 @@ from voipcluster.sip.transaction.events import (
     SendFailed,
     SendRequest,
 )
-from voipcluster.sip.transaction.non_invite_client import Effect, NonInviteClient, State
+from voipcluster.sip.transaction.non_invite_client import NonInviteClient, State
 
 BYE = b"BYE ..."
 TRYING, OK = response(100, cseq="7 BYE"), response(200, cseq="7 BYE")
@@ -25,16 +25,10 @@ BUSY = response(486, cseq="7 BYE")
 ERROR = TransportError("gone")
 
 
-class NonInviteClientTests(SynchronousTestCase):
+class NonInviteClientTests(MachineCase):
     def setUp(self) -> None:
         self.machine = NonInviteClient(BYE, reliable=False)
         self.machine.start()
-
-    def play(self, *events: object) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in events:
-            effects = self.machine.feed(event)
-        return effects
 
     def delays(self, count: int) -> list[float]:
         effects = [e for _ in range(count) for e in self.machine.feed(TimerFired("E"))]

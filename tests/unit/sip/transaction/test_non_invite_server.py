@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from attrs import evolve
-from twisted.trial.unittest import SynchronousTestCase
-
+from tests.unit.sip.transaction.machine_case import MachineCase
 from voipcluster.machine import SetTimer, TimerFired
 from voipcluster.sip.transaction.events import Finished, RequestReceived, Respond, SendResponse
 from voipcluster.sip.transaction.non_invite_server import NonInviteServer, State
@@ -15,7 +13,7 @@ COPY = RequestReceived()
 TRYING, OK = Respond(100, b"100"), Respond(200, b"200")
 
 
-class NonInviteServerTests(SynchronousTestCase):
+class NonInviteServerTests(MachineCase):
     def setUp(self) -> None:
         self.machine = NonInviteServer(reliable=False)
 
@@ -55,14 +53,8 @@ class NonInviteServerTests(SynchronousTestCase):
 
     def test_short_way(self) -> None:
         """C{sends} is the frequent arrows and nothing else: the same state behind it, and the effects that it names."""
-        for before, respond in product(((), (TRYING,), (OK,)), (TRYING, OK)):
-            long, short = NonInviteServer(reliable=False), NonInviteServer(reliable=False)
-            for event in before:
-                self.assertEqual(long.feed(event), short.feed(event))
-            untouched = evolve(short)
-            if not short.sends(respond.status, respond.wire):
-                self.assertEqual(short, untouched)
-                continue
-            timer = [SetTimer("J", 32.0)] if respond is OK else []
-            self.assertEqual(long.feed(respond), [SendResponse(respond.wire), *timer])
-            self.assertEqual(long, short)
+        self.assertSendsIsFeed(
+            lambda: NonInviteServer(reliable=False),
+            product(((), (TRYING,), (OK,)), (TRYING, OK)),
+            lambda respond: [SetTimer("J", 32.0)] if respond is OK else [],
+        )

@@ -1,0 +1,53 @@
+"""What the tests of all four machines do with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.sip.transaction.events import Respond, SendResponse
+
+
+class MachineCase(SynchronousTestCase):
+    """@ivar machine: made by the test's C{setUp}."""
+
+    machine: Any
+
+    def play(self, *events: object) -> list[Any]:
+        """Feed events, and give the effects of the last one."""
+        effects: list[Any] = []
+        for event in events:
+            effects = self.machine.feed(event)
+        return effects
+
+    def assertState(self, state: object) -> None:
+        self.assertIs(self.machine.state, state)
+
+    def assertSendsIsFeed(
+        self,
+        server: Callable[[], Any],
+        ways: Iterable[tuple[Sequence[object], Respond]],
+        timers: Callable[[Respond], list[object]],
+    ) -> None:
+        """
+        C{sends} is the frequent arrows of C{feed} and nothing else: the same state behind it, or nothing done.
+
+        @param ways: what comes before, and the response.
+        @param timers: the effects behind the sending that it stands for.
+        """
+        taken = 0
+        for before, respond in ways:
+            long, short = server(), server()
+            for event in before:
+                self.assertEqual(long.feed(event), short.feed(event))
+            untouched = evolve(short)
+            if not short.sends(respond.status, respond.wire):
+                self.assertEqual(short, untouched)
+                continue
+            taken += 1
+            self.assertEqual(long.feed(respond), [SendResponse(respond.wire), *timers(respond)])
+            self.assertEqual(long, short)
+        self.assertGreater(taken, 0, "no arrow is a frequent one")
