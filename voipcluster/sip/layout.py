@@ -2,12 +2,15 @@
 Which headers a message has, in their order, learned once: a user agent writes all its messages of one kind alike.
 
 Finding the key of each line is a large part of what parsing costs; a line that begins as the one in the same place of an earlier
-message has the same key. What follows from the order alone (where a header is, whether one is doubled) is kept with it.
+message has the same key. What follows from the order alone (where a header is, whether one is doubled) is kept with it. An
+order that comes often gets a pattern, which says of a whole message whether it has it.
 This is on the path of every message; its figures are in C{bench/proxy.py}.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -22,13 +25,18 @@ _MOST_LINES = (
 )
 _MOST_OCTETS = 1024
 _KINDS = 256  # kinds that are remembered, and layouts of messages of our own
+# messages of a layout before it gets a pattern: making one costs some hundred times what it saves a message, and whoever
+# sends each message in an order of its own is not to have us make many
+OFTEN: Final = 64
 
 
 class Layout:
     """
     The keys of the headers of a message (long names in lower case), one a line.
 
-    @ivar begins: what each line begins with, name and colon as received.
+    @ivar begins: what each line begins with, name and colon as received; C{met}: how many messages had it so far.
+    @ivar fits: says of the octets up to the blank line whether each line begins like that, and whether no CR stands alone in
+        them; L{None} until C{met} is L{OFTEN}.
     @ivar at: the first line of each header.
     @ivar content_length: C{via} and others: the same by name for what every message is asked for; -1: it has none.
     @ivar vias: how many Via lines there are; C{only_route}: the line of Route when there is just one, else -1.
@@ -44,8 +52,10 @@ class Layout:
         "copied",
         "copied_to_100",
         "cseq",
+        "fits",
         "flaw",
         "keys",
+        "met",
         "only_route",
         "via",
         "vias",
@@ -54,6 +64,8 @@ class Layout:
     def __init__(self, keys: tuple[str, ...], begins: tuple[bytes, ...] = ()) -> None:
         self.keys = keys
         self.begins = begins
+        self.met = 0
+        self.fits: Callable[[bytes], object] | None = None
         self._where: dict[str, tuple[int, ...]] = {}
         self.at = at = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
         self.content_length = at.get("content-length", -1)
@@ -66,6 +78,13 @@ class Layout:
         self.copied_to_100 = tuple(
             index for index, key in enumerate(keys) if key in COPIED or key == "timestamp"
         )
+
+    def is_met(self) -> None:
+        """One message more has this layout."""
+        self.met += 1
+        if self.met == OFTEN:
+            lines = b"".join(rb"\r\n%b[^\r]*+" % re.escape(begin) for begin in self.begins)
+            self.fits = re.compile(rb"[^\r]*+" + lines).fullmatch
 
     def indexes(self, key: str) -> tuple[int, ...]:
         """Each line of a header, in their order."""
@@ -98,6 +117,9 @@ def learn(start: bytes, lines: list[bytes], keys: list[str]) -> Layout:
     if len(learned) >= _KINDS and kind not in learned:
         learned.clear()
     alike = learned.setdefault(kind, [])
+    for known in alike:
+        if known.begins == layout.begins:
+            return known  # of a message with a folded line, which is compared with none
     alike.insert(0, layout)
     del alike[_ALIKE:]
     return layout

@@ -65,6 +65,8 @@ _METHODS = {
 _STATUSES = {b"%d" % status: status for status in range(100, 700)}
 _LENGTHS = {b"Content-Length: %d" % length: length for length in range(2048)}
 _startswith = bytes.startswith
+# the next hop may take it for the end of a line, and read a header that we did not see
+_ALONE = "a CR or LF alone"
 _ODD_IN_URI = re.compile(rb"[^!-~]")
 
 REASONS: Final = {
@@ -403,20 +405,24 @@ def parse(data: bytes, most_headers: int = MAX_HEADERS) -> Request | Response:
     if breaks > most_headers:
         fault = MalformedMessage(f"more than {most_headers} header lines", 513)
         del lines[most_headers:]  # what came first is enough for an answer
-    elif head.count(b"\n") != breaks or head.count(b"\r") != breaks:
-        # the next hop may take it for the end of a line, and read a header that we did not see
-        fault = MalformedMessage("a CR or LF alone")
+    elif head.count(b"\n") != breaks:
+        fault = MalformedMessage(_ALONE)
     for layout in learned.get((len(lines), start[:4]), ()):
-        if all(map(_startswith, lines, layout.begins)):
+        fits = layout.fits
+        if fits is not None:
+            if fits(head):
+                break
+        elif all(map(_startswith, lines, layout.begins)) and head.count(b"\r") == breaks:
+            layout.is_met()
             break
     else:
+        if head.count(b"\r") != breaks:
+            fault = fault or MalformedMessage(_ALONE)
         lines = _fold(lines)
         keys = [_KEYS.get(line[: line.find(b":") + 1]) or _key_of_line(line) for line in lines]
         if "" in keys:
             fault = fault or MalformedMessage(f"not a header: {lines[keys.index('')][:60]!r}")
-            layout = Layout(tuple(keys))
-        else:
-            layout = learn(start, lines, keys)
+        layout = learn(start, lines, keys) if fault is None else Layout(tuple(keys))
     common = _STATUS_LINES.get(start)
     message: Request | Response
     if common is not None:

@@ -14,6 +14,7 @@ _LINES = [
     b"Via: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKa", b"v: SIP/2.0/UDP 192.0.2.11;branch=z9hG4bKb", b"Max-Forwards: 70",
     b"From: <sip:a@example.com>;tag=1", b"f:<sip:a@example.com>;tag=1", b"To: <sip:b@example.com>", b"To : <sip:b@x>",
     b"Call-ID: 1", b"CALL-ID: 1", b"CSeq: 1 INVITE", b"Contact: <sip:a@192.0.2.10>", b"Route: <sip:r;lr>", b" a fold",
+    b"X-CR: a\rb", b"X-LF: a\nTo: b",
     b"Content-Length: 0", b"l: 0", b"X-Odd: Via: x", b"Viaduct: 1", b"no header", b":", b"",
 ]  # fmt: skip
 
@@ -46,6 +47,29 @@ class LayoutTests(SynchronousTestCase):
         self.assertEqual(other.keys, ("via", "too"))
         self.assertIs(parse(data).layout, first.layout)
 
+    def test_pattern(self) -> None:
+        """An order that comes often gets a pattern; what a value or another order may be is the same with it."""
+        data = b"OPTIONS sip:x@y SIP/2.0\r\nVia: 1\r\nX+*: \xff\x00\r\nTo: 2\r\n\r\n"
+        met = [parse(data).layout for _ in range(layout.OFTEN + 1)][-1]
+        self.assertEqual((met.met, met.fits is not None), (layout.OFTEN, True))
+        self.assertIs(parse(data.replace(b"1", b"")).layout, met)
+        self.assertIs(parse(data.replace(b": 2", b":X+*: 2 ")).layout, met)
+        self.assertIsNot(parse(data.replace(b"X+*", b"X+")).layout, met)
+        self.assertEqual(parse(data.replace(b"To: 2", b"To: 2\r\n more")).lines[2], b"To: 2\r\n more")
+        for broken in (b"\r", b"\n", b"\n\r", b"2\rTo: 2", b"2\nTo: 2"):
+            error = self.assertRaises(MalformedMessage, parse, data.replace(b"2\r\n", broken + b"\r\n"))
+            self.assertEqual(str(error), "a CR or LF alone")
+            self.assertRaises(MalformedMessage, parse, data.replace(b"OPTIONS ", b"OPTIONS" + broken))
+        self.assertIs(parse(data).layout, met)
+        self.assertEqual([len(alike) for alike in learned.values()], [2])
+
+    def test_orders_that_change_get_no_pattern(self) -> None:
+        """Making patterns costs time, which nobody can make us spend with a few messages of each order."""
+        for number in range(layout._KINDS):
+            for _ in range(layout.OFTEN):
+                made = parse(b"OPTIONS sip:x@y SIP/2.0\r\nX-%d: 1\r\n\r\n" % number).layout
+            self.assertIsNone(made.fits)
+
     def test_memory_is_bounded(self) -> None:
         """Neither many orders of one kind nor many kinds fill the memory."""
         for number in range(3 * layout._ALIKE):
@@ -69,10 +93,15 @@ class LayoutTests(SynchronousTestCase):
         """What we make ourselves has few layouts."""
         self.assertIs(layout_of(("via", "to")), layout_of(("via", "to")))
 
-    @given(st.lists(st.lists(st.sampled_from(_LINES), max_size=6), min_size=2, max_size=8))
-    def test_as_line_by_line(self, messages: list[list[bytes]]) -> None:
+    @given(
+        st.lists(st.lists(st.sampled_from(_LINES), max_size=6), min_size=2, max_size=8),
+        st.sampled_from([1, layout.OFTEN]),
+    )
+    def test_as_line_by_line(self, messages: list[list[bytes]], often: int) -> None:
         """Whatever came before, a message is parsed as if it were the first one."""
-        for lines in messages * 2:
+        self.patch(layout, "OFTEN", often)
+        learned.clear()
+        for lines in messages * 3:
             data = b"\r\n".join([b"INVITE sip:b@example.com SIP/2.0", *lines, b"", b""])
             after_others = _parsed(data)
             kept = dict(learned)
