@@ -39,6 +39,7 @@ from voipcluster.services.node_view import NodeView
 from voipcluster.services.policies import plugin_policies
 from voipcluster.services.sip.access import Access, credentials_lookup
 from voipcluster.services.sip.calls import CallTable
+from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.hooks import ICallHook
@@ -381,14 +382,15 @@ class NodeService(Service):
         )
         dialogs = Dialogs(core)
         targets = Targets(core, dialogs, self.registrar, self.is_user, self.is_heard)
-        self.serving = Serving(
-            core, dialogs, targets, self.media, self.calls, self._hook, sip.timer_c,
-            SessionTimer(sip.session_expires, sip.min_session_expires),
-        )  # fmt: skip
         authenticator = Authenticator(
             nonce_sealer(core.cluster_key, state.name, state.epoch), auth.algorithms, auth.nonce_lifetime
         )
         self.access = Access(core, authenticator, credentials_lookup(self.accounts.ha1), auth.required)
+        claims = Claims(core, self.access, dialogs, self.registrar.lookup)
+        self.serving = Serving(
+            core, dialogs, targets, self.media, self.calls, claims, self._hook, sip.timer_c,
+            SessionTimer(sip.session_expires, sip.min_session_expires),
+        )  # fmt: skip
         self.placing = Placing(
             core, self.placement, config.cluster.mode, surroundings.random, self.serve, sip.timer_c
         )
@@ -396,6 +398,7 @@ class NodeService(Service):
             core,
             self.access,
             dialogs,
+            claims,
             self.serving,
             self.placing,
             self.registrar,

@@ -27,6 +27,7 @@ from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import MediaService
 from voipcluster.services.sip.access import Access, credentials_lookup
 from voipcluster.services.sip.calls import CallTable
+from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.hooks import ICallHook
@@ -365,13 +366,16 @@ class Node:
         self.targets = Targets(
             self.core, self.dialogs, self.registrar, world.is_user, lambda node: node not in self.down
         )
-        self.serving = Serving(self.core, self.dialogs, self.targets, self.media, self.calls, hook, 185.0)
         self.access = Access(
             self.core, Authenticator(nonce_sealer(KEY, name, epoch)), credentials_lookup(world.ha1), auth
         )
+        claims = Claims(self.core, self.access, self.dialogs, self.registrar.lookup)
+        self.serving = Serving(
+            self.core, self.dialogs, self.targets, self.media, self.calls, claims, hook, 185.0
+        )
         self.placing = Placing(self.core, self.placement, mode, lambda: 0.5, self._serve, 185.0)
         self.proxy = ProxyService(
-            self.core, self.access, self.dialogs, self.serving, self.placing, self.registrar,
+            self.core, self.access, self.dialogs, claims, self.serving, self.placing, self.registrar,
             self.registrar.connection_lost,
         )  # fmt: skip
         self.transactions.connect(self.transport, self.proxy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from attrs import evolve
 from twisted.logger import Logger
@@ -24,11 +25,27 @@ from voipcluster.sip.values import address_uri
 
 ASSERTED = "p-asserted-identity"  # only our own nodes may say it (RFC 3325 section 5)
 MD5_ONLY = ("baresip v0.", "baresip v1.", "sipp")  # how their User-Agent begins
+AMPLIFICATION = (
+    3  # octets out for each one in, to who did not prove to be there (as RFC 9000 section 8.1 has it)
+)
+
+
+class Proof(NamedTuple):
+    """
+    What came of a look at credentials.
+
+    @ivar client: the client with its user, or L{None}: it has to prove who it is.
+    @ivar used: the header lines that are used up; C{challenges}: headers of the response otherwise.
+    """
+
+    client: Handover | None
+    used: list[int]
+    challenges: list[tuple[str, str]]
 
 
 class Access:
     """
-    @param required: whether users of our domains authenticate.
+    @ivar required: whether users of our domains authenticate.
     @ivar outcomes: how many were accepted, challenged, stale, guessed wrong, banned for that, refused.
     """
 
@@ -38,7 +55,7 @@ class Access:
         self._core = core
         self._authenticator = authenticator
         self._lookup = lookup
-        self._required = required
+        self.required = required
         self.outcomes: Counter[str] = Counter()
         self._notices = Notices(core.seconds, self._log)
 
@@ -50,7 +67,7 @@ class Access:
 
         @return: the client with its user, or L{None} when it was challenged; and the header lines that are used up.
         """
-        if client.user is not None or not self._required:
+        if client.user is not None or not self.required:
             return client, []
         uri = _uri_of(incoming.request, "to")
         realm = self._core.names.domain_of(uri) or ""
@@ -74,7 +91,7 @@ class Access:
             if client.hops and client.user.rpartition("@")[2] not in names.domains:
                 raise self._other_domains(client, target)
             return client, []
-        sender = _sender(incoming.request, names)
+        sender = sender_of(incoming.request, names)
         realm = None if sender is None else sender.domain
         if realm is None:
             if routed or not names.is_local(target):
@@ -83,13 +100,39 @@ class Access:
                     raise self._other_domains(client, target)
                 raise PeerError("neither the caller nor the callee is ours", 403)
             return client, []
-        if not self._required:
+        if not self.required:
             return client, []
         found, used = self._checked(incoming, client, "proxy-authorization", 407, "proxy-authenticate", realm)
-        if found is not None and sender is not None and found.user != sender.aor:
+        if found is not None:
+            self._speaks_for_itself(found, sender)
+        return found, used
+
+    def within_dialog(self, incoming: ServerTransaction, client: Handover, sender: Meaning) -> Proof:
+        """
+        Who sends a request within a dialog that names a user of ours in From; nothing is answered here.
+
+        @param sender: what From means, of one of our domains.
+        @raise PeerError: 403.
+        """
+        keys = "proxy-authorization", "proxy-authenticate"
+        proof = self._proof(incoming.request, client, *keys, sender.domain or "")
+        if proof.client is not None:
+            self._speaks_for_itself(proof.client, sender)
+        return proof
+
+    def used_up(self, request: Request) -> list[int]:
+        """The lines of a request with credentials for proxies of our domains."""
+        domains, lines = self._core.names.domains, request.lines
+        return [
+            index
+            for index in request.layout.indexes("proxy-authorization")
+            if any(_is_of(realm, lines[index]) for realm in domains)
+        ]
+
+    def _speaks_for_itself(self, client: Handover, sender: Meaning | None) -> None:
+        if sender is not None and client.user != sender.aor:
             self.outcomes["refused"] += 1
             raise PeerError("From names another user", 403)
-        return found, used
 
     def _other_domains(self, client: Handover, target: SipUri) -> PeerError:
         """A node that places requests of its domains here, while they are none of ours; it hears 503 and goes on by itself."""
@@ -111,7 +154,13 @@ class Access:
         challenge_key: str,
         realm: str,
     ) -> tuple[Handover | None, list[int]]:
-        request, now = incoming.request, self._core.wall()
+        proof = self._proof(incoming.request, client, key, challenge_key, realm)
+        if proof.client is None:
+            incoming.refuse(status, None, proof.challenges)
+        return proof.client, proof.used
+
+    def _proof(self, request: Request, client: Handover, key: str, challenge_key: str, realm: str) -> Proof:
+        now = self._core.wall()
         lines = request.layout.indexes(key)
         limiting = self._core.transactions.limiting
         source = limiting.source(client.flow)
@@ -127,17 +176,15 @@ class Access:
         if isinstance(result, Accepted):
             self.outcomes["accepted"] += 1
             limiting.proved(client.flow, f"{result.username}@{result.domain}")
-            return evolve(client, user=f"{result.username}@{result.domain}"), [
-                index for index in lines if _is_of(realm, request.lines[index])
-            ]
+            used = [index for index in lines if _is_of(realm, request.lines[index])]
+            return Proof(evolve(client, user=f"{result.username}@{result.domain}"), used, [])
         if result.guessed:
             limiting.failed(client.flow, f"{result.username}@{realm}")
         self.outcomes["guessed" if result.guessed else "stale" if result.stale else "challenged"] += 1
         challenges = self._authenticator.challenges(
             realm, now, self._core.octets(RANDOM_SIZE), result.stale, not _takes_choice(request), source
         )
-        incoming.refuse(status, None, [(challenge_key, challenge) for challenge in challenges])
-        return None, []
+        return Proof(None, [], [(challenge_key, challenge) for challenge in challenges])
 
     def _looked_up(self, flow: Flow, username: str, realm: str) -> Credentials | None:
         """@raise PeerError: 403, so many wrong passwords of that user came from there that none is tried any more."""
@@ -176,7 +223,7 @@ def _takes_choice(request: Request) -> bool:
     return bool(agent) and not any(agent.startswith(name) for name in MD5_ONLY)
 
 
-def _sender(request: Request, names: Names) -> Meaning | None:
+def sender_of(request: Request, names: Names) -> Meaning | None:
     """The From URI; L{None} for one of another scheme, which is nobody of ours (RFC 4475 section 3.3.4 lets it pass)."""
     try:
         return names.meaning(request.from_uri)

@@ -23,8 +23,10 @@ class Call:
     @ivar caller: and C{callee}: URIs; C{source}: the client's true address as text, C{transport} in upper case.
     @ivar ingress: the node that the client sent it to; C{visited}: the nodes that handed it on.
     @ivar pending: its INVITEs that have no final response; a ring group in front of us sends several for one call.
-    @ivar contacts: whether of the caller, and the hash of an address that it gave as its Contact: where requests may go.
-    @ivar proxies: whether on the caller's side of us, and the hash of a value that somebody there put into Record-Route.
+    @ivar called: the To line of its INVITE; the callee has that URI in From (RFC 3261 section 12.1.1).
+    @ivar contacts: whether of the caller, whether a user of ours is known to have said it, and the hash of an address that the
+        party gave as its Contact: where requests may go.
+    @ivar proxies: whether on the caller's side of us, the same, and the hash of what somebody there put into Record-Route.
     @ivar expires: when the session is over unless it is refreshed (RFC 4028), in seconds since 1970; 0: nobody agreed on that.
     @ivar legs: the callee's tags of its dialogs that are up: several when several phones have answered at once.
     @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
@@ -39,10 +41,11 @@ class Call:
     ingress: str
     visited: tuple[str, ...]
     started: float
+    called: bytes = b""
     answered: float = 0.0
     relayed: bool = False
-    contacts: set[tuple[bool, bytes]] = field(factory=set)
-    proxies: tuple[tuple[bool, bytes], ...] = ()
+    contacts: set[tuple[bool, bool, bytes]] = field(factory=set)
+    proxies: tuple[tuple[bool, bool, bytes], ...] = ()
     pending: int = 1
     legs: tuple[str, ...] = ()
     expires: float = 0.0
@@ -63,25 +66,40 @@ class Call:
             expires = max(expires, self.expires) if expires and self.expires else 0.0
         self.expires = expires
 
-    def learn_contact(self, of_caller: bool, uri: str) -> None:
-        """A party said where it is (RFC 3261 section 12.2, target refresh)."""
-        if uri and len(self.contacts) < MAX_CONTACTS:
-            self.contacts.add((of_caller, place_hash(uri)))
+    def learn_contact(self, of_caller: bool, uri: str, proved: bool) -> None:
+        """
+        A party said where it is (RFC 3261 section 12.2, target refresh).
 
-    def leads(self, to_caller: bool, uri: str) -> bool:
-        """Whether a Request-URI is where that party said that it is."""
-        return (to_caller, place_hash(uri)) in self.contacts
+        @param proved: whether that party is a user of ours, and known to have said so.
+        """
+        # what anybody says does not crowd out what our users say
+        if uri and len(self.contacts) < (2 * MAX_CONTACTS if proved else MAX_CONTACTS):
+            self.contacts.add((of_caller, proved, place_hash(uri)))
 
-    def learn_proxies(self, of_caller: bool, values: Sequence[str]) -> None:
-        """Proxies on one side put themselves into the route set (12.1): Record-Route values, none of ours."""
+    def leads(self, to_caller: bool, uri: str, proved: bool = False) -> bool:
+        """Whether a Request-URI is where that party said that it is; C{proved}: a user of ours, and no one else."""
+        place = place_hash(uri)
+        return (to_caller, True, place) in self.contacts or (
+            not proved and (to_caller, False, place) in self.contacts
+        )
+
+    def learn_proxies(self, of_caller: bool, values: Sequence[str], proved: bool) -> None:
+        """
+        Proxies on one side put themselves into the route set (12.1): Record-Route values, none of ours.
+
+        @param proved: whether the party on that side is a user of ours.
+        """
         for value in values:
-            proxy = of_caller, place_of_route(value)
+            proxy = of_caller, proved, place_of_route(value)
             if proxy not in self.proxies and len(self.proxies) < MAX_PROXIES:
                 self.proxies = (*self.proxies, proxy)
 
-    def goes_along(self, to_caller: bool, value: str) -> bool:
-        """Whether a Route value is one of the proxies on that side."""
-        return (to_caller, place_of_route(value)) in self.proxies
+    def goes_along(self, to_caller: bool, value: str, proved: bool = False) -> bool:
+        """Whether a Route value is one of the proxies on that side; C{proved}: that a user of ours has brought with it."""
+        place = place_of_route(value)
+        return (to_caller, True, place) in self.proxies or (
+            not proved and (to_caller, False, place) in self.proxies
+        )
 
     @property
     def origin(self) -> str:

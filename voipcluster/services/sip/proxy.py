@@ -13,6 +13,7 @@ from voipcluster.balance.decision import HandOver
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import PeerError, TransportError
 from voipcluster.services.sip.access import ASSERTED, Access
+from voipcluster.services.sip.claims import ANNOUNCES_NOTHING, Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.edge import Edge
@@ -49,6 +50,7 @@ class ProxyService:
         core: SipCore,
         access: Access,
         dialogs: Dialogs,
+        claims: Claims,
         serving: Serving,
         placing: Placing,
         registrar: RegistrarService,
@@ -57,6 +59,7 @@ class ProxyService:
         self._core = core
         self._access = access
         self._dialogs = dialogs
+        self._claims = claims
         self._serving = serving
         self._placing = placing
         self._registrar = registrar
@@ -80,7 +83,7 @@ class ProxyService:
         if own is not None:
             call, flow, handover = own.param("call"), own.param("flow"), own.param("ho")
             if call is not None:
-                self._in_dialog(incoming, routed.uri, call, routed.routes, max_forwards)
+                self._in_dialog(incoming, routed.uri, call, routed.routes, max_forwards, handover)
                 return
             if flow is not None:
                 self._over_flow(incoming, routed, flow, max_forwards)
@@ -89,6 +92,9 @@ class ProxyService:
                 client = self._core.handovers.open(handover, request.call_id, self._core.wall())
                 if client.redirected:
                     raise PeerError("hand-over token of a client in a Route", 403)
+                if not client.hops:
+                    # a Contact has led it back to this node, and so that is what it came from
+                    client = Handover(flow=incoming.flow, ingress=self._core.node, user=client.user)
                 self._new(incoming, client, routed.uri, routed.routes, max_forwards)
                 return
         elif request.has("route") and self._along_another_node(incoming, routed, max_forwards):
@@ -105,7 +111,13 @@ class ProxyService:
         self._new(incoming, client, uri, self._without_nodes(request, routed), max_forwards)
 
     def _in_dialog(
-        self, incoming: ServerTransaction, uri: str, token: str, routes: list[str] | None, max_forwards: int
+        self,
+        incoming: ServerTransaction,
+        uri: str,
+        token: str,
+        routes: list[str] | None,
+        max_forwards: int,
+        told: str | None = None,
     ) -> None:
         request = incoming.request
         try:
@@ -116,7 +128,7 @@ class ProxyService:
             # to a user agent that is a phone which cannot be reached; the caller of a BYE is not to try again
             self._serving.flow_lost(request)
             raise PeerError(str(error), 480) from None
-        self._serving.in_dialog(incoming, target, from_caller, routes, max_forwards, token)
+        self._serving.in_dialog(incoming, target, from_caller, routes, max_forwards, token, told)
 
     def _along_another_node(self, incoming: ServerTransaction, routed: Routed, max_forwards: int) -> bool:
         """
@@ -125,7 +137,7 @@ class ProxyService:
         @raise PeerError: 403, the token in that Route is not ours.
         """
         request = incoming.request
-        routes = self._routes_to_node(request, routed.uri)
+        routes = self._routes_to_node(request, routed.uri, incoming.flow)
         if routes is None:
             return False
         incoming.accept()
@@ -142,12 +154,13 @@ class ProxyService:
         ).start_at(target)
         return True
 
-    def _routes_to_node(self, request: Request, uri: str) -> list[str] | None:
+    def _routes_to_node(self, request: Request, uri: str, flow: Flow) -> list[str] | None:
         """
         Route as it is, but for its first value: the other node of the cluster that it names, as nodes call each other. Its
-        transport is that of the client, which need not be one between nodes (a browser's WebSocket).
+        transport is that of the client, which need not be one between nodes (a browser's WebSocket). What starts something, or
+        says where a party is, takes along where it came from: that node has to know who sent it.
 
-        @param uri: the Request-URI.
+        @param uri: the Request-URI; C{flow}: where the request came from.
         @return: L{None} when it names no node, or no call.
         @raise PeerError: 403, the token in it is not ours.
         """
@@ -160,7 +173,10 @@ class ProxyService:
         host = top.param("maddr") or top.host
         for address in core.addresses.values():
             if address[0] == host:
-                return [core.route_to_node(address, f"call={token}", is_sips(uri)), *routes[1:]]
+                told = f"call={token}"
+                if request.method not in ANNOUNCES_NOTHING:
+                    told += f";ho={self._claims.attest(request, flow)}"
+                return [core.route_to_node(address, told, is_sips(uri)), *routes[1:]]
         return routes
 
     def _token_of_node(self, request: Request) -> str | None:
@@ -208,7 +224,7 @@ class ProxyService:
                 return
             routed = preprocess_route(request, self._core.names)
             if routed.own is None:
-                routes = self._routes_to_node(request, routed.uri) if request.has("route") else None
+                routes = self._routes_to_node(request, routed.uri, flow) if request.has("route") else None
                 if routes is not None:
                     onward = Copy(request, None, max_forwards, routes, request.layout.indexes(ASSERTED))
                     onward.via = via

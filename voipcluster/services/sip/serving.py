@@ -15,8 +15,9 @@ from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.media.offer_answer import Side
 from voipcluster.services.media.relay import CallKey, MediaService
-from voipcluster.services.sip.access import ASSERTED
+from voipcluster.services.sip.access import AMPLIFICATION, ASSERTED
 from voipcluster.services.sip.calls import Call, CallTable
+from voipcluster.services.sip.claims import FREE, STARTS_NOTHING, Arrival, Claims, Passage
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.forwarding import Copy, Forwarding
@@ -26,19 +27,14 @@ from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext, Target
-from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.session_timer import REFRESHING, Session, SessionTimer, agreed
 from voipcluster.sip.uri import is_sips
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
-STARTING = frozenset({"INVITE", "MESSAGE", "REFER"})  # that would start something at a stranger
 WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})
 
 
 _NO_TIMER = SessionTimer()
-AMPLIFICATION = (
-    3  # octets out for each one in, to who did not prove to be there (as RFC 9000 section 8.1 has it)
-)
 
 
 class Accepted(NamedTuple):
@@ -72,6 +68,7 @@ class Serving:
         targets: Targets,
         media: MediaService,
         calls: CallTable,
+        claims: Claims,
         hook: ICallHook | None,
         timer_c: float,
         session_timer: SessionTimer = _NO_TIMER,
@@ -81,6 +78,7 @@ class Serving:
         self._targets = targets
         self._media = media
         self._calls = calls
+        self._claims = claims
         self._hook = hook
         self._timer_c = timer_c
         self._session_timer = session_timer
@@ -190,6 +188,7 @@ class Serving:
             client.ingress,
             client.visited,
             self._core.wall(),
+            request.lines[request.layout.at["to"]],
         )
 
     def _is_limited(self, client: Handover) -> bool:
@@ -212,6 +211,17 @@ class Serving:
             return "", [Target(uri)]
         return self._loops.mark(accepted.incoming.request, uri), self._targets.locate(uri)
 
+    def _known_here(self, target: Target, accepted: Accepted) -> Target:
+        """A Contact that leads back to us: with its copy goes who has proved a password, so that nobody is asked again."""
+        core, client = self._core, accepted.client
+        if not core.names.meaning(target.uri).local:
+            return target
+        known = Handover(flow=client.flow, ingress=core.node, user=client.user)
+        token = core.handovers.seal(known, accepted.incoming.request.call_id, core.wall())
+        return target._replace(
+            routes=(core.route_to_node(core.own_address, f"ho={token}", is_sips(target.uri)),)
+        )
+
     def _forward(
         self,
         accepted: Accepted,
@@ -224,6 +234,11 @@ class Serving:
         try:
             session = None if call is None else self._session_timer.onward(request)
             mark, targets = located or self._locate(accepted, uri)
+            if client.user is not None and not accepted.routes:
+                targets = [
+                    target if target.flow is not None or target.routes else self._known_here(target, accepted)
+                    for target in targets
+                ]
             relaying = call is not None and self._media.relays
             body = (
                 self._offer(request, client, targets, call) if call is not None and relaying else request.body
@@ -255,11 +270,14 @@ class Serving:
         context = ProxyContext(invite, self._timer_c, 64 * self._core.transactions.durations.t1)
         on_response = None
         if call is not None:
-            call.learn_contact(True, request.contact_uri)
+            proved = bool(call.user) and client.user == call.user
+            call.learn_contact(True, request.contact_uri, proved)
             proxies, recorded = self._dialogs.proxies_before_us(request)
-            call.learn_proxies(True, proxies)
+            call.learn_proxies(True, proxies, proved)
+            # whom we have looked up says himself where he is; whom the caller named may be anybody
+            looked_up = not accepted.routes and self._core.names.meaning(accepted.uri).local
             on_response = partial(
-                self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE, session, recorded
+                self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE, session, recorded, looked_up
             )
         forwarding = Forwarding(
             self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
@@ -300,6 +318,7 @@ class Serving:
         sender: Side,
         session: Session | None,
         recorded: int,
+        proved: bool,
         target: Target,
         response: Response,
     ) -> bytes | None:
@@ -307,15 +326,16 @@ class Serving:
         The body of a response to forward: an answer, or an offer in it, is translated by the relay.
 
         @param recorded: how many Record-Route values the request came with; -1: nothing is learned from those of the response.
+        @param proved: whether none but a user of ours, or whom we chose in his place, can have answered.
         """
         if response.status == 100:
             return None
         call = self._calls.get(key)
         if call is not None:
             if response.has("contact"):
-                call.learn_contact(sender is Side.CALLER, response.contact_uri)
+                call.learn_contact(sender is Side.CALLER, response.contact_uri, proved)
             if recorded >= 0:
-                call.learn_proxies(False, self._dialogs.proxies_behind_us(response, recorded))
+                call.learn_proxies(False, self._dialogs.proxies_behind_us(response, recorded), proved)
             if method == "INVITE" and 200 <= response.status < 300 and sender is Side.CALLEE:
                 call.leg_up(response.to_tag or "")
         if 200 <= response.status < 300 and method in REFRESHING:
@@ -354,8 +374,9 @@ class Serving:
         routes: list[str] | None,
         max_forwards: int,
         token: str,
+        told: str | None = None,
     ) -> None:
-        """Bring a request within a dialog to the other party; C{token}: that of our Route."""
+        """Bring a request within a dialog to the other party; C{token}: that of our Route; C{told}: see L{Arrival}."""
         request = incoming.request
         key = self._key(request, from_caller)
         sender = Side.CALLER if from_caller else Side.CALLEE
@@ -363,39 +384,30 @@ class Serving:
         body = None
         method = request.method
         call = self._calls.get(key)
-        straight = target.flow is None and not target.routes
-        if (
-            method in STARTING
-            and straight
-            and not (
-                call.leads(not from_caller, target.uri)
-                if call is not None
-                else not from_caller and self._dialogs.is_caller_contact(token, target.uri)
-            )
-        ):
-            # only to where the other party said that it is: else whoever called one of us could call anybody (toll fraud)
-            raise Refused("the Request-URI is no Contact of this call", 481)
-        over_flow = False
-        if routes and method in STARTING:
-            over_flow = call is None or not all(
-                call.goes_along(not from_caller, value) for value in self._dialogs.foreign(routes)
-            )
-            if over_flow and target.party is None:
-                raise Refused("Route names no proxy of this call", 481)
+        passage: Passage | None = FREE
+        if method not in STARTS_NOTHING:
+            passage = self._claims.passage(Arrival(incoming, from_caller, token, told), call, target, routes)
+            if passage is None:
+                return
         session = None
         if method in WITH_MEDIA and call is not None:
             if method in REFRESHING:
                 session = self._session_timer.onward(request)
-            call.learn_contact(from_caller, request.contact_uri)
+                # a target refresh (section 12.2)
+                arrival = Arrival(incoming, from_caller, token, told)
+                self._claims.learn_contact(arrival, call, passage.user)
             if self._media.relays:
                 body = self._media_request(key, sender, request, incoming.flow.hop)
             receiver = Side.CALLEE if from_caller else Side.CALLER
-            on_response = partial(self._answered, key, request.cseq[0], method, receiver, session, -1)
+            proved = self._claims.answers_prove(call, target, not from_caller, routes)
+            on_response = partial(self._answered, key, request.cseq[0], method, receiver, session, -1, proved)
         incoming.accept()
         if method == "INVITE":
             incoming.answer(100)
         context = ProxyContext(method == "INVITE", self._timer_c, 64 * self._core.transactions.durations.t1)
         asserted = request.layout.indexes(ASSERTED)
+        if passage.drop:
+            asserted = (*passage.drop, *asserted)
         copy = (
             Copy(request, incoming, max_forwards, routes, asserted, body)
             if session is None
@@ -403,7 +415,7 @@ class Serving:
                 request, incoming, max_forwards, routes, (*session.drop, *asserted), body, add=session.add
             )
         )
-        copy.over_flow = over_flow
+        copy.over_flow = passage.over_flow
         Forwarding(
             self._core,
             incoming,

@@ -175,6 +175,32 @@ class CallerTests(AccessCase):
         self.assertEqual((invite.uri, invite.values("route")), (BOB, ["<sip:203.0.113.1;lr>"]))
         other.reply(invite, 486)
 
+    def test_contact_that_leads_back(self) -> None:
+        """A call to a user whose Contact is another user of ours is challenged once, and goes on; so does its re-INVITE."""
+        self.registered(self.bob, self.node)
+        for contact in ("sip:bob@192.0.2.1", "sip:bob@example.com;x=y"):
+            carol = self.world.phone("carol", "198.51.100.9")
+            carol.contact = contact
+            self.registered(carol, self.node)
+            uri = "sip:carol@example.com"
+            answer = self.alice.credentials(self.challenge(uri), "INVITE", uri)
+            self.alice.send(self.node, "INVITE", uri, cseq=2, headers=[answer])
+            self.assertEqual(self.alice.took(), [100])
+            self.bob.reply(self.bob.request("INVITE"), 200)
+            ok = self.alice.response(200)
+            self.assertEqual(self.alice.took(), [200])
+            (call,) = self.node.calls
+            self.assertEqual((call.user, call.source), ("alice@example.com", "198.51.100.1:5060"))
+            self.assertFalse(self.bob.request("INVITE").has("route"))
+            for method in ("INVITE", "BYE"):
+                self.bob.took()
+                self.alice.send(
+                    self.node, method, self.bob.uri, cseq=self.world.branches, to_tag=self.bob.tag,
+                    routes=ok.values("record-route")[::-1],
+                )  # fmt: skip
+                self.bob.reply(self.bob.request(method), 200)
+                self.assertEqual(self.alice.took()[-1], 200)
+
     def test_foreign_route(self) -> None:
         """A Route that does not name us is followed as well (section 16.6 step 7)."""
         other = self.world.phone("proxy", "203.0.113.1")

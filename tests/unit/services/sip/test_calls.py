@@ -6,7 +6,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.services.media.relay import CallKey
-from voipcluster.services.sip.calls import MAX_PROXIES, Call, CallTable
+from voipcluster.services.sip.calls import MAX_CONTACTS, MAX_PROXIES, Call, CallTable
 
 KEY = CallKey("call-1", "a1")
 
@@ -110,18 +110,35 @@ class CallTableTests(SynchronousTestCase):
     def test_where_requests_may_go(self) -> None:
         """To a Contact by its user and address, and along proxies of that side; a bounded number of each."""
         one = call()
-        one.learn_contact(True, "sip:a@192.0.2.9:5070;x=y")
+        one.learn_contact(True, "sip:a@192.0.2.9:5070;x=y", True)
         self.assertTrue(one.leads(True, "sip:%61@192.0.2.9:5070"))
         for uri in ("sip:b@192.0.2.9:5070", "sip:a@192.0.2.9", "sip:a@192.0.2.9:5070;maddr=192.0.2.8"):
             self.assertFalse(one.leads(True, uri), uri)
         self.assertFalse(one.leads(False, "sip:a@192.0.2.9:5070"))
-        one.learn_proxies(True, ["<sip:192.0.2.7;lr>", "<sip:192.0.2.7;lr>", "<"])
+        one.learn_proxies(True, ["<sip:192.0.2.7;lr>", "<sip:192.0.2.7;lr>", "<"], True)
         self.assertTrue(one.goes_along(True, "<sip:192.0.2.7;lr;more>"))
         self.assertFalse(one.goes_along(False, "<sip:192.0.2.7;lr>"))
         self.assertFalse(one.goes_along(True, "<sip:192.0.2.7;lr;maddr=192.0.2.6>"))
         self.assertEqual(len(one.proxies), 2)
-        one.learn_proxies(False, [f"<sip:p{n}.example;lr>" for n in range(100)])
+        one.learn_proxies(False, [f"<sip:p{n}.example;lr>" for n in range(100)], False)
         self.assertEqual(len(one.proxies), MAX_PROXIES)
+
+    def test_what_is_proved(self) -> None:
+        """What anybody may have said is told from what a user of ours said, and does not crowd it out."""
+        one = call()
+        one.learn_proxies(False, ["<sip:192.0.2.7;lr>"], False)
+        one.learn_proxies(False, ["<sip:192.0.2.8;lr>"], True)
+        for n in range(100):
+            one.learn_contact(False, f"sip:b@192.0.2.9:{5000 + n}", False)
+        one.learn_contact(False, "sip:b@192.0.2.10", True)
+        self.assertEqual(len(one.contacts), MAX_CONTACTS + 1)
+        self.assertTrue(one.leads(False, "sip:b@192.0.2.9:5000"))
+        self.assertFalse(one.leads(False, "sip:b@192.0.2.9:5000", proved=True))
+        self.assertTrue(one.leads(False, "sip:b@192.0.2.10"))
+        self.assertTrue(one.leads(False, "sip:b@192.0.2.10", proved=True))
+        self.assertTrue(one.goes_along(False, "<sip:192.0.2.7;lr>"))
+        self.assertFalse(one.goes_along(False, "<sip:192.0.2.7;lr>", proved=True))
+        self.assertTrue(one.goes_along(False, "<sip:192.0.2.8;lr>", proved=True))
 
     def test_unknown(self) -> None:
         """What is said of an unknown call changes nothing."""

@@ -13,7 +13,11 @@ GATEWAY = "sip:+1900@203.0.113.77"
 STRANGER = "sip:evil@foreign.org"
 
 
-class HostileCase(CallCase):
+class HostileWorld(CallCase):
+    """
+    Bob is registered at node a, which asks for passwords; evil is nobody of ours, and a gateway takes calls from the node alone.
+    """
+
     def setUp(self) -> None:
         super().setUp()
         self.node = self.world.node("a", auth=True)
@@ -40,6 +44,25 @@ class HostileCase(CallCase):
         self.bob.reply(self.bob.request("INVITE"), 486)
         self.evil.took()
 
+    def up(self, contact: str | None = None, *headers: str) -> list[str]:
+        """The stranger's call with bob is up; the Route of the stranger."""
+        self.evil.send(
+            self.node, "INVITE", BOB, from_uri=STRANGER, call_id="k", contact=contact, headers=headers
+        )
+        self.invite = self.bob.request("INVITE")
+        self.bob.reply(self.invite, 200)
+        routes = self.route_set(self.evil.response(200))
+        self.evil.took()
+        self.bob.took()
+        return routes
+
+    def end_all(self) -> None:
+        for node in self.world.nodes.values():
+            for call in list(node.calls):
+                node.calls.end(call.key, "end of the test")
+
+
+class HostileCase(HostileWorld):
     def test_call_token_leads_to_its_call_only(self) -> None:
         """Whoever called one of us has a token for that call, not for calls to anybody else (S7, toll fraud)."""
         routes = self.ring()
@@ -58,22 +81,6 @@ class HostileCase(CallCase):
                 self.assertIn(self.evil.took()[-1], (403, 481))
         self.assertEqual(self.gateway.took(), [])
         self.end()
-
-    def up(self, contact: str | None = None, *headers: str) -> list[str]:
-        """The stranger's call with bob is up; the Route of the stranger."""
-        self.evil.send(
-            self.node, "INVITE", BOB, from_uri=STRANGER, call_id="k", contact=contact, headers=headers
-        )
-        self.invite = self.bob.request("INVITE")
-        self.bob.reply(self.invite, 200)
-        routes = self.route_set(self.evil.response(200))
-        self.evil.took()
-        self.bob.took()
-        return routes
-
-    def end_all(self) -> None:
-        for call in list(self.node.calls):
-            self.node.calls.end(call.key, "end of the test")
 
     def test_route_behind_a_call_token(self) -> None:
         """What follows our Route leads nowhere but along proxies that were in the dialog from its begin (S7, toll fraud)."""
