@@ -172,6 +172,9 @@ class AuthOptions:
     nonce_lifetime: float = option(
         300.0, Number(1, 86_400, "s"), "s before a client is asked for a new digest"
     )
+    trust_source: bool = option(
+        True, Flag(), "within a call, the address and port of a user's datagrams show who sent them"
+    )
 
 
 @frozen

@@ -386,7 +386,7 @@ class NodeService(Service):
             nonce_sealer(core.cluster_key, state.name, state.epoch), auth.algorithms, auth.nonce_lifetime
         )
         self.access = Access(core, authenticator, credentials_lookup(self.accounts.ha1), auth.required)
-        claims = Claims(core, self.access, dialogs, self.registrar.lookup)
+        claims = Claims(core, self.access, dialogs, self.registrar.lookup, auth.trust_source)
         self.serving = Serving(
             core, dialogs, targets, self.media, self.calls, claims, self._hook, sip.timer_c,
             SessionTimer(sip.session_expires, sip.min_session_expires),

@@ -64,7 +64,10 @@ class Arrival(NamedTuple):
 
 class Claims:
     """
-    Asked for what starts something within a dialog; C{bindings}: those of an address of record that are in force.
+    Asked for what starts something within a dialog.
+
+    @param bindings: gives those of an address of record that are in force.
+    @param trust_source: whether the source of a datagram says who sent it; it can be forged, that of a connection cannot.
     """
 
     def __init__(
@@ -73,11 +76,13 @@ class Claims:
         access: Access,
         dialogs: Dialogs,
         bindings: Callable[[str], Iterable[Binding]],
+        trust_source: bool = True,
     ) -> None:
         self._core = core
         self._access = access
         self._dialogs = dialogs
         self._bindings = bindings
+        self._trust_source = trust_source
 
     def attest(self, request: Request, flow: Flow) -> str:
         """What another node is told of where a request of one of its dialogs came from, for its Route value of ours."""
@@ -231,7 +236,7 @@ class Claims:
         hops = 1 if arrival.told is None else 2
         if incoming.request.layout.vias > hops or len(incoming.request.values("via")) > hops:
             return None  # whoever is behind that proxy comes from there
-        return flow
+        return flow if self._trust_source or (flow is not None and flow.reliable) else None
 
     def _is_name_of(self, call: Call, from_caller: bool, user: str, request: Request) -> bool:
         """Whether From is what that party is called in the call: C{user}, an address of record of ours, or another URI."""

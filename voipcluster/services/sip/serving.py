@@ -17,7 +17,7 @@ from voipcluster.media.offer_answer import Side
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.access import AMPLIFICATION, ASSERTED
 from voipcluster.services.sip.calls import Call, CallTable
-from voipcluster.services.sip.claims import FREE, STARTS_NOTHING, Arrival, Claims, Passage
+from voipcluster.services.sip.claims import FREE, STARTS_NOTHING, Arrival, Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.forwarding import Copy, Forwarding
@@ -384,11 +384,12 @@ class Serving:
         body = None
         method = request.method
         call = self._calls.get(key)
-        passage: Passage | None = FREE
+        passage = FREE
         if method not in STARTS_NOTHING:
-            passage = self._claims.passage(Arrival(incoming, from_caller, token, told), call, target, routes)
-            if passage is None:
+            found = self._claims.passage(Arrival(incoming, from_caller, token, told), call, target, routes)
+            if found is None:
                 return
+            passage = found
         session = None
         if method in WITH_MEDIA and call is not None:
             if method in REFRESHING:

@@ -608,6 +608,21 @@ class GoingOnTests(ClaimsWorld):
         ours.send(self.node, "SUBSCRIBE", uri, routes=beyond)
         self.arrives(self.moved, "SUBSCRIBE", self.alice)
 
+    def test_sources_that_show_nobody(self) -> None:
+        """With C{auth.trust_source} off a password is asked for over UDP; a connection shows who is at its end."""
+        self.node.proxy._claims._trust_source = False
+        theirs, ours = self.stranger_calls()
+        self.moves(theirs, self.bob, self.MOVED)
+        for node in (self.node, self.b):
+            self.answers(ours, self.bob, self.MOVED, node)
+        self.end_all()
+        carol = self.world.phone("carol", "198.51.100.3", "TCP", 40123)
+        self.register(carol, self.node)
+        theirs, ours = self.stranger_calls(to="sip:carol@example.com", callee=carol)
+        self.moves(theirs, carol, self.MOVED)
+        self.follows(ours, self.node)
+        self.end_all()
+
     def test_without_passwords(self) -> None:
         """A node that asks nobody for passwords asks for none here: each side reaches what the other one has announced."""
         self.node.access.required = False
