@@ -49,6 +49,9 @@ BRANCH = re.compile(rb";branch=([!-+\-.0-:=?-~]+)")
 _CSEQ = re.compile(r"([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)", re.ASCII)
 _PLAIN_CONTACT = re.compile(rb"Contact: <(sips?:[!#-+\--;=?-~]+)>(?:;[!#-+\--;=?-~]*)?")
 _PLAIN_CSEQ = re.compile(rb"CSeq: ([0-9]{1,9}) ([A-Z]+)")
+_PLAIN_FROM = re.compile(
+    rb'From: ?(?:"[^"\\]*" ?|[A-Za-z0-9]+ )?<(sips?:[!#-+\--;=?-~]+)>(?:;[!#-+\--;=?-~]*)?'
+)
 _PLAIN_VIA = re.compile(
     rb"Via: SIP/2\.0/UDP ([0-9.]+)(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?;branch=([A-Za-z0-9.\-_]+)(;rport)?"
 )
@@ -216,9 +219,14 @@ class Message:
     @property
     def from_uri(self) -> str:
         """@raise ParseError: From is no address."""
-        if self._from_uri is None:
-            self._from_uri = address_uri(self.get("from") or "")
-        return self._from_uri
+        uri = self._from_uri
+        if uri is None:
+            index = self.layout.at.get("from")
+            plain = None if index is None else _PLAIN_FROM.fullmatch(self.lines[index])
+            # as nearly everybody writes it, or else by the whole grammar
+            uri = address_uri(self.get("from") or "") if plain is None else plain[1].decode("ascii")
+            self._from_uri = uri
+        return uri
 
     @property
     def contact_uri(self) -> str:

@@ -208,6 +208,18 @@ class ParseTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertEqual(tag_of(value), tag, value)
 
+    def test_from_uri(self) -> None:
+        """The usual spellings of From are read like the others."""
+        for value in (
+            "<sip:a@x>;tag=1", "<sips:a;p=q@x:5061;transport=tcp>", '"A, B" <sip:a@x>;tag=1', '"<sip:b@y>"<sip:a@x>',
+            "A <sip:a@x>", '"a\\" <sip:b@y>" <sip:a@x>', "sip:a@x;tag=1", "<tel:+1>;tag=1", "<sip:a@x> ;tag=1",
+            "A<sip:a@x>", "<sip:a,b@x>", "<SIP:a@x>", "< sip:a@x>",
+        ):  # fmt: skip
+            message = parse(f"OPTIONS sip:x@y SIP/2.0\r\nFrom: {value}\r\n\r\n".encode())
+            self.assertEqual(message.from_uri, parse_name_addr(value).uri, value)
+        nobody = parse(b"OPTIONS sip:x@y SIP/2.0\r\nFrom: \r\n\r\n")
+        self.assertRaises(ParseError, lambda: nobody.from_uri)
+
 
 class NoSurpriseTests(SynchronousTestCase):
     @settings(max_examples=300, deadline=None)

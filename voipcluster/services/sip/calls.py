@@ -28,6 +28,7 @@ class Call:
         party gave as its Contact: where requests may go.
     @ivar proxies: whether on the caller's side of us, the same, and the hash of what somebody there put into Record-Route.
     @ivar expires: when the session is over unless it is refreshed (RFC 4028), in seconds since 1970; 0: nobody agreed on that.
+    @ivar origin: whom it counts for while it is not answered: the user, or the host of somebody unknown.
     @ivar legs: the callee's tags of its dialogs that are up: several when several phones have answered at once.
     @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
     """
@@ -49,6 +50,7 @@ class Call:
     pending: int = 1
     legs: tuple[str, ...] = ()
     expires: float = 0.0
+    origin: str = field(init=False)
 
     def leg_up(self, tag: str) -> None:
         """A phone has answered."""
@@ -101,9 +103,8 @@ class Call:
             not proved and (to_caller, False, place) in self.proxies
         )
 
-    @property
-    def origin(self) -> str:
-        """Whom it counts for while it is not answered: the user, or the host of somebody unknown."""
+    @origin.default
+    def _user_or_host(self) -> str:
         return self.user or source_of(self.source.rpartition(":")[0].strip("[]"))
 
     @property
@@ -168,9 +169,10 @@ class CallTable:
             self.answered_count += 1
 
     def _no_longer_unanswered(self, call: Call) -> None:
-        left = self.unanswered[call.origin] = self.unanswered[call.origin] - 1
+        origin = call.origin
+        left = self.unanswered[origin] = self.unanswered[origin] - 1
         if left <= 0:
-            del self.unanswered[call.origin]
+            del self.unanswered[origin]
 
     def failed(self, key: CallKey, reason: str) -> None:
         """One of its INVITEs came to nothing: the call ends with the last one, unless it was answered."""

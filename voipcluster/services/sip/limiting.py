@@ -13,7 +13,7 @@ from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.notices import Notices
 from voipcluster.sip.limits import BANNED, BUSY, Ban, LimitSettings, RequestLimits
 from voipcluster.sip.message import Request
-from voipcluster.sip.strangers import Strangers, StrangerSettings
+from voipcluster.sip.strangers import HARD, Strangers, StrangerSettings
 from voipcluster.sip.transaction.matching import ServerKey
 from voipcluster.sip.uri import SipUri, parse_uri
 
@@ -31,6 +31,8 @@ class Limiting:
     @param strangers: what is left to them; C{load}: how much of the calls (else of the transactions) that count as workload
         1.0 there is; C{is_pending}: whether a server transaction waits for its final response.
     @ivar check: see L{RequestLimits.check}; asked for every request, so nothing stands between.
+    @ivar reserves: whether calls and transactions are left for those who are known; else a stranger's INVITE need not be asked
+        for by L{admit_stranger} and L{admit_call}.
     @ivar shunned: the sources that are banned; empty nearly always, so that asking it costs nothing.
     @ivar refused: how many requests were not served, by reason.
     """
@@ -59,6 +61,7 @@ class Limiting:
         self.bans_begun = self._limits.bans_begun
         self.refused: Counter[str] = Counter()
         self._strangers, self._load = Strangers(strangers, is_pending), load
+        self.reserves = strangers.share < HARD
         self._swept_at = seconds()
 
     def is_trusted(self, host: str) -> bool:

@@ -38,7 +38,8 @@ class Loops:
         if meaning.uri.params and meaning.uri.has_param("gr"):
             name = uri  # a GRUU is a place of its own: whom a call to the user reached may send it on to one of his phones
         mark = self._made.get(name) or self._make(name)
-        if request.layout.vias > 1 or "," in (request.get("via") or ""):
+        layout = request.layout
+        if layout.vias > 1 or (layout.vias and b"," in request.lines[layout.via]):
             for value in request.values("via"):
                 if mark in value and parse_via(value).branch.endswith(mark):
                     raise PeerError("the request was here before", 482)

@@ -306,13 +306,19 @@ class ProxyService:
         placing.carry_out(
             Accepted(incoming, known, uri, routes, max_forwards, used), placing.decide(request, known)
         )
-        if known.user is None and not registering and incoming.key in core.transactions.servers:
+        if (
+            known.user is None
+            and not registering
+            and request.method != "INVITE"
+            and incoming.key in core.transactions.servers
+        ):
             core.transactions.limiting.stranger_waits(client.flow, incoming.key)
 
     def _admit(self, incoming: ServerTransaction, client: Handover) -> None:
         """@raise PeerError: 503, it is a stranger, and there is no room for one more."""
-        if client.user is None:
-            self._core.transactions.limiting.admit_stranger(client.flow, incoming.request.method == "INVITE")
+        limiting, invite = self._core.transactions.limiting, incoming.request.method == "INVITE"
+        if client.user is None and (limiting.reserves or not invite):
+            limiting.admit_stranger(client.flow, invite)
 
     def _may_redirect(self, client: Handover) -> bool:
         """Whether there is room for a 302 to who has proved nothing; else a password is asked for first, without state."""

@@ -99,7 +99,7 @@ class Serving:
         ):
             self._turn_down(incoming, PeerError("too many unanswered calls", 503))
             return
-        if invite and client.user is None:
+        if invite and client.user is None and self._core.transactions.limiting.reserves:
             try:
                 self._core.transactions.limiting.admit_call(client.flow)
             except PeerError as error:
