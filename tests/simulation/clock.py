@@ -32,7 +32,7 @@ class HeapClock:
         self, delay: float, callable: Callable[..., Any], *args: object, **kw: object
     ) -> IDelayedCall:
         call = DelayedCall(
-            self._now + delay, callable, args, kw, lambda call: None, self._moved, self.seconds
+            self.seconds() + delay, callable, args, kw, lambda call: None, self._moved, self.seconds
         )
         self._push(call)
         return call
@@ -47,18 +47,18 @@ class HeapClock:
     def advance(self, amount: float) -> None:
         """Run all that is due within C{amount} seconds, also what is asked for meanwhile."""
         end = self._now + amount
-        while (due := self._due()) is not None and due <= end:
+        while (due := self.due()) is not None and due <= end:
             self._run()
         self._now = end
 
     def run_next(self) -> bool:
         """Run the earliest call; false when none is left."""
-        if self._due() is None:
+        if self.due() is None:
             return False
         self._run()
         return True
 
-    def _due(self) -> float | None:
+    def due(self) -> float | None:
         """When the earliest call is due, once entries that are not true any more have left the top of the heap."""
         while self._heap:
             at, _, call = self._heap[0]

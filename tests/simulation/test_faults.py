@@ -1,0 +1,135 @@
+"""Whole nodes under faults: what their callers get, and what must hold whatever happens (L{tests.simulation.oracles})."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.simulation.costs import Costs
+from tests.simulation.world import World
+from voipcluster.balance.state import NodeState
+
+
+class FaultCase(SynchronousTestCase):
+    """
+    Three nodes, of which phones know the first; at C{scale} 100 a node has time for some 40 calls a second.
+
+    C{limits.calls} makes the first one hand on about half of what comes.
+    """
+
+    rate, hold, seconds = 15.0, 1.5, 6.0
+
+    def world(self, names: str = "abc", **how: Any) -> World:
+        options = {"limits": {"calls": 20}, **how.pop("options", {})}
+        world = World(names, costs=Costs(scale=100.0), options=options, **how)
+        world.phones(callers=6, callees=6, at="a")
+        return world
+
+    def go(self, world: World, end: float = 120.0) -> None:
+        """Traffic, then silence until all has ended, C{end} seconds at most, then the oracles."""
+        world.traffic(self.rate, self.hold, self.seconds)
+        world.settle(end)
+        world.check()
+
+    def all_up(self, world: World) -> None:
+        self.assertEqual(set(world.outcome), {"up"}, world.outcome)
+        self.assertGreater(world.outcome["up"], self.rate * self.seconds / 2)
+
+
+class SlowTests(FaultCase):
+    def test_good_day(self) -> None:
+        """Without a fault every call comes up and ends, and all nodes take their part."""
+        world = self.world()
+        self.go(world)
+        self.all_up(world)
+        for node in world.nodes.values():
+            self.assertGreater(node.service.calls.started, 10, node.name)
+
+    def test_slow_node(self) -> None:
+        """A node that becomes ten times slower loses no call, and gets next to nothing new as long as it lasts."""
+        world = self.world(options={"limits": {"calls": 30}})
+        slow = world.nodes["b"]
+        world.at(1.0, slow.slow_down, 10.0)
+        world.begin_traffic(self.rate, self.hold, self.seconds)
+        world.run(2.0)
+        before = slow.service.calls.started
+        world.run(self.seconds - 2.0)
+        self.assertLess(slow.service.calls.started - before, 0.1 * len(world.attempts))
+        world.settle()
+        world.check()
+        self.all_up(world)
+
+    def test_garbage_collection(self) -> None:
+        """Pauses of 300 ms at each node in turn cost no call."""
+        world = self.world()
+        for number in range(6):
+            world.at(0.5 + number, world.nodes["abc"[number % 3]].reactor.pause, 0.3)
+        self.go(world)
+        self.all_up(world)
+
+    def test_clocks_apart(self) -> None:
+        """Clocks that are five seconds apart change nothing: nodes tell each other ages."""
+        world = self.world()
+        world.run(2.0)  # the registrations are on the disks
+        for name, skew in (("b", 5.0), ("c", -5.0)):
+            world.nodes[name].crash()
+            world.nodes[name].skew = skew
+            world.nodes[name].start()
+        world.until(world.linked, "all nodes are linked again")
+        world.run(2.0)
+        self.go(world)
+        self.all_up(world)
+        self.assertGreater(world.nodes["b"].service.calls.started, 10)
+
+
+class NetworkTests(FaultCase):
+    def test_bad_network(self) -> None:
+        """Loss, copies and detours between nodes, of reports too, cost time and no call."""
+        world = self.world()
+        world.between_nodes(loss=0.1, duplication=0.1, reordering=0.1)
+        self.go(world)
+        self.all_up(world)
+
+    def test_partition(self) -> None:
+        """While the first node reaches no other one it serves alone and refuses what is too much; nobody is forgotten."""
+        world = self.world()
+        world.at(1.0, world.cut, "a", "bc")
+        world.at(4.0, world.cut, "a", "bc", cut=False)
+        self.go(world)
+        self.assertLessEqual(set(world.outcome), {"up", "480", "503"})
+        self.assertGreater(world.outcome["up"], self.rate * self.seconds / 2)
+        self.assertTrue(world.linked())
+
+
+class CrashTests(FaultCase):
+    def test_process_dies(self) -> None:
+        """Of a node whose process ends the others know at once; what it served is lost, and nothing else."""
+        world = self.world()
+        world.at(2.0, world.nodes["b"].crash)
+        world.begin_traffic(self.rate, self.hold, self.seconds)
+        world.run(2.2)
+        known = world.nodes["a"].service.membership.get("b")
+        assert known is not None
+        self.assertIs(known.state, NodeState.UNKNOWN)
+        world.run(self.seconds - 2.2)
+        world.settle(300)
+        world.check()
+        self.assertGreater(world.outcome["up"], 0.9 * len(world.attempts))
+
+    def test_machine_dies(self) -> None:
+        """Of a machine that is silent the others know after three periods; until then calls go around it."""
+        world = self.world()
+        world.at(2.0, world.nodes["b"].crash, silent=True)
+        self.go(world, 300)
+        self.assertGreater(world.outcome["up"], 0.65 * len(world.attempts))
+
+    def test_restart(self) -> None:
+        """A node that comes back is linked, knows the phones, and takes calls again."""
+        world = self.world()
+        again = world.nodes["b"]
+        world.at(1.0, again.crash)
+        world.at(2.5, again.start)
+        self.go(world, 300)
+        self.assertTrue(world.linked() and world.registered())
+        self.assertGreater(again.service.calls.started, 5)
