@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from attrs import evolve
-from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
-from zope.interface.verify import verifyObject
 
+from tests.unit.services.sip.location_store import FakeStore
 from voipcluster.address import Flow
 from voipcluster.balance import codec, messages
 from voipcluster.services.sip.registrar import BATCH, GRACE, RegistrarService
-from voipcluster.services.sip.writebehind import RETRY_DELAY, WRITE_DELAY, ILocationStore, Key, WriteBehind
-from voipcluster.sip.location import Binding
+from voipcluster.services.sip.writebehind import WRITE_DELAY
 from voipcluster.sip.message import Request, parse
 from voipcluster.sip.outgoing import build_request
 from voipcluster.sip.registrar import RegisterResult, Settings, Source
@@ -45,37 +40,6 @@ def request(contact: str, user: str = "alice", call_id: str = "c", cseq: int = 1
     )  # fmt: skip
     assert isinstance(message, Request)
     return message
-
-
-@implementer(ILocationStore)
-class FakeStore:
-    """Rows in a dictionary; C{broken} makes writes fail, C{slow} keeps them waiting."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.rows: dict[Key, Binding] = {}
-        self.broken = False
-        self.slow: list[Deferred[None]] | None = None
-        self.writes = 0
-
-    def _done(self) -> Deferred[None]:
-        self.writes += 1
-        if self.slow is not None:
-            self.slow.append(Deferred())
-            return self.slow[-1]
-        return fail(OSError("disk full")) if self.broken else succeed(None)
-
-    def save(self, bindings: Sequence[Binding]) -> Deferred[None]:
-        if not self.broken:
-            self.rows |= {(b.aor, b.key): evolve(b, flow=None) for b in bindings}
-        return self._done()
-
-    def remove(self, keys: Sequence[Key]) -> Deferred[None]:
-        for key in keys:
-            self.rows.pop(key, None)
-        return self._done()
-
-    def load(self) -> Deferred[list[Binding]]:
-        return succeed(list(self.rows.values()))
 
 
 class Node:
@@ -445,11 +409,7 @@ def _copy(node: Node, contact: str, **how: object) -> messages.Binding:
 class StoreTests(ServiceCase):
     def setUp(self) -> None:
         super().setUp()
-        self.store = FakeStore(self.clock)
-
-    def test_the_fake_is_a_store(self) -> None:
-        """As the interface says."""
-        verifyObject(ILocationStore, self.store)
+        self.store = FakeStore()
 
     def test_changes_are_written_together(self) -> None:
         """A moment later, and the last state only."""
@@ -534,39 +494,3 @@ class StoreTests(ServiceCase):
         owner = self.node(flow_of={}.get)
         owner.service.take_over(evolve(node.published[0], node="a"))
         self.assertEqual(owner.contacts(), ["sip:1@203.0.113.9"])
-
-    def test_a_store_that_fails(self) -> None:
-        """It is told to the log and tried again; what came meanwhile is newer."""
-        writes = WriteBehind(self.clock, self.store)
-        self.store.broken = True
-        writes.put(_binding("1"))
-        writes.put(_binding("2"))
-        self.clock.advance(WRITE_DELAY)
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
-        self.store.broken = False
-        writes.removed(_binding("1"))
-        self.clock.advance(RETRY_DELAY)
-        self.assertEqual([b.contact for b in self.store.rows.values()], ["sip:2@h"])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_a_slow_store(self) -> None:
-        """One write at a time; a stop waits for the one under way and writes the rest."""
-        writes = WriteBehind(self.clock, self.store)
-        self.store.slow = slow = []
-        writes.put(_binding("1"))
-        self.clock.advance(WRITE_DELAY)
-        writes.put(_binding("2"))
-        self.clock.advance(10 * WRITE_DELAY)
-        self.assertEqual(len(slow), 1)
-        stopped = writes.stop()
-        self.assertNoResult(stopped)
-        slow[0].callback(None)
-        self.assertNoResult(stopped)
-        slow[1].callback(None)
-        self.successResultOf(stopped)
-        self.assertEqual(len(self.store.rows), 2)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-
-def _binding(name: str) -> Binding:
-    return Binding(AOR, f"sip:{name}@h", NOW + 60, NOW, "c", 1, node="a")

@@ -1,0 +1,102 @@
+"""Accounts: what is kept of a password, what counts when, and what a restart brings back."""
+
+from __future__ import annotations
+
+import hashlib
+
+from attrs import evolve
+from twisted.internet.defer import fail
+
+from tests.unit.store.database_case import DatabaseCase, Later
+from voipcluster.errors import UsageError
+from voipcluster.store.accounts import Accounts, new_account
+
+
+class TheAccounts(DatabaseCase):
+    def test_ha1_and_no_password(self) -> None:
+        """H(A1) is H(user:realm:password) for MD5 and SHA-256 (RFC 7616 section 3.4.2); the password is nowhere."""
+        account = new_account("alice", "Example.COM", "s3cret-word")
+        accounts = Accounts(self.open())
+        self.successResultOf(accounts.put(account))
+        a1 = b"alice:example.com:s3cret-word"
+        self.assertEqual(accounts.ha1("alice", "example.com", "MD5"), hashlib.md5(a1).hexdigest())
+        self.assertEqual(accounts.ha1("alice", "EXAMPLE.com", "SHA-256"), hashlib.sha256(a1).hexdigest())
+        for path in self.path.parent.glob(self.path.name + "*"):
+            self.assertNotIn(b"s3cret-word", path.read_bytes())
+        self.assertNotIn("s3cret-word", repr(account))
+        self.assertNotIn(hashlib.md5(a1).hexdigest(), repr(account))
+
+    def test_a_change_counts_when_it_is_durable(self) -> None:
+        """Nobody logs in with an account that a crash would take away."""
+        later = Later()
+        accounts = Accounts(self.open(later))
+        put = accounts.put(new_account("alice", "example.com", "pw"))
+        self.assertIsNone(accounts.get("alice", "example.com"))
+        later.work()
+        self.successResultOf(put)
+        self.assertIsNotNone(accounts.get("alice", "example.com"))
+
+    def test_accounts_survive_a_restart(self) -> None:
+        """Added, changed, disabled and removed accounts are the same ones later."""
+        accounts = Accounts(self.open())
+        alice, bob, carol = (new_account(name, "example.com", "pw") for name in ("alice", "bob", "carol"))
+        self.successResultOf(accounts.put(alice, bob, carol))
+        self.successResultOf(
+            accounts.put(new_account("alice", "example.com", "new"), evolve(carol, removed=True))
+        )
+        self.successResultOf(accounts.put(evolve(bob, disabled=True)))
+        again = Accounts(self.open())
+        self.assertEqual(set(again), set(accounts))
+        self.assertEqual({account.username for account in again}, {"alice", "bob"})
+        self.assertEqual(again.get("alice", "example.com"), new_account("alice", "example.com", "new"))
+        self.assertIsNone(again.ha1("bob", "example.com", "MD5"))
+
+    def test_keep_only(self) -> None:
+        """After a full copy, what the primary did not name is gone."""
+        accounts = Accounts(self.open())
+        self.successResultOf(accounts.put(*(new_account(name, "example.com", "pw") for name in "abc")))
+        self.successResultOf(accounts.keep_only({("b", "example.com")}))
+        self.assertEqual([account.username for account in Accounts(self.open())], ["b"])
+
+    def test_bad_names_and_passwords(self) -> None:
+        """What cannot stand in a SIP address is refused, without the password in the text."""
+        for username, domain, password in (("", "example.com", "pw"), ("a b", "example.com", "pw"), ("a", "", "pw"),
+                                           ("a", "ex ample", "pw"), ("a", "example.com", ""), ("a:b", "e.com", "hidden"),
+                                           ("x'; drop table subscriber; --", "e.com", "hidden")):  # fmt: skip
+            error = self.assertRaises(UsageError, new_account, username, domain, password)
+            self.assertNotIn("hidden", str(error))
+
+    def test_names(self) -> None:
+        """A domain is the same in any case, a user name is not (RFC 3261 section 19.1.4)."""
+        accounts = Accounts(self.open())
+        self.successResultOf(accounts.put(new_account("Alice", "Example.com", "pw")))
+        self.assertIsNotNone(accounts.get("Alice", "EXAMPLE.COM"))
+        self.assertIsNone(accounts.get("alice", "example.com"))
+        self.successResultOf(accounts.keep_only([("Alice", "EXAMPLE.com")]))
+        self.assertEqual(len(accounts), 1)
+
+    def test_a_disk_that_is_full(self) -> None:
+        """A change that was not written does not count, neither here nor after a restart."""
+        database = self.open()
+        accounts = Accounts(database)
+        self.successResultOf(accounts.put(new_account("alice", "example.com", "pw")))
+        self.patch(database, "write", lambda *statements: fail(OSError("disk full")))
+        gone = evolve(new_account("alice", "example.com", "pw"), removed=True)
+        self.failureResultOf(accounts.put(gone, new_account("bob", "example.com", "pw")), OSError)
+        for one in (accounts, Accounts(self.open())):
+            self.assertEqual([account.username for account in one], ["alice"])
+
+    def test_an_algorithm_that_is_not_kept(self) -> None:
+        """There is no H(A1) for it, and none of a user who does not exist."""
+        accounts = Accounts(self.open())
+        self.successResultOf(accounts.put(new_account("alice", "example.com", "pw")))
+        self.assertIsNone(accounts.ha1("alice", "example.com", "SHA-512-256"))
+        self.assertIsNone(accounts.ha1("bob", "example.com", "MD5"))
+
+    def test_an_account_of_an_older_cluster(self) -> None:
+        """One with H(A1) for MD5 alone keeps it, and has none for SHA-256."""
+        account = new_account("alice", "example.com", "pw")
+        self.successResultOf(Accounts(self.open()).put(evolve(account, ha1=account.ha1[:1])))
+        again = Accounts(self.open())
+        self.assertEqual(again.ha1("alice", "example.com", "MD5"), account.ha1[0].ha1)
+        self.assertIsNone(again.ha1("alice", "example.com", "SHA-256"))
