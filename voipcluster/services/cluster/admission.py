@@ -182,7 +182,12 @@ class Admission:
         except (ValueError, binascii.Error):
             raise PeerError("the join token is unknown", 403) from None
         self._tokens.check(octets, now)
-        certificates.check_name(name)
+        try:
+            certificates.check_name(
+                name[:64]
+            )  # one more than it may have, so a longer one is refused in a short line
+        except UsageError as error:
+            raise PeerError(str(error)) from None
         if role != SECONDARY:
             raise PeerError(f"role {role[:32]!r}: only a secondary joins")
         if not is_ip(address):
@@ -192,7 +197,7 @@ class Admission:
                 f"the name {name!r} is taken by a node that is running; give this one another --name"
             )
         self._agreement.check(request.get("settings"))
-        key = certificates.requested_key(signing_request.encode())
+        key = certificates.requested_key(signing_request.encode("ascii", "replace"))
         self._tokens.use(octets, now)
         certificate = self._issue(key, name, SECONDARY)
         self._publish(

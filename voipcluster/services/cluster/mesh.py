@@ -338,7 +338,7 @@ class Mesh:
         request = body.get("request")
         if self.admission is None or not isinstance(request, str):
             raise PeerError("certificates are renewed at the primary, with a request", 403)
-        return {"certificate": self.admission.renew(peer.name, peer.role, request.encode())}
+        return {"certificate": self.admission.renew(peer.name, peer.role, request.encode("ascii", "replace"))}
 
     def _check_renewal(self) -> None:
         self._renewal = self._reactor.callLater(RENEWAL_CHECK, self._check_renewal)
