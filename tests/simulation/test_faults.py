@@ -26,11 +26,19 @@ class FaultCase(SynchronousTestCase):
         world.phones(callers=6, callees=6, at="a")
         return world
 
-    def go(self, world: World, end: float = 120.0) -> None:
-        """Traffic, then silence until all has ended, C{end} seconds at most, then the oracles."""
+    def go(self, world: World) -> None:
+        """Traffic, then silence until all has ended, then the oracles."""
         world.traffic(self.rate, self.hold, self.seconds)
-        world.settle(end)
+        world.settle()
         world.check()
+
+    def soon(self, world: World, seconds: float) -> None:
+        """Whose call did not come up knows it so soon."""
+        waits = [
+            one.ended_at - one.at for one in world.attempts if not one.answered and one.ended_at is not None
+        ]
+        self.assertTrue(waits, "the fault was none")
+        self.assertLess(max(waits), seconds)
 
     def all_up(self, world: World) -> None:
         self.assertEqual(set(world.outcome), {"up"}, world.outcome)
@@ -104,7 +112,7 @@ class NetworkTests(FaultCase):
 
 class CrashTests(FaultCase):
     def test_process_dies(self) -> None:
-        """Of a node whose process ends the others know at once; what it served is lost, and nothing else."""
+        """Of a node whose process ends the others know at once; who waits for it hears so after three periods."""
         world = self.world()
         world.at(2.0, world.nodes["b"].crash)
         world.begin_traffic(self.rate, self.hold, self.seconds)
@@ -113,23 +121,26 @@ class CrashTests(FaultCase):
         assert known is not None
         self.assertIs(known.state, NodeState.UNKNOWN)
         world.run(self.seconds - 2.2)
-        world.settle(300)
+        world.settle()
         world.check()
+        self.soon(world, 5.0)
         self.assertGreater(world.outcome["up"], 0.9 * len(world.attempts))
 
     def test_machine_dies(self) -> None:
-        """Of a machine that is silent the others know after three periods; until then calls go around it."""
+        """Of a machine that is silent the others know after three periods, and so does who waits for it."""
         world = self.world()
         world.at(2.0, world.nodes["b"].crash, silent=True)
-        self.go(world, 300)
+        self.go(world)
+        self.soon(world, 5.0)
         self.assertGreater(world.outcome["up"], 0.65 * len(world.attempts))
 
     def test_restart(self) -> None:
-        """A node that comes back is linked, knows the phones, and takes calls again."""
+        """A node that comes back is linked, knows the phones, and takes calls again; it ended what it does not know."""
         world = self.world()
         again = world.nodes["b"]
         world.at(1.0, again.crash)
         world.at(2.5, again.start)
-        self.go(world, 300)
+        self.go(world)
+        self.soon(world, 5.0)
         self.assertTrue(world.linked() and world.registered())
         self.assertGreater(again.service.calls.started, 5)

@@ -16,7 +16,7 @@ from zope.interface import classImplements
 from voipcluster import __version__
 from voipcluster.address import Flow
 from voipcluster.balance.decision import Gates
-from voipcluster.balance.membership import Membership, Resumed, Tick
+from voipcluster.balance.membership import Membership, Resumed
 from voipcluster.balance.placement import Placement
 from voipcluster.balance.planned import Planned
 from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, TwoChoices
@@ -470,7 +470,7 @@ class NodeService(Service):
         if now - self._ticked >= STALL:
             self.cluster_side.learn(self.membership.feed(Resumed(now)))
         self._ticked = now
-        self.cluster_side.learn(self.membership.feed(Tick(now)))
+        self.cluster_side.tick(now)
 
     def _sample(self) -> None:
         now = self._reactor.seconds()

@@ -20,12 +20,15 @@ from voipcluster.balance.membership import (
     ReportDropped,
     ReportReceived,
     StateLearnt,
+    Tick,
 )
 from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member
 from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError
 from voipcluster.net.envelope import Body
 from voipcluster.services.cluster.received import IClusterUser
+from voipcluster.services.sip.lost_nodes import LostNodes
+from voipcluster.services.sip.transactions import ClientTransaction
 
 if TYPE_CHECKING:
     from voipcluster.services.node import NodeService
@@ -40,6 +43,7 @@ class ClusterSide:
     def __init__(self, node: NodeService) -> None:
         self._node = node
         self.reports_dropped = 0
+        self._lost = LostNodes(self._towards)
 
     # -- reports and members
 
@@ -47,11 +51,28 @@ class ClusterSide:
         return self._node.workload.report(seq)
 
     def report_received(self, report: Report) -> None:
-        self.learn(self._node.membership.feed(ReportReceived(report, self._node.core.seconds())))
+        node, core = self._node, self._node.core
+        before = core.epochs(report.node)
+        self.learn(node.membership.feed(ReportReceived(report, core.seconds())))
+        self._lost.heard(report.node, 0 < before < report.epoch)
+
+    def tick(self, now: float) -> None:
+        """Time has passed: who is silent now?"""
+        membership = self._node.membership
+        self.learn(membership.feed(Tick(now)))
+        for other in membership:
+            if other.is_silent(now):
+                self._lost.silent(other.name)
+
+    def _towards(self, name: str) -> list[ClientTransaction]:
+        core = self._node.core
+        address = core.addresses.get(name)
+        return [] if address is None else core.transactions.towards(core.all_addresses(address))
 
     def node_changed(self, name: str, up: bool) -> None:
         if not up:
             self._node.registrar.copy_begins(name)
+            self._lost.link_lost(name)
             self.learn(self._node.membership.feed(LinkLost(name)))
 
     def node_left(self, name: str) -> None:
@@ -65,6 +86,7 @@ class ClusterSide:
         for name in gone:
             del core.addresses[name]
             node.registrar.forget_node(name)
+            self._lost.forget(name)
         core.names = evolve(core.names, cluster=core.all_addresses(*core.addresses.values()))
         self.learn(node.membership.feed(MembersListed(members)))
 

@@ -274,6 +274,16 @@ class ClientTransaction(NamedTimers):
         if isinstance(self._machine, InviteClient) and self._machine.state is InviteState.PROCEEDING:
             self.cancel()
 
+    def lose(self, error: TransportError) -> None:
+        """Its next hop is gone: our user learns that now; should it be there all the same, a pending INVITE is cancelled."""
+        if isinstance(self._machine, InviteClient) and self._machine.state is InviteState.PROCEEDING:
+            user = self._user
+            self.give_up()
+            if user is not None:
+                user.send_failed(self._user_branch, error)
+        else:
+            self.feed_failure(error)
+
     def feed_response(self, response: Response) -> None:
         machine, status = self._machine, response.status
         if not machine.passes(status):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Collection
 from functools import partial
 
 from twisted.logger import Logger
@@ -180,6 +181,10 @@ class TransactionService:
         hops, self._unreachable = self._unreachable, set()
         for client in [c for c in self.clients.values() if c.flow.hop in hops]:
             client.feed_failure(TransportError(f"nobody listens at {client.flow}"))
+
+    def towards(self, addresses: Collection[tuple[str, int]]) -> list[ClientTransaction]:
+        """The client transactions whose next hop has one of these addresses."""
+        return [client for client in self.clients.values() if client.flow.remote in addresses]
 
     # -- requests and responses
 
