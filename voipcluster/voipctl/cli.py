@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = run(given)
         sys.stdout.flush()
     except UsageError as error:
-        print(f"voipctl: {error}", file=sys.stderr)
+        print(f"voipctl: {tables.clean(error)}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # "voipctl calls | head" has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import urllib.error
@@ -76,7 +77,7 @@ def _read_line(connection: socket.socket) -> bytes:
 def _result(answer: bytes, where: str) -> Any:
     try:
         document = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or not document.keys() & {"result", "error"}:
         raise UsageError(f"{where}: not an answer of a node")
@@ -132,6 +133,8 @@ class WebClient:
                 body = response.read(MAX_ANSWER + 1)
         except urllib.error.HTTPError as error:
             raise UsageError(_http_error(error, address)) from None
+        except http.client.HTTPException:  # a SIP or SSH port, or a connection that ended too early
+            raise UsageError(f"{self._url}: what answers there is not a web server") from None
         except (urllib.error.URLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise UsageError(f"{self._url}: {getattr(reason, 'strerror', None) or reason}") from None
@@ -139,14 +142,14 @@ class WebClient:
             return body.decode("utf-8", "replace")
         try:
             return json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UsageError(f"{address}: not an answer of a node") from None
 
 
 def _http_error(error: urllib.error.HTTPError, address: str) -> str:
     try:
         document = json.loads(error.read(65_536))
-    except (ValueError, OSError):
+    except (ValueError, RecursionError, OSError, http.client.HTTPException):
         document = None
     if isinstance(document, dict) and "error" in document:
         return str(document["error"])

@@ -193,6 +193,8 @@ class VoipctlTests(SynchronousTestCase):
         """A refusal is one line and status 1, a wrong command line one line and status 2."""
         self.assertEqual(self.run_main("user", "rm", "x@a.b"), (1, "", "voipctl: there is no user x@a.b\n"))
         self.assertEqual(self.run_main("user", "rm", "x")[0], 1)
+        self.client.answers["bans"] = UsageError("what a node says\n\x1b[2J")
+        self.assertEqual(self.run_main("bans"), (1, "", "voipctl: what a node says??[2J\n"))
         self.client.answers["calls"] = []
         self.assertEqual(self.run_main("calls", "gone")[0], 1)
         for argv in (

@@ -16,6 +16,12 @@ class MachineCase(SynchronousTestCase):
 
     machine: Any
 
+    def assertEqual(self, first: Any, second: Any, msg: object = None) -> Any:
+        """Events and effects are tuples, so two of different kinds with the same content are equal: their kinds count here."""
+        if isinstance(first, list) and isinstance(second, list):
+            super().assertEqual([type(one) for one in first], [type(one) for one in second], msg)
+        return super().assertEqual(first, second, msg)
+
     def play(self, *events: object) -> list[Any]:
         """Feed events, and give the effects of the last one."""
         effects: list[Any] = []

@@ -1,0 +1,223 @@
+"""Asking a node over its socket and over its web page: what is sent, and one line for whatever goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import io
+import json
+import socket
+import urllib.error
+from email.message import Message
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.errors import UsageError
+from voipcluster.voipctl import client
+from voipcluster.voipctl.client import TIMEOUT, SocketClient, WebClient
+
+
+class FakeSocket:
+    """
+    A UNIX socket with a node at its end.
+
+    @cvar answer: the pieces that it reads, or an exception that C{connect} raises; C{asked}: what was sent, and where.
+    """
+
+    answer: list[bytes] | Exception = []
+    asked: list[tuple[str, Any]] = []
+
+    def __init__(self, family: int, kind: int) -> None:
+        assert (family, kind) == (socket.AF_UNIX, socket.SOCK_STREAM)
+        self._pieces = list(self.answer) if isinstance(self.answer, list) else []
+
+    def __enter__(self) -> FakeSocket:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.asked.append(("closed", None))
+
+    def settimeout(self, seconds: float) -> None:
+        self.asked.append(("timeout", seconds))
+
+    def connect(self, path: str) -> None:
+        self.asked.append(("connect", path))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+
+    def sendall(self, data: bytes) -> None:
+        self.asked.append(("sent", data))
+
+    def recv(self, size: int) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+class SocketTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(client.socket, "socket", FakeSocket)
+        self.patch(FakeSocket, "asked", [])
+        self.client = SocketClient("/var/lib/voipcluster")
+
+    def node(self, answer: list[bytes] | Exception) -> None:
+        self.patch(FakeSocket, "answer", answer)
+
+    def refusal(self) -> str:
+        text = str(self.assertRaises(UsageError, self.client.ask, "status"))
+        self.assertEqual(len(text.splitlines()), 1)
+        return text
+
+    def test_asked(self) -> None:
+        """One line of JSON goes to the socket of the state directory, and the result comes back, in pieces or whole."""
+        self.node([b'{"result": [', b'{"call_id": "x"}]', b"}\n"])
+        self.assertEqual(self.client.ask("calls", call_id="\u00e4"), [{"call_id": "x"}])
+        self.assertEqual(FakeSocket.asked[0], ("timeout", TIMEOUT))
+        self.assertEqual(FakeSocket.asked[1], ("connect", "/var/lib/voipcluster/admin.sock"))
+        name, sent = FakeSocket.asked[2]
+        self.assertTrue(name == "sent" and sent.endswith(b"\n") and sent.count(b"\n") == 1)
+        self.assertEqual(json.loads(sent), {"command": "calls", "arguments": {"call_id": "\u00e4"}})
+        self.assertEqual(FakeSocket.asked[-1], ("closed", None))
+
+    def test_nothing_is_a_result(self) -> None:
+        """C{null} is what commands answer that only do something."""
+        self.node([b'{"result": null}\n'])
+        self.assertIsNone(self.client.ask("drain"))
+
+    def test_refused(self) -> None:
+        """The node's own words are the error."""
+        self.node([b'{"error": "there is no user x"}\n'])
+        self.assertEqual(self.refusal(), "there is no user x")
+
+    def test_nobody_is_there(self) -> None:
+        """Neither a missing socket nor one that a killed node left is a traceback; the directory is named."""
+        for error in (FileNotFoundError(), ConnectionRefusedError()):
+            self.node(error)
+            self.assertEqual(
+                self.refusal(), "no node is running on the state directory /var/lib/voipcluster (--state-dir)"
+            )
+
+    def test_not_allowed(self) -> None:
+        """Another user's node, and one that hangs, are told as they are."""
+        self.node(PermissionError(errno.EACCES, "Permission denied"))
+        self.assertEqual(self.refusal(), "/var/lib/voipcluster/admin.sock: Permission denied")
+        self.node(TimeoutError())
+        self.assertIn("no answer within 30 s", self.refusal())
+
+    def test_not_a_node(self) -> None:
+        """What is no answer, one that breaks off and one without end are told apart."""
+        for answer in (b"hello\n", b"[]\n", b"{}\n", b"null\n", b"[" * 100_000 + b"\n"):
+            self.node([answer])
+            self.assertIn("not an answer of a node", self.refusal(), answer[:9])
+        self.node([b'{"result"'])
+        self.assertEqual(self.refusal(), "the node's answer breaks off")
+        self.patch(client, "MAX_ANSWER", 10)
+        self.node([b"x" * 8, b"x" * 8])
+        self.assertEqual(self.refusal(), "the node's answer is too long")
+
+
+class FakeOpener:
+    """Takes the place of urllib's: gives an answer, or raises it."""
+
+    def __init__(self, answer: bytes | Exception) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+
+    def open(self, address: str, timeout: float) -> Any:
+        self.asked.append(address)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return io.BytesIO(self.answer)
+
+
+class WebTests(SynchronousTestCase):
+    def node(self, answer: bytes | Exception, url: str = "http://192.0.2.1:8080") -> WebClient:
+        web = WebClient(url)
+        self.opener = FakeOpener(answer)
+        self.patch(web, "_opener", self.opener)
+        return web
+
+    def refusal(self, answer: bytes | Exception, command: str = "status", **arguments: object) -> str:
+        text = str(self.assertRaises(UsageError, self.node(answer).ask, command, **arguments))
+        self.assertEqual(len(text.splitlines()), 1)
+        return text
+
+    def test_addresses(self) -> None:
+        """Each command has its page; a Call-ID is one part of the path, whatever is in it, and what is not given is left out."""
+        web = self.node(b"[]", "http://192.0.2.1:8080/voip")
+        web.ask("status")
+        web.ask("calls", call_id=None)
+        web.ask("registrations", aor="alice@example.com")
+        web.ask("explain", call_id="1/2?x#y@host")
+        self.assertEqual(
+            [address.removeprefix("http://192.0.2.1:8080/voip/") for address in self.opener.asked],
+            [
+                "api/status",
+                "api/calls",
+                "api/registrations?aor=alice%40example.com",
+                "api/explain/1%2F2%3Fx%23y%40host",
+            ],
+        )
+
+    def test_metrics_are_text(self) -> None:
+        """They are not JSON."""
+        self.assertEqual(self.node(b"voipcluster_calls 1.0\n").ask("metrics"), "voipcluster_calls 1.0\n")
+
+    def test_read_only(self) -> None:
+        """What changes something is not on the page, and no request is made."""
+        self.assertIn("read-only; for 'user add' use --state-dir", self.refusal(b"{}", "user-add", name="x"))
+        self.assertEqual(self.opener.asked, [])
+
+    def test_urls(self) -> None:
+        """Only web addresses; no file of this machine."""
+        for url in ("file:///etc/passwd", "192.0.2.1:8080", "http://", "", "ftp://192.0.2.1/"):
+            self.assertIn("--url", str(self.assertRaises(UsageError, WebClient, url)), url)
+
+    def test_no_proxy_and_no_redirect(self) -> None:
+        """The environment's proxy does not see what is asked, and a node sends nobody elsewhere."""
+        handlers = [type(handler).__name__ for handler in WebClient("http://192.0.2.1/")._opener.handlers]
+        self.assertNotIn("ProxyHandler", handlers)
+        self.assertNotIn("HTTPRedirectHandler", handlers)
+        redirect = next(
+            h for h in WebClient("http://192.0.2.1/")._opener.handlers if type(h) is client._NoRedirect
+        )
+        self.assertIsNone(
+            redirect.redirect_request(None, None, 302, "Found", {}, "http://elsewhere.example/")
+        )
+
+    def http_error(self, status: int, body: bytes) -> urllib.error.HTTPError:
+        return urllib.error.HTTPError("http://x/", status, "Not Found", Message(), io.BytesIO(body))
+
+    def test_refused(self) -> None:
+        """The node's own words are the error; without any, it is the status of the address."""
+        self.assertEqual(
+            self.refusal(self.http_error(404, b'{"error": "no node knows x"}')), "no node knows x"
+        )
+        for body in (b"<html>", b"[]", b"", b"[" * 50_000):
+            text = self.refusal(self.http_error(404, body))
+            self.assertEqual(text, "http://192.0.2.1:8080/api/status: 404 Not Found", body[:9])
+
+    def test_nobody_is_there(self) -> None:
+        """A refused connection, a name that is none, and a time-out are one line with the address."""
+        for error, text in (
+            (
+                urllib.error.URLError(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")),
+                "Connection refused",
+            ),
+            (urllib.error.URLError("unknown url type"), "unknown url type"),
+            (TimeoutError("timed out"), "timed out"),
+            (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
+        ):
+            self.assertEqual(self.refusal(error), f"http://192.0.2.1:8080/: {text}")
+
+    def test_something_else_listens(self) -> None:
+        """A SIP or SSH port at the other end, or an answer that breaks off, is no traceback."""
+        for error in (
+            http.client.BadStatusLine("SIP/2.0 400 Bad Request"),
+            http.client.IncompleteRead(b"{"),
+            http.client.LineTooLong("header line"),
+        ):
+            self.assertEqual(
+                self.refusal(error), "http://192.0.2.1:8080/: what answers there is not a web server"
+            )
+        for body in (b"<html>", b"", b"\xff", b"[" * 100_000):
+            self.assertEqual(self.refusal(body), "http://192.0.2.1:8080/api/status: not an answer of a node")

@@ -1,0 +1,95 @@
+"""Answers as text for people."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.fake_node import BAN, BINDING, CALL, HOP, STATUS
+from voipcluster.voipctl import tables
+from voipcluster.voipctl.tables import clean, clock, table
+
+
+class CellTests(SynchronousTestCase):
+    def test_clean(self) -> None:
+        """Nothing of the network moves the cursor, ends a line or turns the text around; what is empty is a dash."""
+        for value, text in (
+            ("alice", "alice"), ("\u00e4 \u4e2d", "\u00e4 \u4e2d"), ("a\nb\tc", "a?b?c"), ("\x1b[2J", "?[2J"),
+            ("\u202eevil", "?evil"), ("\x7f\x9b", "??"), ("\udcff", "?"), (0, "0"), (None, "-"), ("", "-"),
+        ):  # fmt: skip
+            self.assertEqual(clean(value), text, repr(value))
+
+    def test_clock(self) -> None:
+        """Minutes and seconds, hours when there are any; no fractions, and a dash for what is not known."""
+        for seconds, text in (
+            (0, "0:00"), (59.9, "0:59"), (60, "1:00"), (3599, "59:59"), (3600, "1:00:00"), (86399.5, "23:59:59"),
+            (360000, "100:00:00"), (None, "-"),
+        ):  # fmt: skip
+            self.assertEqual(clock(seconds), text)
+
+    def test_columns(self) -> None:
+        """Each is as wide as its widest cell, numbers to the right, and no line ends in blanks."""
+        columns = [
+            ("NAME", lambda row: row["name"], False),
+            ("N", lambda row: row["n"], True),
+            ("X", lambda row: row["x"], False),
+        ]
+        rows = [{"name": "a", "n": "7", "x": "long text"}, {"name": "longer", "n": "1000", "x": "t"}]
+        self.assertEqual(
+            table(columns, rows),
+            "NAME       N  X\na          7  long text\nlonger  1000  t",
+        )
+        self.assertEqual(table(columns, []), "NAME  N  X")
+
+
+class AnswerTests(SynchronousTestCase):
+    def test_node_without_a_report(self) -> None:
+        """What a node did not tell is a dash in each column, also for a node of an older version that tells less."""
+        nodes = [{"name": "old"}, {"name": "b", "workload": 0.0, "report_age": -1.0, "components": None}]
+        for verbose in (False, True):
+            text = tables.status({"nodes": nodes}, verbose).splitlines()
+            self.assertEqual(text[0], "cluster -")
+            self.assertEqual(text[2].split(), ["old"] + ["-"] * 8)
+            self.assertEqual(text[3].split()[4:], ["0.00", "-", "-", "-", "-"])
+
+    def test_resources(self) -> None:
+        """With C{--verbose} there is a column for each resource that any node measures, in one order."""
+        parts = ({"cpu": 0.5}, {"delay": 0.25, "calls": 1.0})
+        nodes = [{**node, "components": part} for node, part in zip(STATUS["nodes"], parts, strict=True)]
+        titles, one, other = tables.status({"cluster": "c", "nodes": nodes}, True).splitlines()[1:]
+        self.assertEqual(titles.split()[-3:], ["CALLS/LIMIT", "CPU", "DELAY"])
+        self.assertEqual((one.split()[-3:], other.split()[-3:]), (["-", "0.50", "-"], ["1.00", "-", "0.25"]))
+
+    def test_registrations_and_bans(self) -> None:
+        """Times are left, and a User-Agent with an escape sequence is harmless."""
+        text = tables.registrations([BINDING])
+        self.assertIn("59:59", text)
+        self.assertNotIn("\x1b", text)
+        self.assertIn("phone?[2J", text)
+        self.assertEqual(tables.bans([BAN]).splitlines()[1].split()[-3:], ["wrong", "passwords", "9:15"])
+
+    def test_calls(self) -> None:
+        """A call that is older than this version's fields has dashes."""
+        text = tables.calls([CALL, {"call_id": "x"}]).splitlines()
+        self.assertIn("7:30", text[1].split())
+        self.assertEqual(text[2].split(), ["x"] + ["-"] * 10)
+
+    def test_explained(self) -> None:
+        """Each hop says what was decided and why; one that served the call itself has no target, and may have no candidates."""
+        alone = {**HOP, "chosen": "a", "outcome": "serve", "candidates": [], "leading": None}
+        text = tables.explain([HOP, alone])
+        first, second = text.split("\n\n")
+        self.assertTrue(first.startswith("hop 1: a: hand-over to b: first below the gate\n"))
+        self.assertEqual([line[2] for line in first.splitlines()[3:]], [" ", "*"])
+        self.assertEqual(
+            second.splitlines(),
+            [
+                "hop 2: a: serve: first below the gate",
+                "   policy planned, own workload 0.80, gate 0.75, hard limit 0.95",
+            ],
+        )
+
+    def test_explained_by_nobody(self) -> None:
+        """A refusal has nobody chosen, and nothing is marked."""
+        text = tables.explain([{**HOP, "chosen": None, "outcome": "refuse", "reason": "all are full\x07"}])
+        self.assertTrue(text.startswith("hop 1: a: refuse: all are full?\n"))
+        self.assertNotIn("*", text)
