@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.names import client, dns, hosts
-from twisted.names.error import DNSNameError, DNSQueryTimeoutError
+from twisted.names.error import DNSNameError, DNSQueryTimeoutError, DomainError
 from twisted.names.resolve import ResolverChain
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
@@ -150,6 +150,10 @@ def _failure(failure: Failure) -> Section:
         raise DnsFailure(NO_NAME, NO_NAME, _negative_ttl(getattr(message, "authority", ())))
     if isinstance(error, DNSQueryTimeoutError | TimeoutError):
         raise DnsFailure(TIMED_OUT, TIMED_OUT)
+    if isinstance(
+        error, DomainError
+    ):  # its text would be the whole message, in which not all names can be text
+        raise DnsFailure(FAILED, f"the server says {type(error).__name__}")
     raise DnsFailure(FAILED, f"{type(error).__name__}: {error}"[:200])
 
 

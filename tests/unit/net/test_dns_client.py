@@ -20,7 +20,7 @@ FIRST, SECOND = ("192.0.2.53", 53), ("192.0.2.54", 5353)
 ASKED = Question("a.example", A)
 
 
-def record(payload: Any, name: str = "a.example", ttl: int = 60) -> dns.RRHeader:
+def record(payload: Any, name: str | bytes = "a.example", ttl: int = 60) -> dns.RRHeader:
     return dns.RRHeader(name, payload.TYPE, dns.IN, ttl, payload, auth=True)
 
 
@@ -112,6 +112,16 @@ class AnswerTests(DnsClientCase):
             asked = self.ask()
             self.answer(code=code)
             self.assertEqual(self.failure(asked).result, FAILED)
+
+    def test_refusal_that_is_no_text(self) -> None:
+        """A refusal for a name that is no ASCII fails as any other, in a short line (found by bench/fuzz)."""
+        asked = self.ask()
+        port, query = self.asked()
+        answer = dns.Message(query.id, answer=1, rCode=dns.EFORMAT)
+        answer.queries, answer.answers = query.queries, [record(dns.Record_A("192.0.2.1"), b"\xc0\xff")]
+        port.protocol.datagramReceived(answer.toStr(), port.sent[-1][1])
+        failure = self.failure(asked)
+        self.assertEqual((failure.result, str(failure)), (FAILED, "the server says DNSFormatError"))
 
     def test_from_elsewhere(self) -> None:
         """An answer from another address than the server's is none (RFC 5452 section 9.1)."""
