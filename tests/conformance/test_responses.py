@@ -89,6 +89,47 @@ class ForwardingTests(ResponseCase):
         )  # it does end, though not with what nobody can tell whose it is
         self.assertEqual(final.values("via"), [invite.values("via")[0], lower])
 
+    @requirement(14)
+    @requirement(89)
+    async def test_2xx_without_the_right_vias(self) -> None:
+        """
+        A 2xx for a call goes up only with our Via on top (18.1.2) and another one below (16.7 step 3).
+
+        Without our Via it is dropped, and the right one still counts. With ours alone nobody can tell whose it is: the caller
+        gets 502, no call is left here, and no copy of that 2xx goes anywhere.
+        """
+        caller, callee = self.udp("alice"), await self.phone("bob")
+        base = await self.counts()
+        for last in (200, 502):
+            invite = caller.invite("bob")
+            caller.send(invite)
+            arrived = await callee.expect("INVITE")
+            ours, theirs = arrived.values("via")
+            foreign = ours.replace(f"{self.node.address}:5060", "proxy.example.com")
+            for vias in ((), (theirs,), (theirs, ours), (foreign, theirs), (foreign, ours, theirs)):
+                broken = arrived.copy().drop("Via")
+                if vias:
+                    broken.set("Via", *vias)
+                broken.answer = arrived.answer
+                callee.reply(broken, 200, body=callee.sdp(), tag="lost")
+            await caller.silence(200)
+            if last == 502:
+                arrived.set("Via", ours)
+            callee.reply(arrived, 200, body=callee.sdp())
+            if last == 200:
+                dialog = Dialog.of_caller(caller, invite, await caller.expect(200))
+                dialog.ack()
+                await callee.expect("ACK")
+                caller.send(dialog.request("BYE"))
+                callee.reply(await callee.expect("BYE"), 200)
+                await caller.expect(200, "BYE")
+            else:
+                await self.refused(caller, invite, 502)
+                callee.reply(arrived, 200, body=callee.sdp())
+                await caller.silence(200)
+                await callee.silence("ACK")
+            self.assertEqual((await self.counts())["voipcluster_calls"], base["voipcluster_calls"])
+
     @requirement(90)
     async def test_provisional(self) -> None:
         """1xx go up at once and in their order, but for 100; so does the 2xx (16.7 step 5)."""

@@ -183,8 +183,8 @@ class CallToken(NamedTuple):
     @ivar dialog: L{dialog_hash} of Call-ID and the caller's tag.
     @ivar names: Call-ID and the caller's tag themselves; not in the token, but known for a while to the node that made it.
     @ivar caller: how the caller is reached, or L{None}: by its Contact; C{callee} likewise.
-    @ivar place: eight octets of the L{place_hash} of that Contact of the caller when the INVITE came from there, else empty. They
-        stand behind all else, where a node that does not know of them does not look.
+    @ivar place: eight octets of the L{place_hash} of that Contact of the caller when the INVITE came from there; one octet when
+        its flow leads to a proxy; else empty. They stand behind all else, where a node that does not know of them does not look.
     """
 
     dialog: bytes

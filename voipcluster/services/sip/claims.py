@@ -132,31 +132,40 @@ class Claims:
             and not target.routes
             and not (to_caller and self._dialogs.is_caller_contact(arrival.token, uri))
         )
+        # the flow of a stranger who called through a carrier leads to the carrier, and whatever number is in the URI
+        behind = to_caller and party is not None and self._dialogs.is_behind(arrival.token)
         beyond = self._dialogs.foreign(routes) if routes else []
         # no call of this node: nobody is known to have said where he is, but it may be a subscription
         unknown = call is None and request.method not in IN_CALLS
-        if not leaves and not beyond and (not routes or unknown or call is not None):
+        if not leaves and not behind and not beyond and (not routes or unknown or call is not None):
             return FREE
         sender = sender_of(request, self._core.names)
         user = None if sender is None or sender.domain is None else sender.aor or ""
         shown = self._is_shown(arrival, call, user)
         foreign = not shown and user is None  # reaches what users of ours have announced, and nothing else
         if call is None:
-            leads, follows = not leaves or (unknown and not foreign), not routes or (unknown and not foreign)
+            leads = not foreign if behind else not leaves or (unknown and not foreign)
+            follows = not routes or (unknown and not foreign)
         else:
-            leads = not leaves or call.leads(to_caller, uri, foreign)
+            leads = not (leaves or behind) or call.leads(to_caller, uri, foreign)
             follows = all(call.goes_along(to_caller, value, foreign) for value in beyond)
         if not leads or not (follows or party is not None):
             # only to where the other party said that it is: else whoever called one of us could call anybody (toll fraud)
             raise Refused("the Request-URI or Route is none of this call", 481)
         if shown or foreign:
             return FREE if follows else Passage(over_flow=True)
-        if party is not None:
+        if party is not None and not behind:
             return Passage(over_flow=True)  # to that party, whoever sent it
+        origin = self._origin(arrival)
+        if origin is None:
+            # passwords are counted where they come from
+            raise Refused("nobody says where that request came from", 403)
         assert sender is not None, "the user of ours that From names"
-        client = Handover(flow=self._source(arrival) or incoming.flow, ingress=self._core.node)
+        client = Handover(flow=origin, ingress=self._core.node)
         proof = self._access.within_dialog(incoming, client, sender)
-        return proof.challenges if proof.client is None else Passage(user=proof.client.user)
+        if proof.client is None:
+            return proof.challenges
+        return Passage(over_flow=not follows, user=proof.client.user)
 
     def learn_contact(self, arrival: Arrival, call: Call, user: str | None) -> None:
         """A party says where it is from now on; C{user}: who has proved a password with that, or L{None}."""
@@ -223,20 +232,29 @@ class Claims:
                 at_its_place = _is_at(contact, flow) and call.leads(False, contact, proved=True)
         return at_its_place or (bool(user) and self._is_registered(user, flow))
 
-    def _source(self, arrival: Arrival) -> Flow | None:
-        """Where a request was sent from; L{None} when that says nothing: another proxy passed it on."""
+    def _origin(self, arrival: Arrival) -> Flow | None:
+        """Where a request came in at the cluster; L{None}: at a node that does not say, or what it said is too old."""
         incoming, core = arrival.incoming, self._core
-        flow: Flow | None = incoming.flow
         if arrival.told is not None:
             try:
                 client = core.handovers.open(arrival.told, incoming.request.call_id, core.wall())
             except PeerError:
-                return None  # too old, or the clocks of the nodes differ
-            flow = None if client.hops or client.redirected else client.flow
-        hops = 1 if arrival.told is None else 2
-        if incoming.request.layout.vias > hops or len(incoming.request.values("via")) > hops:
-            return None  # whoever is behind that proxy comes from there
-        return flow if self._trust_source or (flow is not None and flow.reliable) else None
+                return None
+            return None if client.hops or client.redirected else client.flow
+        if _vias(incoming.request) > 1 and any(
+            host == incoming.flow.remote[0] for host, _ in core.addresses.values()
+        ):
+            return None
+        return incoming.flow
+
+    def _source(self, arrival: Arrival) -> Flow | None:
+        """Where a request was sent from; L{None} when that says nothing."""
+        flow = self._origin(arrival)
+        if flow is None or not (self._trust_source or flow.reliable):
+            return None
+        if _vias(arrival.incoming.request) > (1 if arrival.told is None else 2):
+            return None  # another proxy passed it on, and whoever is behind that comes from there
+        return flow
 
     def _is_name_of(self, call: Call, from_caller: bool, user: str, request: Request) -> bool:
         """Whether From is what that party is called in the call: C{user}, an address of record of ours, or another URI."""
@@ -261,6 +279,11 @@ class Claims:
             if known is not None and _is_from(known, flow):
                 return True
         return False
+
+
+def _vias(request: Request) -> int:
+    """How many Via values a request has. @raise ParseError: unbalanced quotes."""
+    return len(request.values("via"))
 
 
 def _is_from(known: Flow, flow: Flow) -> bool:

@@ -23,6 +23,7 @@ from voipcluster.sip.route import (
 from voipcluster.sip.uri import is_sips, parse_uri
 
 PLACE_SIZE = 8  # octets of a L{place_hash} in a token: no 2**64 names are tried to find one for somebody else
+BEHIND = b"\x01"  # in the place of a L{place_hash}: the caller is somewhere behind the far end of its flow
 _GRUU = b"gruu"  # stands for the contact address of a party whose Contact is a GRUU: it has none that a URI could match
 
 
@@ -59,12 +60,19 @@ class Dialogs:
         epoch = core.epoch if owner == core.node else core.epochs(owner)
         return Party(address, flow, epoch, contact_key)
 
-    def caller_place(self, request: Request, client: Handover, caller: Party | None) -> bytes:
+    def caller_place(
+        self, request: Request, client: Handover, caller: Party | None, trusted: bool = False
+    ) -> bytes:
         """
         What the token says of the Contact of a caller without a flow; nothing when the caller is not there itself.
 
-        Else whoever calls could name somebody whom the callee's requests would reach in our name (toll fraud).
+        Else whoever calls could name somebody whom the callee's requests would reach in our name (toll fraud). Of a stranger
+        with a flow it says when that leads to a proxy, a carrier's perhaps, and not to the stranger.
+
+        @param trusted: whether a proxy in between is one of the callee's own.
         """
+        if client.user is None and not trusted and not _is_direct(request, client):
+            return b"" if caller is None else BEHIND
         if caller is not None:
             return b""
         contact = request.contact_uri
@@ -81,6 +89,10 @@ class Dialogs:
         """Whether the call token says that the caller is where a Request-URI leads. @raise PeerError: 403."""
         place = self._core.call_tokens.open(token).place
         return len(place) == PLACE_SIZE and place == place_hash(uri)[:PLACE_SIZE]
+
+    def is_behind(self, token: str) -> bool:
+        """Whether the call token says that the caller's flow leads to a proxy that is not the caller. @raise PeerError: 403."""
+        return self._core.call_tokens.open(token).place == BEHIND
 
     def record_route(
         self,
@@ -214,6 +226,14 @@ def _names(uri: str, party: Party) -> bool:
     """
     contact = contact_hash(uri)
     return contact == party.contact or contact == contact_hash(f"sip:{join_host_port(*party.flow.remote)}")
+
+
+def _is_direct(request: Request, client: Handover) -> bool:
+    """Whether who made a request sent it to this cluster, and no proxy in between did."""
+    nodes = 0 if client.redirected else len(client.visited)
+    if request.layout.vias == 1 and b"," not in request.lines[request.layout.via]:
+        return True
+    return len(request.values("via")) <= 1 + nodes
 
 
 def _default_port(host: str, port: int) -> bytes:

@@ -72,7 +72,8 @@ class Edge:
             client = Handover(flow=incoming.flow, ingress=core.node)
             names = request.call_id, request.from_tag or ""
             caller = self._dialogs.caller_party(request, client)
-            place = self._dialogs.caller_place(request, client, caller)
+            # its registrar is the proxy of the phone, and knows by itself what it takes from there
+            place = self._dialogs.caller_place(request, client, caller, trusted=True)
             copy.record_route = partial(
                 self._dialogs.record_route, names, caller, client, is_sips(uri), place
             )

@@ -80,6 +80,13 @@ class ClaimsWorld(HostileWorld):
         ours = Seat(callee, to, callee.tag, self.evil.tag, self.ours(self.route_set(invite)))
         return theirs, ours
 
+    def through_the_carrier(self, contact: str, *headers: str) -> tuple[Seat, Seat]:
+        """The same through a carrier, the gateway: the stranger sees what it sees."""
+        direct, self.evil = self.evil, self.gateway
+        seats = self.stranger_calls(contact, *headers)
+        self.evil = direct
+        return seats
+
     def ours(self, routes: Sequence[str]) -> list[str]:
         return [route for route in routes if "call=" in route]
 
@@ -225,7 +232,7 @@ class OurNamesTests(ClaimsWorld):
             seat = Seat(self.evil, BOB, ours.tag, ours.other, [ours.routes[0].replace(">", f";ho={token}>")])
             for node in (self.node, self.b):
                 seat.send(node, "INVITE", GATEWAY)
-                self.refused(self.evil, 407)
+                self.refused(self.evil, 403 if node is self.node else 407)
         self.end_all()
 
     def test_called_stranger(self) -> None:
@@ -287,6 +294,30 @@ class OurNamesTests(ClaimsWorld):
         self.refused(self.bob, 407)
         self.end_all()
 
+    def test_stranger_behind_a_carrier(self) -> None:
+        """A stranger calls through the carrier that takes calls from us: not even the flow of his INVITE is his own then."""
+        via = "Via: SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKevil"
+        number = f"sip:+1900@{self.gateway.address[0]}:5060"
+        for contact, uris in (
+            (self.evil.uri, (self.evil.uri, number)),  # its requests go over the carrier's flow
+            (number, (number,)),  # or to where the INVITE came from
+            ("sip:evil@10.0.0.7", ("sip:evil@10.0.0.7",)),
+        ):
+            self.gateway.tag = self.evil.tag
+            _, ours = self.through_the_carrier(contact, via, "Record-Route: <sip:203.0.113.77;lr>")
+            for method in STARTING:
+                for uri in uris:
+                    for beyond in ([], ["<sip:203.0.113.77;lr>"]):
+                        ours.send(self.node, method, uri, self.evil, routes=beyond)
+                        self.refused(self.evil, 407, 481)
+                        ours.send(self.node, method, uri, self.evil, routes=beyond, name=STRANGER)
+                        self.refused(self.evil, 481)
+            self.end_all()
+            for method in STARTING:
+                for name in (BOB, STRANGER):
+                    ours.send(self.node, method, uris[0], self.evil, name=name)
+                    self.refused(self.evil, 407, 481)
+
     def test_names_of_another_call(self) -> None:
         """A stranger sends an INVITE with Call-ID and tag of our user's call: neither he nor his answers are hers by that."""
         ours, theirs = self.alice_calls(GATEWAY)
@@ -327,6 +358,35 @@ class OurNamesTests(ClaimsWorld):
                 headers=[carol.credentials(challenge, "INVITE", GATEWAY, password)],
             )  # fmt: skip
             self.refused(carol, status)
+        self.end_all()
+
+    def test_guessing_through_another_node(self) -> None:
+        """Wrong passwords are counted where they come from, whichever way they take through the cluster, or not looked at."""
+        theirs, ours = self.stranger_calls()
+        self.moves(theirs, self.bob, GATEWAY)
+        bob = Phone(self.world, "bob", self.evil.address)
+        hop = "Via: SIP/2.0/UDP 203.0.113.200;branch=z9hG4bKnobody"
+        for number in range(12):
+            ours.send(self.b, "MESSAGE", GATEWAY, bob, headers=[hop])
+            if number < 10:
+                guess = bob.credentials(bob.response(407), "MESSAGE", GATEWAY, f"guess {number}")
+            ours.send(self.b, "MESSAGE", GATEWAY, bob, headers=[hop, guess])
+            self.assertEqual(bob.response().status, 407 if number < 10 else 403, number)
+            bob.took()
+        self.assertEqual([ban.who for ban in self.node.limiting.bans()], ["bob@example.com from 203.0.113.9"])
+        ours.send(self.b, "MESSAGE", GATEWAY, bob, routes=[ours.routes[0]], name="sip:carol@example.com")
+        self.refused(bob, 407)
+        # an older node passes it on and does not say where it came from
+        ours.send(self.node, "MESSAGE", GATEWAY, bob)
+        self.refused(bob, 407)
+        data = next(data for source, _, data in reversed(self.world.network.log) if source == bob.address)
+        via = b"Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKolder\r\nVia:"
+        self.world.network.put("UDP", self.b.address, self.node.address, data.replace(b"Via:", via, 1))
+        self.world.run()
+        source, destination, answer = self.world.network.log[-1]
+        self.assertEqual(
+            (source, destination, answer[:11]), (self.node.address, self.b.address, b"SIP/2.0 403")
+        )
         self.end_all()
 
     def test_source_of_many(self) -> None:
@@ -502,6 +562,31 @@ class GoingOnTests(ClaimsWorld):
             self.arrives(self.bob, method, other)
         self.follows(ours, self.node)
         self.end_all()
+
+    def test_carrier_with_proxies(self) -> None:
+        """A phone holds a call that came through a carrier's proxy: from its place, or with a password; known call or not."""
+        via = "Via: SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKcaller"
+        self.gateway.tag = "tag-gateway"
+        theirs, ours = self.through_the_carrier(self.evil.uri, via, "Record-Route: <sip:203.0.113.77;lr>")
+        beyond = ["<sip:203.0.113.77;lr>"]
+        bob = self.rebound(self.bob)
+        for known in (True, False):
+            for node in (self.node, self.b):
+                for method in STARTING:
+                    ours.send(node, method, self.evil.uri, routes=beyond)
+                    self.assertEqual(self.gateway.request(method).values("route"), beyond)
+                    self.arrives(self.gateway, method, self.bob)
+                    theirs.send(node, method, self.bob.uri)
+                    self.arrives(self.bob, method, self.gateway)
+            ours.send(self.node, "INVITE", self.evil.uri, bob, routes=beyond, contact="sip:bob@10.0.0.2")
+            proof = bob.credentials(bob.response(407), "INVITE", self.evil.uri)
+            bob.took()
+            ours.send(
+                self.node, "INVITE", self.evil.uri, bob, routes=beyond, headers=[proof], contact="sip:bob@10.0.0.2"
+            )  # fmt: skip
+            self.arrives(self.gateway, "INVITE", bob)
+            self.assertEqual(len(self.node.calls), int(known))
+            self.end_all()
 
     def test_carrier_that_is_called(self) -> None:
         """A carrier that our user called re-INVITEs him, also when he has moved and said so."""
