@@ -35,7 +35,8 @@ setup(
         "chartkick>=1.2",  # carries Chart.js for the web page
     ],
     extras_require={
-        "dev": ["mypy", "mypy-zope", "ruff", "import-linter", "hypothesis", "build"],
+        "dev": ["mypy", "mypy-zope", "ruff", "import-linter", "hypothesis", "build", "matplotlib>=3.8"],
+        "plot": ["matplotlib>=3.8"],  # python -m voipcluster.simulate --plot
         "fuzz": ["atheris>=3.0"],  # bench/fuzz; for itself, since not every Python has a build of it
     },
     entry_points={"console_scripts": ["voipctl=voipcluster.voipctl:main"]},
