@@ -27,6 +27,8 @@ class Gates:
     @ivar plan_delay: seconds; with less own delay the plan's share is not given away, because the node is idle.
     @ivar slow: seconds; from this own delay on a node gives to a quicker one, where all are above the threshold for want of time.
     @ivar improve: how much of the own delay the quicker one may have.
+    @ivar calm: seconds; with old reports a node whose own delay is longer gives so much more away that it is shorter after
+        C{drain} seconds.
     @ivar late: seconds; a node where a request would wait longer takes no planned share.
     @ivar fresh: share of the nodes that must be heard on time for reports to be compared.
     @ivar replan: seconds between plans while only numbers change.
@@ -43,6 +45,8 @@ class Gates:
     slow: float = 0.06
     improve: float = 0.3
     late: float = 0.05
+    calm: float = 0.03
+    drain: float = 0.5
     fresh: float = 0.9
     replan: float = 0.05
 

@@ -54,6 +54,9 @@ STANDING = {
 STARTING = "it has just started, and takes a part of its share"
 EPSILON = 1e-9  # workloads are quotients: 0.85 - 0.80 is a little less than 0.05
 REFUSED_FOR = 0.5  # s, the default of oc-validity (RFC 7339 section 4.3)
+BACK_OFF = (
+    0.5  # share that is kept from a node that refused, where all are busy; keeping all away makes waves
+)
 PICTURE = 0.1  # s that the picture of the nodes nobody asked is shared between explanations
 
 
@@ -66,6 +69,7 @@ class _Search:
     gate: float
     now: float
     below: bool
+    levelling: bool = False
     seen: dict[str, str] = field(factory=dict)
 
 
@@ -127,12 +131,29 @@ class Placement:
         must_leave = self._must_leave(request, own)
         if may_leave:
             plan = self._current_plan(own, now)
+            levelling: Any = None  # how, when time is what is short
+            if (
+                not must_leave
+                and own.workload.measured > own.workload.counted
+                and ILevelling.providedBy(plan)
+            ):
+                levelling = plan
+            if levelling is not None and not levelling.pairs:
+                # an old table shows who was below: all would choose the same few, and more so the older it is
+                name, why = self._level(search, levelling, rand)
+                if name:
+                    return self._hand_over(search, name, f"the reports are old, and {why}")
+                return self._serve(search, self._why_here(search))
             name = self._first(search, plan, rand, planned=False)
             if name == self.table.own:
                 return self._serve(search, "first below the threshold")
             if name:
                 return self._hand_over(search, name, "first below the threshold")
-            name, why = self._above_all(search, plan, must_leave, rand)
+            why = ""
+            if levelling is not None:
+                name, why = self._level(search, levelling, rand)
+            elif (request.call and not request.hops) or must_leave:
+                name, why = self._roomier(search, must_leave, rand), "it has more room"
             if name:
                 return self._hand_over(search, name, f"nobody is below the threshold, and {why}")
         if must_leave:
@@ -257,22 +278,11 @@ class Placement:
             return STANDING[UNKNOWN]
         if node.is_silent(search.now):
             return "its report is too old"
-        if search.now < node.refused_until:
+        if search.now < node.refused_until and not search.levelling:
             return "refused a request just now"
         if report.spontaneous:
             node.assigned.settle(search.now)
         return ""
-
-    def _above_all(self, search: _Search, plan: IPlan, must_leave: bool, rand: Rand) -> tuple[str, str]:
-        """Who takes the request when nobody is below the threshold, and why; empty when it stays."""
-        request, load = search.request, search.own.workload
-        levels = ILevelling.providedBy(plan) and load.measured > load.counted
-        if levels and not must_leave:
-            return ("", "") if request.hops else self._level(search, plan, rand)
-        if (request.call and not request.hops) or must_leave:
-            name = self._roomier(search, must_leave, rand)
-            return name, "it has more room" if name else ""
-        return "", ""
 
     def _level(self, search: _Search, plan: Any, rand: Rand) -> tuple[str, str]:
         """
@@ -280,12 +290,18 @@ class Placement:
 
         One hop only, since each costs time that nobody has.
         """
-        own, gates = search.own, self.gates
-        if own.delay > gates.plan_delay and plan.share and rand() < plan.share:
+        own, gates, share = search.own, self.gates, plan.share
+        search.levelling = True
+        if search.request.hops or search.request.refused:
+            return "", ""  # each hop and each refusal costs time that nobody has
+        if not plan.pairs and own.delay > gates.calm and own.arrival_rate:
+            # the own queue is the one thing that is known as it is now: what is too long of it leaves, too
+            share += (own.delay - gates.calm) / gates.drain * own.capacity / own.arrival_rate
+        if own.delay > gates.plan_delay and share and rand() < share:
             for name in plan.order(rand, True):
-                if self._takes(search, name, gates.late, rand):
+                if self._takes(search, name, gates.late if plan.pairs else math.inf, rand):
                     return name, "the plan gives this share away"
-        if own.delay >= gates.slow:
+        if plan.pairs and own.delay >= gates.slow:
             for name in plan.level(rand):
                 if self._takes(search, name, gates.improve * own.delay, rand):
                     return name, "much less waits there"
@@ -297,6 +313,8 @@ class Placement:
         if node is None:
             return False
         reason = self._unfit(search, node)
+        if not reason and search.now < node.refused_until and rand() < BACK_OFF:
+            reason = "refused a request just now"
         if not reason and node.state is DRAIN:
             reason = STANDING[node.state]
         if not reason and node.counted >= self.gates.hard_limit:

@@ -42,6 +42,10 @@ class IPlan(Interface):
 class ILevelling(Interface):
     """What a plan provides, too, when it can level what waits among nodes that are all above the threshold."""
 
+    pairs = Attribute(
+        "Whether the table is so fresh that what waits can be compared, and the first below the threshold believed."
+    )
+
     def level(rand: Rand) -> Iterator[str]:
         """A few names to compare with the own node; one is taken when much less waits there."""
 

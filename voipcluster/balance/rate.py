@@ -29,6 +29,31 @@ class MovingRate:
 
 
 @define(slots=True)
+class MovingRatio:
+    """
+    What happened per unit of something that was used up for it, as a moving average; 0.0 before anything did.
+
+    Both are averaged, and then divided: the mean of the quotients of small samples would be too high.
+
+    @ivar tau: seconds after which an old sample counts 1/e.
+    """
+
+    tau: float
+    _count: float = 0.0
+    _used: float = 0.0
+
+    def feed(self, count: float, used: float, elapsed: float) -> float:
+        """Take what happened and what was used in the last C{elapsed} seconds."""
+        keep = math.exp(-elapsed / self.tau)
+        self._count, self._used = self._count * keep + count, self._used * keep + used
+        return self.value
+
+    @property
+    def value(self) -> float:
+        return self._count / self._used if self._used else 0.0
+
+
+@define(slots=True)
 class Bucket:
     """
     A token bucket, full at first.

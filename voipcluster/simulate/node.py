@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from voipcluster.balance.decision import Decision, HandOver, Own, PlacementRequest, Serve, Ticket
 from voipcluster.balance.membership import Membership, MembersListed, ReportReceived, Tick
-from voipcluster.balance.rate import MovingRate
+from voipcluster.balance.rate import MovingRate, MovingRatio
 from voipcluster.balance.report import Report
 from voipcluster.balance.start import SlowStart
 from voipcluster.balance.state import Levels, Measured, NodeStateMachine
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TOO_LATE = 0.1  # s of delay that count as workload 1.0, as in the product
 CPU_WINDOW = 0.5  # s
 RATES = 0.1  # s between samples of the rates
+PAID = 2.0  # times longer waits what another node has paid for already: it is refused last
 SIGN_OF_LIFE = 1.0  # s in which a node answers a hand-over with anything, as in the product
 
 
@@ -84,7 +85,7 @@ class SimNode:
         self.machine = NodeStateMachine(Levels(scenario.threshold, scenario.hard_limit, patience=math.inf))
         self.cpu: deque[float] = deque([self.busy], maxlen=max(2, round(CPU_WINDOW / scenario.monitor)) + 1)
         self.cpu_peak, self.lag_peak = PeakEwma(), PeakEwma()
-        self.arrivals, self.capacity = MovingRate(tau=0.75), MovingRate(tau=5.0)
+        self.arrivals, self.capacity = MovingRate(tau=0.75), MovingRatio(tau=5.0)
         self.changes, self.pace, self.late = Changes(), Pace(), False
         self.per_rates = max(1, round(RATES / scenario.monitor))
         self.own = Own(Workload(), weight=self.start.weight(now))
@@ -135,15 +136,14 @@ class SimNode:
         cost = scenario.refuse_cost * mean
         if request.way and not request.way[-1].open:
             pass  # who handed it here has given up waiting, and cancelled it
-        elif now - request.came > scenario.give_up:
+        elif now - request.came > (PAID if request.way else 1.0) * scenario.give_up:
             self._refuse(request)
         else:
             match self._decide(request):
                 case Serve():
                     cost = self.random.expovariate(1.0 / mean)
-                    self.busy_serving += cost
                     self._answer(request, 180, now)
-                    self.world.at(now + cost, self._served, (request, life))
+                    self.world.at(now + cost, self._served, (request, life, cost))
                 case HandOver() as decision:
                     cost = scenario.forward_cost * mean
                     self._hand_over(request, decision, now + cost)
@@ -212,10 +212,11 @@ class SimNode:
             self.cluster.refuse(request)
         self._answer(request, 503, self.world.now)
 
-    def _served(self, what: tuple[Request, int]) -> None:
-        request, life = what
+    def _served(self, what: tuple[Request, int, float]) -> None:
+        request, life, cost = what
         if life == self.epoch and self.alive:
             self.completed += 1
+            self.busy_serving += cost
             self.cluster.served(request)
         else:
             self.cluster.lose(request)
@@ -230,7 +231,7 @@ class SimNode:
         now = world.now
         world.at(now + scenario.monitor, self._monitor, life)
         self.ticks += 1
-        delay = len(self.queue) / (self.capacity.value or self.speed / scenario.service)
+        delay = self._delay(now)
         self.cpu.append(self.busy)
         share = (self.busy - self.cpu[0]) / (scenario.monitor * (len(self.cpu) - 1))
         if self.ticks % self.per_rates == 0:
@@ -258,12 +259,17 @@ class SimNode:
         ):
             self._tell()
 
+    def _delay(self, now: float) -> float:
+        """What a new request would wait: the queue at the measured capacity, but not less than the first of it has waited."""
+        if not self.queue:
+            return 0.0
+        by_length = len(self.queue) / self.capacity.value if self.capacity.value else 0.0
+        return max(by_length, now - self.queue[0].came)
+
     def _measure_rates(self, elapsed: float) -> None:
         self.arrivals.feed(self.arrived / elapsed, elapsed)
-        if self.busy_serving > 0.3 * elapsed and self.completed:
-            self.capacity.feed(self.completed / self.busy_serving, elapsed)
-            self.busy_serving, self.completed = 0.0, 0
-        self.arrived = 0
+        self.capacity.feed(self.completed, self.busy_serving, elapsed)
+        self.arrived, self.completed, self.busy_serving = 0, 0, 0.0
 
     def _report_periodically(self, life: int) -> None:
         if life == self.epoch and self.alive:

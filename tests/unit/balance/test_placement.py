@@ -272,6 +272,55 @@ class LevellingTests(PlacementCase):
         self.tell(b=19, c=19, d=19)
         self.assertServed()
 
+    def test_refused_just_now(self) -> None:
+        """Half of what would go to a node that refused goes there still: keeping all away from it makes waves."""
+        self.tell_delays(b=0.0)
+        self.busy(delay=0.1)
+        first = self.place()
+        assert isinstance(first, HandOver)
+        self.placement.answered(first.ticket, 503, 0.0)
+        random, given = Random(1).random, 0
+        for _ in range(400):
+            decision = self.placement.place(CALL, 0.0, random)
+            if isinstance(decision, HandOver):
+                given += 1
+                self.placement.answered(decision.ticket, 486, 0.0)
+        self.assertApproximates(given / 400, 0.5, 0.08)
+
+    def test_refused_once(self) -> None:
+        """What one node refused is not carried around: it is served, or the overload control refuses it."""
+        self.tell_delays(b=0.0, c=0.0, d=0.0)
+        self.busy(delay=0.1)
+        self.assertServed(PlacementRequest("x", refused=("b",)))
+
+    def old_reports(self, **delays: float) -> None:
+        for name, delay in delays.items():
+            old = evolve(
+                report(name, seq=99), workload=Workload(cpu=0.1), value=0.1, delay=delay, capacity=100.0,
+                arrival_rate=50.0, spontaneous=False,
+            )  # fmt: skip
+            self.table.feed(ReportReceived(old, self.now))
+
+    def test_old_reports_are_not_believed(self) -> None:
+        """That somebody was below its threshold some time ago is no reason: all would go to the same one."""
+        self.old_reports(b=0.0, c=0.2, d=0.2)
+        self.busy(delay=0.02, arrivals=50.0)
+        self.assertServed()
+
+    def test_old_reports_and_the_plan(self) -> None:
+        """The rates are good for longer, and so is what the own queue says: both decide how much goes, not where it waited."""
+        self.old_reports(b=0.2, c=0.2, d=0.2)
+        for delay, expected in ((0.02, (170 - 80) / 170), (0.08, (170 - 80) / 170 + 0.05 / 0.5 * 100 / 170)):
+            self.busy(delay=delay, arrivals=170.0)
+            random, given = Random(1).random, 0
+            for _ in range(1000):
+                decision = self.placement.place(CALL, 0.0, random)
+                if isinstance(decision, HandOver):
+                    given += 1
+                    self.assertIn("the reports are old", decision.explanation.reason)
+                    self.placement.answered(decision.ticket, 486, 0.0)
+            self.assertApproximates(given / 1000, expected, 0.05)
+
     def test_draining_while_all_are_busy(self) -> None:
         """A node that drains gives to whoever has something left but time; only who has no places is none to give to."""
         self.tell_delays(FULL, b=0.2, c=0.1)

@@ -6,7 +6,7 @@ import math
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.balance.rate import Bucket, MovingRate
+from voipcluster.balance.rate import Bucket, MovingRate, MovingRatio
 
 
 class MovingRateTests(SynchronousTestCase):
@@ -15,6 +15,29 @@ class MovingRateTests(SynchronousTestCase):
         rate = MovingRate(tau=0.75)
         self.assertEqual(rate.feed(100.0, 0.1), 100.0)
         self.assertAlmostEqual(rate.feed(0.0, 0.75), 100.0 * math.exp(-1))
+
+
+class MovingRatioTests(SynchronousTestCase):
+    def test_small_samples(self) -> None:
+        """One completion in 1 s and one in 3 s are one in 2 s; the mean of the quotients would be two thirds."""
+        ratio = MovingRatio(tau=1e9)
+        self.assertEqual(ratio.value, 0.0)
+        ratio.feed(1, 1.0, 0.1)
+        self.assertAlmostEqual(ratio.feed(1, 3.0, 0.1), 0.5)
+
+    def test_nothing_happened(self) -> None:
+        """Idle time says nothing about what is done when there is something to do."""
+        ratio = MovingRatio(tau=1.0)
+        ratio.feed(10, 2.0, 0.1)
+        self.assertAlmostEqual(ratio.feed(0, 0.0, 0.1), 5.0)
+
+    def test_forgets(self) -> None:
+        """After some time constants only the new counts."""
+        ratio = MovingRatio(tau=1.0)
+        ratio.feed(100, 1.0, 0.1)
+        for _ in range(100):
+            ratio.feed(1, 0.1, 0.1)
+        self.assertApproximates(ratio.value, 10.0, 0.1)
 
 
 class BucketTests(SynchronousTestCase):
