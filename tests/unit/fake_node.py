@@ -19,9 +19,11 @@ CALL = {
 HOP = {
     "call_id": "1/2@host", "node": "a", "time": 1.0, "hops": 0, "own": 0.8, "leading": "calls", "gate": 0.75,
     "hard_limit": 0.95, "policy": "planned", "outcome": "hand-over", "chosen": "b", "reason": "first below the gate",
+    "delay": 0.012, "share": 0.31, "fresh": False,
     "candidates": [
         {"node": "c", "state": "unknown", "workload": 0.0, "age": -1.0, "reason": "no fresh report"},
-        {"node": "b", "state": "open", "workload": 0.25, "age": 0.31, "reason": "below the gate"},
+        {"node": "b", "state": "open", "workload": 0.25, "age": 0.31, "reason": "below the gate",
+         "wait": 0.004, "room": 120.4},
     ],
 }  # fmt: skip
 BINDING = {

@@ -169,6 +169,8 @@ _CONSIDERED = Schema(
         share("workload"),
         Field("age", float, -1, 1e9, -1.0),
         optional("reason", 128),
+        Field("wait", float, 0, 3600, 0.0),
+        Field("room", float, -1, 1e9, -1.0),
     ),
 )
 _EXPLANATION = Schema(
@@ -188,6 +190,9 @@ _EXPLANATION = Schema(
         optional("chosen", NAME),
         optional("reason", 128),
         Field("candidates", _CONSIDERED, default=(), many=MEMBERS),
+        Field("delay", float, 0, 3600, 0.0),
+        Field("share", float, -1, 1, -1.0),
+        Field("fresh", bool, default=True),
     ),
 )
 _EXPLAINED = Schema(

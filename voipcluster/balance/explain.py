@@ -21,6 +21,8 @@ class Considered:
     @ivar workload: with our own unanswered assignments added.
     @ivar age: seconds since its report came; -1 when there was none.
     @ivar reason: why it was taken or passed over.
+    @ivar wait: seconds that a request would wait there, by its report and our unanswered requests.
+    @ivar room: requests per second that the plan of the rates has for it from others; -1 when the policy makes no such plan.
     """
 
     node: str
@@ -28,6 +30,8 @@ class Considered:
     workload: float
     age: float
     reason: str
+    wait: float = 0.0
+    room: float = -1.0
 
 
 class Candidates(Sequence[Considered]):
@@ -72,6 +76,9 @@ class Explanation:
     @ivar gate: below this a node serves at this hop; C{hard_limit}: from here on it refuses.
     @ivar outcome: C{serve}, C{hand-over} or C{refuse}; C{chosen} the node that serves or takes it, or empty.
     @ivar time: the placing node's clock, seconds.
+    @ivar delay: seconds that a request waited here then.
+    @ivar share: of its clients' requests the plan of the rates gave away; -1 when the policy made none.
+    @ivar fresh: whether the reports were fresh enough to compare what waits at the candidates.
     """
 
     call_id: str
@@ -87,6 +94,9 @@ class Explanation:
     chosen: str
     reason: str
     candidates: Sequence[Considered] = ()
+    delay: float = 0.0
+    share: float = -1.0
+    fresh: bool = True
 
 
 @frozen(slots=True, kw_only=True)

@@ -10,7 +10,7 @@ time than serving, and refuses when there are none or when even that is more tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
@@ -25,7 +25,7 @@ from voipcluster.balance.decision import (
     Serve,
     Ticket,
 )
-from voipcluster.balance.explain import Candidates, Considered, Explanation
+from voipcluster.balance.explain import Explanation
 from voipcluster.balance.membership import (
     CallAnswered,
     CallFailed,
@@ -34,8 +34,8 @@ from voipcluster.balance.membership import (
     Node,
 )
 from voipcluster.balance.policy import IBalancingPolicy, ILevelling, IPlan, Rand
+from voipcluster.balance.reasons import STANDING, Reasons
 from voipcluster.balance.state import NodeState
-from voipcluster.balance.workload import Workload
 
 OPEN, SHED, FULL, DRAIN, UNKNOWN = (
     NodeState.OPEN,
@@ -44,20 +44,12 @@ OPEN, SHED, FULL, DRAIN, UNKNOWN = (
     NodeState.DRAIN,
     NodeState.UNKNOWN,
 )
-STANDING = {
-    OPEN: "not asked",
-    SHED: "above its threshold",
-    FULL: "full",
-    DRAIN: "draining",
-    UNKNOWN: "silent or failing",
-}
 STARTING = "it has just started, and takes a part of its share"
 EPSILON = 1e-9  # workloads are quotients: 0.85 - 0.80 is a little less than 0.05
 REFUSED_FOR = 0.5  # s, the default of oc-validity (RFC 7339 section 4.3)
 BACK_OFF = (
     0.5  # share that is kept from a node that refused, where all are busy; keeping all away makes waves
 )
-PICTURE = 0.1  # s that the picture of the nodes nobody asked is shared between explanations
 
 
 @define(slots=True)
@@ -89,13 +81,10 @@ class Placement:
     _planned_at: float = 0.0
     _planned_version: tuple[int, int] = (-1, -1)
     _top_weight: float = 1.0
-    _picture: tuple[Considered, ...] = ()
-    _pictured_at: float = -1.0
-    _pictured_generation: int = -1
-    _leading: tuple[Workload | None, str] = (
-        None,
-        "",
-    )  # of the own workload, which is one object until it changes
+    _reasons: Reasons = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._reasons = Reasons(self.table, self)
 
     def place(self, request: PlacementRequest, now: float, rand: Rand) -> Decision:
         """
@@ -119,11 +108,8 @@ class Placement:
                     name = self._first(search, plan, rand, planned=True)
                     if name:
                         return self._hand_over(search, name, "the plan gives this share away")
-            candidates = self._nodes_seen(now)
             return Serve(
-                self._explanation(
-                    request, own, gate, now, "serve", self.table.own, "below the gate", candidates
-                )
+                self._reasons.explain(request, own, gate, now, "serve", self.table.own, "below the gate", {})
             )
         search = _Search(request, own, gate, now, below)
         if own.drowning:
@@ -237,7 +223,9 @@ class Placement:
             weight=own.weight,
         )
         on_time = sum(node.heartbeat(now) for node in others)
-        plan = self.policy.plan(this, others, on_time >= self.gates.fresh * len(others))
+        fresh = on_time >= self.gates.fresh * len(others)
+        plan = self.policy.plan(this, others, fresh)
+        self._reasons.planned(plan, fresh)
         self._top_weight = max((own.weight, *(node.weight for node in others)))
         self._plan, self._planned_version, self._planned_at = plan, version, now
         return plan
@@ -376,45 +364,6 @@ class Placement:
         return Refuse(self._explain(search, "refuse", "", reason))
 
     def _explain(self, search: _Search, outcome: str, chosen: str, reason: str) -> Explanation:
-        candidates: Sequence[Considered] = self._nodes_seen(search.now)
-        if search.seen:
-            asked = tuple([self._considered(name, why, search.now) for name, why in search.seen.items()])
-            candidates = Candidates(asked, self._picture)
-        return self._explanation(
-            search.request, search.own, search.gate, search.now, outcome, chosen, reason, candidates
+        return self._reasons.explain(
+            search.request, search.own, search.gate, search.now, outcome, chosen, reason, search.seen
         )
-
-    def _explanation(
-        self,
-        request: PlacementRequest,
-        own: Own,
-        gate: float,
-        now: float,
-        outcome: str,
-        chosen: str,
-        reason: str,
-        candidates: Sequence[Considered],
-    ) -> Explanation:
-        load = own.workload
-        if load is not self._leading[0]:
-            self._leading = load, load.leading
-        # in the order of its fields: by name costs as much again
-        return Explanation(
-            request.call_id, self.table.own, now, request.hops, load.value, self._leading[1], gate,
-            self.gates.hard_limit, self.policy.name, outcome, chosen, reason, candidates,
-        )  # fmt: skip
-
-    def _considered(self, name: str, reason: str, now: float) -> Considered:
-        node = self.table.get(name)
-        assert node is not None, name
-        return Considered(name, node.state.value, node.load, node.age(now), reason)
-
-    def _nodes_seen(self, now: float) -> tuple[Considered, ...]:
-        """All nodes without a search; a picture a tenth of a second old is good enough for those nobody asked."""
-        generation = self.table.generation
-        if generation != self._pictured_generation or not 0.0 <= now - self._pictured_at < PICTURE:
-            self._picture = tuple(
-                [self._considered(node.name, STANDING[node.state], now) for node in self.table]
-            )
-            self._pictured_at, self._pictured_generation = now, generation
-        return self._picture

@@ -56,6 +56,7 @@ class Planned:
             share=share,
             pairs=fresh,
             hot=hot_level(willing),
+            rooms={node.name: room for node, room in zip(others, take, strict=True)},
         )
 
 

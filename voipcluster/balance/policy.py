@@ -9,7 +9,7 @@ when the table changed, at most some twenty times a second; C{order} is called f
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from attrs import field, frozen
@@ -42,6 +42,10 @@ class IPlan(Interface):
 class ILevelling(Interface):
     """What a plan provides, too, when it can level what waits among nodes that are all above the threshold."""
 
+    share = Attribute("As of L{IPlan}.")
+    rooms = Attribute(
+        "Name to requests per second that it can take from others by the rates; for explanations."
+    )
     pairs = Attribute(
         "Whether the table is so fresh that what waits can be compared, and the first below the threshold believed."
     )
@@ -188,6 +192,7 @@ class DrawPlan:
     @ivar reaction: to draw from when the own node is above its gate.
     @ivar levelling: to draw from when all are.
     @ivar pairs: whether the reaction compares two; with a stale table comparing makes a herd.
+    @ivar rooms: name to requests per second that it can take by the rates; empty when the policy looks at none.
     @ivar hot: unanswered requests above which a node is hot.
     """
 
@@ -198,6 +203,7 @@ class DrawPlan:
     share: float = 0.0
     pairs: bool = True
     hot: float = field(default=0.0)
+    rooms: Mapping[str, float] = field(factory=dict)
 
     def order(self, rand: Rand, planned: bool) -> Iterator[str]:
         draw = self.planned if planned else self.reaction

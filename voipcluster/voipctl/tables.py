@@ -129,6 +129,8 @@ def _hop(number: int, hop: Mapping[str, Any]) -> str:
         ("CANDIDATE", _text("node"), False),
         ("STATE", _text("state"), False),
         ("WORKLOAD", _workload("workload"), True),
+        ("WAIT", lambda row: _milliseconds(row.get("wait")), True),
+        ("ROOM", lambda row: _room(row.get("room")), True),
         ("AGE", _age, True),
         ("REASON", _text("reason"), False),
     ]
@@ -137,8 +139,27 @@ def _hop(number: int, hop: Mapping[str, Any]) -> str:
     own = _workload("own")(hop) + (f" ({clean(hop['leading'])})" if hop.get("leading") else "")
     levels = f"gate {_workload('gate')(hop)}, hard limit {_workload('hard_limit')(hop)}"
     facts = f"   policy {clean(hop.get('policy'))}, own workload {own}, {levels}"
+    facts += f", own wait {_milliseconds(hop.get('delay'))}{_plan(hop)}"
     candidates = hop.get("candidates") or []
     return "\n".join([title, facts, *([table(columns, candidates)] if candidates else [])])
+
+
+def _plan(hop: Mapping[str, Any]) -> str:
+    """What the plan of the rates was, where the policy makes one."""
+    share = hop.get("share")
+    if share is None or share < 0:
+        return ""
+    fresh = "" if hop.get("fresh", True) else ", reports too old to compare"
+    return f", the plan gives {share:.0%} away{fresh}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.0f} ms"
+
+
+def _room(rate: float | None) -> str:
+    """Requests per second that the plan has for a node; nothing where there is no plan."""
+    return "-" if rate is None or rate < 0 else f"{rate:.0f}/s"
 
 
 def _age(row: Mapping[str, Any]) -> str:

@@ -343,6 +343,25 @@ class LevellingTests(PlacementCase):
                 self.placement.answered(decision.ticket, 486, 0.0)
         self.assertApproximates(given / 400, (170 - 80) / 170, 0.08)
 
+    def test_explained(self) -> None:
+        """It says what plan and comparison went by: waits, rooms, the share, and whether reports are fresh."""
+        self.tell_delays(b=0.01, c=0.02, d=0.2)
+        self.busy(delay=0.1, arrivals=170.0)
+        explained = self.place().explanation
+        self.assertEqual((explained.delay, explained.fresh), (0.1, True))
+        self.assertApproximates(explained.share, (170 - 80) / 170, 0.01)
+        seen = {one.node: one for one in explained.candidates}
+        self.assertEqual(set(seen), set("bcd"))
+        self.assertTrue(
+            all(one.reason and 20 < one.room < 40 and one.age == 0.0 for one in seen.values()), seen
+        )
+        self.assertEqual(seen["d"].wait, 0.2)
+        self.placement.policy = LeastLoaded()
+        self.tell_delays(b=0.01)
+        self.now = 1.0
+        other = self.place().explanation
+        self.assertEqual((other.share, other.candidates[0].room), (-1.0, -1.0))
+
     def test_one_hop(self) -> None:
         """Who was handed a request does not hand it on where all are busy."""
         self.tell_delays(c=0.0, d=0.0)

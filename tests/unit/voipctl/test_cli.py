@@ -99,10 +99,12 @@ class VoipctlTests(SynchronousTestCase):
         lines = self.shown("explain", "1/2@host").splitlines()
         self.assertEqual(lines[0], "hop 1: a: hand-over to b: first below the gate")
         self.assertEqual(
-            lines[1].strip(), "policy planned, own workload 0.80 (calls), gate 0.75, hard limit 0.95"
+            lines[1].strip(),
+            "policy planned, own workload 0.80 (calls), gate 0.75, hard limit 0.95, own wait 12 ms, "
+            "the plan gives 31% away, reports too old to compare",
         )
-        self.assertEqual(lines[3].split(None, 4), ["c", "unknown", "0.00", "-", "no fresh report"])
-        self.assertEqual(lines[4].split(None, 5), ["*", "b", "open", "0.25", "0.3", "s  below the gate"])
+        self.assertEqual(lines[3].split(None, 6), ["c", "unknown", "0.00", "-", "-", "-", "no fresh report"])
+        self.assertEqual(" ".join(lines[4].split()), "* b open 0.25 4 ms 120/s 0.3 s below the gate")
 
     def test_text_of_the_network_is_cleaned(self) -> None:
         """An escape sequence in a User-Agent does not reach the terminal."""

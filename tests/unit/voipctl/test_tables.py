@@ -75,7 +75,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_explained(self) -> None:
         """Each hop says what was decided and why; one that served the call itself has no target, and may have no candidates."""
-        alone = {**HOP, "chosen": "a", "outcome": "serve", "candidates": [], "leading": None}
+        alone = {**HOP, "chosen": "a", "outcome": "serve", "candidates": [], "leading": None, "share": -1.0}
         text = tables.explain([HOP, alone])
         first, second = text.split("\n\n")
         self.assertTrue(first.startswith("hop 1: a: hand-over to b: first below the gate\n"))
@@ -84,7 +84,7 @@ class AnswerTests(SynchronousTestCase):
             second.splitlines(),
             [
                 "hop 2: a: serve: first below the gate",
-                "   policy planned, own workload 0.80, gate 0.75, hard limit 0.95",
+                "   policy planned, own workload 0.80, gate 0.75, hard limit 0.95, own wait 12 ms",
             ],
         )
 

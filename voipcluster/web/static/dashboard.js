@@ -216,6 +216,7 @@ async function explain(callId) {
 }
 
 function explainHop(hop, index) {
+  const milliseconds = (value) => (typeof value === "number" ? `${Math.round(1000 * value)} ms` : "–");
   const number = (value) => (typeof value === "number" ? value.toFixed(2) : "–");
   const target = hop.chosen && hop.chosen !== hop.node ? ` to ${hop.chosen}` : "";
   const candidates = hop.candidates || [];
@@ -224,15 +225,20 @@ function explainHop(hop, index) {
     ["candidate", nodeOf],
     ["state", (row) => row.state],
     ["workload", (row) => number(row.workload), "right"],
+    ["wait", (row) => milliseconds(row.wait), "right"],
+    ["room", (row) => (row.room >= 0 ? `${Math.round(row.room)}/s` : "–"), "right"],
     ["age", (row) => reportAge(row.age), "right"],
     ["reason", (row) => row.reason, "long"],
   ], candidates, "");
   candidates.forEach((row, at) => {
     if (row.node === hop.chosen) table.tBodies[0].rows[at].className = "chosen";
   });
+  const plan = hop.share >= 0
+    ? `, the plan gives ${Math.round(100 * hop.share)} % away${hop.fresh ? "" : ", reports too old to compare"}` : "";
   return [
     make("h3", `${index + 1}. ${hop.node}: ${hop.outcome}${target}`),
-    make("p", `${orDash(hop.reason)}; policy ${hop.policy}, own workload ${number(hop.own)}, gate ${number(hop.gate)}`),
+    make("p", `${orDash(hop.reason)}; policy ${hop.policy}, own workload ${number(hop.own)}, `
+      + `gate ${number(hop.gate)}, own wait ${milliseconds(hop.delay)}${plan}`),
     table,
   ];
 }
