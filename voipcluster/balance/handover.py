@@ -18,6 +18,7 @@ from voipcluster.address import TCP, TLS, UDP, WS, WSS, Flow
 from voipcluster.errors import PeerError
 from voipcluster.seal import Sealer
 
+MOST_IN_VAIN = 8  # nodes that one node names: a token has to fit into a datagram with the request
 MAX_AGE = 32.0  # s: 64*T1, the life of the transaction that carries it (RFC 3261 section 17.1.1.2)
 FORMAT = 1
 TRANSPORTS = (UDP, TCP, TLS, WS, WSS)  # its index is what is sent: append only
@@ -35,7 +36,8 @@ class Handover:
         came to, and the connection there.
     @ivar ingress: the node that the client sent it to; responses and requests for the client go through it.
     @ivar user: who authenticated (C{name@domain}), or L{None}; the next node does not challenge again.
-    @ivar visited: the nodes that handed it on, first one first; C{hops} counts them.
+    @ivar visited: the nodes that it came to: those that handed it on, each with those behind it that it had asked in vain.
+    @ivar hops: how often it was handed on, by which it came here.
     @ivar redirected: the client carries it: it is served or refused where it points to, never redirected again.
     """
 
@@ -46,9 +48,9 @@ class Handover:
     hops: int = 0
     redirected: bool = field(default=False)
 
-    def onward(self, node: str) -> Handover:
-        """The same after one more hop away from C{node}."""
-        return evolve(self, visited=(*self.visited, node), hops=self.hops + 1)
+    def onward(self, node: str, in_vain: tuple[str, ...] = ()) -> Handover:
+        """The same after one more hop away from C{node}, which asked others C{in_vain} before."""
+        return evolve(self, visited=(*self.visited, node, *in_vain[:MOST_IN_VAIN]), hops=self.hops + 1)
 
     def for_redirect(self) -> Handover:
         """As the client may carry it: without the user, who authenticates where the client is sent to."""

@@ -45,6 +45,10 @@ class TokenTests(SynchronousTestCase):
         """A hop appends the node and counts; a redirect forgets the user, who authenticates at the target."""
         onward, redirect = FULL.onward("c"), FULL.for_redirect()
         self.assertEqual((onward.visited, onward.hops), (("alpha", "b", "c"), 3))
+        onward = FULL.onward("c", ("d", "e"))  # which had been asked in vain, and so are not asked again
+        self.assertEqual((onward.visited, onward.hops), (("alpha", "b", "c", "d", "e"), 3))
+        crowd = FULL.onward("c", tuple(f"node-{number}" for number in range(300)))
+        self.assertLess(len(self.tokens.seal(crowd, "c", NOW)), 400)
         self.assertEqual((redirect.user, redirect.redirected), (None, True))
 
     def test_fits_into_a_uri(self) -> None:

@@ -21,7 +21,7 @@ class Call:
     One call in progress.
 
     @ivar caller: and C{callee}: URIs; C{source}: the client's true address as text, C{transport} in upper case.
-    @ivar ingress: the node that the client sent it to; C{visited}: the nodes that handed it on.
+    @ivar ingress: the node that the client sent it to; C{visited}: those that handed it on, or were asked in vain.
     @ivar pending: its INVITEs that have no final response; a ring group in front of us sends several for one call.
     @ivar called: the To line of its INVITE; the callee has that URI in From (RFC 3261 section 12.1.1).
     @ivar contacts: whether of the caller, whether a user of ours is known to have said it, and the hash of an address that the

@@ -36,7 +36,7 @@ class Edge:
 
         @raise PeerError: 421, the client does not know of Path (RFC 3327 section 5.2); 400, a broken Contact.
         """
-        first_hop = len(request.values("via")) == 1 + len(client.visited)
+        first_hop = len(request.values("via")) == 1 + client.hops
         if not first_hop or not any(_has_reg_id(value) for value in request.values("contact")):
             return request
         if "path" not in [word.lower() for word in request.values("supported")]:

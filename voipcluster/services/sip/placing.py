@@ -193,7 +193,7 @@ class _Delegation:
 
     def _target(self, node: str) -> Target:
         core = self._placing._core
-        client = self._accepted.client.onward(core.node)
+        client = self._accepted.client.onward(core.node, self._refused)
         token = core.handovers.seal(client, self._request.call_id, core.wall())
         address = core.addresses[node]
         return Target(

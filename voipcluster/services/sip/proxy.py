@@ -356,7 +356,7 @@ class ProxyService:
             flow if ours else None,
             str(flow.hop),
             # each node that handed it over has put a Via on top of that of the client
-            first_hop=len(incoming.request.values("via")) == 1 + len(client.visited),
+            first_hop=len(incoming.request.values("via")) == 1 + client.hops,
             transport=flow.transport,
             host=flow.remote[0],
         )

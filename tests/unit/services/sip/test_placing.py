@@ -268,6 +268,20 @@ class HandOverTests(ClusterCase):
         self.bob.reply(self.bob.request(), 486)
         self.assertEqual(self.alice.took(), [100, 486])
 
+    def test_not_asked_again_by_the_next(self) -> None:
+        """The next node does not ask the one that gave no sign of life: no request comes to a node over two ways (claim 10)."""
+        self.a.load(0.8)
+        self.c.load(0.5)
+        self.world.network.lost.add(self.b.address)
+        self.alice.send(self.a, "INVITE", BOB)
+        self.c.own = Own(Workload(calls=0.9), NodeState.SHED)  # and nobody has heard of it
+        self.world.wait(1.1)
+        self.assertEqual(self.a.placing.handed_over, {"b": 1, "c": 1})
+        self.assertEqual((self.c.placing.handed_over, len(self.c.calls)), ({}, 1))
+        self.bob.reply(self.bob.request(), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
+        self.world.network.lost.clear()
+
     def full(self, node: Node) -> None:
         """Be full without telling anybody: the others believe in their last report."""
         before = self.world.tell
