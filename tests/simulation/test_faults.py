@@ -144,3 +144,47 @@ class CrashTests(FaultCase):
         self.soon(world, 5.0)
         self.assertTrue(world.linked() and world.registered())
         self.assertGreater(again.service.calls.started, 5)
+        self.assertNotIn("404", world.outcome)
+
+    def test_first_node_restarts(self) -> None:
+        """Who calls while the machine that all know starts anew gets through: it knows the phones before it reads an INVITE."""
+        world = self.world(options={"limits": {"calls": 60}})
+        world.run(2.0)  # the registrations are on the disks
+        first = world.nodes["a"]
+        world.between_nodes(latency=0.02)
+        first.crash(silent=True)
+        world.at(3.0, first.start)
+        self.go(world)
+        self.all_up(world)
+
+    def test_stopped_while_it_starts(self) -> None:
+        """A node that waits for the registrations of others, and is stopped then, leaves nothing open."""
+        world = self.world()
+        for node in world.nodes.values():
+            node.crash(silent=True)
+        alone = world.nodes["b"]
+        alone.start()
+        world.run(0.5)
+        self.assertFalse(alone.service.transport.running)
+        self.assertEqual(len(alone.reactor.sockets), 1)
+        stopped = alone.service.stopService()
+        world.run(5.0)
+        self.successResultOf(stopped)
+        self.assertFalse(alone.service.transport.running or alone.service.running)
+        self.assertEqual((alone.reactor.sockets, alone.reactor.listening), ({}, {}))
+        self.assertEqual(alone.reactor.getDelayedCalls(), [])
+
+    def test_others_are_down(self) -> None:
+        """It does not wait for ever, and serves alone."""
+        world = self.world()
+        world.run(2.0)
+        for name in "bc":
+            world.nodes[name].crash(silent=True)
+        world.nodes["a"].crash()
+        world.nodes["a"].start()
+        world.until(lambda: world.nodes["a"].service.running, "it serves", 2.5)
+        near = next(phone for phone in world.callees if phone.line.proxy.host == world.nodes["a"].host)
+        attempt = world.call(world.callers[0], near, hold=1.0)
+        world.settle()
+        world.check()
+        self.assertTrue(attempt.answered)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -126,7 +126,7 @@ class NodeService(Service):
         self._founded, self._has_joined = founded, False
         self._stop = stop or (lambda: IReactorCore(reactor).stop())
         self._state: StoredState | None = None
-        self._stopping = False
+        self._stopping = self._starting = False
         self._ticked = 0.0
         self._loops: list[LoopingCall] = []
 
@@ -171,14 +171,18 @@ class NodeService(Service):
         """@return: fires when the node serves; fails with L{UsageError} when it cannot."""
         if self._state is None:
             self.privilegedStartService()
+        self._starting = True
         self._store.start()
         try:
             yield self.registrar.restore()
-            self._start_all()
+            yield from self._start_all()
         except BaseException as error:
             self._note_joining(error)
             yield self._stop_all()
             raise
+        if not self._starting:
+            return  # it was stopped meanwhile
+        self._starting = False
         super().startService()
         node, cluster = self.config.node, self.config.cluster
         self._log.info(
@@ -208,9 +212,19 @@ class NodeService(Service):
             self.transport, self.resolver,
         )  # fmt: skip
 
-    def _start_all(self) -> None:
+    def _start_all(self) -> Generator[Any, Any, None]:
+        listening = (self.transport, self.resolver)
         for part in self._parts():
-            part.startService()
+            if part not in listening:
+                part.startService()
+        self._start_loops()
+        yield self.cluster_side.first_copies.wait(IReactorTime(self._reactor))
+        if self._starting:
+            for part in listening:
+                part.startService()
+            self.cluster.report_now()
+
+    def _start_loops(self) -> None:
         cluster = self.config.cluster
         for period, call in ((min(cluster.period, 1.0) / 2, self._tick), (HISTORY, self._sample)):
             loop = LoopingCall(call)
@@ -224,10 +238,12 @@ class NodeService(Service):
     def _stop_all(self) -> Any:
         if self._state is None:
             return  # it never came to have parts, or it has let go of them
+        self._starting = False
         for loop in self._loops:
             if loop.running:
                 loop.stop()
         self._loops.clear()
+        self.cluster_side.first_copies.end()
         yield self.cluster.leave()
         for part in reversed(self._parts()):
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -24,14 +24,18 @@ from voipcluster.balance.membership import (
 )
 from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member
 from voipcluster.balance.report import Report
+from voipcluster.balance.state import NodeState
 from voipcluster.errors import PeerError
 from voipcluster.net.envelope import Body
 from voipcluster.services.cluster.received import IClusterUser
+from voipcluster.services.first_copies import FirstCopies
 from voipcluster.services.sip.lost_nodes import LostNodes
 from voipcluster.services.sip.transactions import ClientTransaction
 
 if TYPE_CHECKING:
     from voipcluster.services.node import NodeService
+
+ACCOUNTS = "the accounts"  # among the names of nodes, none of which has a blank
 
 
 @implementer(IClusterUser)
@@ -44,11 +48,20 @@ class ClusterSide:
         self._node = node
         self.reports_dropped = 0
         self._lost = LostNodes(self._towards)
+        self.first_copies = FirstCopies(self._not_come)
+
+    def _not_come(self, come: Collection[str]) -> set[str]:
+        """Of the other members, and of C{accounts}: what has not come."""
+        node, core = self._node, self._node.core
+        wanted = set(core.addresses) - {core.node}
+        return (wanted if node.state.is_primary else wanted | {ACCOUNTS}) - set(come)
 
     # -- reports and members
 
     def report(self, seq: int) -> Report:
-        return self._node.workload.report(seq)
+        report = self._node.workload.report(seq)
+        # nothing is to be handed over while what comes waits in the sockets
+        return report if self._node.transport.running else evolve(report, state=NodeState.DRAIN)
 
     def report_received(self, report: Report) -> None:
         node, core = self._node, self._node.core
@@ -134,6 +147,8 @@ class ClusterSide:
 
     def bindings_received(self, update: Binding | Bindings) -> None:
         self._node.registrar.apply_remote(update)
+        if isinstance(update, Bindings) and update.complete:
+            self.first_copies.came(update.node)
 
     # -- accounts
 
@@ -144,7 +159,8 @@ class ClusterSide:
         return self._node.accounts.put(*accounts)
 
     def accounts_listed(self, keys: frozenset[tuple[str, str]]) -> Deferred[None]:
-        return self._node.accounts.keep_only(keys)
+        kept = self._node.accounts.keep_only(keys)
+        return kept.addCallback(lambda _: self.first_copies.came(ACCOUNTS))
 
     # -- questions and orders
 

@@ -30,9 +30,10 @@ class LostNodes:
     def heard(self, name: str, restarted: bool) -> None:
         """A report came. A node that has started anew knows nothing of what it was asked before."""
         self._silent.discard(name)
-        before = self._before.pop(name, ())
+        before = self._before.pop(name, None)
         if restarted:
-            _end(before, f"node {name} was started anew")
+            # a machine that was off for a moment is heard again before its link is known to be broken
+            _end(self._towards(name) if before is None else before, f"node {name} was started anew")
 
     def silent(self, name: str) -> None:
         """No report came for so long that nothing else can be hoped for; to be told as often as one likes."""

@@ -78,12 +78,18 @@ class LostNodesTests(ClusterCase):
         self.world.run()
         self.assertEqual(len(self.sent_to(self.b, "CANCEL")), 1)
 
+    def test_started_anew_unseen(self) -> None:
+        """The same when it was so quick that its link is not known to be broken."""
+        self.ringing()
+        self.lost.heard("b", restarted=True)
+        self.world.run()
+        self.assertEqual(len(self.sent_to(self.b, "CANCEL")), 1)
+
     def test_only_the_link(self) -> None:
         """A link that breaks and comes back ends no call."""
         self.ringing()
         self.lost.link_lost("b")
         self.lost.heard("b", restarted=False)
-        self.lost.heard("b", restarted=True)  # since then nothing was asked of it
         self.world.run()
         self.assertEqual(self.sent_to(self.b, "CANCEL"), [])
         self.rings_on()
@@ -93,7 +99,8 @@ class LostNodesTests(ClusterCase):
         self.ringing()
         self.lost.link_lost("b")
         self.lost.forget("b")
-        self.lost.heard("b", restarted=True)
+        self.lost.link_lost("b")
+        self.lost.heard("b", restarted=False)
         self.world.run()
         self.rings_on()
 
