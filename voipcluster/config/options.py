@@ -114,6 +114,11 @@ class LimitsOptions:
         Whole(0, 1_000_000),
         "requests other than INVITE of one address that wait for an answer, of no users of ours; 0 = any number",
     )
+    unanswered_of_strangers: int = option(
+        1000,
+        Whole(0, 10_000_000),
+        "requests that wait for an answer, of all who proved no password; 0 = any number",
+    )
     strangers: float = option(
         0.75,
         Number(0, 1, above=True),

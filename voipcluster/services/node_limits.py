@@ -57,6 +57,7 @@ def limiting_of(node: NodeService, seconds: Callable[[], float]) -> Limiting:
         StrangerSettings(
             share=limits.strangers if node.config.auth.required else HARD,
             unanswered=limits.unanswered_requests_per_address,
+            unanswered_in_all=limits.unanswered_of_strangers if node.config.auth.required else 0,
         ),
         load,
         is_pending,

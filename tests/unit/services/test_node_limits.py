@@ -101,6 +101,13 @@ class NodeLimitsTests(SynchronousTestCase):
         error = self.assertRaises(PeerError, limiting.admit_stranger, flow, invite=False)
         self.assertEqual(error.status_hint, 503)
         limiting.admit_stranger(flow, invite=True)
+        few = "limits.unanswered_of_strangers=1"
+        for limiting, status in ((self.limiting(few), 503), (self.limiting(few, "auth.required=false"), 0)):
+            limiting.stranger_waits(flow, ("waits", "MESSAGE"))
+            if status:
+                self.assertRaises(PeerError, limiting.admit_stranger, flow, invite=True)
+            else:
+                limiting.admit_stranger(flow, invite=True)
 
     def test_dialogs(self) -> None:
         """The node's own parts say what belongs to a dialog."""

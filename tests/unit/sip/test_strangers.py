@@ -50,13 +50,45 @@ class StrangersTests(SynchronousTestCase):
         self.assertEqual([self.ask(HERE, key) for key in (3, 4)], [True, False])
 
     def test_any_number(self) -> None:
-        """0 is any number, and then nothing is kept."""
+        """0 is any number."""
         free = Strangers[int](evolve(SETTINGS, unanswered=0), self.pending.__contains__)
         for key in range(10):
             self.assertTrue(free.may_wait(HERE))
             self.pending.add(key)
             free.waits(HERE, key)
-        self.assertEqual(len(free), 0)
+
+    def test_in_all(self) -> None:
+        """All strangers together wait for so many answers; an answer makes room when it is looked for, which is not each time."""
+        strangers = Strangers[int](
+            StrangerSettings(unanswered=0, unanswered_in_all=40), self.pending.__contains__
+        )
+        for key in range(40):
+            self.assertTrue(strangers.may_all_wait())
+            self.pending.add(key)
+            strangers.waits(f"192.0.2.{key}", key)
+        self.pending.clear()
+        self.assertEqual([strangers.may_all_wait() for _ in range(3)], [False, True, True])
+
+    def test_looked_at_seldom(self) -> None:
+        """While nothing is answered, what waits is looked at once for a twentieth of it that is asked for."""
+        looks = []
+
+        def is_pending(key: int) -> bool:
+            looks.append(key)
+            return True
+
+        strangers = Strangers[int](StrangerSettings(unanswered_in_all=100), is_pending)
+        for key in range(100):
+            strangers.waits("", key)
+        self.assertEqual([strangers.may_all_wait() for _ in range(50)], [False] * 50)
+        self.assertEqual(len(looks), 10 * 100)
+
+    def test_any_number_in_all(self) -> None:
+        """0 is any number."""
+        strangers = Strangers[int](StrangerSettings(unanswered_in_all=0), lambda key: True)
+        for key in range(2000):
+            strangers.waits("", key)
+        self.assertTrue(strangers.may_all_wait())
 
     def test_sweep(self) -> None:
         """Addresses that wait for nothing are forgotten, the others keep their count."""
@@ -83,3 +115,5 @@ class StrangersTests(SynchronousTestCase):
                     strangers.waits(source, key)
             elif waiting:
                 del pending[waiting[0]]
+        strangers.sweep()
+        self.assertEqual((strangers._in_all, len(strangers)), (len(pending), len(set(pending.values()))))

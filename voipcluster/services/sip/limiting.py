@@ -128,8 +128,13 @@ class Limiting:
             return
         if not self.may_hold_for_strangers():
             raise self._refused("strangers", "{who!r} gets 503: transactions are left for users", flow)
-        if not invite and not self._strangers.may_wait(source_of(flow.remote[0])):
+        waits = self._strangers
+        if not (invite or waits.may_wait(source_of(flow.remote[0]))):
             raise self._refused("unanswered requests", "{who!r} has too many unanswered requests: 503", flow)
+        if not waits.may_all_wait():
+            raise self._refused(
+                "strangers", "{who!r} gets 503: strangers have too many unanswered requests", flow
+            )
 
     def admit_call(self, flow: Flow) -> None:
         """
@@ -146,9 +151,9 @@ class Limiting:
         return PeerError(reason, 503)
 
     def stranger_waits(self, flow: Flow, key: ServerKey) -> None:
-        """A request of somebody who proved no password is under way; calls are counted elsewhere."""
-        if key[-1] != "INVITE" and not self.is_known(flow):
-            self._strangers.waits(source_of(flow.remote[0]), key)
+        """A request of somebody who proved no password is under way; the calls of one address are counted elsewhere."""
+        if not self.is_known(flow):
+            self._strangers.waits("" if key[-1] == "INVITE" else source_of(flow.remote[0]), key)
 
     def is_known(self, flow: Flow) -> bool:
         """Whether it is a trusted source, or a user proved a password on that flow."""

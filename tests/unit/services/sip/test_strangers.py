@@ -7,6 +7,7 @@ from voipcluster.balance.decision import Own
 from voipcluster.balance.workload import Workload
 from voipcluster.sip.strangers import StrangerSettings
 
+FEW_IN_ALL = StrangerSettings(share=0.5, unanswered_in_all=4)
 SETTINGS = StrangerSettings(share=0.5, unanswered=3)
 
 
@@ -106,6 +107,22 @@ class UnansweredTests(StrangersCase):
         self.register(neighbour)
         self.authenticated(neighbour, "MESSAGE", BOB, "neighbour")
         self.assertEqual(self.node.limiting.refused, {"unanswered requests": 1})
+
+    def test_of_all(self) -> None:
+        """All strangers together wait for four answers, calls included; users for as many as they like."""
+        self.node = self.world.node("c", auth=True, strangers=FEW_IN_ALL)
+        for phone in (self.alice, self.bob):
+            self.register(phone)
+        took = []
+        for number, method in enumerate(("MESSAGE", "INVITE", "NOTIFY", "INVITE", "OPTIONS", "INVITE")):
+            stranger = self.world.phone("mallory", f"198.51.100.{80 + number}")
+            stranger.send(self.node, method, BOB, from_uri=STRANGER, call_id=f"all-{number}")
+            took.append(stranger.took())
+        self.assertEqual(took, [[], [100], [], [100], [503], [503]])
+        self.assertEqual(self.node.limiting.refused, {"strangers": 2})
+        self.bob.took()
+        self.authenticated(self.alice, "MESSAGE", BOB, "mine")
+        self.assertEqual(self.bob.took(), ["MESSAGE"])
 
     def test_time_out(self) -> None:
         """What nobody answers makes room after 64*T1, and nothing is remembered then."""
