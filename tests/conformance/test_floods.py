@@ -12,6 +12,7 @@ import socket
 import statistics
 import time
 from pathlib import Path
+from threading import Event
 from typing import Any, ClassVar
 
 from twisted.internet.threads import deferToThread
@@ -20,6 +21,7 @@ from twisted.web.client import Agent, readBody
 from tests.conformance.case import ConformanceTestCase, Dialog
 from tests.conformance.marks import attack
 from tests.conformance.peer import Peer
+from voipcluster.phone import Phone
 
 FAST = ("--set", "sip.t1=0.05")
 SLACK = 6_000  # kB
@@ -353,6 +355,67 @@ class FullTests(FloodCase):
         numbers = await self.node.numbers()
         self.assertGreater(numbers['voipcluster_refused_total{limit="strangers"}'], 300)
         self.assertEqual(numbers['voipcluster_placements_total{decision="refuse"}'], 0)
+
+
+class FullBufferTests(FloodCase):
+    @attack("S24", "S28")
+    async def test_full_buffer(self) -> None:
+        """
+        More comes than can be read, of many addresses that are below their own limits: phones call all the same.
+
+        What strangers send is thrown away unread until the socket's buffer is short again.
+        """
+        phones = {}
+        for number, user in enumerate(("alice", "bob")):
+            await self.add_users(user)
+            phones[user] = Phone(
+                self.reactor,
+                user,
+                self.domain,
+                self.node.users[user],
+                self.node.hop("UDP"),
+                self.address(200 + number),
+            )
+            self.at_end(phones[user].stop)
+            await phones[user].register()
+        numbers = [range(n, 1 << 30, 40) for n in range(40)]
+        sockets, over = self.attackers(40), Event()
+        data = [
+            self.message(n, "REGISTER", f"sip:{self.domain}", f"sip:x@{self.domain}", self.address(1 + n))
+            for n in range(40)
+        ]
+
+        def flood() -> None:
+            """As much as the system takes, each source in turn: a REGISTER that is new, or what is no SIP."""
+            end = time.monotonic() + 20.0
+            for count in range(1 << 30):
+                if over.is_set() or time.monotonic() > end:
+                    return
+                for one, message, mine in zip(sockets, data, numbers, strict=True):
+                    new = message.replace(b"z9hG4bK", b"z9hG4bK%d-" % mine[count])
+                    try:
+                        one.send(new if count % 4 else new[:60])
+                    except (BlockingIOError, ConnectionRefusedError):
+                        continue
+
+        flooding = deferToThread(flood)
+        try:
+
+            async def noticed() -> bool:
+                return (await self.node.numbers())['voipcluster_refused_total{limit="backlog"}'] > 1000
+
+            await self.until(noticed, "the flood is thrown away", 15.0)
+            for _ in range(3):
+                call = await phones["alice"].call(f"bob@{self.domain}")
+                phones["alice"].hang_up(call)
+                await self.until(lambda call=call: call.over, "the call is over", 10.0)
+        finally:
+            over.set()
+            await flooding
+        await self.until(lambda: "all is read again" in self.node.log.read_text(), "it is over", 10.0)
+        self.assertGreater(
+            (await self.node.numbers())['voipcluster_messages_dropped_total{reason="malformed"}'], 0
+        )
 
 
 class ConnectionTests(FloodCase):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tests.simulation.node_reactor import NodeReactor
 
 QUEUE = 256  # datagrams: about what Linux' net.core.rmem_max of 212,992 octets holds
+_KERNEL_OCTETS = 832  # what the kernel counts for one of them
 _ERROR_QUEUE = 0x2000
 _IP_RECVERR = 11
 _ORIGIN_ICMP, _UNREACHABLE, _PORT = 2, 3, 3
@@ -77,8 +78,11 @@ class SimSocket:
         control = [(socket.IPPROTO_IP, _IP_RECVERR, error + bytes(16))]
         return b"", control, 0, self._errors.popleft()
 
-    def getsockopt(self, level: int, option: int) -> int:
-        return 0
+    def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:
+        if not size:
+            return 0
+        waiting, room = (count * _KERNEL_OCTETS for count in (len(self._queue), QUEUE))
+        return struct.pack("=9I", waiting, room, 0, 0, 0, 0, 0, 0, self.full)  # SO_MEMINFO
 
     def setsockopt(self, level: int, option: int, value: object) -> None:
         pass

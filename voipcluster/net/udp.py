@@ -16,6 +16,7 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -32,6 +33,8 @@ BATCH = 64  # datagrams in one wake-up: spreads the reactor's own cost, which is
 RECEIVE_BUFFER, SEND_BUFFER = 8 << 20, 1 << 20  # octets; the kernel gives what it allows
 _LARGEST = 65535
 _KEPT = 8192  # flows that are remembered
+_SO_MEMINFO = 55  # asm-generic/socket.h, with the fields of linux/sock_diag.h: the first two and the last one
+_MEMINFO = struct.Struct("=9I")
 
 _IP_RECVERR, _IPV6_RECVERR = 11, 25  # linux/in.h, linux/in6.h
 _MSG_ERRQUEUE = 0x2000
@@ -44,6 +47,17 @@ _UNREACHABLE6, _PARAMETER_PROBLEM6 = 1, 4
 
 Failed = Callable[[TransportError], None]
 Outgoing = tuple[bytes, tuple[str, int], Failed | None]
+
+
+class Backlog(NamedTuple):
+    """
+    @ivar waiting: octets in the socket's buffer, of C{room}, as the kernel counts them: each datagram with its own cost.
+    @ivar lost: datagrams that found no room since the socket was opened.
+    """
+
+    waiting: int = 0
+    room: int = 0
+    lost: int = 0
 
 
 def open_udp_socket(host: str, port: int) -> socket.socket:
@@ -84,6 +98,7 @@ class UdpPort:
     @ivar received: datagrams that went to the sink; C{keep_alives} those that were not SIP.
     @ivar dropped: datagrams not sent because the socket's buffer was full, as a network drops them.
     @ivar unreachable: ICMP errors that were reported.
+    @ivar sieve: while there is one, it says which datagrams of a wake-up go to the sink.
     """
 
     def __init__(
@@ -96,7 +111,16 @@ class UdpPort:
         self._ipv6 = ":" in self.local[0]
         self._open = False
         self.outbox: list[Outgoing] | None = None
+        self.sieve: Callable[[list[tuple[bytes, Flow]]], list[tuple[bytes, Flow]]] | None = None
         self.received = self.keep_alives = self.sent = self.dropped = self.unreachable = 0
+
+    def backlog(self) -> Backlog:
+        """What waits to be read, as far as the system tells (Linux)."""
+        if sys.platform != "linux" or not self._open:
+            return Backlog()
+        told = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        waiting, room, *_, lost = _MEMINFO.unpack(told)
+        return Backlog(waiting, room, lost)
 
     def start(self) -> None:
         """Begin to read."""
@@ -155,6 +179,8 @@ class UdpPort:
 
     def doRead(self) -> None:
         batch = self._read_batch()
+        if self.sieve is not None:
+            batch = self.sieve(batch)
         if len(batch) >= WORTH_IT:
             batch = arrange(batch)
         bytes_received = self._sink.bytes_received

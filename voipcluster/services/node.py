@@ -38,6 +38,7 @@ from voipcluster.services.node_resolving import make_resolving
 from voipcluster.services.node_view import NodeView
 from voipcluster.services.policies import plugin_policies
 from voipcluster.services.sip.access import Access, credentials_lookup
+from voipcluster.services.sip.backlog import BacklogService
 from voipcluster.services.sip.calls import CallTable
 from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.core import SipCore
@@ -209,7 +210,7 @@ class NodeService(Service):
         """Everything with a life of its own, in the order of starting."""
         return (
             self.media, self.registrar, self.workload, self.cluster, self.admin, *self._web, *self._tls_files,
-            self.transport, self.resolver,
+            self.transport, self.resolver, *self._backlog,
         )  # fmt: skip
 
     def _start_all(self) -> Generator[Any, Any, None]:
@@ -446,6 +447,9 @@ class NodeService(Service):
         self.admin = AdminService(reactor, str(state.directory), self.view)
         self._web = make_web(reactor, config, self.transport, self.tls, self.view)
         self._tls_files = [] if self.tls is None else [TlsFilesService(IReactorTime(reactor), self.tls)]
+        # without passwords nobody can be told from a stranger
+        clock, known = IReactorTime(reactor), config.auth.required
+        self._backlog = [BacklogService(clock, self.transport, self.limiting)] if known else []
 
     # -- what the parts ask each other
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 REASONS = (
-    "banned", "user", "password", "unanswered calls", "unanswered requests", "strangers", "registrations",
+    "banned", "user", "password", "unanswered calls", "unanswered requests", "strangers", "registrations", "backlog",
 )  # of L{Limiting.refused}  # fmt: skip
 
 
@@ -67,6 +67,7 @@ def numbers(node: NodeService) -> Numbers:
         "voipcluster_messages_dropped_total": {
             "malformed": transactions.malformed,
             "stray response": transactions.stray_responses,
+            "buffer full": transport["udp_lost"],
         },
         "voipcluster_refused_total": {
             "transactions": transactions.too_many,

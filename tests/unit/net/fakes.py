@@ -65,6 +65,7 @@ class FakeSocket:
         self.error_queue: deque[Any] = deque()  # what recvmsg(MSG_ERRQUEUE) returns
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
         self.closed = False
+        self.waiting, self.room, self.lost = 0, 8 << 20, 0  # what SO_MEMINFO tells of the buffer
 
     def getsockname(self) -> tuple[Any, ...]:
         return (*self.name, 0, 0) if ":" in self.name[0] else self.name
@@ -95,8 +96,8 @@ class FakeSocket:
             raise BlockingIOError(errno.EAGAIN, "nothing")
         return self.error_queue.popleft()
 
-    def getsockopt(self, level: int, option: int) -> int:
-        return 0
+    def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:
+        return struct.pack("=9I", self.waiting, self.room, 0, 0, 0, 0, 0, 0, self.lost) if size else 0
 
     def close(self) -> None:
         self.closed = True

@@ -50,6 +50,29 @@ class UdpPortTests(SynchronousTestCase):
         self.assertIsInstance(self.sink.calls[0][2], Flow)
         self.assertEqual(self.sink.calls[0][2].hop, Hop("UDP", *ALICE))
 
+    def test_backlog(self) -> None:
+        """What the kernel tells of the buffer, while the socket is open."""
+        self.socket.waiting, self.socket.lost = 4096, 7
+        self.assertEqual(self.port.backlog(), (4096, 8 << 20, 7))
+        self.port.close()
+        self.assertEqual(self.port.backlog(), (0, 0, 0))
+
+    def test_sieve(self) -> None:
+        """A sieve has all datagrams of a wake-up at once, and what it keeps goes to the sink."""
+        seen = []
+
+        def sieve(batch: list[tuple[bytes, Flow]]) -> list[tuple[bytes, Flow]]:
+            seen.append(len(batch))
+            return [(data, flow) for data, flow in batch if flow.remote == BOB]
+
+        self.port.sieve = sieve
+        self.socket.incoming.extend(
+            [(REQUEST, ALICE), (b"\r\n\r\n", ALICE), (REQUEST, BOB), (REQUEST, ALICE)]
+        )
+        self.port.doRead()
+        self.assertEqual([call[2].remote for call in self.sink.calls], [BOB])
+        self.assertEqual((seen, self.port.received, self.port.keep_alives), ([3], 3, 1))
+
     def test_received_over_ipv6(self) -> None:
         """Scope and flow label are no part of the remote address."""
         self.open(FakeSocket("2001:db8::1"))

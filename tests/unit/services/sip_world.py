@@ -339,7 +339,7 @@ class Node:
             clock.seconds, limits or LimitSettings(), (),
             lambda: [node.address[0] for node in world.nodes.values()],
             lambda request: self.proxy.is_in_dialog(request), lambda uri: self.core.canonical_aor(uri),  # noqa: PLW0108 - not yet
-            strangers or StrangerSettings(share=0.75 if auth else HARD), self._load,
+            strangers or (StrangerSettings() if auth else StrangerSettings(share=HARD, unanswered_in_all=0)), self._load,
             lambda key: self.transactions.is_pending(key),  # noqa: PLW0108 - not yet
         )  # fmt: skip
         self.transactions = TransactionService(self.wheel, KEY, limiting=self.limiting)

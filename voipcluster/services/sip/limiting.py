@@ -61,7 +61,7 @@ class Limiting:
         self.bans_begun = self._limits.bans_begun
         self.refused: Counter[str] = Counter()
         self._strangers, self._load = Strangers(strangers, is_pending), load
-        self.reserves = strangers.share < HARD
+        self.reserves = strangers.share < HARD or strangers.unanswered_in_all > 0
         self._swept_at = seconds()
 
     def is_trusted(self, host: str) -> bool:

@@ -309,7 +309,7 @@ class ProxyService:
         if (
             known.user is None
             and not registering
-            and request.method != "INVITE"
+            and (request.method != "INVITE" or core.transactions.limiting.reserves)
             and incoming.key in core.transactions.servers
         ):
             core.transactions.limiting.stranger_waits(client.flow, incoming.key)

@@ -198,6 +198,11 @@ class TransportService(Service):
         self._websockets.append((transport, local))
         return partial(self._connections.accept_websocket, transport, local)
 
+    @property
+    def udp_ports(self) -> list[UdpPort]:
+        """What is open, in the order given."""
+        return list(self._udp.values())
+
     # Sending
 
     def send(self, data: bytes, flow: Flow, failed: Callable[[TransportError], None] | None = None) -> None:
@@ -347,6 +352,7 @@ class TransportService(Service):
             "udp_received": sum(port.received for port in ports),
             "udp_sent": sum(port.sent for port in ports),
             "udp_dropped": sum(port.dropped for port in ports),
+            "udp_lost": sum(port.backlog().lost for port in ports),
             "udp_keep_alives": sum(port.keep_alives for port in ports),
             "udp_unreachable": sum(port.unreachable for port in ports),
             "connections": len(streams),
