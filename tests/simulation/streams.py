@@ -283,7 +283,9 @@ def _open(connector: Connector, client: End, *, secure: bool) -> None:
 
         # ClientHello; ServerHello to Finished; Finished, behind which the client may write at once (RFC 8446 section 2)
         def hello(server: End) -> None:
-            answer = lambda: server.put(lambda back: handshake(back, lambda: back.put(handshake)))  # noqa: E731
+            def answer() -> None:
+                server.put(lambda back: handshake(back, lambda: back.put(handshake)))
+
             server.reactor.arrived(answer, server.reactor.costs.handshake / 2)
 
         client.put(hello)

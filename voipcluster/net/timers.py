@@ -63,9 +63,9 @@ class Timer:
         self._call = None
         self._arguments = ()
         if self.name:
-            call.timer_fired(self.name)  # type: ignore[union-attr]
+            call.timer_fired(self.name)  # type: ignore[union-attr]  # who has a name for it has this method
         elif call is not None:
-            call(*arguments)  # type: ignore[operator]
+            call(*arguments)  # type: ignore[operator]  # and who has none is a function
 
 
 class _Queue:

@@ -313,7 +313,7 @@ class Forwarding(NamedTimers):
     def _carry_out(self, effects: Sequence[Effect]) -> None:
         passed = True
         for effect in effects:
-            kind = type(effect)
+            kind = type(effect)  # mypy narrows nothing by it, hence what it ignores below
             if kind is ForwardResponse:
                 passed = self._forward(effect.response, effect.branch)  # type: ignore[union-attr]
             elif kind is StartBranch:
