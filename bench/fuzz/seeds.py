@@ -71,6 +71,17 @@ def sip() -> Seeds:
         b'Digest realm="example.com", nonce="n", algorithm=SHA-256, qop="auth,auth-int", opaque="o", stale=true',
     )
     yield 10, b'say "hi" \\'
+    head = b"v: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKa\r\nf: <sip:a@h>;tag=1\r\nt: <sip:b@h>\r\ni: c\r\nCSeq: 1 INVITE\r\n"
+    asks = b"Session-Expires: 100;refresher=uac\r\nMin-SE: 95\r\nMax-Breadth: 7\r\nContact: <sip:a@10.0.0.5;maddr=10.0.0.6>\r\n"
+    for more in (
+        asks,
+        asks + b"Supported: 100rel, timer\r\n",
+        asks.replace(b"100;", b"7200;"),
+        b"Min-SE: 2000\r\n",
+    ):
+        yield 11, b"INVITE sip:b@h SIP/2.0\r\n" + head + more + b"\r\n"
+    yield 11, b"SIP/2.0 200 OK\r\n" + head + b"Session-Expires: 90\r\nRequire: timer\r\n\r\n"
+    yield 11, b"SIP/2.0 200 OK\r\n" + head + b"\r\n"
 
 
 def link() -> Seeds:

@@ -55,7 +55,8 @@ _SIP_WORDS = (
     b";lr", b";call=", b";maddr=", b";transport=", b"\r\n", b"\r\n ", b"\r\n\r\n", b"\t", b'"', b"\\", b"<", b">", b",",
     b";", b":", b"@", b"?", b"%00", b"[2001:db8::1]", b"[::ffff:192.0.2.1]", b"192.0.2.1", b"example.com", b"*", b"\xff",
     b"\xc2\x85", b"Digest ", b"nonce=", b"qop=", b"<sip:192.0.2.1:5060;lr;call=x>", b"+sip.instance=", b";reg-id=", b";q=",
-    b"v: ", b"l: ", b"m: ", b"2147483648",
+    b"v: ", b"l: ", b"m: ", b"2147483648", b"Session-Expires: ", b"Min-SE: ", b";refresher=uac",
+    b"Supported: timer\r\n", b"Max-Breadth: ",
 )  # fmt: skip
 _LINK_WORDS = (
     b"\x80", b"\x81", b"\x82", b"\x83", b"\x84", b"\x85", b"\x86", b"\x87", b"message", b"root", b"tuple", b"dictionary",
@@ -99,6 +100,7 @@ TARGETS = {
                 "digest:check_credentials",
                 "digest:check_challenge",
                 "values:check_quoted",
+                "session:check_session",
             ),
             _SIP_WORDS,
         ),
