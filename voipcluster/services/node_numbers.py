@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 REASONS = (
-    "banned", "user", "password", "unanswered calls", "unanswered requests", "strangers", "registrations", "backlog",
+    "banned", "user", "password", "unanswered calls", "unanswered requests", "strangers", "within dialogs", "registrations",
+    "backlog",
 )  # of L{Limiting.refused}  # fmt: skip
 
 

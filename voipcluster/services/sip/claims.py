@@ -102,6 +102,7 @@ class Claims:
         try:
             found = self._passage(arrival, call, target, routes)
         except PeerError as error:
+            self._note(arrival, error)
             if incoming.request.method != "INVITE":
                 raise
             self._keep(incoming)
@@ -116,6 +117,18 @@ class Claims:
             incoming.answer(407, None, found)
         incoming.release_request()
         return None
+
+    def _note(self, arrival: Arrival, error: PeerError) -> None:
+        limiting, incoming = self._core.transactions.limiting, arrival.incoming
+        limiting.refused["within dialogs"] += 1
+        limiting.notices.warn(
+            "within dialogs",
+            "{peer} was refused {method!r:.20} within a dialog: {status} {reason}",
+            peer=str(self._origin(arrival) or incoming.flow),
+            method=incoming.request.method,
+            status=error.status_hint,
+            reason=str(error),
+        )
 
     def _keep(self, incoming: ServerTransaction) -> None:
         """With state the ACK ends here; without, it would go on to the other party, as one for a 2xx does."""
