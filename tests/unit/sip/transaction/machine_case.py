@@ -8,7 +8,9 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.sip.transaction.events import Respond, SendResponse
+from voipcluster.machine import CancelTimer
+from voipcluster.sip.message import Response
+from voipcluster.sip.transaction.events import Respond, ResponseReceived, SendResponse
 
 
 class MachineCase(SynchronousTestCase):
@@ -55,5 +57,34 @@ class MachineCase(SynchronousTestCase):
                 continue
             taken += 1
             self.assertEqual(long.feed(respond), [SendResponse(respond.wire), *timers(respond)])
+            self.assertEqual(long, short)
+        self.assertGreater(taken, 0, "no arrow is a frequent one")
+
+    def assertPassesIsFeed(
+        self,
+        client: Callable[[], Any],
+        ways: Iterable[tuple[Sequence[object], Response]],
+        effects: Callable[[Response], list[object]],
+    ) -> None:
+        """
+        The same of C{passes}, for a response to a request that was sent.
+
+        @param ways: what comes before, and the response.
+        @param effects: those that it stands for, but for the timers that are stopped.
+        """
+        taken = 0
+        for before, heard in ways:
+            long, short = client(), client()
+            for machine in (long, short):
+                machine.start()
+                for event in before:
+                    machine.feed(event)
+            untouched = evolve(short)
+            if not short.passes(heard.status):
+                self.assertEqual(short, untouched)
+                continue
+            taken += 1
+            fed = [e for e in long.feed(ResponseReceived(heard)) if not isinstance(e, CancelTimer)]
+            self.assertEqual(fed, effects(heard))
             self.assertEqual(long, short)
         self.assertGreater(taken, 0, "no arrow is a frequent one")
