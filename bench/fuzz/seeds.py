@@ -234,6 +234,17 @@ def websocket() -> Seeds:
         b"\r\n\r\n",
     ):  # with a mask of zeros, so that mutations meet the text
         yield 1, b"\xff\x81" + bytes([0x80 | len(text)]) + bytes(4) + text
+    for path in (
+        b"/api/status", b"/api/calls?call_id=1/2%40host", b"/api/registrations?aor=", b"/api/explain/1%2F2@host", b"/metrics",
+        b"/api/history?since=5.0", b"/static/../x",
+    ):  # fmt: skip
+        yield (
+            2,
+            b"\xffGET "
+            + path
+            + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\nIf-None-Match: x\r\n\r\n",
+        )
+    yield 2, b"\xffPOST /api/calls HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc"
 
 
 def config() -> Seeds:

@@ -71,6 +71,8 @@ _MEDIA_WORDS = (
     b"Content-Length: ", b"Content-Transfer-Encoding: base64", b" IN IP4 ",
 )  # fmt: skip
 _WEBSOCKET_WORDS = (
+    b"/api/", b"/api/explain/", b"/api/history?since=", b"/api/calls?call_id=", b"/static/", b"/metrics", b"%ff",
+    b"/../", b"HEAD ", b"Accept-Encoding: gzip\r\n", b"If-None-Match: ", b"Host: 127.0.0.1\r\n",
     b"GET ", b"POST ", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b"Host: ", b"Connection: Upgrade\r\n", b"Upgrade: websocket\r\n",
     b"Sec-WebSocket-Version: 13\r\n", b"Sec-WebSocket-Key: ", b"Sec-WebSocket-Protocol: sip\r\n", b"Sec-WebSocket-Extensions: ",
     b"Origin: ", b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"\r\n\r\n", b"\r\n",
@@ -168,7 +170,7 @@ TARGETS = {
         ),
         Target(
             "websocket",
-            ("websocket:check_opening", "websocket:check_frames"),
+            ("websocket:check_opening", "websocket:check_frames", "page:check_page"),
             _WEBSOCKET_WORDS,
             (
                 "h11._readers",

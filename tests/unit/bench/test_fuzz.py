@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench.fuzz import findings
 from bench.fuzz.__main__ import Run, replay
 from bench.fuzz.findings import Finding, Folder, judge
-from bench.fuzz.targets import TARGETS
+from bench.fuzz.targets import ROOT, TARGETS
 
 
 def fine(data: bytes) -> None:
@@ -90,3 +91,25 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(replay(TARGETS["sip"], [file]), 0)
         self.patch(findings, "BASE", -1.0)
         self.assertEqual(replay(TARGETS["sip"], [file]), 1)
+
+
+class TargetTests(SynchronousTestCase):
+    def test_what_leads_the_way(self) -> None:
+        """Each guide is a module that is there: a name that a release has moved would lead nowhere, in silence."""
+        for target in TARGETS.values():
+            for name in target.guides:
+                self.assertIsNotNone(find_spec(name), f"{target.name}: {name}")
+
+    def test_no_seed_is_cut(self) -> None:
+        """Inputs are as long as what a target starts from, or what was found is not looked at again."""
+        for target in TARGETS.values():
+            for data in target.inputs():
+                self.assertLessEqual(len(data), target.longest, f"{target.name} {data[:40]!r}")
+
+    def test_help(self) -> None:
+        """The script's help and the documentation name all targets."""
+        names = ", ".join(TARGETS)
+        self.assertIn(f"# Targets: {names}.\n", (ROOT / "script" / "fuzz").read_text())
+        documented = (ROOT / "docs" / "benchmarks.md").read_text()
+        for name in TARGETS:
+            self.assertIn(f"\n| `{name}` | ", documented)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from wsproto.utilities import LocalProtocolError
 
+from tests.properties.page import check_page
 from tests.properties.websocket import check_frames, check_opening, messages_of
 from tests.unit.net.websocket_client import WebSocketClient
 from tests.unit.strategies import damaged
@@ -23,6 +24,27 @@ FRAMES = st.one_of(
     st.builds(lambda text: ("binary", text.encode(), True), TEXTS),
     st.binary(max_size=10).map(lambda payload: ("ping", payload)),
     st.sampled_from([1000, 1001, 1006, 4000]).map(lambda code: ("close", code)),
+)
+
+
+PATHS = st.sampled_from(
+    [b"/", b"/api/status", b"/api/calls?call_id=%ff\xaf", b"/api/explain/x", b"/metrics", b"/%00", b"*"]
+)
+PAGES = st.builds(
+    lambda method, path, version, rest: (
+        method + b" " + path + b" HTTP/" + version + b"\r\nHost: 127.0.0.1\r\n" + rest + b"\r\n"
+    ),
+    st.sampled_from([b"GET", b"HEAD", b"POST", b"get", b"CONNECT"]),
+    PATHS,
+    st.sampled_from([b"1.1", b"1.0", b"2.0", b"x"]),
+    st.sampled_from(
+        [
+            b"",
+            b"Content-Length: 5\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"Accept-Encoding: gzip;q=x, \xff\r\n",
+        ]
+    ),
 )
 
 
@@ -47,6 +69,11 @@ class GeneratedWebSocketTests(SynchronousTestCase):
     def test_openings(self, step: int, handshake: bytes, data: bytes) -> None:
         """A handshake is answered in order or refused, and nothing is raised (RFC 6455 section 4.2)."""
         check_opening(bytes([step]) + handshake + data)
+
+    @given(st.integers(0, 60), PAGES | damaged(PAGES))
+    def test_pages(self, step: int, data: bytes) -> None:
+        """The pages that the same port may have are answered in order or refused as well, and only read."""
+        check_page(bytes([step]) + data)
 
     def test_what_is_compared(self) -> None:
         """One octet at a time gives the message that one read gives; the same behind a handshake."""
