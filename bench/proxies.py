@@ -18,7 +18,7 @@ OPEN = [
     "auth.required=false", "limits.calls=1000000", "limits.transactions=10000000",
     "cluster.threshold=1.0", "cluster.hard_limit=1.0", "web.port=0",
     "limits.requests_per_address=0", "limits.requests_per_user=0",
-    "limits.unanswered_calls_per_user=0", "limits.unanswered_calls_per_address=0",
+    "limits.unanswered_calls_per_user=0", "limits.unanswered_calls_per_address=0", "overload.enabled=false",
 ]  # fmt: skip
 
 KAMAILIO = """

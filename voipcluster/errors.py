@@ -40,3 +40,7 @@ class TransportError(PeerError):
 
 class UsageError(VoipclusterError):
     """The caller, the command line or the configuration is wrong; the text is one line for its author."""
+
+
+class Throttled(TransportError):
+    """A server has asked for fewer requests (RFC 7339), and this one is held back: it is as if it had answered 503."""

@@ -28,6 +28,7 @@ class Peer:
     @ivar user: its name in our domain; C{aor} the SIP URI of that.
     @ivar inbox: messages that came and that no test has taken yet.
     @ivar heard: all that came.
+    @ivar on_message: called with each at once, for a peer that answers by itself.
     @ivar transport: UDP or TCP; C{host}, C{port}: where it is, and what its Via and Contact say.
     """
 
@@ -36,6 +37,7 @@ class Peer:
         self.user, self.transport, self.host, self.port = user, transport, host, 0
         self.inbox: list[Message] = []
         self.heard: list[Message] = []
+        self.on_message: Callable[[Message], object] | None = None
         self.connection: Stream | None = None
         self.connections: list[Stream] = []  # those that were opened to us
         self._datagrams: Any = None
@@ -225,6 +227,8 @@ class Peer:
         message.at = self._case.reactor.seconds()
         self.inbox.append(message)
         self.heard.append(message)
+        if self.on_message is not None:
+            self.on_message(message)
 
     async def expect(
         self, what: int | str, method: str = "", *, where: Where | None = None, seconds: float = SOON

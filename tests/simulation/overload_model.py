@@ -86,7 +86,7 @@ class Model:
             Throttle(random.Random(f"{load.seed}:upstream {index}").random) for index in range(load.upstreams)
         ]
         self.seconds = [Counts() for _ in range(int(load.until) + 1)]
-        self._busy = self._wasted = 0.0
+        self._busy = 0.0
         self._admitted = 0
         self._ticked = 0.0
         self._least = float("inf")
@@ -196,9 +196,7 @@ class Model:
         return COSTS[INVITE] * self._service.expovariate(1.0) * load.mean
 
     def _refusal(self) -> float:
-        cost = self.load.refusal * self.load.mean
-        self._wasted += cost
-        return cost
+        return self.load.refusal * self.load.mean
 
     def _worked(self, kind: str, call: Call) -> None:
         upstream = None
@@ -227,8 +225,6 @@ class Model:
         least = self._least
         if least == float("inf"):
             least = self.now - self._queue[0][0] if self._queue else 0.0
-        self.server.tick(
-            self.now - self._ticked, self._busy, least, self._admitted, 1e9 + self.now, self._wasted
-        )
-        self._ticked, self._busy, self._wasted, self._admitted = self.now, 0.0, 0.0, 0
+        self.server.tick(self.now - self._ticked, self._busy, least, self._admitted, 1e9 + self.now)
+        self._ticked, self._busy, self._admitted = self.now, 0.0, 0
         self._least = float("inf") if self._serving else 0.0

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.simulation.overload_model import Load, Model
 from voipcluster.balance.throttle import LOSS, RATE
 
-WARM, SETTLED, END = 3.0, 9.0, 15  # seconds: before it comes, until the figures are taken, and then
+WARM, SETTLED, END = 3.0, 10.0, 16  # seconds: before it comes, until the figures are taken, and then
 
 
 def overloaded(times: float, until: float = END, capacity: float = 1000.0, **rest: object) -> Model:

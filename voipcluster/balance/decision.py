@@ -75,7 +75,10 @@ class Own:
     The own node at this moment.
 
     @ivar drowning: see L{voipcluster.balance.state.NodeStateMachine}.
-    @ivar delay: C{arrival_rate}, C{capacity}, C{weight}: see L{voipcluster.balance.report.Report}.
+    @ivar delay: C{arrival_rate}, C{capacity}, C{weight}, C{refusal_rate}: see
+        L{voipcluster.balance.report.Report}.
+    @ivar controlled: overload control stands in front of placement: what comes here was let in, and is not refused once more
+        because the node has no time.
     """
 
     workload: Workload
@@ -85,6 +88,8 @@ class Own:
     arrival_rate: float = 0.0
     capacity: float = 0.0
     weight: float = 1.0
+    refusal_rate: float = 0.0
+    controlled: bool = False
 
 
 class Ticket(NamedTuple):

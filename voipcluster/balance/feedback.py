@@ -30,7 +30,10 @@ HEADROOM: Final = (
     1.25  # times what it asks for is what an upstream may have: chance brings more now and less then
 )
 CHANCE, FORGET = 4.0, 0.2  # standard deviations that are no chance; how much of the old counts then
-ROOM: Final = 1.1  # times its share is what an upstream is told as a rate, since a bucket lets through less than its rate
+ROOM, MUCH_ROOM = (
+    1.1,
+    3.0,
+)  # times its share, see C{Upstream.tell}; the latter while all together ask for less than there is
 GROWTH: Final = 2.0  # times what it asked for before, at most, in one tick
 MOST_LOSS: Final = 0.99
 _CALLS: Final = (Priority.CALL, Priority.PAID)
@@ -85,11 +88,12 @@ class Upstream:
         self.fresh = self.refused = self.others = 0
         return self._demand
 
-    def tell(self, share: float, sequence: float, at_once: bool = False) -> None:
+    def tell(self, share: float, sequence: float, at_once: bool = False, room: float = 1.0) -> None:
         """
         Say how much it may send.
 
         @param at_once: whether things are quite others than before.
+        @param room: times its share is what is told as a rate, since a bucket lets through less than its rate.
         @param share: new requests per second; what it sends in dialogs comes on top, since a value is for all requests (5.3).
         """
         wanted = min(MOST_LOSS, max(0.0, 1.0 - share / self._demand)) if self._demand > 0.0 else 0.0
@@ -97,7 +101,7 @@ class Upstream:
         if self.algorithm == RATE:
             self._kept_back = wanted
             self.told = Feedback(
-                RATE, max(1.0, round(ROOM * share + self._other_rate)), RATE_VALIDITY, sequence
+                RATE, max(1.0, round(room * share + self._other_rate)), RATE_VALIDITY, sequence
             )
             return
         before = self._kept_back
@@ -185,13 +189,11 @@ class OverloadServer:
         self.refused[priority] += 1
         return False
 
-    def tick(
-        self, elapsed: float, busy: float, delay: float, admitted: int, wall: float, wasted: float = 0.0
-    ) -> None:
+    def tick(self, elapsed: float, busy: float, delay: float, admitted: int, wall: float) -> None:
         """
         Look at what was since the tick before, and say anew who gets what.
 
-        @param elapsed: C{busy}, C{delay}, C{admitted}, C{wasted}: as in L{Sample}; C{admitted} counts those of all.
+        @param elapsed: C{busy}, C{delay}, C{admitted}: as in L{Sample}; C{admitted} counts those of all.
         @param wall: seconds since 1970, which number what is told (section 4.4).
         """
         was_active = self.controller.active
@@ -199,10 +201,11 @@ class OverloadServer:
         upstreams = list(self.upstreams.values())
         of_upstreams = sum(upstream.fresh for upstream in upstreams)
         elapsed = max(elapsed, 1e-6)
+        refused = self._other_refused + sum(upstream.refused for upstream in upstreams)
         others = max(0, admitted - of_upstreams) + self._other_refused
         keep = math.exp(-elapsed / SMOOTH)
         usual = elapsed * (self._other_demand + sum(upstream.usual for upstream in upstreams))
-        seen = of_upstreams + others + sum(upstream.refused for upstream in upstreams)
+        seen = of_upstreams + others + refused - self._other_refused
         changed = usual - seen > CHANCE * (math.sqrt(usual) + 1.0)
         if changed:
             keep = FORGET
@@ -210,7 +213,7 @@ class OverloadServer:
         self._other_demand = self._other_demand * keep + others / elapsed * (1.0 - keep)
         self._other_refused = 0
         offered = sum(demands) * elapsed + others
-        self.controller.feed(Sample(elapsed, busy, delay, admitted, offered, wasted))
+        self.controller.feed(Sample(elapsed, busy, delay, admitted, offered, refused))
         if self.controller.active:
             self._share_out(upstreams, demands, changed)
         elif was_active:
@@ -221,10 +224,11 @@ class OverloadServer:
     def _share_out(self, upstreams: list[Upstream], demands: list[float], changed: bool) -> None:
         allowed, asked = self.controller.allowed, sum(demands)
         total = asked + self._other_demand
+        room = ROOM if total > allowed else MUCH_ROOM
         theirs = allowed * asked / total if total else allowed / 2
         for upstream, share in zip(
             upstreams, fair_shares(theirs, [HEADROOM * one for one in demands]), strict=True
         ):
             upstream.bucket.rate = share
-            upstream.tell(share, self.sequence, changed)
+            upstream.tell(share, self.sequence, changed, room)
         self._others.rate = allowed - theirs

@@ -25,19 +25,17 @@ class OverloadSettings:
         second some wait for each other without any overload.
     @ivar tick: seconds between samples. One longer than C{longest} is a stall, and tells nothing of what the node can do.
     @ivar memory: seconds for which the cost of a request is remembered.
-    @ivar busy: share of the CPU to be had from which on a sample tells the cost: an idle node spends much on little.
     @ivar rest: seconds that the offered rate stays below C{release} of the capacity before control ends; a single quiet
         sample would reopen the flood.
     @ivar least: requests per second that are let in whatever happens, so that no state lasts for ever.
     """
 
     target: float = 0.02
-    queue: float = 20.0
-    latest: float = 0.2
+    queue: float = 40.0
+    latest: float = 0.25
     tick: float = 0.1
     longest: float = 0.25
     memory: float = 5.0
-    busy: float = 0.3
     rest: float = 2.0
     release: float = 0.85
     least: float = 1.0
@@ -51,9 +49,10 @@ class Sample(NamedTuple):
     """
     What was seen since the sample before.
 
-    @ivar elapsed: seconds; C{busy}: CPU seconds that the node used in them; C{wasted}: those of them that went into refusing.
+    @ivar elapsed: seconds; C{busy}: CPU seconds that the node used in them.
     @ivar delay: seconds that the oldest message had waited when the node came to it; the least of all times that it did.
-    @ivar admitted: new requests that were let in; C{offered}: with those refused, and those that others held back for us.
+    @ivar admitted: new requests that were let in; C{refused}: that were not, by us.
+    @ivar offered: both, and those that others held back for us.
     """
 
     elapsed: float
@@ -61,7 +60,7 @@ class Sample(NamedTuple):
     delay: float
     admitted: int
     offered: float
-    wasted: float = 0.0
+    refused: int = 0
 
 
 STALLED = 2  # samples longer than C{longest} in a row are no stall any more, but how slow the node is
@@ -69,6 +68,7 @@ DRAIN, HARDEST = 2.0, 0.5  # how much less is let in for each second of delay be
 KEEP, GO = 0.97, 0.99  # of the capacity, with and without a queue
 DOWN = 0.98  # when the queue does not get shorter although the limit holds: the estimate was too high
 FALLING = 0.98
+FEW, ENOUGH = 0.05, 30.0  # refusals beside requests let in, and of these, that tell what a request costs
 UP, FASTER, FASTEST = (
     0.01,
     0.002,
@@ -96,7 +96,9 @@ class OverloadController:
     _admitted: float = 0.0  # per second, smoothed
     _cost: float = 0.0  # CPU seconds of a request
     _share: float = 1.0  # of a CPU, that the node gets when it wants all
-    _waste: float = 0.0  # share of a CPU that refusing takes
+    _seen: float = 0.0  # requests, and what they took, of which the cost is known
+    _used: float = 0.0
+    _waste: float = 0.0  # share of a CPU that goes into anything but what is let in: refusals, copies
     _trim: float = 1.0  # what experience makes of the estimate
     _delay: float = 0.0
     _calm: float = 0.0  # seconds in which control was not needed
@@ -110,14 +112,15 @@ class OverloadController:
         keep = math.exp(-elapsed / (5 * settings.tick))
         self.offered = self.offered * keep + sample.offered / elapsed * (1.0 - keep)
         self._admitted = self._admitted * keep + sample.admitted / elapsed * (1.0 - keep)
-        waits = sample.delay > self.target
         if elapsed > settings.longest:
             self._stalled += 1
             if self._stalled < STALLED:
                 return  # the process stood still: what waits now says nothing about what it can do
         else:
             self._stalled = 0
-        self._learn_cost(sample, elapsed, waits)
+        self._learn_cost(sample, elapsed)
+        waits = sample.delay > self.target
+        self._learn_share(sample, elapsed, waits)
         if waits:
             if not self.active:
                 self.active, self._trim, self._calm = True, 1.0, 0.0
@@ -131,25 +134,33 @@ class OverloadController:
     def target(self) -> float:
         """Seconds of delay that are overload."""
         settings = self.settings
+        if not self._cost:
+            return settings.latest  # a node that has done nothing yet
         return max(
             settings.target, min(settings.latest, settings.queue * self._cost / max(self._share, 0.01))
         )
 
-    def _learn_cost(self, sample: Sample, elapsed: float, waits: bool) -> None:
+    def _learn_cost(self, sample: Sample, elapsed: float) -> None:
+        if sample.refused <= FEW * sample.admitted:
+            keep = math.exp(-elapsed / self.settings.memory)
+            self._seen = self._seen * keep + sample.admitted
+            self._used = self._used * keep + sample.busy
+            if self._seen >= ENOUGH:
+                self._cost = self._used / self._seen
+
+    def _learn_share(self, sample: Sample, elapsed: float, waits: bool) -> None:
         if waits:
             share = min(1.0, sample.busy / elapsed)
             self._share = share if not self.active else self._share + 0.3 * (share - self._share)
-        self._waste += (1.0 - math.exp(-elapsed / 0.5)) * (sample.wasted / elapsed - self._waste)
-        busy = waits or sample.busy / elapsed >= self.settings.busy * self._share
-        if sample.admitted and (busy or not self._cost):
-            cost = max(0.0, sample.busy - sample.wasted) / sample.admitted
-            weight = 1.0 - math.exp(-elapsed / self.settings.memory)
-            self._cost = cost if not self._cost else self._cost + weight * (cost - self._cost)
+        waste = (sample.busy - self._cost * sample.admitted) / elapsed if self._cost else 0.0
+        self._waste += (1.0 - math.exp(-elapsed / (3 * self.settings.tick))) * (waste - self._waste)
 
     def _hold(self, sample: Sample, elapsed: float) -> None:
         """Something waited all the time: the limit, and less for as long as the queue is long."""
         self._streak, self._calm = 0, 0.0
-        if self._binds() and sample.delay > self._delay * FALLING:
+        if sample.delay <= self._delay * FALLING and self.allowed < math.inf:
+            return  # the limit does what it is for
+        if self._binds():
             self._trim = max(NARROWEST, self._trim * DOWN)
         self._estimate(sample, elapsed)
         less = min(HARDEST, DRAIN * (sample.delay - self.target))
@@ -179,7 +190,7 @@ class OverloadController:
 
     def _estimate(self, sample: Sample, elapsed: float) -> None:
         if self._cost > 0.0 and self._share > 0.0:
-            self.capacity = max(0.0, self._share - self._waste) / self._cost * self._trim
+            self.capacity = max(0.0, self._share - max(0.0, self._waste)) / self._cost * self._trim
         else:
             self.capacity = max(self.settings.least, sample.admitted / elapsed)
 

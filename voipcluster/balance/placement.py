@@ -190,6 +190,8 @@ class Placement:
                 name, because = self._level(search, plan, rand)
                 if name:
                     return self._hand_over(search, name, f"{why}, and {because}")
+        if own.controlled and not search.request.hops and not self._must_leave(search.request, own):
+            return self._serve(search, f"{why}, but overload control let it in")
         return self._refuse(search, why)
 
     def _why_here(self, search: _Search) -> str:

@@ -23,6 +23,7 @@ class Report:
     @ivar delay: seconds that a request waits before the reactor comes to it ("d").
     @ivar arrival_rate: new requests per second from clients, not from other nodes ("lambda").
     @ivar capacity: requests that it completes per second of busy CPU ("mu"); 0 when not known yet.
+    @ivar refusal_rate: new requests per second that overload control refuses unread, and that C{arrival_rate} does not count.
     @ivar weight: part of its share that it takes: less than 1 after a start (L{voipcluster.balance.start}).
     @ivar calls: calls in progress; C{calls_limit} is what counts as workload 1.0.
     @ivar time: the sender's wall clock, seconds since 1970; for people, never compared.
@@ -40,6 +41,7 @@ class Report:
     arrival_rate: float = 0.0
     capacity: float = 0.0
     weight: float = 1.0
+    refusal_rate: float = 0.0
     calls: int = 0
     calls_limit: int = 0
     registrations: int = 0

@@ -165,6 +165,22 @@ class MediaOptions:
 
 
 @frozen
+class OverloadOptions:
+    """Refusing what is too much before it costs much (F{docs/workload.md})."""
+
+    enabled: bool = option(True, Flag(), "refuse new requests unread (503) while more come than are served")
+    target: float = option(
+        0.02, Number(0, 1, "s", above=True), "s that messages may wait for the node before that begins"
+    )
+    feedback: bool = option(
+        True, Flag(), "tell proxies that say oc in Via how much they may send (RFC 7339, RFC 7415)"
+    )
+    offer: bool = option(
+        True, Flag(), "say oc to other nodes and servers, and send no more than they say; not to phones"
+    )
+
+
+@frozen
 class AuthOptions:
     """Digest authentication (RFC 8760)."""
 
@@ -317,6 +333,7 @@ class Config:
 
     cluster: ClusterOptions = Factory(ClusterOptions)
     limits: LimitsOptions = Factory(LimitsOptions)
+    overload: OverloadOptions = Factory(OverloadOptions)
     media: MediaOptions = Factory(MediaOptions)
     auth: AuthOptions = Factory(AuthOptions)
     sip: SipOptions = Factory(SipOptions)
@@ -343,6 +360,7 @@ class Config:
 SECTIONS: dict[str, type] = {
     "cluster": ClusterOptions,
     "limits": LimitsOptions,
+    "overload": OverloadOptions,
     "media": MediaOptions,
     "auth": AuthOptions,
     "sip": SipOptions,

@@ -16,7 +16,7 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -28,6 +28,7 @@ from voipcluster.errors import TransportError
 from voipcluster.net.batch import WORTH_IT, arrange
 from voipcluster.net.sink import ISipSink, SinkErrors
 from voipcluster.net.stun import binding_response
+from voipcluster.net.waiting import SPACE, Waiting, has_stamps, stamp_datagrams
 
 BATCH = 64  # datagrams in one wake-up: spreads the reactor's own cost, which is that of four datagrams
 RECEIVE_BUFFER, SEND_BUFFER = 8 << 20, 1 << 20  # octets; the kernel gives what it allows
@@ -77,6 +78,7 @@ def open_udp_socket(host: str, port: int) -> socket.socket:
                 opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
             else:
                 opened.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        stamp_datagrams(opened)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         opened.bind((host, port))
@@ -99,6 +101,7 @@ class UdpPort:
     @ivar dropped: datagrams not sent because the socket's buffer was full, as a network drops them.
     @ivar unreachable: ICMP errors that were reported.
     @ivar sieve: while there is one, it says which datagrams of a wake-up go to the sink.
+    @ivar waiting: how long the datagrams waited for us, or L{None} where the kernel does not say when they came.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class UdpPort:
         self._open = False
         self.outbox: list[Outgoing] | None = None
         self.sieve: Callable[[list[tuple[bytes, Flow]]], list[tuple[bytes, Flow]]] | None = None
+        self.waiting = Waiting() if has_stamps(bound) else None
         self.received = self.keep_alives = self.sent = self.dropped = self.unreachable = 0
 
     def backlog(self) -> Backlog:
@@ -222,9 +226,10 @@ class UdpPort:
         """What waits in the socket, at most one batch, but for keep-alives, which are served here."""
         batch: list[tuple[bytes, Flow]] = []
         recvfrom, ipv6, flows = self._socket.recvfrom, self._ipv6, self._flows
+        receive = recvfrom if self.waiting is None else self._receive_first
         for count in range(BATCH):
             try:
-                data, source = recvfrom(_LARGEST)
+                data, source = receive(_LARGEST)
             except BlockingIOError:
                 if not count:
                     self._read_errors()  # select() reports a pending error as something to read
@@ -234,6 +239,7 @@ class UdpPort:
                     break
                 self._read_errors()
                 continue
+            receive = recvfrom
             if ipv6:
                 source = source[:2]
             if data[:1] <= b"\r":  # empty, CRLF or STUN: no start line begins with a control character
@@ -248,6 +254,13 @@ class UdpPort:
                 flow = flows[source] = Flow(UDP, self.local, source)
             batch.append((data, flow))
         return batch
+
+    def _receive_first(self, size: int) -> tuple[bytes, Any]:
+        """As C{recvfrom}, and note how long it waited: it is the oldest there is."""
+        data, ancillary, _, source = self._socket.recvmsg(size, SPACE)
+        assert self.waiting is not None, "it is the reader only then"
+        self.waiting.note(ancillary)
+        return data, source
 
     def _without_keep_alive(self, data: bytes, source: tuple[str, int]) -> bytes:
         """What follows the CRLFs (RFC 3261 section 7.5); nothing when it was a keep-alive, which is served here."""

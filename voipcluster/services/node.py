@@ -34,6 +34,7 @@ from voipcluster.services.node_cluster import ClusterSide
 from voipcluster.services.node_limits import limiting_of
 from voipcluster.services.node_listening import make_tls, make_web, own_ports
 from voipcluster.services.node_numbers import numbers
+from voipcluster.services.node_overload import overload_of
 from voipcluster.services.node_resolving import make_resolving
 from voipcluster.services.node_view import NodeView
 from voipcluster.services.policies import plugin_policies
@@ -334,6 +335,8 @@ class NodeService(Service):
                 memory=surroundings.memory,
                 cpu=surroundings.cpu,
                 wall=surroundings.wall,
+                waited=self.transport.waited,
+                refused=lambda: self.overload.refused,
             ),
             limits=Limits(
                 calls=limits.calls,
@@ -347,7 +350,9 @@ class NodeService(Service):
             on_change=self._report_now,
             slow_start=cluster.slow_start,
             others=lambda: len(self.membership),
+            controlled=config.overload.enabled,
         )
+        self.overload = overload_of(self, clock.seconds, surroundings.octets, surroundings.random)
         self.placement = Placement(
             self.workload.own,
             self.membership,

@@ -50,6 +50,8 @@ class Sources:
     """
     Where the numbers come from; each is called once per sample, C{calls} also on each touch.
 
+    @ivar waited: the least seconds that the oldest message waited since the last sample, or L{None} when none came.
+    @ivar refused: requests refused unread so far.
     @ivar cpu: CPU seconds that the reactor's thread used so far; it is called on that thread.
     @ivar packets: packets relayed so far.
     @ivar memory: resident bytes.
@@ -61,6 +63,8 @@ class Sources:
     registrations: Callable[[], int] = _nothing
     packets: Callable[[], int] = _nothing
     memory: Callable[[], int] = resident_bytes
+    waited: Callable[[], float | None] = lambda: None
+    refused: Callable[[], int] = _nothing
     cpu: Callable[[], float] = time.thread_time
     wall: Callable[[], float] = time.time
 
@@ -91,6 +95,8 @@ class WorkloadService(Service):
     @param period: seconds between reports, told in each report.
     @param slow_start: see L{SlowStart}; it begins with the service.
     @param others: how many nodes read the reports.
+    @param controlled: see L{Own}.
+    @ivar sampled: told of each sample: seconds, CPU seconds, and seconds of delay in it.
     @ivar on_change: called without arguments; replace it before the service starts.
     """
 
@@ -108,8 +114,11 @@ class WorkloadService(Service):
         on_change: Callable[[], None] = lambda: None,
         slow_start: float = 0.0,
         others: Callable[[], int] = lambda: 1,
+        controlled: bool = False,
     ) -> None:
         self.on_change = on_change
+        self.sampled: Callable[[float, float, float], object] = lambda elapsed, busy, delay: None
+        self._controlled = controlled
         self._clock, self._sources, self._limits = clock, sources, limits
         self._node, self._epoch, self._step, self._period = node, epoch, step, period
         self._machine = NodeStateMachine(levels)
@@ -121,6 +130,7 @@ class WorkloadService(Service):
         self._late = deque([0.0] * LATE_SAMPLES, maxlen=LATE_SAMPLES)
         self._cpu: deque[tuple[float, float]] = deque(maxlen=CPU_SAMPLES + 1)  # (wall, CPU) seconds
         self._packets, self._sampled_at = 0, 0.0
+        self._refusals, self._refused = MovingRate(tau=0.75), 0
         self._arrived = self._completed = 0
         self._calls = 0
         self._untold = False
@@ -167,6 +177,7 @@ class WorkloadService(Service):
             arrival_rate=own.arrival_rate,
             capacity=own.capacity,
             weight=own.weight,
+            refusal_rate=own.refusal_rate,
             calls=self._calls,
             calls_limit=self._limits.calls,
             registrations=self._sources.registrations(),
@@ -210,10 +221,14 @@ class WorkloadService(Service):
         self._next = self._clock.callLater(SAMPLE, self._sample, now + SAMPLE)
         elapsed = max(now - self._sampled_at, 1e-6)
         self._sampled_at = now
-        self._late.append(max(0.0, now - due))
+        # what waits in the kernel says more than a timer, which is late for a moment for many reasons
+        waited = self._sources.waited()
+        delay = max(0.0, now - due) if waited is None else waited
+        self._late.append(delay)
         self._delay = min(self._late)
         used = self._sources.cpu()
         busy_now = used - self._cpu[-1][1]
+        self.sampled(elapsed, busy_now, delay if waited is not None else self._delay)
         self._cpu.append((now, used))
         since, before = self._cpu[0]
         busy = min(1.0, max(0.0, used - before) / max(now - since, 1e-6))
@@ -237,6 +252,8 @@ class WorkloadService(Service):
         if busy / elapsed > BUSY and self._completed:
             self._capacity.feed(self._completed / busy, elapsed)
         self._arrived = self._completed = 0
+        refused, self._refused = self._refused, self._sources.refused()
+        self._refusals.feed((self._refused - refused) / elapsed, elapsed)
 
     def _settle(self, workload: Workload) -> None:
         self._workload = workload
@@ -253,6 +270,8 @@ class WorkloadService(Service):
             arrival_rate=self._arrivals.value,
             capacity=self._capacity.value,
             weight=self._start.weight(self._clock.seconds()),
+            refusal_rate=self._refusals.value,
+            controlled=self._controlled,
         )
         if self.running and self._changes.matter(self._own, self._calls, self._limits.calls):
             self._untold = True

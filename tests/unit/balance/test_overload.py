@@ -26,7 +26,7 @@ class ControllerTests(SynchronousTestCase):
     def test_a_queue_is_overload(self) -> None:
         """One tick in which the oldest message had always waited longer than the target, and the limit is what the node did."""
         subject = OverloadController()
-        subject.feed(sample(0.03))
+        subject.feed(sample(0.06))
         self.assertTrue(subject.active)
         self.assertAlmostEqual(subject.capacity, 1000, 3)
         self.assertTrue(900 < subject.allowed < 1000)
@@ -57,19 +57,19 @@ class ControllerTests(SynchronousTestCase):
         """Else the more it refuses the less it could take, until nothing is left."""
         subject = OverloadController()
         for delay in range(50):
-            subject.feed(Sample(0.1, 0.1, 0.5 - delay / 100, 50, 500.0, 0.05))
+            subject.feed(Sample(0.1, 0.1, 0.5 - delay / 100, 50, 500.0, 1000))
         self.assertTrue(400 < subject.allowed <= 510, subject.allowed)
 
     def test_a_longer_queue_lets_less_in(self) -> None:
         short, long = OverloadController(), OverloadController()
-        short.feed(sample(0.03))
+        short.feed(sample(0.06))
         long.feed(sample(0.2))
         self.assertLess(long.allowed, short.allowed)
 
     def test_more_is_tried_only_while_the_limit_binds(self) -> None:
         """A limit that nobody reaches says nothing, so it does not grow."""
         subject = OverloadController()
-        subject.feed(sample(0.03))
+        subject.feed(sample(0.06))
         for _ in range(30):
             subject.feed(sample(0.0, 20, 0.02, offered=200))
         unreached = subject.allowed
@@ -81,7 +81,7 @@ class ControllerTests(SynchronousTestCase):
     def test_it_ends_behind_two_quiet_seconds(self) -> None:
         """And not at the first quiet sample, which would reopen the flood."""
         subject = OverloadController()
-        subject.feed(sample(0.03))
+        subject.feed(sample(0.06))
         ticks = 0
         while subject.active:
             subject.feed(sample(0.0, 50, 0.05))
@@ -91,7 +91,7 @@ class ControllerTests(SynchronousTestCase):
     def test_it_does_not_end_while_much_is_held_back(self) -> None:
         subject = OverloadController()
         for _ in range(10):
-            subject.feed(sample(0.03, offered=300))
+            subject.feed(sample(0.06, offered=300))
         for _ in range(100):
             subject.feed(sample(0.0, 90, 0.09, offered=300))
         self.assertTrue(subject.active)
@@ -100,7 +100,7 @@ class ControllerTests(SynchronousTestCase):
         """No state lasts for ever: also a node that manages nothing tries."""
         subject = OverloadController()
         for _ in range(200):
-            subject.feed(Sample(0.1, 0.1, 0.5, 0, 100.0, 0.1))
+            subject.feed(Sample(0.1, 0.1, 0.5, 0, 100.0, 2000))
         self.assertGreaterEqual(subject.allowed, 1.0)
 
     def test_few_slow_requests_are_no_queue(self) -> None:

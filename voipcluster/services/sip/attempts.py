@@ -135,7 +135,7 @@ class Attempts:
             try:
                 client = self._send(self, len(self._clients) - 1, server)
             except PeerError as refused:
-                error = TransportError(str(refused))
+                error = refused if isinstance(refused, TransportError) else TransportError(str(refused))
                 continue
             self._clients[-1] = client
             if self._invite and self._servers and self._patience:

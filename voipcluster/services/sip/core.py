@@ -14,6 +14,7 @@ from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
 from voipcluster.remember import LONGEST
 from voipcluster.services.sip.branches import Branches
+from voipcluster.services.sip.downstream import Downstreams
 from voipcluster.services.sip.next_hop import hop_of
 from voipcluster.services.sip.resolving import Resolving
 from voipcluster.services.sip.transactions import TransactionService
@@ -36,6 +37,7 @@ class SipCore:
     @ivar addresses: SIP address (UDP and TCP) of each node of the cluster by name, ours included.
     @ivar ports: of the transports that have another port, on every node: TLS, WS, WSS.
     @ivar max_breadth: into how many branches one request may fork, ours and those of all behind us (RFC 5393 section 5.3.3).
+    @ivar downstreams: servers that take part in overload control, or L{None}: it is offered to nobody.
     @ivar resolving: looks names up, or L{None}: then nothing is sent to a name.
     @ivar octets: so many random ones, that nobody can guess; C{new_branch}: a branch made of them.
     @ivar seconds: the reactor's clock; C{wall}: seconds since 1970, for what other nodes read.
@@ -53,6 +55,7 @@ class SipCore:
     wall: Callable[[], float]
     epochs: Callable[[str], int] = lambda node: 0
     resolving: Resolving | None = None
+    downstreams: Downstreams | None = None
     ports: Mapping[str, int] = field(factory=dict)
     max_breadth: int = RECOMMENDED
     octets: Callable[[int], bytes] = os.urandom

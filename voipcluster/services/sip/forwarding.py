@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from voipcluster.address import SECURE, UDP
-from voipcluster.errors import ParseError, PeerError, TransportError
+from voipcluster.errors import ParseError, PeerError, Throttled, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import NamedTimers
 from voipcluster.services.sip.attempts import Attempts
@@ -23,6 +23,7 @@ from voipcluster.services.sip.next_hop import (
 from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.outgoing import forward_request, forward_response
+from voipcluster.sip.overload import OFFER
 from voipcluster.sip.proxy.breadth import incoming_breadth
 from voipcluster.sip.proxy.context import (
     Answer,
@@ -110,23 +111,30 @@ class Copy:
         @param server: one that the name of the next hop leads to.
         @raise NameToResolve: the host of the next hop is a name, and no C{server} is given.
         @raise TooLargeForUdp: neither a flow nor a C{server} is given, and UDP may not be the first choice.
-        @raise TransportError: there is no way to the target.
+        @raise TransportError: there is no way to the target; L{Throttled}: not now.
         @raise ParseError: its URI or a Route value is none.
         """
         request, uri, flow, routes = self.request, target.uri, target.flow, self.routes
+        downstreams, offer = core.downstreams, ""
         if (target.routes or routes) and (flow is None or not self.over_flow):
             # Route says the next hop, whatever flow leads to the target (section 16.6 step 7)
             uri, routes, next_uri = strict_or_loose(uri, [*target.routes, *(routes or ())])
             flow = core.flow_towards(next_uri) if server is None else core.flow_to_server(server)
         elif flow is None:
             flow = core.flow_to(uri) if server is None else core.flow_to_server(server)
+        else:
+            downstreams = None  # a phone, or whatever else sends over that flow itself
+        if downstreams is not None:
+            offer = OFFER
+            if downstreams.records and not downstreams.admits(flow.remote, request):
+                raise Throttled(f"{flow} has asked for fewer requests")
         if uri[3:4] in "sS" and flow.transport not in SECURE:  # with "sip:" there is a colon
             raise TransportError("a sips URI is not sent to in the clear")  # section 26.2.2
         branch = core.new_branch() + self.mark
         wire = forward_request(
             request,
             uri=uri,
-            via=f"SIP/2.0/{flow.transport} {core.sent_by(flow)};branch={branch}",
+            via=f"SIP/2.0/{flow.transport} {core.sent_by(flow)};branch={branch}{offer}",
             max_forwards=self.max_forwards - 1,
             received_via=self.via,
             record_route=None if self.record_route is None else self.record_route(target, flow.transport),
@@ -149,7 +157,7 @@ class Copy:
             next_hop = next_uri if target.routes or self.routes else parse_uri(uri)
             if next_hop.param("transport") is None:
                 raise TooLargeForUdp(flow.hop)
-        return core.transactions.send_request(wire, request.method, branch, flow, user, number)
+        return core.transactions.send_request(wire, request.method, branch, flow, user, number, downstreams)
 
     def send_ack(self, core: SipCore, target: Target) -> None:
         """
@@ -352,6 +360,8 @@ class Forwarding(NamedTimers):
             if attempts is not None:
                 attempts.begin_at(server)
         except TransportError as error:
+            if self._on_heard is not None and isinstance(error, Throttled):
+                self._on_heard(target, 503)
             self._feed(BranchFailed(number, error))
         except ParseError as error:
             self._feed(BranchFailed(number, TransportError(str(error))))

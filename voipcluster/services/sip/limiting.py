@@ -155,6 +155,10 @@ class Limiting:
         if not self.is_known(flow):
             self._strangers.waits("" if key[-1] == "INVITE" else source_of(flow.remote[0]), key)
 
+    def is_proven(self, flow: Flow) -> bool:
+        """Whether a user proved a password from that address and port."""
+        return self._limits.is_proven(flow.remote)
+
     def is_known(self, flow: Flow) -> bool:
         """Whether it is a trusted source, or a user proved a password on that flow."""
         return self._limits.is_proven(flow.remote) or self.is_trusted(flow.remote[0])

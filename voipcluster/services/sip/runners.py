@@ -143,7 +143,7 @@ class ServerTransaction(NamedTimers):
             return
         response = reply(self.request, status, reason, self.to_tag, headers, body, self.via)
         self._owner.count_answer(self.request.method, status)
-        self._owner.send_response(response.to_bytes(), self._reply_flow, self._sent_by)
+        self._carry_out((SendResponse(response.to_bytes()),))
 
     def answer(
         self,

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
 from voipcluster.address import DEFAULT_PORT, Flow, Hop, is_ip
+from voipcluster.balance.feedback import Upstream
 from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.net.sink import ISipSink
 from voipcluster.net.timers import TimerWheel
+from voipcluster.services.sip.downstream import Downstreams, DownstreamTransaction
+from voipcluster.services.sip.feedback import FeedbackTransaction
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.resolving import Resolving
 from voipcluster.services.sip.return_path import ReturnPath
@@ -62,6 +65,7 @@ class TransactionService:
     @param limit: of server transactions; what comes then is refused with 503.
     @param most_headers: of one message; C{largest}: its octets.
     @ivar answered: how many final answers were given, by (method, status).
+    @ivar taking_part: gives the upstream whose request it is when that takes part in overload control; L{None}: nobody does.
     @ivar resolving: looks up the names in Via, or L{None}: then a response is not sent to a name.
     """
 
@@ -93,6 +97,7 @@ class TransactionService:
         self._secret = hashlib.blake2s(secret, person=b"to-tags", digest_size=32).digest()
         self._unreachable: set[Hop] = set()
         self.resolving: Resolving | None = None
+        self.taking_part: Callable[[Request, Via, Flow], Upstream | None] | None = None
         self.transport: TransportService
         self._user: ITransactionUser
         self._own_vias: tuple[bytes, ...] = ()  # the begin of each Via line of ours that came back
@@ -115,6 +120,13 @@ class TransactionService:
         """Whether a request has no final response yet."""
         known = self.servers.get(key)
         return known is not None and bool(known.request.method)
+
+    def guard(self, before: Callable[[bytes, Flow], None] | None) -> None:
+        """Let somebody look at each message before L{bytes_received} does, or nobody any more; without cost then."""
+        if before is None:
+            self.__dict__.pop("bytes_received", None)
+        else:
+            self.__dict__["bytes_received"] = before
 
     # -- ISipSink
 
@@ -240,7 +252,7 @@ class TransactionService:
         if method == "ACK":
             self._user.ack_received(request, flow, received)
             return
-        incoming = ServerTransaction(self, request, flow, received, key)
+        incoming = self._new_server(request, via, flow, received, key)
         if method == "CANCEL":
             self._cancel(incoming)
             return
@@ -257,6 +269,15 @@ class TransactionService:
             # a fault of ours must not leave the caller, and the transaction, without an end
             self._log.failure("{method} of call {call} failed", method=method, call=request.call_id)
             self.reject(incoming, PeerError("internal error", 500))
+
+    def _new_server(
+        self, request: Request, via: Via, flow: Flow, received: Via | None, key: ServerKey
+    ) -> ServerTransaction:
+        if len(via.params) > 1 and self.taking_part is not None:
+            upstream = self.taking_part(request, via, flow)
+            if upstream is not None:
+                return FeedbackTransaction(self, request, flow, received, key, upstream)
+        return ServerTransaction(self, request, flow, received, key)
 
     def _is_cancel(self, request: Request) -> bool:
         """Whether it is the CANCEL of an INVITE in progress."""
@@ -323,19 +344,31 @@ class TransactionService:
             self._own_vias = (*self._own_vias, begin + semicolon)
 
     def send_request(
-        self, wire: bytes, method: str, branch: str, flow: Flow, user: IClientUser | None, user_branch: int
+        self,
+        wire: bytes,
+        method: str,
+        branch: str,
+        flow: Flow,
+        user: IClientUser | None,
+        user_branch: int,
+        downstreams: Downstreams | None = None,
     ) -> ClientTransaction:
         """
         Send a request in a new client transaction.
 
         @param branch: that of its top Via; C{user}: an L{IClientUser} or L{None}, told with C{user_branch}.
+        @param downstreams: who is told what becomes of it, when it offers C{oc}.
         """
         machine: InviteClient | NonInviteClient
         if method == "INVITE":
             machine = InviteClient(wire, flow.reliable, self.durations)
         else:
             machine = NonInviteClient(wire, flow.reliable, self.durations)
-        client = ClientTransaction(self, (branch, method), machine, flow, user, user_branch)
+        if downstreams is None:
+            client = ClientTransaction(self, (branch, method), machine, flow, user, user_branch)
+        else:
+            client = DownstreamTransaction(self, (branch, method), machine, flow, user, user_branch)
+            client.downstreams = downstreams
         self.clients[client.key] = client
         client.start()
         return client

@@ -345,6 +345,14 @@ class TransportService(Service):
         """Accept no connections from addresses for which that is true."""
         self._connections.refuses_from = refuses
 
+    def waited(self) -> float | None:
+        """
+        Seconds that the oldest datagram had waited when we came to it, the least since this was last asked; L{None} when none
+        came, or the system does not say. Of several sockets the one counts where they wait longest.
+        """
+        waits = [port.waiting.take() for port in self._udp.values() if port.waiting is not None]
+        return max([wait for wait in waits if wait is not None], default=None)
+
     def statistics(self) -> dict[str, int]:
         """Counters since the start, and how many connections there are now."""
         ports, streams = list(self._udp.values()), self._connections

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from voipcluster.address import Flow
-from voipcluster.errors import TransportError
+from voipcluster.errors import Throttled, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.sip.message import Response
 from voipcluster.sip.proxy.breadth import RECOMMENDED
@@ -128,14 +128,14 @@ _CALLING, _PROCEEDING, _ENDED = _State.CALLING, _State.PROCEEDING, _State.ENDED
 
 
 class _Branch:
-    __slots__ = ("final", "given_up", "heard", "state", "target", "unreachable")
+    __slots__ = ("final", "given_up", "heard", "state", "target", "throttled", "unreachable")
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.state = _State.CALLING
         self.heard = False
         self.given_up = False  # the next node is asked instead; only a 2xx counts any more
-        self.unreachable = False
+        self.unreachable = self.throttled = False
         self.final: Response | None = None
 
 
@@ -193,8 +193,9 @@ class ProxyContext:
                 return self._located(targets)
             case BranchTimedOut(number):
                 return self._branch_ended(number)
-            case BranchFailed(number):
+            case BranchFailed(number, error):
                 self._branches[number].unreachable = True
+                self._branches[number].throttled = isinstance(error, Throttled)
                 return self._branch_ended(number)
             case Cancelled():
                 return self._cancel()
@@ -422,6 +423,9 @@ class ProxyContext:
         if not self._branches:
             return [Answer(480), *self._final(480)]
         if all(b.unreachable for b in self._branches):
+            if any(b.throttled for b in self._branches):
+                # RFC 7339 section 5.10: who holds a request back says so as the server would, without Retry-After
+                return [Answer(503), *self._final(503)]
             # section 16.9: as if each had answered 503; a registered phone that is gone is "unavailable" to its caller
             phones = all(b.target.party is not None or b.target.flow is not None for b in self._branches)
             status = 480 if phones else 500

@@ -1,0 +1,249 @@
+"""Overload control in front of the transaction layer, and what upstreams are told."""
+
+from __future__ import annotations
+
+from tests.unit.services.sip.test_transactions import ALICE, FROM_ALICE, TransactionCase
+from tests.unit.sip.messages import request
+from voipcluster.address import Flow
+from voipcluster.balance.overload import OverloadSettings
+from voipcluster.services.sip.feedback import FeedbackTransaction
+from voipcluster.services.sip.overload import OverloadService
+from voipcluster.sip.message import Request, Response, parse
+from voipcluster.sip.overload import OFFER, told
+
+PLAIN = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK"
+
+
+class OverloadCase(TransactionCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.service.limit = 10_000
+        self.service.limiting._limits._interval = 0.0  # the limit of a source is another matter
+        self.make()
+        self.number = 0
+
+    def make(self, enabled: bool = True) -> None:
+        self.overload = OverloadService(
+            OverloadSettings(),
+            self.clock.seconds,
+            lambda: 1e9 + self.clock.seconds(),
+            self.service,
+            self.transport,  # type: ignore[arg-type] - a fake of it
+            self.service.limiting,
+            "mark",
+            enabled=enabled,
+        )
+        self.service.taking_part = self.overload.taking_part
+
+    def tearDown(self) -> None:
+        for incoming in self.user.incoming:
+            if incoming.key in self.service.servers and incoming.request.method:
+                incoming.answer(486)
+        self.service.guard(None)
+        self.service.servers.clear()
+        self.wheel.stop()
+
+    def fresh(self, method: str = "INVITE", more: str = "", **changes: object) -> Request:
+        self.number += 1
+        return request(method, via=f"{PLAIN}{self.number}{more}", **changes)  # type: ignore[arg-type]
+
+    def tick(self, delay: float, admitted: int = 10) -> None:
+        """A tenth of a second in which so many came, by another count than ours, and messages waited for so long."""
+        self.clock.advance(0.1)
+        self.service.received["INVITE"] += admitted
+        self.overload.sampled(0.1, 0.001 * admitted, delay)
+
+    def overloaded(self) -> None:
+        self.tick(0.3, 100)
+        self.assertTrue(self.overload.active)
+
+    def statuses(self) -> list[object]:
+        return [status for status, _ in self.sent()]
+
+    def flood(self, count: int = 200, flow: Flow = FROM_ALICE) -> int:
+        """How many of so many new calls are let in."""
+        before = len(self.user.incoming)
+        for _ in range(count):
+            self.receive(self.fresh(), flow)
+        return len(self.user.incoming) - before
+
+
+class GuardTests(OverloadCase):
+    def test_without_overload_it_is_not_there(self) -> None:
+        """No message pays for it: the transaction layer is asked directly."""
+        self.tick(0.0)
+        self.assertNotIn("bytes_received", vars(self.service))
+        self.overloaded()
+        self.assertIn("bytes_received", vars(self.service))
+        for _ in range(60):
+            self.tick(0.0, 1)
+        self.assertNotIn("bytes_received", vars(self.service))
+        self.assertFalse(self.overload.active)
+
+    def test_turned_off(self) -> None:
+        """Then nobody is refused."""
+        self.make(enabled=False)
+        self.tick(0.5)
+        self.assertEqual((self.flood(100), self.overload.active), (100, False))
+
+    def test_what_is_too_much_is_refused(self) -> None:
+        """With 503 and no Retry-After (RFC 7339 section 5.10.2), and the ACK for it ends here."""
+        self.overloaded()
+        admitted = self.flood()
+        self.assertTrue(0 < admitted < 50, admitted)
+        refused = [parse(data) for _, _, data in self.network.log]
+        self.assertEqual(len(refused), 200 - admitted)
+        self.assertEqual(self.overload.refused, 200 - admitted)
+        last = refused[-1]
+        assert isinstance(last, Response)
+        self.assertEqual((last.status, last.get("retry-after")), (503, None))
+        self.receive(request("ACK", via=f"{PLAIN}200", to_tag=last.to_tag or ""))
+        self.assertEqual(self.user.heard, [])
+
+    def test_what_is_never_shed(self) -> None:
+        """Responses, ACK, CANCEL, requests within dialogs and copies of what is being served (section 5.10.1)."""
+        invite = self.fresh()
+        self.receive(invite)
+        self.user.incoming[-1].accept()
+        self.user.incoming[-1].answer(100)
+        self.overloaded()
+        self.flood()
+        self.network.log.clear()
+        self.receive(invite)
+        self.assertEqual(self.statuses(), [100])
+        heard = len(self.user.incoming)
+        self.receive(self.fresh("BYE", to_tag="b1"))
+        self.receive(self.fresh("INVITE", to_tag="b1"))
+        self.assertEqual(len(self.user.incoming), heard + 2)
+        self.receive(self.fresh("ACK", to_tag="b1"))
+        self.assertEqual(self.user.heard[-1][0], "ack")  # type: ignore[index] - a tuple
+        self.receive(request("CANCEL", via=f"{PLAIN}1"))
+        self.assertEqual(self.user.heard[-1][0], "cancel")  # type: ignore[index] - a tuple
+
+    def test_emergencies_are_let_in(self) -> None:
+        self.overloaded()
+        self.flood()
+        heard = len(self.user.incoming)
+        self.receive(self.fresh(uri="urn:service:sos"))
+        self.receive(self.fresh(headers=["Resource-Priority: esnet.0"]))
+        self.assertEqual(len(self.user.incoming), heard + 2)
+
+    def test_a_copy_of_what_was_refused(self) -> None:
+        """Is refused again with the same tag, also when there is room by then: its caller was told so."""
+        self.overloaded()
+        self.flood()
+        refused = self.fresh()
+        self.receive(refused)
+        first = self.network.log[-1][2]
+        self.clock.advance(0.9)
+        count = self.overload.refused
+        self.receive(refused)
+        self.assertEqual((self.network.log[-1][2], self.overload.refused), (first, count))
+
+    def test_refreshes_before_new_registrations(self) -> None:
+        """Who proved a password from there is registered, most likely."""
+        self.service.limiting.proved(FROM_ALICE, "alice@example.com")
+        self.overloaded()
+        stranger = FROM_ALICE._replace(remote=("192.0.2.77", 5060))
+        before = len(self.user.incoming)
+        for _ in range(100):
+            self.receive(self.fresh("REGISTER"), stranger)
+        strangers = len(self.user.incoming) - before
+        self.receive(self.fresh("REGISTER"))
+        self.assertEqual(len(self.user.incoming) - before, strangers + 1)
+
+    def test_somebody_banned_hears_nothing(self) -> None:
+        """A flood is not answered, overload or not."""
+        self.service.limiting._limits._interval = 5.0
+        self.overloaded()
+        self.flood(100)
+        self.assertLessEqual(len(self.network.log), 2)
+
+    def test_where_it_goes(self) -> None:
+        """To where the request came from, when its Via asks for that (RFC 3581 section 4)."""
+        self.overloaded()
+        self.flood()
+        self.receive(self.fresh(more=";rport"), FROM_ALICE._replace(remote=("192.0.2.1", 40000)))
+        self.assertEqual(self.network.log[-1][1], ("192.0.2.1", 40000))
+        self.receive(self.fresh(), FROM_ALICE._replace(remote=("192.0.2.1", 40000)))
+        self.assertEqual(self.network.log[-1][1], ALICE)
+
+
+class FeedbackTests(OverloadCase):
+    def said(self) -> object:
+        """What the topmost Via of the last response says."""
+        message = parse(self.network.log[-1][2])
+        assert isinstance(message, Response)
+        return told(message.top_via)
+
+    def test_who_does_not_take_part(self) -> None:
+        self.receive(self.fresh(more=";rport"))
+        self.assertNotIsInstance(self.user.incoming[-1], FeedbackTransaction)
+
+    def test_without_overload(self) -> None:
+        """oc=0 and oc-validity=0 (RFC 7339 section 5.7), and the algorithm that was chosen."""
+        self.receive(self.fresh(more=OFFER))
+        incoming = self.user.incoming[-1]
+        incoming.accept()
+        incoming.answer(100)
+        self.assertEqual(self.said(), ("rate", 0.0, 0.0, 1e9))
+        incoming.answer(486)
+        self.assertEqual(self.said(), ("rate", 0.0, 0.0, 1e9))
+
+    def test_stateless_answers(self) -> None:
+        self.receive(self.fresh(more=";oc"))
+        self.user.incoming[-1].refuse(403)
+        self.assertEqual(self.said(), ("loss", 0.0, 0.0, 1e9))
+
+    def test_nobody_behind_us_sees_it(self) -> None:
+        """The Via that is forwarded has nothing of it (section 5.6)."""
+        self.receive(self.fresh(more=f";rport{OFFER}"))
+        via = self.user.incoming[-1].via
+        assert via is not None
+        self.assertEqual({name for name, _ in via.params}, {"branch", "rport", "received"})
+
+    def test_in_overload(self) -> None:
+        """Each response says how much may be sent, also a refusal; the number grows with each look (section 4.4)."""
+        self.receive(self.fresh(more=";oc"))
+        self.user.incoming[-1].accept()
+        sequences = []
+        for _ in range(8):
+            for _ in range(100):
+                self.receive(self.fresh(more=";oc"))
+            self.clock.advance(0.1)
+            self.overload.sampled(0.1, 0.1, 0.1)
+            before = len(self.user.incoming)
+            self.receive(self.fresh(more=";oc"))
+            if len(self.user.incoming) > before:
+                self.user.incoming[-1].refuse(403)
+            said = self.said()
+            assert isinstance(said, tuple)
+            sequences.append(said[3])
+        self.assertGreater(said[1], 0)
+        self.assertEqual(said[2], 0.5)
+        self.assertEqual(sorted(set(sequences)), sequences)
+        self.user.incoming[0].answer(486)
+        self.assertEqual(self.said(), said)
+
+    def test_the_first_request_in_overload(self) -> None:
+        """It is told even though it is refused."""
+        self.overloaded()
+        self.flood()
+        for _ in range(100):
+            self.receive(self.fresh(more=OFFER))
+        said = self.said()
+        assert isinstance(said, tuple)
+        self.assertEqual(said[0], "rate")
+
+    def test_a_repeated_response_says_what_is_now(self) -> None:
+        """Section 5.2."""
+        self.receive(self.fresh(more=";oc"))
+        self.user.incoming[-1].accept()
+        self.user.incoming[-1].answer(486)
+        before = self.said()
+        self.tick(0.05, 100)
+        self.tick(0.05, 100)
+        self.receive(request(via=f"{PLAIN}1;oc"))
+        after = self.said()
+        assert isinstance(before, tuple) and isinstance(after, tuple)
+        self.assertGreater(after[3], before[3])

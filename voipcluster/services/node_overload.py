@@ -1,0 +1,40 @@
+"""Overload control of one node, made from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from voipcluster.balance.overload import OverloadSettings
+from voipcluster.services.sip.downstream import Downstreams
+from voipcluster.services.sip.overload import OverloadService
+
+if TYPE_CHECKING:
+    from voipcluster.services.node import NodeService
+
+
+def overload_of(
+    node: NodeService,
+    seconds: Callable[[], float],
+    octets: Callable[[int], bytes],
+    rand: Callable[[], float],
+) -> OverloadService:
+    """What refuses requests while more come than the node can serve; fed by the samples of its workload."""
+    options = node.config.overload
+    service = OverloadService(
+        OverloadSettings(target=options.target),
+        seconds,
+        node.core.wall,
+        node.transactions,
+        node.transport,
+        node.limiting,
+        octets(6).hex(),
+        lambda: tuple(host for host, _ in node.core.addresses.values()),
+        enabled=options.enabled,
+    )
+    if options.feedback:
+        node.transactions.taking_part = service.taking_part
+    if options.offer:
+        node.core.downstreams = Downstreams(seconds, rand)
+    node.workload.sampled = service.sampled
+    return service

@@ -1,0 +1,196 @@
+"""
+Overload control of one node: the control function of L{voipcluster.balance} with a clock, sockets and messages.
+
+While there is no overload nothing of this is on the path of a message, but for those whose Via says C{oc}. With overload
+L{OverloadService.received} stands in front of the transaction layer, and goes away again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from voipcluster.address import Flow
+from voipcluster.balance.admission import Priority
+from voipcluster.balance.feedback import OverloadServer, Upstream
+from voipcluster.balance.overload import OverloadController, OverloadSettings
+from voipcluster.errors import ParseError
+from voipcluster.services.notices import Notices
+from voipcluster.services.sip.limiting import Limiting
+from voipcluster.services.sip.transactions import TransactionService
+from voipcluster.services.sip.transport import TransportService
+from voipcluster.sip.message import Request
+from voipcluster.sip.overload import offered, written
+from voipcluster.sip.shedding import (
+    NEW_METHODS,
+    Glance,
+    glance,
+    has_credentials,
+    is_ack_of,
+    is_emergency,
+    is_handed_over,
+    refusal,
+    takes_state_away,
+)
+from voipcluster.sip.transaction.matching import ServerKey
+from voipcluster.sip.values import Via, parse_via, split_list
+
+REMEMBERED = 1.0  # s, at least: a copy of what was refused is refused, whatever has room by then
+MOST_REMEMBERED = 50_000
+
+
+class OverloadService:
+    """
+    @param mark: the begin of the tag in our refusals; such as nobody can guess, so that no other ACK is taken for theirs.
+    @param nodes: the addresses of the cluster's nodes.
+    @param enabled: whether anything is refused here; upstreams that take part are told all the same.
+    @ivar server: how much is let in, and what others are told.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        settings: OverloadSettings,
+        seconds: Callable[[], float],
+        wall: Callable[[], float],
+        transactions: TransactionService,
+        transport: TransportService,
+        limiting: Limiting,
+        mark: str,
+        nodes: Callable[[], tuple[str, ...]] = tuple,
+        enabled: bool = True,
+    ) -> None:
+        self._enabled, self._seconds, self._wall = enabled, seconds, wall
+        self._transactions, self._transport, self._limiting = transactions, transport, limiting
+        self._mark, self._nodes = mark.encode("ascii"), nodes
+        self._notices = Notices(seconds, self._log)
+        self.server = OverloadServer(OverloadController(settings))
+        self.server.sequence = round(wall(), 3)
+        self._pass = transactions.bytes_received
+        self._is_guarding = False
+        self._counted = 0
+        self._refused: set[ServerKey] = set()
+        self._refused_before: set[ServerKey] = set()
+        self._swept_at = seconds()
+
+    @property
+    def active(self) -> bool:
+        """Whether new requests are limited now."""
+        return self._is_guarding
+
+    @property
+    def refused(self) -> int:
+        """New requests that were refused unread since the start."""
+        return sum(self.server.refused.values())
+
+    def sampled(self, elapsed: float, busy: float, delay: float) -> None:
+        """
+        Decide anew, ten times a second.
+
+        @param elapsed: seconds since the last time; C{busy}: CPU seconds in them; C{delay}: seconds, see
+            L{voipcluster.balance.overload.Sample}.
+        """
+        received = self._transactions.received
+        count = sum([received[method] for method in NEW_METHODS])
+        admitted, self._counted = count - self._counted, count
+        self.server.tick(elapsed, busy, delay, admitted, self._wall())
+        guards = self.server.active and self._enabled
+        if guards:
+            now = self._seconds()
+            if now - self._swept_at >= REMEMBERED or len(self._refused) > MOST_REMEMBERED:
+                self._refused_before, self._refused, self._swept_at = self._refused, set(), now
+        if self._is_guarding is not guards:
+            self._turn(delay)
+
+    def _turn(self, delay: float) -> None:
+        self._is_guarding = not self._is_guarding
+        if self._is_guarding:
+            self._transactions.guard(self.received)
+            self._notices.warn(
+                "overload",
+                "overload: messages wait for {delay:.3f} s; {allowed:.0f} new requests a second are let in",
+                delay=delay,
+                allowed=self.server.controller.allowed,
+            )
+        else:
+            self._transactions.guard(None)
+            self._refused, self._refused_before = set(), set()
+            self._notices.warn(
+                "end", "the overload is over; {refused} requests were refused so far", refused=self.refused
+            )
+
+    # -- what comes while there is overload
+
+    def received(self, data: bytes, flow: Flow) -> None:
+        """Stands in for L{TransactionService.bytes_received}."""
+        seen = glance(data)
+        if seen is None:
+            if not is_ack_of(data, self._mark):
+                self._pass(data, flow)
+            return
+        key = seen.key
+        if key in self._transactions.servers:
+            self._pass(data, flow)
+            return
+        now = self._seconds()
+        if seen.lines[seen.via].find(b";oc") >= 0 and flow.remote not in self.server.upstreams:
+            self._meet(seen, flow)
+        if key not in self._refused and key not in self._refused_before:
+            if self.server.admits(flow.remote, self._priority(data, seen, flow), now):
+                self._pass(data, flow)
+                return
+            self._refused.add(key)
+        self._refuse(data, seen, flow, now)
+
+    def _meet(self, seen: Glance, flow: Flow) -> None:
+        """Somebody offers C{oc} for the first time: it is told what it may send even when this request is refused."""
+        try:
+            value = split_list(seen.lines[seen.via].partition(b":")[2].decode("latin-1"))[0]
+            algorithms = offered(parse_via(value.strip()))
+        except (ParseError, IndexError):
+            return
+        if algorithms is not None:
+            self.server.upstream(flow.remote, algorithms, self._seconds())
+
+    def _priority(self, data: bytes, seen: Glance, flow: Flow) -> Priority:
+        method = seen.method
+        if is_emergency(data):
+            return Priority.EMERGENCY
+        if is_handed_over(data) and flow.remote[0] in self._nodes():
+            return Priority.PAID
+        if method == "INVITE":
+            # credentials count only where a password was proved before, or everybody would write some
+            paid = has_credentials(data) and self._limiting.is_proven(flow)
+            return Priority.PAID if paid else Priority.CALL
+        if method == "REGISTER":
+            known = self._limiting.is_proven(flow) or takes_state_away(data)
+            return Priority.REFRESH if known else Priority.REGISTER
+        return Priority.REFRESH if method == "SUBSCRIBE" and takes_state_away(data) else Priority.OTHER
+
+    def _refuse(self, data: bytes, seen: Glance, flow: Flow, now: float) -> None:
+        limiting = self._limiting
+        if (limiting.shunned and limiting.shuns(data, flow)) or limiting.check(flow.remote, now):
+            return
+        upstream = self.server.upstreams.get(flow.remote)
+        told = b"" if upstream is None else written(*upstream.told)
+        answer = refusal(seen, flow.remote, self._mark, told)
+        self._transactions.count_answer(seen.method, 503)
+        if not flow.reliable and answer.port != flow.remote[1]:
+            flow = flow._replace(remote=(flow.remote[0], answer.port))
+        self._transport.send(answer.wire, flow)
+
+    # -- those who take part
+
+    def taking_part(self, request: Request, via: Via, flow: Flow) -> Upstream | None:
+        """The upstream that a request whose Via may say C{oc} comes from; L{None}: it does not take part."""
+        algorithms = offered(via)
+        if algorithms is None:
+            return None
+        upstream = self.server.upstream(flow.remote, algorithms, self._seconds())
+        if request.method in NEW_METHODS and request.to_tag is None:
+            upstream.fresh += 1
+        else:
+            upstream.others += 1
+        return upstream

@@ -1,0 +1,201 @@
+"""
+Requests that are refused unread: what they are, and the 503, from the octets alone (RFC 7339 section 5.10).
+
+A node that has too much to do cannot take each request apart to say that it will not serve it. So the head is cut into lines,
+those that go into the answer are picked out, and only the topmost Via is looked into. What is spelled as nearly nobody spells
+it is left to the parser. Nothing else is checked: what is copied goes back to where it came from.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Final, NamedTuple
+
+from voipcluster.address import bracketed
+
+_BEGINS: Final = {
+    method[:4].encode(): method
+    for method in ("INVITE", "REGISTER", "OPTIONS", "SUBSCRIBE", "MESSAGE", "PUBLISH", "REFER", "NOTIFY")
+}
+NEW_METHODS: Final = frozenset(_BEGINS.values())  # those that come without a dialog
+
+_VIA, _FROM, _TO, _CALL_ID, _CSEQ = 1, 2, 4, 8, 16
+_ALL: Final = _VIA | _FROM | _TO | _CALL_ID | _CSEQ
+_NAMES: Final = {
+    name: bit
+    for bit, names in (
+        (_VIA, (b"Via", b"v", b"VIA", b"via")),
+        (_FROM, (b"From", b"f", b"FROM", b"from")),
+        (_TO, (b"To", b"t", b"TO", b"to")),
+        (_CALL_ID, (b"Call-ID", b"i", b"Call-Id", b"CALL-ID", b"call-id")),
+        (_CSEQ, (b"CSeq", b"Cseq", b"CSEQ", b"cseq")),
+    )
+    for name in names
+}
+_COOKIE: Final = b"z9hG4bK"
+_SENT_BY: Final = re.compile(rb"([A-Za-z0-9.-]+)(?::0*([1-9][0-9]{0,4}))?")
+_KEPT: Final = 4096  # spellings of who sent, that are remembered
+_LONGEST: Final = 80  # octets of one; a longer one is somebody who wants to fill our memory
+
+_PRIORITY = re.compile(rb"\r\nresource-priority[ \t]*:[^\r\n]*\b(?:esnet|ets|wps)\.")
+_SOS: Final = b"urn:service:sos"
+
+_sent_by: dict[bytes, tuple[str, str]] = {}
+
+
+class Glance(NamedTuple):
+    """
+    What can be seen of a new request at once.
+
+    @ivar branch: of the top Via, C{host} and C{port} its sent-by, the latter empty when it names none.
+    @ivar lines: those of the head that an answer needs, in their order; C{via} and C{to}: which of them are the topmost Via and
+        To.
+    """
+
+    method: str
+    branch: str
+    host: str
+    port: str
+    lines: list[bytes]
+    via: int
+    to: int
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """The key of its transaction, as L{voipcluster.sip.transaction.matching.server_key} makes it."""
+        return (self.branch, self.host, self.port, self.method)
+
+
+def glance(data: bytes) -> Glance | None:
+    """
+    Look at a message: L{None} for what is never refused unread, or cannot be.
+
+    That is: responses, ACK, CANCEL, whatever else belongs to a dialog by its method or by a tag in To, and whatever the parser
+    has to look at.
+    """
+    method = _BEGINS.get(data[:4])
+    if method is None or not data.startswith(b" ", len(method)):
+        return None
+    end = data.find(b"\r\n\r\n")
+    if end < 0 or data.find(b"\r\n ", 0, end) >= 0 or data.find(b"\r\n\t", 0, end) >= 0:
+        return None  # a folded line may belong to what is copied
+    found, via, to = 0, -1, -1
+    lines: list[bytes] = []
+    for line in data[:end].split(b"\r\n"):
+        bit = _NAMES.get(line[: line.find(b":")])
+        if bit is None:
+            continue
+        if bit == _VIA:
+            if via < 0:
+                via = len(lines)
+        elif found & bit:
+            return None
+        elif bit == _TO:
+            to = len(lines)
+        found |= bit
+        lines.append(line)
+    if found != _ALL or has_tag(lines[to]):
+        return None
+    head, _, params = lines[via].partition(b";")
+    at = params.find(b"branch=" + _COOKIE)
+    known = _sent_by.get(head) or _read_sent_by(head)
+    if at < 0 or known is None or params.find(b'"', 0, at) >= 0:
+        return None
+    branch = params[at + 7 :].partition(b";")[0].partition(b",")[0].strip()
+    if len(branch) <= len(_COOKIE):
+        return None
+    return Glance(method, branch.decode("latin-1"), *known, lines, via, to)
+
+
+def has_tag(line: bytes) -> bool:
+    """Whether a From or To line has a tag, or may have one."""
+    behind = max(0, line.rfind(b">"))
+    return line.find(b"tag", behind) >= 0 or line.find(b"TAG", behind) >= 0
+
+
+def _read_sent_by(head: bytes) -> tuple[str, str] | None:
+    """Host and port of a Via line up to its parameters; kept, because a client sends them again and again."""
+    protocol, _, sent_by = head.rstrip().rpartition(b" ")
+    match = _SENT_BY.fullmatch(sent_by)
+    if match is None or b"2.0" not in protocol or len(head) > _LONGEST:
+        return None
+    known = match[1].decode("ascii").lower(), (match[2] or b"").decode("ascii")
+    if len(_sent_by) >= _KEPT:
+        _sent_by.clear()
+    _sent_by[head] = known
+    return known
+
+
+def is_emergency(data: bytes) -> bool:
+    """Whether a request is for an emergency service (RFC 5031), or of a caller of such (RFC 4412, RFC 7135)."""
+    start = data.find(b" ") + 1
+    if data[start : start + 4] in (b"urn:", b"URN:") and data[start : start + len(_SOS)].lower() == _SOS:
+        return True
+    return data.find(b"esource-") >= 0 and _PRIORITY.search(data.lower()) is not None
+
+
+def takes_state_away(data: bytes) -> bool:
+    """Whether it ends a registration or subscription: refusing that keeps what could go (RFC 5390 REQ 19)."""
+    at = data.find(b"xpires: 0")
+    if at < 0:
+        at = data.find(b"xpires=0")
+    return at >= 0 and not data[at + 9 : at + 10].isdigit()
+
+
+def has_credentials(data: bytes) -> bool:
+    return data.find(b"uthorization:") >= 0
+
+
+def is_handed_over(data: bytes) -> bool:
+    """Whether its Route seems to carry a hand-over token."""
+    return data.find(b";ho=") >= 0
+
+
+class Refusal(NamedTuple):
+    """
+    @ivar wire: the octets of the 503.
+    @ivar port: the port that it goes to, of the address that the request came from (RFC 3261 section 18.2.2).
+    """
+
+    wire: bytes
+    port: int
+
+
+_ENDS: Final = frozenset(
+    (b"", b"=", b";", b",", b" ")
+)  # of the name of a parameter, the first is that of the line
+_START: Final = b"SIP/2.0 503 Service Unavailable"
+_END: Final = b"Content-Length: 0\r\n\r\n"
+
+
+def refusal(seen: Glance, source: tuple[str, int], mark: bytes, told: bytes = b"") -> Refusal:
+    """
+    The 503 without Retry-After for a request (RFC 7339 section 5.10.2).
+
+    @param source: where it came from.
+    @param mark: the begin of our tag: the ACK for such an answer is known by it (L{is_ack_of}). The rest comes from the branch,
+        so that a copy is answered alike (RFC 3261 section 8.2.7).
+    @param told: parameters for the top Via, with their semicolons: what a client of overload control is told.
+    """
+    lines, via, to = [_START, *seen.lines, _END], seen.via + 1, seen.to + 1
+    lines[to] = b"%b;tag=%b%08x" % (lines[to].rstrip(), mark, zlib.crc32(seen.branch.encode("latin-1")))
+    line, asked = lines[via], False
+    at = line.find(b";rport")
+    if at >= 0:
+        value = line[at + 6 : at + 7]
+        asked = value in _ENDS  # else it is another parameter that begins alike
+        if asked and value != b"=":
+            line = b"%b;rport=%d%b" % (line[:at], source[1], line[at + 6 :])
+    if asked or source[0] != seen.host:
+        told = b";received=%b%b" % (bracketed(source[0]).encode("ascii"), told)
+    if told:
+        at = line.find(b";branch=") + 8 + len(seen.branch)
+        line = line[:at] + told + line[at:]
+    lines[via] = line
+    return Refusal(b"\r\n".join(lines), source[1] if asked else int(seen.port or 5060))
+
+
+def is_ack_of(data: bytes, mark: bytes) -> bool:
+    """Whether it is the ACK for a refusal: nobody waits for it."""
+    return data.startswith(b"ACK ") and data.find(b";tag=" + mark) >= 0
