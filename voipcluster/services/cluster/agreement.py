@@ -77,6 +77,7 @@ def agreement_of(config: Config) -> Agreement:
         "sip.port": config.sip.port,
         "tls": config.tls.port if config.tls.certificate else "off",
         "auth.required": config.auth.required,
+        "auth.trust_source": config.auth.trust_source,  # as strict as the node that serves the call
     }
     return Agreement({name: _text(value) for name, value in {**cluster, **others}.items()})
 

@@ -48,6 +48,12 @@ class AgreementTests(SynchronousTestCase):
             'cluster.threshold 0.5 (here 0.75), cluster.policy "sequence" (here "planned")',
         )
 
+    def test_sources_are_trusted_alike(self) -> None:
+        """Within a call it is the node that serves it whose strictness counts: a difference is said, and keeps nobody out."""
+        ours, theirs = self.of(), self.of("auth.trust_source=false")
+        ours.check(theirs.own)
+        self.assertEqual(ours.differences(theirs.own), "auth.trust_source false (here true)")
+
     def test_other_versions(self) -> None:
         """Who tells nothing, less or more than we know is not refused for it."""
         ours = self.of()
