@@ -51,8 +51,10 @@ class SlowTests(FaultCase):
         world = self.world()
         self.go(world)
         self.all_up(world)
+        world.empty()
         for node in world.nodes.values():
             self.assertGreater(node.service.calls.started, 10, node.name)
+            self.assertEqual(len(node.service.calls), 0)
 
     def test_slow_node(self) -> None:
         """A node that becomes ten times slower loses no call, and gets next to nothing new as long as it lasts."""

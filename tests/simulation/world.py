@@ -5,7 +5,7 @@ A cluster of whole nodes, their phones and the network between them, on one virt
     world.phones(callers=20, callees=20)              # registered
     world.traffic(rate=30, hold=2.0, seconds=20)      # calls, Poisson
     world.nodes["b"].crash()                          # or a partition, a slow node, loss ...
-    world.settle()                                    # until all calls and transactions have ended
+    world.settle()                                    # until all calls have ended
     world.check()                                     # the oracles: what must hold whatever happened
 
 Nothing in it knows the machine's time, chance or processor, so the same seed gives the same run, and C{world.trace.digest} tells.
@@ -27,7 +27,7 @@ from tests.simulation.disk import found_cluster
 from tests.simulation.network import Network
 from tests.simulation.node import SimNode
 from tests.simulation.node_reactor import NodeReactor
-from tests.simulation.oracles import violations
+from tests.simulation.oracles import FORGET, violations
 from tests.simulation.phones import Attempt, SimPhone
 from tests.simulation.trace import Trace
 from voipcluster.config import Config
@@ -197,12 +197,20 @@ class World:
         )
 
     def settle(self, seconds: float = 120.0) -> None:
-        """Run until no call and no transaction is left at any node that lives."""
-        self.until(self.quiet, "all calls and transactions end", seconds, every=1.0)
+        """Run until all calls have ended, and those who took part have had the time to forget them."""
+        self.until(self.over, "all calls end", seconds, every=0.5)
+        self.run(FORGET + 0.1)
 
-    def quiet(self) -> bool:
-        return all(attempt.over for attempt in self.attempts) and all(
-            not len(node.service.transactions) for node in self.alive
+    def over(self) -> bool:
+        return all(attempt.over for attempt in self.attempts)
+
+    def empty(self, seconds: float = 60.0) -> None:
+        """Run until no transaction is left at any node that lives: the last ones linger for half a minute."""
+        self.until(
+            lambda: not any(len(node.service.transactions) for node in self.alive),
+            "all transactions end",
+            seconds,
+            every=1.0,
         )
 
     def check(self) -> None:
