@@ -142,6 +142,8 @@ class ServerTransaction(NamedTimers):
         if self.request.method == "ACK":
             return
         response = reply(self.request, status, reason, self.to_tag, headers, body, self.via)
+        if status == 503 and not self.flow.reliable:
+            self._owner.refusals.note(self.key)
         self._owner.count_answer(self.request.method, status)
         self._carry_out((SendResponse(response.to_bytes()),))
 

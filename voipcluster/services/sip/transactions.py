@@ -22,6 +22,7 @@ from voipcluster.net.timers import TimerWheel
 from voipcluster.services.sip.downstream import Downstreams, DownstreamTransaction
 from voipcluster.services.sip.feedback import FeedbackTransaction
 from voipcluster.services.sip.limiting import Limiting
+from voipcluster.services.sip.refusals import Refusals
 from voipcluster.services.sip.resolving import Resolving
 from voipcluster.services.sip.return_path import ReturnPath
 from voipcluster.services.sip.runners import ClientTransaction, IClientUser, ServerTransaction, response_flow
@@ -95,6 +96,7 @@ class TransactionService:
         self.too_many = 0
         self.stray_responses = 0
         self._secret = hashlib.blake2s(secret, person=b"to-tags", digest_size=32).digest()
+        self.refusals = Refusals(wheel.seconds)
         self._unreachable: set[Hop] = set()
         self.resolving: Resolving | None = None
         self.taking_part: Callable[[Request, Via, Flow], Upstream | None] | None = None
@@ -255,6 +257,9 @@ class TransactionService:
         incoming = self._new_server(request, via, flow, received, key)
         if method == "CANCEL":
             self._cancel(incoming)
+            return
+        if self.refusals and key in self.refusals:
+            incoming.refuse(503)
             return
         if len(self.servers) >= self.limit:
             self.too_many += 1

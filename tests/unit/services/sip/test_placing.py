@@ -311,6 +311,24 @@ class HandOverTests(ClusterCase):
         self.assertEqual([key for key in self.a.transactions.servers if key[-1] == "INVITE"], [])
         self.assertEqual(self.a.placing.refused, 1)
 
+    def test_a_copy_of_what_was_refused(self) -> None:
+        """
+        It is refused too, though there is room now: its caller has heard the first answer, and nobody would hear another one.
+
+        A call that it began would ring at a phone whose caller is gone. An INVITE that is new is served (17.1.1.2, 17.2.1).
+        """
+        for node in (self.a, self.b, self.c):
+            node.load(0.99)
+        self.alice.send(self.a, "INVITE", BOB, branch="x")
+        for node in (self.a, self.b, self.c):
+            node.load(0.1)
+        self.alice.send(self.a, "INVITE", BOB, branch="x")
+        self.assertEqual((self.alice.took(), self.bob.took()), ([503, 503], []))
+        self.alice.send(self.a, "INVITE", BOB, branch="y", cseq=2)
+        self.assertEqual((self.alice.took(), self.bob.took()), ([100], ["INVITE"]))
+        self.alice.send(self.a, "CANCEL", BOB, branch="y", cseq=2)
+        self.world.wait(1.0)
+
     def test_below_the_hard_limit(self) -> None:
         """Nobody is below the threshold, but below the hard limit: served here (claim 10)."""
         for node in (self.a, self.b, self.c):
