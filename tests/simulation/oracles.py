@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tests.simulation.phones import PATIENCE
+
 if TYPE_CHECKING:
     from tests.simulation.phones import Attempt
     from tests.simulation.world import World
 
-TIMER_B = (
-    32.0  # seconds in which a caller has an answer, or knows that there is none (RFC 3261 section 17.1.1.2)
-)
+TIMER_B = 32.0  # seconds in which a caller knows that nobody answers (RFC 3261 section 17.1.1.2)
 FORGET = 2.0  # seconds after a BYE was answered in which every node has forgotten the call
 
 
@@ -46,8 +46,12 @@ def _one_visit(world: World, attempt: Attempt) -> Iterator[str]:
 
 
 def _an_end(world: World, attempt: Attempt) -> Iterator[str]:
-    """Every INVITE gets a final response, or its caller's Timer B says that there is none."""
-    if not attempt.answered and not attempt.over and world.now > attempt.at + TIMER_B:
+    """
+    Every INVITE gets a final response, or its caller's Timer B says that there is none.
+
+    When its first node dies behind a provisional response nothing does: such a caller hangs up, and waits for an answer to that.
+    """
+    if not attempt.answered and not attempt.over and world.now > attempt.at + PATIENCE + TIMER_B + 1.0:
         yield f"has neither an answer nor an end {world.now - attempt.at:.0f} s after its INVITE"
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 PORT = 5060
+PATIENCE = 60.0  # seconds in which a caller hears it ring, or hears nothing, before he hangs up
 
 
 @define(eq=False)
@@ -109,6 +110,7 @@ class SimPhone:
         attempt = self.attempts[call.call_id] = Attempt(call.call_id, to, self.world.now)
         if hold is not None:
             self._holds[call.call_id] = hold
+        self._later(PATIENCE, lambda: None if attempt.answered else self.hang_up(attempt))
         self._obey(effects)
         return attempt
 

@@ -159,6 +159,18 @@ class CrashTests(FaultCase):
         self.go(world)
         self.all_up(world)
 
+    def test_registered_just_before(self) -> None:
+        """A registration is not lost with the node that took it, though it was not on its disk yet."""
+        world = self.world()
+        world.at(0.0, world.nodes["b"].crash)
+        world.at(0.5, world.nodes["b"].start)
+        world.run(3.0)
+        self.assertTrue(world.linked() and world.registered())
+        world.run(10.0)
+        self.assertTrue(world.registered())
+        self.go(world)
+        self.all_up(world)
+
     def test_stopped_while_it_starts(self) -> None:
         """A node that waits for the registrations of others, and is stopped then, leaves nothing open."""
         world = self.world()

@@ -402,6 +402,7 @@ class NodeService(Service):
             most=config.limits.registrations,
             refused=self.limiting.registration_refused,
         )
+        self.registrar.offer = self.cluster_side.offer
         dialogs = Dialogs(core)
         targets = Targets(core, dialogs, self.registrar, self.is_user, self.is_heard)
         authenticator = Authenticator(

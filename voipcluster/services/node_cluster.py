@@ -83,7 +83,9 @@ class ClusterSide:
         return [] if address is None else core.transactions.towards(core.all_addresses(address))
 
     def node_changed(self, name: str, up: bool) -> None:
-        if not up:
+        if up:
+            self._node.registrar.give_back.go_on(name)
+        else:
             self._node.registrar.copy_begins(name)
             self._lost.link_lost(name)
             self.learn(self._node.membership.feed(LinkLost(name)))
@@ -139,6 +141,11 @@ class ClusterSide:
             error=failure.getErrorMessage(),
         )
 
+    def offer(self, binding: Binding) -> Deferred[bool]:
+        """A node is told of a registration of its own. @return: whether it was news to it."""
+        asked = self._node.cluster.ask(binding.node, "binding", codec.encode(binding))
+        return asked.addCallback(lambda answer: answer.get("taken") is True)
+
     def full_bindings(self) -> Iterable[Bindings]:
         return self._node.registrar.snapshot()
 
@@ -171,8 +178,7 @@ class ClusterSide:
                 binding = codec.decode("binding", params)
                 if binding.node != node.core.node:
                     raise PeerError(f"the binding is of node {binding.node[:64]!r}", 403)
-                node.registrar.take_over(binding)
-                return {}
+                return {"taken": node.registrar.take_over(binding)}
             case "calls":
                 return {"calls": node.view.own_calls(_text(params, "call_id"))}
             case "explain":

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from voipcluster.address import Flow
 from voipcluster.balance import messages
 from voipcluster.errors import ParseError
+from voipcluster.services.sip.give_back import GiveBack
 from voipcluster.services.sip.writebehind import ILocationStore, WriteBehind
 from voipcluster.sip.gruu import Gruu
 from voipcluster.sip.location import Binding, Location
@@ -111,6 +112,8 @@ class RegistrarService(Service):
     @param is_known: whether an address of record has an account.
     @param most: bindings that are kept in all, 0: any number; C{refused}: called when one more was refused for that.
     @param flow_of: the flow that a token of ours names while it can be sent over, else L{None}.
+    @ivar offer: tells a node of a binding that is its own, see C{take_over}, and gives what that returns there; fails with
+        L{PeerError} when it was not told.
     """
 
     def __init__(
@@ -132,6 +135,8 @@ class RegistrarService(Service):
         self._clock, self._node, self._epoch, self._settings = clock, node, epoch, settings
         self._publish, self._aor_of, self._is_known, self._flow_of = publish, aor_of, is_known, flow_of
         self._most, self._refused = most, refused
+        self.give_back = GiveBack(self._is_present, self._offer, self._not_taken)
+        self.offer: Callable[[messages.Binding], Deferred[bool]] = lambda update: succeed(False)
         self._seq = 0
         self._expiry: IDelayedCall | None = None
         self._removals = Removals(settings.max_expires)
@@ -267,15 +272,31 @@ class RegistrarService(Service):
                 named.add((item.aor, item.contact))
         if update.complete:
             del self._snapshots[update.node]
-            for binding in self.location.of_node(update.node):
-                if (binding.aor, binding.contact) not in named and binding.registered_at <= now - GRACE:
-                    self._remove(binding)
+            unnamed = [b for b in self.location.of_node(update.node) if (b.aor, b.contact) not in named]
+            self.give_back.begin(update.node, unnamed)
 
-    def take_over(self, update: messages.Binding) -> None:
-        """Another node answered the REGISTER of a client whose flow is ours: the binding is ours, and we tell all."""
+    def _is_present(self, binding: Binding) -> bool:
+        known = self.location.find(binding.aor, binding.contact, binding.instance, binding.reg_id)
+        return known is binding and binding.expires_at > self._clock.seconds()
+
+    def _offer(self, binding: Binding) -> Deferred[bool]:
+        return self.offer(to_message(binding, self._epoch, self._next(), self._clock.seconds()))
+
+    def _not_taken(self, binding: Binding) -> None:
+        """Its owner does not want it, so it is over; what is young it may not have heard of yet."""
+        if binding.registered_at <= self._clock.seconds() - GRACE:
+            self._remove(binding)
+
+    def take_over(self, update: messages.Binding) -> bool:
+        """
+        Another node answered the REGISTER of a client whose flow is ours, or heard of it before we crashed: the binding is ours,
+        and we tell all. @return: whether it was news.
+        """
         now = self._clock.seconds()
-        if self._apply(update, now, now):
-            self._publish(evolve(update, epoch=self._epoch, seq=self._next()))
+        if not self._apply(update, now, now):
+            return False
+        self._publish(evolve(update, epoch=self._epoch, seq=self._next()))
+        return True
 
     def copy_begins(self, node: str) -> None:
         """A node begins a snapshot, or the link to it broke: what it told of one is void. Its bindings stay."""
@@ -284,6 +305,7 @@ class RegistrarService(Service):
     def forget_node(self, node: str) -> None:
         """A node left the cluster for good, and its flows with it."""
         self.copy_begins(node)
+        self.give_back.forget(node)
         for binding in self.location.of_node(node):
             self._remove(binding)
 

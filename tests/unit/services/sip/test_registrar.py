@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from attrs import evolve
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.services.sip.location_store import FakeStore
 from voipcluster.address import Flow
 from voipcluster.balance import codec, messages
+from voipcluster.errors import PeerError
 from voipcluster.services.sip.registrar import BATCH, GRACE, RegistrarService
 from voipcluster.services.sip.writebehind import WRITE_DELAY
 from voipcluster.sip.message import Request, parse
@@ -228,6 +230,60 @@ class ReplicationTests(ServiceCase):
         self.assertEqual(other.contacts(), [])
         self.assertEqual(other.contacts("bob@example.com"), ["sip:theirs@h"])
         self.assertEqual([b.complete for b in self.node("c").service.snapshot()], [True])
+
+    def test_what_a_snapshot_does_not_name(self) -> None:
+        """
+        A node that crashed before it wrote a registration to its disk is given it back by those who heard of it. What it does not
+        want, such as a binding over a connection that is gone, ends; what it has in a newer state is not offered.
+        """
+        flows = {f"token of {udp()}": udp()}
+        owner, other = self.node("a"), self.node("b")
+        owner.peers = [other]
+        owner.register("<sip:1@h>", udp())
+        owner.register("<sip:2@h>", tcp(3), cseq=2)
+        again = self.node("a", flow_of=flows.get)  # on an empty disk
+        again.peers = [other]
+        offered = []
+
+        def offer(update: messages.Binding) -> Deferred[bool]:
+            offered.append(update.contact)
+            return succeed(again.service.take_over(codec.decode("binding", codec.encode(update))))
+
+        other.service.offer = offer
+        self.clock.advance(GRACE)
+        again.register("<sip:3@h>", udp(), cseq=3)
+        for batch in again.service.snapshot():
+            other.service.apply_remote(batch)
+        self.assertEqual(offered, ["sip:1@h", "sip:2@h"])
+        for node in (again, other):
+            self.assertEqual(set(node.contacts()), {"sip:1@h", "sip:3@h"})
+        self.assertEqual(again.service.lookup(AOR)[-1].flow, udp())
+
+    def test_an_offer_that_does_not_arrive(self) -> None:
+        """The link is not up, or breaks meanwhile: all stays as it is until it is up, and is offered then."""
+        owner, other = self.node("a"), self.node("b")
+        owner.peers = [other]
+        owner.register("<sip:1@h>", udp())
+        owner.register("<sip:2@h>", udp(), cseq=2)
+        offers = []
+
+        def offer(update: messages.Binding) -> Deferred[bool]:
+            offers.append(update)
+            return fail(PeerError("the link is down", 503))
+
+        other.service.offer = offer
+        self.clock.advance(GRACE)
+        other.service.apply_remote(messages.Bindings(node="a", epoch=2, seq=1, complete=True))
+        self.assertEqual(len(offers), 1)
+        self.assertEqual(len(other.contacts()), 2)
+        first, second = Deferred[bool](), succeed(False)
+        answers = [first, second]
+        other.service.offer = lambda update: answers.pop(0)
+        other.service.give_back.go_on("a")
+        other.service.give_back.go_on("a")  # one after the other: this is under way
+        self.assertEqual(answers, [second])
+        first.callback(True)
+        self.assertEqual((answers, other.contacts()), ([], ["sip:1@h"]))
 
     def test_what_changes_during_a_snapshot(self) -> None:
         """A binding told between its parts, or registered a moment ago, is not forgotten at its end."""
