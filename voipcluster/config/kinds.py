@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
@@ -68,8 +67,9 @@ class Number:
         return f"a number {start} {self.high:g}{self.unit and ' ' + self.unit}"
 
     def take(self, value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(value)
+        # a NaN is in no range, and an integer is compared as it is: most have no float
         if not self.low <= value <= self.high or (self.above and value == self.low):
             raise ValueError(value)
         return float(value)
@@ -296,7 +296,7 @@ class Domain:
         if not isinstance(value, str):
             raise ValueError(value)
         if ":" in value:
-            return str(ipaddress.IPv6Address(value))
+            return str(_literal(value))
         name = value.lower().removesuffix(".")
         if _DOMAIN.fullmatch(name) is None:
             raise ValueError(value)

@@ -111,6 +111,9 @@ class _Reading:
         except tomllib.TOMLDecodeError as error:
             self.problems.append(_syntax_problem(path, text, error))
             return
+        except ValueError:  # of int(), which takes no decimal number of so many digits
+            self.problems.append(Problem(f"{path}:{_long_number(text)}", "", "a number with too many digits"))
+            return
         except RecursionError:
             self.problems.append(Problem(path, "", "lists or tables nested too deeply"))
             return
@@ -303,10 +306,16 @@ def _syntax_problem(path: str, text: str, error: tomllib.TOMLDecodeError) -> Pro
     return Problem(f"{path}:{line}", "", f"not TOML: {reason[:1].lower()}{reason[1:]}")
 
 
+def _long_number(text: str) -> int:
+    """The line of the number that Python does not convert (L{sys.get_int_max_str_digits})."""
+    found = re.search(f"[0-9_]{{{sys.get_int_max_str_digits()},}}", text)
+    return text.count("\n", 0, found.start()) + 1 if found else 1
+
+
 def _toml_value(text: str) -> object:
     try:
         document = tomllib.loads(f"v = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise ValueError(text) from None
     if set(document) != {"v"}:  # a line break in it began a second key
         raise ValueError(text)
@@ -323,7 +332,10 @@ def _shown(value: object) -> str:
     """A value as TOML would write it, on one line and not longer than a glance."""
     if isinstance(value, tuple):
         value = list(value)
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except ValueError:  # of a number that has too many digits to be written as a decimal one
+        return "a huge number"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 

@@ -40,7 +40,9 @@ class KindTests(SynchronousTestCase):
     def test_number(self) -> None:
         """A number is finite and within its ends; true is no number, and the lower end may be excluded."""
         self.takes(Number(0, 1), (0, 0.0), (1, 1.0), (0.5, 0.5))
-        self.refuses(Number(0, 1), -0.1, 1.1, math.nan, math.inf, True, "0.5", [0.5], None)
+        self.refuses(
+            Number(0, 1), 10**400, -(10**400), -0.1, 1.1, math.nan, math.inf, True, "0.5", [0.5], None
+        )
         self.refuses(Number(0, 1, above=True), 0, 0.0)
 
     def test_whole(self) -> None:
@@ -106,7 +108,18 @@ class KindTests(SynchronousTestCase):
             ("2001:DB8::1", "2001:db8::1"),
         )
         self.refuses(
-            Domain(), "", ".", "a..b", "-a.example", "a b", "exa_mple.com", "a/b", "::g", "a" * 64, 1
+            Domain(),
+            "",
+            ".",
+            "a..b",
+            "-a.example",
+            "a b",
+            "exa_mple.com",
+            "a/b",
+            "::g",
+            "::1%eth0",
+            "a" * 64,
+            1,
         )
 
     def test_join_token(self) -> None:

@@ -40,6 +40,24 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual((config.limits.transactions, config.cluster.domain), (20000, ("x.example",)))
         self.assertEqual(config.path, path)
 
+    def test_monstrous_numbers(self) -> None:
+        """A number of hundreds or thousands of digits is one line like any other mistake, in a file and in a flag."""
+        for digits in (
+            "9" * 400,
+            "-" + "9" * 400,
+            "9" * 5000,
+            "0x" + "f" * 5000,
+            "1" + "_000" * 2000,
+            "9" * 400 + ".5",
+            "9e999",
+        ):
+            for key in ("cluster.threshold", "limits.calls", "cluster.domain", "sip.nothing"):
+                section, _, name = key.partition(".")
+                [problem] = self.problems(f"[{section}]\n\n{name} = {digits}\n")
+                self.assertTrue(problem.startswith("3: "), problem)
+                self.assertLess(len(problem), 400)
+                self.assertEqual(len(self.refusal(f"{key}={digits}").splitlines()), 1)
+
     def test_values_of_flags(self) -> None:
         """A flag's value is TOML, and a bare word is text."""
         config = self.with_flags(

@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 from tests.unit.fake_node import BAN, CALL, STATUS, FakeNode
 from voipcluster.errors import UsageError
 from voipcluster.services.admin import MAX_CONNECTIONS, MAX_REQUEST, AdminFactory, AdminProtocol
-from voipcluster.services.commands import COMMANDS, INodeControl
+from voipcluster.services.commands import INodeControl
 
 
 class AdminTests(SynchronousTestCase):
@@ -79,6 +79,7 @@ class AdminTests(SynchronousTestCase):
         """A wrong, missing or unknown argument gives one line that names it, and the node is not asked."""
         for command, arguments, text in (
             ("join-token", {"ttl": 0, "uses": 1}, "ttl: allowed is"),
+            ("join-token", {"ttl": 10**400, "uses": 1}, "ttl: allowed is"),
             ("join-token", {"ttl": 60, "uses": 1.5}, "uses: allowed is"),
             ("user-add", {"name": "a@b", "domain": "a.b", "password": "x"}, "name: allowed is a user name"),
             ("user-add", {"name": "a", "domain": "a b", "password": "x"}, "domain: allowed is"),
@@ -165,9 +166,3 @@ class AdminTests(SynchronousTestCase):
         others[-1][0].connectionLost()
         others[0][0].connectionLost()
         self.assertFalse(self.connect()[1].disconnecting)
-
-    def test_commands_are_documented(self) -> None:
-        """Each argument of each command can say what it allows."""
-        for command in COMMANDS.values():
-            for kind in command.arguments.values():
-                self.assertTrue(kind.allowed)
