@@ -215,7 +215,7 @@ class NodeService(Service):
         )  # fmt: skip
 
     def _start_all(self) -> Generator[Any, Any, None]:
-        listening = (self.transport, self.resolver)
+        listening = (self.transport, self.resolver, *self._backlog)
         for part in self._parts():
             if part not in listening:
                 part.startService()
