@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from demo.cluster import Node
 from tests.conformance.case import Dialog
 from tests.conformance.marks import attack
 from tests.conformance.peer import Peer, response_to
@@ -12,7 +13,7 @@ STARTING = ("INVITE", "MESSAGE", "REFER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REG
 FOREIGN = "<sip:eve@elsewhere.example>;tag=1"
 
 
-class PosingTests(AuthenticatedCase):
+class PosingCase(AuthenticatedCase):
     async def stranger_calls(
         self, stranger: Peer, callee: Peer, *headers: tuple[str, str]
     ) -> tuple[Dialog, Dialog]:
@@ -49,6 +50,12 @@ class PosingTests(AuthenticatedCase):
         made.cseq = dialog.cseq + 100
         return made
 
+    def udp_at(self, user: str) -> Peer:
+        """Somebody who takes calls from the node by its address alone."""
+        return self.udp(user)
+
+
+class PosingTests(PosingCase):
     @attack("S7")
     async def test_in_the_name_of_a_callee(self) -> None:
         """Who called one of us gives a Contact at a carrier, then sends there with the tags swapped: 407 and 481."""
@@ -159,6 +166,52 @@ class PosingTests(AuthenticatedCase):
         moved.reply(await moved.expect("BYE"), 200)
         await rebound.expect(200, "BYE")
 
-    def udp_at(self, user: str) -> Peer:
-        """Somebody who takes calls from the node by its address alone."""
-        return self.udp(user)
+
+class TwoNodesTests(PosingCase):
+    share = "two nodes"
+
+    async def second_node(self) -> Node:
+        """A node that has joined ours, and is heard by it."""
+        token = (await self.node.voipctl("join-token")).strip()
+        made = Node(self.reactor, "b", self.address(200), self.folder)
+        settings = (f'cluster.domain=["{self.domain}"]', "auth.required=true", "web.port=0")
+        made.launch("secondary", "--join", token, *(word for each in settings for word in ("--set", each)))
+        self.at_end(made.stop)
+        await made.ready()
+
+        async def heard() -> bool:
+            rows = (await self.node.ask("status"))["nodes"]
+            return any(row["name"] == "b" and row["workload"] is not None for row in rows)
+
+        await self.until(heard, "the nodes hear of each other")
+        return made
+
+    @attack("S7")
+    async def test_through_another_node(self) -> None:
+        """The node that passes on to that of the call says where a request came from: the stranger is challenged, bob is not."""
+        other = await self.second_node()
+        carrier, stranger, callee = self.udp_at("carrier"), self.udp("eve"), await self.phone("bob")
+        theirs, ours = await self.stranger_calls(stranger, callee)
+        await self.moves(theirs, callee, f"sip:+1900@{carrier.where}")
+        at = (self.node.address, 5060) if await self.calls_at(other) else (other.address, 5060)
+        as_bob = self.posing(stranger, ours)
+        as_bob.target = ours.target = f"sip:+1900@{carrier.where}"
+        for starting in STARTING:
+            request = as_bob.request(starting)
+            stranger.send(request, to=at)
+            self.assertEqual((await stranger.final(request)).status, 407, starting)
+        await carrier.silence()
+        hold = ours.request("INVITE", body=callee.sdp())
+        callee.send(hold, to=at)
+        carrier.reply(await carrier.expect("INVITE"), 200, body=carrier.sdp())
+        self.assertEqual((await callee.final(hold)).status, 200)
+        callee.send(ours.request("ACK", cseq=ours.cseq), to=at)
+        await carrier.expect("ACK")
+        bye = ours.request("BYE")
+        callee.send(bye, to=at)
+        carrier.reply(await carrier.expect("BYE"), 200)
+        await callee.final(bye)
+
+    async def calls_at(self, node: Node) -> bool:
+        """Whether that node serves the call."""
+        return any(row["node"] == node.name for row in await node.ask("calls", call_id=None))
