@@ -56,6 +56,7 @@ class PlacementRequest(NamedTuple):
     What placing needs to know of a request.
 
     @ivar call: it starts a call (INVITE); a REGISTER or MESSAGE fills no place, and is not refused for want of one.
+    @ivar relay: it needs our RTP relay; only such is kept out when packets are what is too much.
     @ivar visited: the nodes that handed it on; C{hops}: how often that was.
     @ivar refused: the nodes that this node handed it to before, in vain.
     @ivar committed: the client was redirected here: serve or refuse.
@@ -67,6 +68,7 @@ class PlacementRequest(NamedTuple):
     hops: int = 0
     refused: tuple[str, ...] = ()
     committed: bool = False
+    relay: bool = True
 
 
 @frozen(slots=True)

@@ -97,7 +97,8 @@ class Placement:
         # A predefined order means its threshold at every hop; elsewhere the gate rises, so that a request comes to rest.
         rise = 0.0 if policy.own_place else gates.rise * request.hops
         gate = min(gates.hard_limit, gates.threshold + rise)
-        below = own.workload.value < gate and own.state is not DRAIN
+        value = own.workload.value if request.relay else own.workload.without_packets
+        below = value < gate and own.state is not DRAIN
         may_leave = request.hops < gates.hop_budget and not request.committed and len(self.table) > 0
         # Who handed it here had passed over those that stand before us, and has newer reports of them than we may have.
         if below and not (may_leave and policy.own_place and not request.hops):
@@ -170,7 +171,7 @@ class Placement:
         load = own.workload
         needed = max(load.transactions, load.memory)
         if request.call:
-            needed = max(needed, load.calls, load.packets)
+            needed = max(needed, load.calls, load.packets if request.relay else 0.0)
         return own.state is DRAIN or needed >= self.gates.hard_limit
 
     def _out_of_time(self, search: _Search, may_leave: bool, rand: Rand) -> Decision:

@@ -46,6 +46,11 @@ class Workload:
         return max(self.cpu, self.lag, self.transactions, self.packets, self.memory)
 
     @property
+    def without_packets(self) -> float:
+        """The greatest component for what needs no relay."""
+        return max(self.cpu, self.lag, self.calls, self.transactions, self.memory)
+
+    @property
     def counted(self) -> float:
         """The greatest of what is counted: shares of limits that somebody has set, and which are exact."""
         return max(self.calls, self.transactions, self.packets, self.memory)

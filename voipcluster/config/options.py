@@ -172,6 +172,11 @@ class OverloadOptions:
     target: float = option(
         0.02, Number(0, 1, "s", above=True), "s that messages may wait for the node before that begins"
     )
+    expires_jitter: float = option(
+        0.2,
+        Number(0, 0.9),
+        "share by which a registration that comes meanwhile is shortened at most, so that they do not return as one wave",
+    )
     feedback: bool = option(
         True, Flag(), "tell proxies that say oc in Via how much they may send (RFC 7339, RFC 7415)"
     )

@@ -417,6 +417,9 @@ class NodeService(Service):
         self.placing = Placing(
             core, self.placement, config.cluster.mode, surroundings.random, self.serve, sip.timer_c
         )
+        self.placing.relays = media.relay != "off"
+        jitter, rand = config.overload.expires_jitter, surroundings.random
+        self.registrar.shorten = lambda: jitter * rand() if self.overload.active else 0.0
         self.proxy = ProxyService(
             core,
             self.access,

@@ -36,5 +36,14 @@ def overload_of(
         node.transactions.taking_part = service.taking_part
     if options.offer:
         node.core.downstreams = Downstreams(seconds, rand)
-    node.workload.sampled = service.sampled
+
+    def sampled(elapsed: float, busy: float, delay: float) -> None:
+        load = node.workload.workload()
+        # a shortage of packets is not cured by refusing signalling (RFC 6357 section 1): only what needs the relay is kept out
+        service.server.calls_only = (
+            load.packets >= node.config.cluster.threshold and load.leading == "packets"
+        )
+        service.sampled(elapsed, busy, delay)
+
+    node.workload.sampled = sampled
     return service

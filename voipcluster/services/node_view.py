@@ -8,7 +8,9 @@ from attrs import asdict
 from twisted.internet.defer import Deferred, DeferredList
 from zope.interface import implementer
 
+from voipcluster.balance.decision import Own
 from voipcluster.balance.messages import Account
+from voipcluster.balance.report import Report
 from voipcluster.balance.state import NodeState
 from voipcluster.errors import UsageError
 from voipcluster.services.commands import INodeControl
@@ -52,6 +54,7 @@ class NodeView:
                     "report_age": 0.0,
                     "handed_over": node.placing.total_handed_over,
                     "components": _components(own.workload),
+                    "measured": _measured(own),
                 }
             else:
                 row |= self._other(member.name, now, counters)
@@ -70,7 +73,7 @@ class NodeView:
         if known is None or report is None:
             return {
                 "state": NodeState.UNKNOWN.value, "workload": None, "calls": 0, "registrations": 0,
-                "report_age": None, "handed_over": 0, "components": {},
+                "report_age": None, "handed_over": 0, "components": {}, "measured": {},
             }  # fmt: skip
         return {
             "state": "stopped" if known.left else known.state.value,
@@ -80,6 +83,7 @@ class NodeView:
             "report_age": round(known.age(now), 3),
             "handed_over": counters.get(name, {}).get("handed_over", 0),
             "components": _components(report.workload),
+            "measured": _measured(report),
         }
 
     def registrations(self, aor: str | None) -> list[Row]:
@@ -239,6 +243,12 @@ class NodeView:
 
 
 _NAMES: tuple[str, ...] = ("cpu", "lag", "calls", "transactions", "packets", "memory")
+
+
+def _measured(of: Own | Report) -> dict[str, float]:
+    """What the workload comes from: C{delay} in seconds, the others per second (docs/workload.md)."""
+    names = ("delay", "arrival_rate", "capacity", "refusal_rate")
+    return {name: round(getattr(of, name), 4) for name in names}
 
 
 def _components(workload: Any) -> dict[str, float]:

@@ -49,6 +49,8 @@ class Settings:
     @ivar flow_timer: seconds in which a client of outbound is to send something over TCP or TLS (RFC 5626 section 4.4), 0: it is
         not told. Over UDP it is left to send STUN every 24 to 29 s, for a NAT holds its port no longer; a browser sends none.
     @ivar gruu: give GRUUs to clients that ask for them (RFC 5627).
+    @ivar shorten: share of the time asked for that is not granted, though C{min_expires} always is: with another share for each
+        client those who came together do not come together again.
     """
 
     min_expires: int = 60
@@ -59,6 +61,7 @@ class Settings:
     outbound: bool = True
     flow_timer: int = 0
     gruu: bool = True
+    shorten: float = 0.0
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -396,12 +399,18 @@ def _expires(contact: NameAddr, request: Request, settings: Settings) -> int:
     if text is None:
         text = request.get("expires")
     if text is None:
-        return settings.default_expires
+        return _shortened(settings.default_expires, settings)
     number = text.isascii() and text.isdigit() and len(text) <= 10
     seconds = int(text) if number and int(text) < 1 << 32 else HOUR
     if 0 < seconds < min(settings.min_expires, HOUR):
         raise _Refused(423, None, ("min-expires", str(settings.min_expires)))
-    return min(seconds, settings.max_expires)
+    return _shortened(min(seconds, settings.max_expires), settings)
+
+
+def _shortened(seconds: int, settings: Settings) -> int:
+    if not settings.shorten or seconds <= settings.min_expires:
+        return seconds
+    return max(settings.min_expires, int(seconds * (1.0 - settings.shorten)))
 
 
 def _check_outbound(request: Request, asked: Sequence[Binding], source: Source, settings: Settings) -> None:

@@ -63,11 +63,29 @@ def status(answer: Mapping[str, Any], verbose: bool) -> str:
     if verbose:
         resources = sorted({resource for node in nodes for resource in node.get("components") or {}})
         columns += [(_SHARES.get(name, name.upper()), _component(name), True) for name in resources]
+        if any(node.get("measured") for node in nodes):  # nodes of an earlier version do not say it
+            columns += [(title, _measured(name, factor), True) for title, name, factor in _MEASURED]
     return f"cluster {clean(answer.get('cluster'))}\n{table(columns, nodes)}"
 
 
 # of what is counted the workload is the share of its limit; CALLS is the count itself
 _SHARES = {name: f"{name.upper()}/LIMIT" for name in ("calls", "transactions", "packets", "memory")}
+
+
+_MEASURED = (
+    ("DELAY/MS", "delay", 1000.0),
+    ("ARRIVE/S", "arrival_rate", 1.0),
+    ("CAPACITY/S", "capacity", 1.0),
+    ("REFUSED/S", "refusal_rate", 1.0),
+)
+
+
+def _measured(name: str, factor: float) -> Callable[[Mapping[str, Any]], str]:
+    def cell(row: Mapping[str, Any]) -> str:
+        value = (row.get("measured") or {}).get(name)
+        return "-" if value is None else f"{value * factor:.1f}"
+
+    return cell
 
 
 def _component(resource: str) -> Callable[[Mapping[str, Any]], str]:

@@ -626,3 +626,46 @@ class ExplanationTests(PlacementCase):
             (refused.outcome, refused.chosen, refused.reason),
             ("refuse", "", "at the hard limit, and nobody can take it"),
         )
+
+
+class RelayTests(PlacementCase):
+    """Packets are what is too much: only what needs the relay is kept out (RFC 6357 section 1)."""
+
+    def test_a_call_that_needs_the_relay_leaves(self) -> None:
+        self.tell(b=3, c=16, d=16)
+        self.at(0, packets=0.97)
+        self.assertHanded("b")
+
+    def test_nobody_can_take_it(self) -> None:
+        self.tell(b=20, c=20, d=20)
+        self.at(0, packets=0.97)
+        self.assertRefused()
+
+    def test_what_needs_none_is_served_here(self) -> None:
+        """REGISTER, MESSAGE and calls whose packets go past us, also where others have room."""
+        self.tell(b=0, c=0, d=0)
+        self.at(0, packets=0.97)
+        self.assertServed(PlacementRequest("register", call=False, relay=False))
+        self.assertServed(PlacementRequest("call", relay=False))
+
+    def test_other_shortages_count_all_the_same(self) -> None:
+        self.tell(b=3, c=16, d=16)
+        self.at(0, packets=0.97, cpu=0.9)
+        self.assertHanded("b", PlacementRequest("register", call=False, relay=False))
+
+
+class ControlledTests(PlacementCase):
+    """Overload control stands in front."""
+
+    def test_a_node_without_time_serves_what_was_let_in(self) -> None:
+        """What nobody else takes: it was let in because the node can do as much."""
+        self.tell(b=20, c=20, d=20)
+        self.own = Own(Workload(lag=1.0), NodeState.FULL, drowning=True, controlled=True)
+        self.assertServed()
+        self.own = evolve(self.own, controlled=False)
+        self.assertRefused()
+
+    def test_what_another_node_hands_over_it_refuses(self) -> None:
+        """That one can ask the next."""
+        self.own = Own(Workload(lag=1.0), NodeState.FULL, drowning=True, controlled=True)
+        self.assertRefused(PlacementRequest("call", visited=("b",), hops=1))

@@ -13,7 +13,7 @@ from voipcluster.balance.state import Levels, NodeState
 from voipcluster.services.workload import Limits, Sources, WorkloadService, resident_bytes
 
 
-class WorkloadServiceTests(SynchronousTestCase):
+class WorkloadServiceCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock: HeapClock | Clock = (
             HeapClock()
@@ -65,6 +65,8 @@ class WorkloadServiceTests(SynchronousTestCase):
     def run_for(self, seconds: float) -> None:
         self.clock.advance(seconds + 1e-6)
 
+
+class WorkloadServiceTests(WorkloadServiceCase):
     def test_idle(self) -> None:
         """Without work the workload is 0 and nothing is told."""
         service = self.start()
@@ -243,3 +245,48 @@ class WorkloadServiceTests(SynchronousTestCase):
     def test_resident_bytes(self) -> None:
         """The real source knows this process's size: a Python process is larger than 4 MB."""
         self.assertGreater(resident_bytes(), 4_000_000)
+
+
+class SourcesTests(WorkloadServiceCase):
+    """What comes from the sockets and from overload control."""
+
+    def made(self, waits: list[float | None]) -> WorkloadService:
+        service = WorkloadService(
+            self.clock,
+            node="a",
+            epoch=1,
+            sources=Sources(
+                waited=lambda: waits.pop(0) if waits else None,
+                refused=lambda: self.calls,
+                cpu=self.cpu,
+                memory=lambda: 0,
+            ),
+            limits=Limits(),
+            levels=Levels(),
+            controlled=True,
+        )
+        service.startService()
+        self.addCleanup(self.stop, service)
+        return service
+
+    def test_the_wait_of_datagrams_is_the_delay(self) -> None:
+        """The lesser of two samples, so that one stall is no queue; overload control is told each."""
+        told: list[float] = []
+        service = self.made([0.05, 0.08, 0.02])
+        service.sampled = lambda elapsed, busy, delay: told.append(delay)
+        delays = []
+        for _ in range(3):
+            self.clock.advance(0.1)
+            delays.append(service.own().delay)
+        self.assertEqual((delays, told), ([0.0, 0.05, 0.02], [0.05, 0.08, 0.02]))
+
+    def test_refusals(self) -> None:
+        """They are told as a rate, to those who plan, and that somebody stands in front."""
+        service = self.made([])
+        for _ in range(50):
+            self.calls += 7
+            self.clock.advance(0.1)
+        own = service.own()
+        self.assertTrue(69 < own.refusal_rate < 71, own.refusal_rate)
+        self.assertTrue(own.controlled)
+        self.assertEqual(service.report(1).refusal_rate, own.refusal_rate)

@@ -458,3 +458,28 @@ class DateTests(SynchronousTestCase):
     def test_example_of_the_rfc(self) -> None:
         """Section 20.17."""
         self.assertEqual(date_text(1289690940.9), "Sat, 13 Nov 2010 23:29:00 GMT")
+
+
+class ShortenedTests(SynchronousTestCase):
+    """Registrations of a storm are spread: section 10.3 step 7 leaves the time to the registrar."""
+
+    def granted(self, expires: str | None, **settings: float) -> int:
+        registrar = Registrar(Settings(**settings))  # type: ignore[arg-type] - seconds and a share
+        registrar.send(request("<sip:a@h1>", expires=expires))
+        return round(registrar.only().expires_at - registrar.now)
+
+    def test_a_share_less(self) -> None:
+        self.assertEqual(self.granted("1000", shorten=0.2), 800)
+        self.assertEqual(self.granted("9999", shorten=0.5), 1800)
+        self.assertEqual(self.granted(None, shorten=0.25), 2700)
+        self.assertEqual(self.granted("1000"), 1000)
+
+    def test_never_below_the_least(self) -> None:
+        self.assertEqual(self.granted("70", shorten=0.5), 60)
+        self.assertEqual(self.granted("60", shorten=0.9), 60)
+
+    def test_a_removal_stays_one(self) -> None:
+        registrar = Registrar(Settings(shorten=0.5))
+        registrar.send(request("<sip:a@h1>", expires="600"))
+        registrar.send(request("<sip:a@h1>", expires="0", cseq=2))
+        self.assertEqual(registrar.contacts, [])

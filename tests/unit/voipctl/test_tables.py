@@ -59,6 +59,14 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(titles.split()[-3:], ["CALLS/LIMIT", "CPU", "DELAY"])
         self.assertEqual((one.split()[-3:], other.split()[-3:]), (["-", "0.50", "-"], ["1.00", "-", "0.25"]))
 
+    def test_rates(self) -> None:
+        """And one for each rate, where a node says them; the delay in milliseconds."""
+        measured = {"delay": 0.0123, "arrival_rate": 7.25, "capacity": 900.0, "refusal_rate": 0.0}
+        nodes = [{**STATUS["nodes"][0], "measured": measured}, STATUS["nodes"][1]]
+        titles, one, other = tables.status({"cluster": "c", "nodes": nodes}, True).splitlines()[1:]
+        self.assertEqual(titles.split()[-4:], ["DELAY/MS", "ARRIVE/S", "CAPACITY/S", "REFUSED/S"])
+        self.assertEqual((one.split()[-4:], other.split()[-4:]), (["12.3", "7.2", "900.0", "0.0"], ["-"] * 4))
+
     def test_registrations_and_bans(self) -> None:
         """Times are left, and a User-Agent with an escape sequence is harmless."""
         text = tables.registrations([BINDING])

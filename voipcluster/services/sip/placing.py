@@ -35,6 +35,7 @@ class Placing:
     """
     @param mode: C{forward}, C{redirect} or C{auto}.
     @param rand: floats from 0.0 to below 1.0.
+    @ivar relays: whether calls need the relay of this node.
     @ivar handed_over: how many requests went to each node; C{redirected}: how many clients were sent there.
     """
 
@@ -55,6 +56,7 @@ class Placing:
         self._rand = rand
         self._serve = serve
         self._timer_c = timer_c
+        self.relays = True
         self.explanations = ExplainLog()
         self.handed_over: Counter[str] = Counter()
         self.redirected: Counter[str] = Counter()
@@ -93,6 +95,7 @@ class Placing:
                 client.hops,
                 refused,
                 client.redirected,
+                self.relays and request.method == "INVITE",
             ),
             self._core.seconds(),
             self._rand,

@@ -111,6 +111,7 @@ class RegistrarService(Service):
     @param aor_of: the address of record that a To URI means here, or L{None} when its domain is not ours.
     @param is_known: whether an address of record has an account.
     @param most: bindings that are kept in all, 0: any number; C{refused}: called when one more was refused for that.
+    @ivar shorten: asked for each REGISTER: see L{Settings}.
     @param flow_of: the flow that a token of ours names while it can be sent over, else L{None}.
     @ivar offer: tells a node of a binding that is its own, see C{take_over}, and gives what that returns there; fails with
         L{PeerError} when it was not told.
@@ -137,6 +138,7 @@ class RegistrarService(Service):
         self._most, self._refused = most, refused
         self.give_back = GiveBack(self._is_present, self._offer, self._not_taken)
         self.offer: Callable[[messages.Binding], Deferred[bool]] = lambda update: succeed(False)
+        self.shorten: Callable[[], float] = lambda: 0.0
         self._seq = 0
         self._expiry: IDelayedCall | None = None
         self._removals = Removals(settings.max_expires)
@@ -170,11 +172,12 @@ class RegistrarService(Service):
             self._refused()
             return RegisterResult(503, None, (("retry-after", str(FULL)),))
         current = [] if aor is None else self.location.bindings(aor, now)
+        shorten = self.shorten()
         result = register(
             request,
             current,
             source,
-            self._settings,
+            self._settings if not shorten else evolve(self._settings, shorten=shorten),
             now=now,
             date=date_text(now),
             user=user,
