@@ -56,8 +56,14 @@ def _an_end(world: World, attempt: Attempt) -> Iterator[str]:
 
 
 def _forgotten(world: World, attempt: Attempt) -> Iterator[str]:
-    """No call is counted at a node after its BYE was answered, or its INVITE refused."""
+    """
+    No call is counted at a node after its BYE was answered, or its INVITE refused.
+
+    Unless a phone still has it: one that was called over a node which was taken for dead, and waits for its ACK.
+    """
     if attempt.ended_at is None or world.now < attempt.ended_at + FORGET or attempt.status == 408:
+        return
+    if any(phone.has(attempt.call_id) for phone in (*world.callers, *world.callees)):
         return
     for node in world.alive:
         if attempt.call_id in node.calls:

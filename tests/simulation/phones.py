@@ -120,6 +120,10 @@ class SimPhone:
             attempt.hung_up_at = self.world.now
             self._obey(self._agent.hang_up(call))
 
+    def has(self, call_id: str) -> bool:
+        """Whether it takes part in that call now."""
+        return self.on and call_id in self._agent.calls
+
     def switch_off(self) -> None:
         """As without power: nothing more comes from it, and nobody answers for it."""
         self.on = False

@@ -31,6 +31,7 @@ from tests.simulation.oracles import FORGET, violations
 from tests.simulation.phones import Attempt, SimPhone
 from tests.simulation.trace import Trace
 from voipcluster.config import Config
+from voipcluster.store.accounts import new_account
 
 DOMAIN = "example.com"
 # Beside what a test sets: the parts that need a real machine are off, and there is no DNS.
@@ -143,7 +144,10 @@ class World:
         return f"secret of {user}"
 
     def phone(self, user: str, node: str, **how: Any) -> SimPhone:
-        """A phone with that node as its proxy."""
+        """A phone with that node as its proxy, and an account where one is needed."""
+        primary = next(iter(self.nodes.values()))
+        if primary.config.auth.required:
+            primary.service.cluster.change_account(new_account(user, DOMAIN, self.password(user)))
         number = len(self.callers) + len(self.callees) + 1
         return SimPhone(self, user, f"10.1.{number >> 8}.{number & 0xFF}", self.nodes[node].address, **how)
 
