@@ -29,6 +29,7 @@ from voipcluster.errors import PeerError
 from voipcluster.net.envelope import Body
 from voipcluster.services.cluster.received import IClusterUser
 from voipcluster.services.first_copies import FirstCopies
+from voipcluster.services.sequence import SequenceCheck
 from voipcluster.services.sip.lost_nodes import LostNodes
 from voipcluster.services.sip.transactions import ClientTransaction
 
@@ -47,6 +48,8 @@ class ClusterSide:
     def __init__(self, node: NodeService) -> None:
         self._node = node
         self.reports_dropped = 0
+        cluster = node.config.cluster
+        self._sequence = SequenceCheck(cluster.sequence if cluster.policy == "sequence" else ())
         self._lost = LostNodes(self._towards)
         self.first_copies = FirstCopies(self._not_come)
 
@@ -104,6 +107,7 @@ class ClusterSide:
             self._lost.forget(name)
         core.names = evolve(core.names, cluster=core.all_addresses(*core.addresses.values()))
         self.learn(node.membership.feed(MembersListed(members)))
+        self._sequence.members_changed([member.name for member in members])
 
     def learn(self, effects: Sequence[Effect]) -> None:
         """Say what the table learnt."""
