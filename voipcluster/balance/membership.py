@@ -16,6 +16,7 @@ from attrs import define, field
 from voipcluster.balance.inflight import Assignments
 from voipcluster.balance.messages import Member
 from voipcluster.balance.report import Report
+from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import NodeState
 
 SILENT_PERIODS = 3
@@ -33,6 +34,14 @@ class ReportReceived(NamedTuple):
     """Event: a report came at C{now} (seconds on the own clock)."""
 
     report: Report
+    now: float
+
+
+class RiderReceived(NamedTuple):
+    """Event: a hand-over of the node, or its answer to one, brought the quick part of a report."""
+
+    node: str
+    rider: Rider
     now: float
 
 
@@ -82,6 +91,7 @@ class Tick(NamedTuple):
 Event = (
     MembersListed
     | ReportReceived
+    | RiderReceived
     | LinkLost
     | CallFailed
     | CallAnswered
@@ -122,6 +132,7 @@ class Node:
     @ivar value: its reported workload.
     @ivar heard: when its latest report came, seconds; L{None} before the first.
     @ivar listened: since when we have been listening without a pause, seconds.
+    @ivar ridden: version of the latest rider; C{quick}: when that came.
     @ivar left: it has stopped in good order, and was not heard since.
     """
 
@@ -136,6 +147,8 @@ class Node:
     period: float = 1.0
     failures: int = 0
     refused_until: float = 0.0
+    ridden: tuple[int, int] = (-1, -1)
+    quick: float | None = None
     dropped: int = 0
     value: float = 0.0
     delay: float = 0.0
@@ -177,8 +190,8 @@ class Node:
         return self.delay + pending / self.capacity if pending and self.capacity else self.delay
 
     def age(self, now: float) -> float:
-        """Seconds since its report came; -1 without one."""
-        return -1.0 if self.heard is None else now - self.heard
+        """Seconds since it was heard of, by a report or with a request; -1 without a report."""
+        return -1.0 if self.heard is None else now - max(self.heard, self.quick or self.heard)
 
     def is_silent(self, now: float) -> bool:
         """Whether its report is too old to go by."""
@@ -227,6 +240,8 @@ class Membership:
                 return self._report(report, now)
             case Tick(now):
                 return self._tick(now)
+            case RiderReceived(name, rider, now):
+                return self._ridden(name, rider, now)
             case Resumed(now):
                 for each in self:
                     each.listened = now
@@ -278,6 +293,21 @@ class Membership:
         node.period = report.period or self.period
         node.take(report, now)
         return self._learn(node, report.state, "restarted" if restarted else "reported")
+
+    def _ridden(self, name: str, rider: Rider, now: float) -> list[Effect]:
+        """A rider never makes a node known or heard: it may have been under way while the link was lost."""
+        node = self._nodes.get(name)
+        if node is None or node.report is None or node.state is NodeState.UNKNOWN:
+            return []
+        if rider.epoch != node.report.epoch or rider.after < node.report.seq:
+            return []  # the link was quicker, and a report says it all
+        if (rider.epoch, rider.seq) <= node.ridden:
+            return []
+        node.ridden = rider.epoch, rider.seq
+        node.value, node.delay, node.weight = rider.value, rider.delay, rider.weight
+        node.arrival_rate, node.capacity = rider.arrival_rate, rider.capacity
+        node.quick = now
+        return self._learn(node, rider.state, "said so with a request")
 
     def _tick(self, now: float) -> list[Effect]:
         effects: list[Effect] = []

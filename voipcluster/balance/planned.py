@@ -25,9 +25,11 @@ from voipcluster.balance.policy import (
     willing_nodes,
 )
 from voipcluster.balance.state import NodeState
+from voipcluster.balance.trigger import READ
 from voipcluster.balance.waterfill import water_fill
 
 TAU_MAX = 0.98  # utilisation that a plan aims at when the cluster is asked for more
+PROMPT = 15.0  # reports a second of a node, below which comparing would send the plan's share to who looks best for a moment
 STEPS = 4  # of Newton's method: the function is made of straight lines and rises, so these come within a thousandth
 
 
@@ -55,6 +57,7 @@ class Planned:
             planned=Draw.of(others, take),
             share=share,
             pairs=fresh,
+            compares=fresh and PROMPT * len(others) <= READ,
             hot=hot_level(willing),
             rooms={node.name: room for node, room in zip(others, take, strict=True)},
         )

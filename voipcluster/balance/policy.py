@@ -186,12 +186,13 @@ def capacities(nodes: Sequence[Node]) -> list[float]:
 @frozen
 class DrawPlan:
     """
-    Draws pairs; then all nodes by workload, so that one below the gate is found if there is one.
+    Draws; then all nodes by workload, so that one below the gate is found if there is one.
 
     @ivar planned: to draw from for the C{share} given away below the gate.
     @ivar reaction: to draw from when the own node is above its gate.
     @ivar levelling: to draw from when all are.
     @ivar pairs: whether the reaction compares two; with a stale table comparing makes a herd.
+    @ivar compares: whether the planned share compares two; else it is split as it fits.
     @ivar rooms: name to requests per second that it can take by the rates; empty when the policy looks at none.
     @ivar hot: unanswered requests above which a node is hot.
     """
@@ -203,13 +204,14 @@ class DrawPlan:
     share: float = 0.0
     pairs: bool = True
     hot: float = field(default=0.0)
+    compares: bool = True
     rooms: Mapping[str, float] = field(factory=dict)
 
     def order(self, rand: Rand, planned: bool) -> Iterator[str]:
         draw = self.planned if planned else self.reaction
         if draw is not None:
             for _ in range(DRAWS):
-                if self.pairs or planned:
+                if self.compares if planned else self.pairs:
                     yield from draw.better_of_two(rand, self.hot)
                 else:
                     yield draw.one(rand).name

@@ -20,6 +20,7 @@ from voipcluster.balance.membership import Membership, Resumed
 from voipcluster.balance.placement import Placement
 from voipcluster.balance.planned import Planned
 from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, TwoChoices
+from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import Levels, NodeState
 from voipcluster.config import Config
 from voipcluster.errors import PeerError, UsageError
@@ -48,6 +49,7 @@ from voipcluster.services.sip.hooks import ICallHook
 from voipcluster.services.sip.placing import Placing
 from voipcluster.services.sip.proxy import ProxyService
 from voipcluster.services.sip.registrar import RegistrarService
+from voipcluster.services.sip.riding import Riding
 from voipcluster.services.sip.serving import Serving
 from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.tls_files import TlsFilesService
@@ -364,6 +366,17 @@ class NodeService(Service):
                 hop_budget=cluster.hop_budget,
             ),
         )
+        self.core.riding = Riding(
+            self.core.cluster_key,
+            state.name,
+            state.epoch,
+            self.workload.own,
+            lambda: self.cluster.reports,
+            self._rider_received,
+        )
+
+    def _rider_received(self, name: str, rider: Rider) -> None:
+        self.cluster_side.rider_received(name, rider)
 
     def _make_services(self, state: StoredState, clock: IReactorTime) -> None:
         config, core = self.config, self.core

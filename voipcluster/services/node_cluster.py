@@ -19,11 +19,13 @@ from voipcluster.balance.membership import (
     NodeLeaves,
     ReportDropped,
     ReportReceived,
+    RiderReceived,
     StateLearnt,
     Tick,
 )
 from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member
 from voipcluster.balance.report import Report
+from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import NodeState
 from voipcluster.errors import PeerError
 from voipcluster.net.envelope import Body
@@ -84,6 +86,10 @@ class ClusterSide:
         core = self._node.core
         address = core.addresses.get(name)
         return [] if address is None else core.transactions.towards(core.all_addresses(address))
+
+    def rider_received(self, name: str, rider: Rider) -> None:
+        """A hand-over, or its answer, said what the node is like now."""
+        self.learn(self._node.membership.feed(RiderReceived(name, rider, self._node.core.seconds())))
 
     def node_changed(self, name: str, up: bool) -> None:
         if up:

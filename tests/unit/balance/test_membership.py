@@ -8,6 +8,7 @@ from voipcluster.balance.membership import (
     STRANGERS,
     CallAnswered,
     CallFailed,
+    Effect,
     LinkLost,
     Membership,
     MembersListed,
@@ -16,11 +17,13 @@ from voipcluster.balance.membership import (
     ReportDropped,
     ReportReceived,
     Resumed,
+    RiderReceived,
     StateLearnt,
     Tick,
 )
 from voipcluster.balance.messages import Member
 from voipcluster.balance.report import Report
+from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 
@@ -171,3 +174,55 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual([self.node("b").heartbeat(now) for now in (1.5, 1.6)], [True, False])
         self.table.feed(ReportReceived(report("b", seq=2, spontaneous=False), 2.0))
         self.assertFalse(self.node("b").heartbeat(2.0))
+
+
+class RiderTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.table = Membership("a")
+        self.table.feed(members("a", "b"))
+        self.table.feed(ReportReceived(report("b", epoch=5, seq=1), 0.0))
+
+    def ride(
+        self, seq: int, now: float = 1.0, epoch: int = 5, state: NodeState = NodeState.SHED, after: int = 1
+    ) -> list[Effect]:
+        rider = Rider(epoch, after, seq, state, 0.8, 0.05, 10.0, 20.0, 0.5)
+        return self.table.feed(RiderReceived("b", rider, now))
+
+    def test_newer(self) -> None:
+        """It updates what the plan and the correction go by, and the state; the calls stay the link's to count."""
+        effects = self.ride(1)
+        node = self.table.get("b")
+        assert node is not None
+        self.assertEqual(
+            effects, [StateLearnt("b", NodeState.OPEN, NodeState.SHED, "said so with a request")]
+        )
+        self.assertEqual((node.delay, node.arrival_rate, node.capacity, node.weight), (0.05, 10.0, 20.0, 0.5))
+        self.assertEqual(node.age(1.5), 0.5)
+
+    def test_old_or_of_another_start(self) -> None:
+        """One that was overtaken, and one of a start that is over or not known yet, is passed over."""
+        self.ride(2)
+        for seq, epoch in ((1, 5), (2, 5), (9, 4), (9, 6)):
+            self.assertEqual(self.ride(seq, epoch=epoch, state=NodeState.DRAIN), [])
+
+    def test_overtaken_by_a_report(self) -> None:
+        """What left before a report that is here already says nothing new: a node that drains stays so."""
+        self.table.feed(ReportReceived(report("b", epoch=5, seq=2, state=NodeState.DRAIN), 1.0))
+        self.assertEqual(self.ride(1, state=NodeState.OPEN), [])
+        self.assertEqual(len(self.ride(2, state=NodeState.OPEN, after=2)), 1)
+
+    def test_not_for_the_lost(self) -> None:
+        """A node whose link is lost, or that nobody has heard of, does not come back by it."""
+        self.table.feed(LinkLost("b"))
+        self.assertEqual(self.ride(1), [])
+        self.assertEqual(
+            self.table.feed(RiderReceived("x", Rider(5, 1, 1, NodeState.OPEN, 0, 0, 0, 0, 1), 1.0)), []
+        )
+
+    def test_silence_is_the_links(self) -> None:
+        """It does not hide that the reports are missing."""
+        self.ride(1, now=2.9)
+        self.table.feed(Tick(3.1))
+        node = self.table.get("b")
+        assert node is not None
+        self.assertEqual(node.state, NodeState.UNKNOWN)

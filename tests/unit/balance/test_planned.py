@@ -78,6 +78,16 @@ class PlannedTests(SynchronousTestCase):
         self.assertGreater(plan.share, 0.0)
         self.assertEqual(first(plan, planned=True), {"c": 1.0})
 
+    def test_large_cluster(self) -> None:
+        """With many nodes reports are few, and the planned share is split by the rooms whatever waits there."""
+        for count, expected in ((1, 0.75), (30, 0.5)):
+            slow, quick = node("b", delay=0.04, capacity=100.0), node("c", capacity=100.0)
+            idle = [
+                node(f"n{number}") for number in range(2 * count - 2)
+            ]  # of unknown capacity: they take nothing
+            plan = Planned().plan(evolve(OWN, arrival_rate=200.0), [slow, quick, *idle], True)
+            self.assertApproximates(first(plan, planned=True)["c"], expected, 0.03)
+
     def test_stale_table_is_not_compared(self) -> None:
         """With an old table the less delayed one is not always taken: all would take it."""
         others = [node("b", delay=0.02, capacity=1000.0), node("c", delay=0.0, capacity=1000.0)]

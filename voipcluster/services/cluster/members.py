@@ -98,6 +98,11 @@ class ClusterService(Service):
         return self.mesh.port
 
     @property
+    def reports(self) -> int:
+        """The sequence number of the latest report."""
+        return self._report_sequence
+
+    @property
     def roster(self) -> Roster:
         return self.mesh.roster
 

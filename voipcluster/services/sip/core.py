@@ -17,6 +17,7 @@ from voipcluster.services.sip.branches import Branches
 from voipcluster.services.sip.downstream import Downstreams
 from voipcluster.services.sip.next_hop import hop_of
 from voipcluster.services.sip.resolving import Resolving
+from voipcluster.services.sip.riding import Riding
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import TransportService
 from voipcluster.sip.gruu import Gruus
@@ -39,6 +40,7 @@ class SipCore:
     @ivar max_breadth: into how many branches one request may fork, ours and those of all behind us (RFC 5393 section 5.3.3).
     @ivar downstreams: servers that take part in overload control, or L{None}: it is offered to nobody.
     @ivar resolving: looks names up, or L{None}: then nothing is sent to a name.
+    @ivar riding: reports on what goes between nodes, or L{None}: then there are none.
     @ivar octets: so many random ones, that nobody can guess; C{new_branch}: a branch made of them.
     @ivar seconds: the reactor's clock; C{wall}: seconds since 1970, for what other nodes read.
     """
@@ -58,6 +60,7 @@ class SipCore:
     downstreams: Downstreams | None = None
     ports: Mapping[str, int] = field(factory=dict)
     max_breadth: int = RECOMMENDED
+    riding: Riding | None = None
     octets: Callable[[int], bytes] = os.urandom
     new_branch: Callable[[], str] = field(init=False)
     flow_tokens: FlowTokens = field(init=False)

@@ -16,6 +16,7 @@ from voipcluster.balance.placement import Placement
 from voipcluster.errors import PeerError
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.forwarding import Copy, Forwarding
+from voipcluster.services.sip.riding import HEADER, PARAMETER
 from voipcluster.services.sip.serving import Accepted
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext, Target
@@ -198,10 +199,11 @@ class _Delegation:
         core = self._placing._core
         client = self._accepted.client.onward(core.node, self._refused)
         token = core.handovers.seal(client, self._request.call_id, core.wall())
-        address = core.addresses[node]
+        address, riding = core.addresses[node], core.riding
+        parameters = f"ho={token}" if riding is None else f"ho={token};{PARAMETER}={riding.text()}"
         return Target(
             self._accepted.uri,
-            routes=(core.route_to_node(address, f"ho={token}", is_sips(self._accepted.uri)),),
+            routes=(core.route_to_node(address, parameters, is_sips(self._accepted.uri)),),
             answer_within=SIGN_OF_LIFE,
             node=node,
         )
@@ -212,8 +214,11 @@ class _Delegation:
         if ticket is not None:
             self._placing._placement.failed(ticket, self._placing._core.seconds())
 
-    def _heard(self, target: Target, status: int) -> None:
+    def _heard(self, target: Target, response: Response) -> None:
         """Any response of the node, the first one counts."""
+        status, riding = response.status, self._placing._core.riding
+        if status == 100 and riding is not None and target.node:
+            riding.heard(target.node, response.get(HEADER))
         ticket = self._open.pop(target.node, None)
         if ticket is not None:
             self._placing._placement.answered(ticket, status, self._placing._core.seconds())

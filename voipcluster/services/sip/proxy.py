@@ -20,6 +20,7 @@ from voipcluster.services.sip.edge import Edge
 from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.placing import Placing, redirected_client
 from voipcluster.services.sip.registrar import RegistrarService
+from voipcluster.services.sip.riding import PARAMETER
 from voipcluster.services.sip.serving import Accepted, Serving
 from voipcluster.services.sip.transactions import ITransactionUser, ServerTransaction
 from voipcluster.sip.message import Request
@@ -92,6 +93,8 @@ class ProxyService:
                 client = self._core.handovers.open(handover, request.call_id, self._core.wall())
                 if client.redirected:
                     raise PeerError("hand-over token of a client in a Route", 403)
+                if self._core.riding is not None and client.visited:
+                    self._core.riding.heard(client.visited[-1], own.param(PARAMETER))
                 if not client.hops:
                     # a Contact has led it back to this node, and so that is what it came from
                     client = Handover(flow=incoming.flow, ingress=self._core.node, user=client.user)

@@ -155,7 +155,7 @@ class ServerTransaction(NamedTimers):
         body: bytes = b"",
     ) -> None:
         """Send a response of our own."""
-        if status == 100:
+        if status == 100 and not headers:
             self.respond(100, trying(self.request, self.via))
             return
         response = reply(self.request, status, reason, self.to_tag, headers, body, self.via)

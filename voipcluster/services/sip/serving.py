@@ -23,6 +23,7 @@ from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
 from voipcluster.services.sip.loops import Loops
+from voipcluster.services.sip.riding import HEADER
 from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.message import Request, Response
@@ -118,12 +119,11 @@ class Serving:
                 incoming.limit_repeats(AMPLIFICATION * request.wire_size)
         if not invite:
             if client.hops and not client.redirected:
-                incoming.answer(
-                    100
-                )  # a sign of life for the node that handed it over, which else asks another one
+                # a sign of life for the node that handed it over, which else asks another one
+                self._trying(incoming, client)
             self._forward(accepted, accepted.uri, None, located)
             return
-        incoming.answer(100)
+        self._trying(incoming, client)
         call = self._calls.start(self._new_call(request, accepted))
         if self._hook is None:
             try:
@@ -199,6 +199,14 @@ class Serving:
         limiting.refused["unanswered calls"] += 1
         limiting.notices.warn("unanswered calls", "{who!r} has too many unanswered calls: 503", who=who)
         return True
+
+    def _trying(self, incoming: ServerTransaction, client: Handover) -> None:
+        """100, which to a node that handed the request over says what this one is like, too."""
+        riding = self._core.riding
+        if riding is None or not client.hops or client.redirected:
+            incoming.answer(100)
+        else:
+            incoming.answer(100, None, [(HEADER, riding.text())])
 
     def _turn_down(self, incoming: ServerTransaction, error: PeerError) -> None:
         self._core.transactions.reject(incoming, error)

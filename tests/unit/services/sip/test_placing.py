@@ -12,6 +12,7 @@ from voipcluster.balance.decision import Own
 from voipcluster.balance.handover import Handover, HandoverTokens
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
+from voipcluster.services.sip.riding import Riding
 from voipcluster.sip.message import Request
 from voipcluster.sip.route import route_uri
 from voipcluster.sip.uri import parse_uri
@@ -173,6 +174,46 @@ class HandOverTests(ClusterCase):
         self.assertEqual(route_uri(ok.values("record-route")[0]).host, "192.0.2.2")
         self.caller_hangs_up(self.alice, self.bob, self.b, ok)
         self.assertEqual(len(self.b.calls), 0)
+
+    def ride(self, node: Node) -> None:
+        """Let a node put reports on what it hands over, and note those that it hears."""
+        heard = self.rode.setdefault(node.core.node, [])
+        node.core.riding = Riding(
+            KEY, node.core.node, 1, lambda: node.own, lambda: 0,
+            lambda name, rider: heard.append((name, round(rider.value, 3))),
+        )  # fmt: skip
+
+    def test_reports_ride(self) -> None:
+        """Both nodes of a hand-over hear what the other one is like; neither caller nor callee gets to see it."""
+        self.rode: dict[str, list[tuple[str, float]]] = {}
+        for node in (self.a, self.b):
+            self.ride(node)
+        self.a.load(0.8)
+        self.b.load(0.25)
+        self.c.load(0.5)
+        ok = self.call(self.alice, self.bob, self.a, at=self.b)
+        self.caller_hangs_up(self.alice, self.bob, self.b, ok)
+        self.assertEqual(self.rode, {"a": [("b", 0.25)], "b": [("a", 0.8)]})
+        shown = [d for _, to, d in self.world.network.log if to in (self.alice.address, self.bob.address)]
+        self.assertTrue(shown)
+        for datagram in shown:
+            self.assertNotIn(b";rp=", datagram)
+            self.assertNotIn(b"cluster-report", datagram.lower())
+
+    def test_a_forged_report(self) -> None:
+        """A report that no node has made changes nothing, and the call goes its way."""
+        self.rode = {}
+        self.ride(self.a)
+        self.ride(self.b)
+        self.b.core.riding = Riding(
+            bytes(32), "b", 1, lambda: self.b.own, lambda: 0, lambda name, rider: None
+        )
+        self.a.load(0.8)
+        self.c.load(0.5)
+        ok = self.call(self.alice, self.bob, self.a, at=self.b)
+        self.caller_hangs_up(self.alice, self.bob, self.b, ok)
+        assert self.a.core.riding is not None
+        self.assertEqual((self.rode["a"], self.a.core.riding.refused), ([], 1))
 
     def test_callee_hangs_up(self) -> None:
         """The callee's BYE goes to the serving node, and from there to the caller whose flow node a owns."""
