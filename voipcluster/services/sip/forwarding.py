@@ -197,7 +197,7 @@ class Forwarding(NamedTimers):
     @param locate: asked for targets, first with nothing, then with those that took nothing; answers by C{located}.
     @param on_response: sees each response before it goes up, and gives the body to forward (L{None}: as it came).
     @param on_end: told once with the final status, 0 when there is none.
-    @param on_heard: told of every response, before anything is done with it.
+    @param on_heard: told of the status of every response, and of the response when there is one, before anything is done with it.
     """
 
     __slots__ = (
@@ -221,7 +221,7 @@ class Forwarding(NamedTimers):
         locate: Callable[[Forwarding, tuple[Target, ...]], object] = _nothing,
         on_response: Callable[[Target, Response], bytes | None] | None = None,
         on_end: Callable[[int], object] | None = None,
-        on_heard: Callable[[Target, Response], object] | None = None,
+        on_heard: Callable[[Target, int, Response | None], object] | None = None,
     ) -> None:
         self._core = core
         self._incoming = incoming
@@ -290,7 +290,7 @@ class Forwarding(NamedTimers):
                 self._forward(response, branch)  # another fork, or a copy (section 16.7 step 5)
             return
         if self._on_heard is not None:
-            self._on_heard(context.target(branch), response)
+            self._on_heard(context.target(branch), status, response)
         if not context.passes(status):
             self._carry_out(context.feed(BranchAnswered(branch, response)))
         elif status < 200:
@@ -361,7 +361,7 @@ class Forwarding(NamedTimers):
                 attempts.begin_at(server)
         except TransportError as error:
             if self._on_heard is not None and isinstance(error, Throttled):
-                self._on_heard(target, 503)
+                self._on_heard(target, 503, None)
             self._feed(BranchFailed(number, error))
         except ParseError as error:
             self._feed(BranchFailed(number, TransportError(str(error))))

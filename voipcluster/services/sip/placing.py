@@ -214,10 +214,10 @@ class _Delegation:
         if ticket is not None:
             self._placing._placement.failed(ticket, self._placing._core.seconds())
 
-    def _heard(self, target: Target, response: Response) -> None:
+    def _heard(self, target: Target, status: int, response: Response | None) -> None:
         """Any response of the node, the first one counts."""
-        status, riding = response.status, self._placing._core.riding
-        if status == 100 and riding is not None and target.node:
+        riding = self._placing._core.riding
+        if status == 100 and riding is not None and response is not None and target.node:
             riding.heard(target.node, response.get(HEADER))
         ticket = self._open.pop(target.node, None)
         if ticket is not None:

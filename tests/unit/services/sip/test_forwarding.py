@@ -36,7 +36,7 @@ class ForwardingCase(WorldCase):
             lambda forwarding, failed: forwarding.located(self.targets),
             self.body_of,
             self.ends.append,
-            lambda target, response: self.heard.append(response.status),
+            lambda target, status, response: self.heard.append(status),
         )
         self.forwarding.start()
 
