@@ -42,7 +42,7 @@ class Gates:
     headroom: float = 2.0
     hand_over_cost: float = 0.5
     plan_delay: float = 0.001
-    slow: float = 0.05
+    slow: float = 0.06
     improve: float = 0.3
     late: float = 0.05
     calm: float = 0.03
