@@ -172,6 +172,9 @@ class OverloadOptions:
     target: float = option(
         0.02, Number(0, 1, "s", above=True), "s that messages may wait for the node before that begins"
     )
+    kernel: bool = option(
+        True, Flag(), "let the kernel throw away new INVITEs over UDP where even refusing them is too much"
+    )
     expires_jitter: float = option(
         0.2,
         Number(0, 0.9),

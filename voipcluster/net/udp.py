@@ -28,6 +28,7 @@ from voipcluster.errors import TransportError
 from voipcluster.net.batch import WORTH_IT, arrange
 from voipcluster.net.sink import ISipSink, SinkErrors
 from voipcluster.net.stun import binding_response
+from voipcluster.net.thinning import thin
 from voipcluster.net.waiting import SPACE, Waiting, has_stamps, stamp_datagrams
 
 BATCH = 64  # datagrams in one wake-up: spreads the reactor's own cost, which is that of four datagrams
@@ -125,6 +126,10 @@ class UdpPort:
         told = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
         waiting, room, *_, lost = _MEMINFO.unpack(told)
         return Backlog(waiting, room, lost)
+
+    def thin(self, passing: float) -> bool:
+        """Let the kernel throw away new INVITEs but for a share of them; whether it does."""
+        return self._open and thin(self._socket, passing)
 
     def start(self) -> None:
         """Begin to read."""

@@ -21,6 +21,11 @@ def overload_of(
 ) -> OverloadService:
     """What refuses requests while more come than the node can serve; fed by the samples of its workload."""
     options = node.config.overload
+
+    def thin(passing: float) -> None:
+        for port in node.transport.udp_ports:
+            port.thin(passing)
+
     service = OverloadService(
         OverloadSettings(target=options.target),
         seconds,
@@ -31,6 +36,7 @@ def overload_of(
         octets(6).hex(),
         lambda: tuple(host for host, _ in node.core.addresses.values()),
         enabled=options.enabled,
+        thin=thin if options.kernel else None,
     )
     if options.feedback:
         node.transactions.taking_part = service.taking_part

@@ -36,6 +36,13 @@ from voipcluster.sip.shedding import (
 from voipcluster.sip.transaction.matching import ServerKey
 from voipcluster.sip.values import Via, parse_via, split_list
 
+# Beside what is let in the node may have so many times that to refuse before the kernel throws away the rest unread.
+REFUSALS, MANY = 0.25, 0.6
+STEP, LEAST_PASSING, DWELL = (
+    0.7,
+    0.02,
+    0.4,
+)  # the share that passes changes by this factor; s between two changes
 REMEMBERED = 1.0  # s, at least: a copy of what was refused is refused, whatever has room by then
 MOST_REMEMBERED = 50_000
 
@@ -44,6 +51,7 @@ class OverloadService:
     """
     @param mark: the begin of the tag in our refusals; such as nobody can guess, so that no other ACK is taken for theirs.
     @param nodes: the addresses of the cluster's nodes.
+    @param thin: lets the kernel throw away new INVITEs but for a share of them; L{None}: it does not.
     @param enabled: whether anything is refused here; upstreams that take part are told all the same.
     @ivar server: how much is let in, and what others are told.
     """
@@ -61,6 +69,7 @@ class OverloadService:
         mark: str,
         nodes: Callable[[], tuple[str, ...]] = tuple,
         enabled: bool = True,
+        thin: Callable[[float], object] | None = None,
     ) -> None:
         self._enabled, self._seconds, self._wall = enabled, seconds, wall
         self._transactions, self._transport, self._limiting = transactions, transport, limiting
@@ -70,6 +79,8 @@ class OverloadService:
         self.server.sequence = round(wall(), 3)
         self._pass = transactions.bytes_received
         self._is_guarding = False
+        self._thin, self.passing = thin, 1.0
+        self._thinned_at, self._refusals = 0.0, 0
         self._counted = 0
         self._refused: set[ServerKey] = set()
         self._refused_before: set[ServerKey] = set()
@@ -103,6 +114,32 @@ class OverloadService:
                 self._refused_before, self._refused, self._swept_at = self._refused, set(), now
         if self._is_guarding is not guards:
             self._turn(delay)
+        refusals, self._refusals = self._refusals, 0
+        if self._thin is not None:
+            self._let_through(refusals / max(elapsed, 1e-6))
+
+    def _let_through(self, refused: float) -> None:
+        """
+        Say how many of the new INVITEs the kernel lets through, so that refusing takes little of what serving needs.
+
+        @param refused: INVITEs that were refused in the last tick, per second, copies too.
+        """
+        now, allowed = self._seconds(), self.server.controller.allowed
+        passing = self.passing
+        if not self._is_guarding:
+            passing = 1.0
+        elif now - self._thinned_at < DWELL:
+            return
+        elif refused > MANY * allowed:
+            passing = max(
+                LEAST_PASSING, passing * max(STEP**4, (1 + REFUSALS) * allowed / (allowed + refused))
+            )
+        elif refused < REFUSALS * allowed / 2:
+            passing = min(1.0, passing / STEP)
+        if passing != self.passing:
+            assert self._thin is not None, "it is asked before"
+            self.passing, self._thinned_at = passing, now
+            self._thin(passing)
 
     def _turn(self, delay: float) -> None:
         self._is_guarding = not self._is_guarding
@@ -173,6 +210,8 @@ class OverloadService:
         limiting = self._limiting
         if (limiting.shunned and limiting.shuns(data, flow)) or limiting.check(flow.remote, now):
             return
+        if seen.method == "INVITE":
+            self._refusals += 1
         upstream = self.server.upstreams.get(flow.remote)
         told = b"" if upstream is None else written(*upstream.told)
         answer = refusal(seen, flow.remote, self._mark, told)

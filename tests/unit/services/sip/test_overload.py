@@ -169,6 +169,36 @@ class GuardTests(OverloadCase):
         self.assertEqual(self.network.log[-1][1], ALICE)
 
 
+class ThinningTests(OverloadCase):
+    def make(self, enabled: bool = True) -> None:
+        super().make(enabled)
+        self.passing: list[float] = []
+        self.overload._thin = self.passing.append
+
+    def test_refusals_take_little(self) -> None:
+        """Where more is refused than a part of what is let in, the kernel throws away what would be; never all of it."""
+        self.overloaded()
+        self.assertEqual(self.passing, [])
+        for _ in range(60):
+            self.flood(400)
+            self.tick(0.3, 0)
+        self.assertEqual(self.passing, sorted(self.passing, reverse=True))
+        self.assertTrue(0.0 < self.passing[-1] < 0.1, self.passing)
+
+    def test_behind_the_flood_all_passes(self) -> None:
+        """In steps while there is overload, and at once when that is over."""
+        self.overloaded()
+        for _ in range(10):
+            self.flood(400)
+            self.tick(0.3, 100)
+        least = self.passing[-1]
+        for _ in range(60):
+            self.tick(0.0, 10)
+        self.assertLess(least, 1.0)
+        self.assertEqual(self.passing[-1], 1.0)
+        self.assertFalse(self.overload.active)
+
+
 class FeedbackTests(OverloadCase):
     def said(self) -> object:
         """What the topmost Via of the last response says."""
