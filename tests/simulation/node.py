@@ -90,6 +90,12 @@ class SimNode:
         self.speed = 1.0 / factor
         self.reactor.speed = self.speed
 
+    def set_clock(self, by: float) -> None:
+        """Somebody sets the machine's clock, forward or back; Twisted's timers follow it."""
+        self.skew += by
+        self.reactor.skew = self.skew
+        self.reactor.look()
+
     # -- the network
 
     def datagram_arrived(self, data: bytes, source: Address, port: int) -> bool:

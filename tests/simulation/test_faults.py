@@ -92,6 +92,24 @@ class SlowTests(FaultCase):
         self.all_up(world)
         self.assertGreater(world.nodes["b"].service.calls.started, 10)
 
+    def test_clock_is_set(self) -> None:
+        """
+        A clock that is set forward by twenty seconds costs no call. Set back, the node is silent for as long, for its timers stand
+        still: what is under way to it from others when they take it for dead may fail, and its own callers notice nothing.
+        """
+        for by, state in ((20.0, NodeState.OPEN), (-20.0, NodeState.UNKNOWN)):
+            world = self.world()
+            world.run(2.0)
+            world.at(1.0, world.nodes["a"].set_clock, by)
+            self.go(world)
+            self.assertGreaterEqual(
+                world.outcome["up"], len(world.attempts) - (0 if by > 0 else 3), world.outcome
+            )
+            known = world.nodes["b"].service.membership.get("a")
+            assert known is not None
+            self.assertIs(known.state, state)
+            world.until(lambda known=known: known.state is NodeState.OPEN, "it reports again", 20.0)
+
 
 class NetworkTests(FaultCase):
     def test_bad_network(self) -> None:
