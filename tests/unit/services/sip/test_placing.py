@@ -7,11 +7,13 @@ from twisted.logger import capturedLogs, formatEvent
 
 from tests.unit.services.sip.test_proxy import BOB, CallCase
 from tests.unit.services.sip_world import KEY, Node
+from tests.unit.sip.messages import response
 from voipcluster.address import Flow
 from voipcluster.balance.decision import Own
 from voipcluster.balance.handover import Handover, HandoverTokens
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
+from voipcluster.services.sip.downstream import Downstreams
 from voipcluster.services.sip.riding import Riding
 from voipcluster.sip.message import Request
 from voipcluster.sip.route import route_uri
@@ -567,3 +569,43 @@ class AutoTests(ClusterCase):
         self.alice.send(self.a, "INVITE", BOB, headers=["User-Agent: old phone"], call_id="2")
         self.assertEqual(self.alice.took(), [100])
         self.bob.reply(self.bob.request(), 486)
+
+
+class HeldBackTests(ClusterCase):
+    """Nodes that have asked for fewer requests (RFC 7339): between our own as between any others."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.downstreams = Downstreams(self.world.clock.seconds, lambda: 0.5)
+        self.a.core.downstreams = self.downstreams
+        self.registered(self.a)
+        self.world.network.log.clear()
+
+    def say(self, node: Node, params: str) -> None:
+        vias = (f"SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKours{params}", "SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK2")
+        self.downstreams.heard(node.address, response(503, vias=vias))
+
+    def call(self) -> None:
+        self.a.load(0.8)
+        self.alice.send(self.a, "INVITE", BOB)
+
+    def test_oc_is_offered(self) -> None:
+        """To the node that a call is handed to, and not to the phone."""
+        self.call()
+        sent = [data for node in (self.b, self.c) for data in self.sent_to(node, "INVITE")]
+        self.assertEqual(len(sent), 1)
+        self.assertEqual(sent[0].count(b';oc;oc-algo="loss,rate"'), 1)
+        self.assertNotIn(";oc", self.bob.request("INVITE").values("via")[0])
+
+    def test_the_next_node_is_asked(self) -> None:
+        """One that wants nothing gets nothing; it has refused, and is not down."""
+        self.say(self.b, ';oc=100;oc-algo="loss";oc-validity=5000;oc-seq=1.0')
+        self.say(self.c, ';oc=100;oc-algo="loss";oc-validity=5000;oc-seq=1.0')
+        self.call()
+        self.assertEqual(self.sent_to(self.b, "INVITE") + self.sent_to(self.c, "INVITE"), [])
+        self.assertEqual(self.bob.took(), ["INVITE"], "served here, since nobody takes it")
+        for name in "bc":
+            node = self.a.membership.get(name)
+            assert node is not None
+            self.assertIsNot(node.state, NodeState.UNKNOWN)
+        self.assertEqual(self.downstreams.held_back, 2)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.sip.messages import response
 from voipcluster.address import Flow
-from voipcluster.errors import TransportError
+from voipcluster.errors import Throttled, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.sip.message import Response
 from voipcluster.sip.proxy.context import (
@@ -269,6 +269,12 @@ class SilenceTests(ContextCase):
             self.feed(BranchFailed(0, ERROR)), [*self.ended(0), SetTimer("C:1", 185.0), StartBranch(1, LOW)]
         )
         self.assertEqual(self.feed(BranchFailed(1, ERROR)), [*self.ended(1), Answer(500), Ended(500)])
+
+    def test_held_back(self) -> None:
+        """Where a server has asked for fewer requests, the answer is 503, as that one's would be (RFC 7339 section 5.10)."""
+        self.locate(A, LOW)
+        self.feed(BranchFailed(0, Throttled("not now")))
+        self.assertEqual(self.feed(BranchFailed(1, ERROR)), [*self.ended(1), Answer(503), Ended(503)])
 
     def test_unreachable_phone(self) -> None:
         """A registered phone whose flow is dead is not there: 480."""
