@@ -1,11 +1,14 @@
 """
 One node under more than it can do: voipcluster beside Kamailio, in the same run.
 
-Run: C{python -m bench.overload [model|processes] [--loads 2,3,10] [--share 0.1] [--only voipcluster|kamailio]}, as root
+Run: C{python -m bench.overload [model|refusal|processes] [--loads 2,3,10] [--share 0.1] [--only voipcluster|kamailio]}, as root
 for C{processes}.
 
 C{model}: goodput of one node with upstreams that take part in overload control (RFC 7339, RFC 7415), on virtual time, with the
 real controller (tests/simulation/overload_model.py).
+
+C{refusal}: what a refusal takes beside a call that is served. Where the kernel throws away most of what would be refused
+(voipcluster/net/thinning.py), it is paid for few of them only.
 
 C{processes}: each proxy is one process with one worker, held to a share of one CPU by the scheduler (cgroup), so that sipp on the
 other CPU can offer ten times what it takes. Nobody takes part in overload control; INVITE and BYE are repeated after 500 ms and
@@ -18,7 +21,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import os
+import re
+import select
 import shutil
 import sys
 import tempfile
@@ -34,6 +40,9 @@ from bench.common import HERE, cpu_seconds, enter_namespace, listens, running, s
 from bench.proxies import CALLEE, CALLER, CPU, PROXY, kamailio, voipcluster
 from tests.simulation.overload_model import Load, Model
 from voipcluster.balance.throttle import LOSS, RATE
+from voipcluster.net.udp import open_udp_socket
+from voipcluster.sip.shedding import glance, has_credentials, is_ack_of, is_emergency, is_handed_over
+from voipcluster.sip.shedding import refusal as refusal_of
 
 PERIOD = 40_000  # us of the scheduler's quota
 SETTLE, MEASURE = 5, 15  # seconds
@@ -231,18 +240,58 @@ def model() -> bool:
     return reached and not false and taken >= 0.99
 
 
+def refusal(call: float) -> bool:
+    """
+    CPU time of one refusal: INVITE read, looked at, answered, and the ACK read; without what waking up costs.
+
+    @param call: microseconds of a call that is served, as bench/proxy.py says.
+    """
+    invite = (HERE / "sipp" / "uac_overload.xml").read_text().partition("CDATA[\n")[2].partition("]]>")[0]
+    data = (
+        re.sub(r"\[\w+\]", "12345", invite)
+        .replace("\n", "\r\n")
+        .replace("branch=", "branch=z9hG4bK")
+        .encode()
+    )
+    caller, node = (open_udp_socket("127.0.0.1", 0) for _ in range(2))
+    least = math.inf
+    for _ in range(200):
+        for _ in range(50):
+            caller.sendto(data, node.getsockname())
+            caller.sendto(data, node.getsockname())
+        begun = time.process_time()
+        for _ in range(50):
+            received, source = node.recvfrom(65535)
+            seen = glance(received)
+            assert seen is not None, received
+            is_emergency(received)
+            is_handed_over(received)
+            has_credentials(received)
+            node.sendto(refusal_of(seen, source, b"mark").wire, source)
+            is_ack_of(node.recvfrom(65535)[0], b"mark")
+        least = min(least, (time.process_time() - begun) / 50)
+        while select.select([caller], [], [], 0)[0]:
+            caller.recv(65535)
+    share = least * 1e6 / call
+    print(f"a refusal takes {least * 1e6:.1f} us, {share:.3f} of a call of {call:g} us (goal 0.02)")
+    return share <= 0.02
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("model", "processes"), default="model")
+    parser.add_argument("what", nargs="?", choices=("model", "refusal", "processes"), default="model")
     parser.add_argument("--loads", default="2,3,10")
     parser.add_argument("--share", type=float, default=0.1, help="of one CPU")
     parser.add_argument("--only", choices=("voipcluster", "kamailio"))
     parser.add_argument("--capacity", type=float, default=0.0, help="calls per second; 0: search it first")
+    parser.add_argument("--call", type=float, default=200.0, help="microseconds that a served call takes")
     options = parser.parse_args()
     if options.what == "model":
         sys.exit(0 if model() else 1)
+    if options.what == "refusal":
+        sys.exit(0 if refusal(options.call) else 1)
     enter_namespace()
     proxies: dict[str, Proxy] = {"voipcluster": guarded, "kamailio": kamailio}
     if options.only:

@@ -71,6 +71,22 @@ class Node:
         return [b.contact for b in self.service.lookup(aor)]
 
 
+class SpreadTests(SynchronousTestCase):
+    def test_each_gets_another_time(self) -> None:
+        """While there is a storm each registration is granted a little less, by chance, and only then."""
+        clock, shares = Clock(), [0.0, 0.1, 0.2, 0.0]
+        service = RegistrarService(clock, "a", 1, Settings())
+        service.shorten = lambda: shares.pop(0)
+        granted = []
+        for number in range(4):
+            message = request("<sip:alice@192.0.2.7>;expires=1000", "alice", "c", number + 1)
+            service.register(message, Source("a", "token", udp()))
+            (binding,) = service.lookup(AOR)
+            granted.append(round(binding.expires_at - clock.seconds()))
+        self.assertEqual(granted, [1000, 900, 800, 1000])
+        service.stopService()
+
+
 class LimitTests(SynchronousTestCase):
     def test_registrations_in_all(self) -> None:
         """When all places are taken a new user gets 503 with Retry-After; who is registered refreshes, adds and leaves."""
