@@ -94,7 +94,7 @@ class SlowTests(FaultCase):
 
     def test_clock_is_set(self) -> None:
         """
-        A clock that is set forward by twenty seconds costs no call. Set back, the node is silent for as long, for its timers stand
+        A clock that is set forward by twenty seconds costs no call. Set back, the node is silent for as long: its timers stand
         still: what is under way to it from others when they take it for dead may fail, and its own callers notice nothing.
         """
         for by, state in ((20.0, NodeState.OPEN), (-20.0, NodeState.UNKNOWN)):
