@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 QUEUE = 256  # datagrams: about what Linux' net.core.rmem_max of 212,992 octets holds
 _KERNEL_OCTETS = 832  # what the kernel counts for one of them
 _ERROR_QUEUE = 0x2000
+_ATTACH_FILTER = 26  # asm-generic/socket.h
 _IP_RECVERR = 11
 _ORIGIN_ICMP, _UNREACHABLE, _PORT = 2, 3, 3
 
@@ -85,7 +86,9 @@ class SimSocket:
         return struct.pack("=9I", waiting, room, 0, 0, 0, 0, 0, 0, self.full)  # SO_MEMINFO
 
     def setsockopt(self, level: int, option: int, value: object) -> None:
-        pass
+        """@raise OSError: as from a kernel without packet filters."""
+        if option == _ATTACH_FILTER:
+            raise OSError(errno.ENOPROTOOPT, "no packet filters here")
 
     def close(self) -> None:
         self._closed = True
