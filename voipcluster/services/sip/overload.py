@@ -37,7 +37,7 @@ from voipcluster.sip.transaction.matching import ServerKey
 from voipcluster.sip.values import Via, parse_via, split_list
 
 # Beside what is let in the node may have so many times that to refuse before the kernel throws away the rest unread.
-REFUSALS, MANY = 0.25, 0.6
+REFUSALS, MANY = 0.1, 0.3
 STEP, LEAST_PASSING, DWELL = (
     0.7,
     0.02,
