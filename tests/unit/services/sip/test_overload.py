@@ -45,7 +45,7 @@ class OverloadCase(TransactionCase):
 
     def fresh(self, method: str = "INVITE", more: str = "", **changes: object) -> Request:
         self.number += 1
-        return request(method, via=f"{PLAIN}{self.number}{more}", **changes)  # type: ignore[arg-type]
+        return request(method, via=f"{PLAIN}{self.number}{more}", **changes)
 
     def tick(self, delay: float, admitted: int = 10) -> None:
         """A tenth of a second in which so many came, by another count than ours, and messages waited for so long."""
