@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from voipcluster.simulate.outcome import Outcome, simulate
 from voipcluster.simulate.scenario import Fault, Scenario
 
-FULL = Scenario(nodes=100, offered=0.90, warm_up=3.0, duration=4.0)
+FULL = Scenario(nodes=100, offered=0.90, warm_up=5.0, duration=5.0)
 QUICK = Scenario(nodes=16, offered=0.90, warm_up=2.5, duration=2.0)
 SLOWED = 0.1  # of its speed is left
 SLOWED_AT, SLOWED_FOR = 1.0, 0.5  # s of the measured part
