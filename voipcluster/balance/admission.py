@@ -19,8 +19,9 @@ class Priority(IntEnum):
     PAID = 2  # work was spent on it before: handed over, redirected, or with an answer to a challenge; or it takes state away
     CALL = 3
     REFRESH = 4  # REGISTER of somebody who is registered: refusing it makes work later
-    REGISTER = 5
-    OTHER = 6  # SUBSCRIBE, MESSAGE, OPTIONS and so on
+    STRANGER = 5  # a call of who proved no password, where users do
+    REGISTER = 6
+    OTHER = 7  # SUBSCRIBE, MESSAGE, OPTIONS and so on
 
 
 # how full the bucket must be, as a share; below 0 is debt, that those behind pay
@@ -28,6 +29,7 @@ _LEVELS = {
     Priority.PAID: -0.5,
     Priority.CALL: 0.0,
     Priority.REFRESH: 0.2,
+    Priority.STRANGER: 0.3,
     Priority.REGISTER: 0.4,
     Priority.OTHER: 0.6,
 }

@@ -36,7 +36,7 @@ ROOM, MUCH_ROOM = (
 )  # times its share, see C{Upstream.tell}; the latter while all together ask for less than there is
 GROWTH: Final = 2.0  # times what it asked for before, at most, in one tick
 MOST_LOSS: Final = 0.99
-_CALLS: Final = (Priority.CALL, Priority.PAID)
+_CALLS: Final = (Priority.CALL, Priority.PAID, Priority.STRANGER)
 QUICK, SLOW = 0.8, 0.3  # how much of a new value counts at once, on the way up and down
 
 

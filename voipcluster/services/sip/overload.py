@@ -198,9 +198,12 @@ class OverloadService:
         if is_handed_over(data) and flow.remote[0] in self._nodes():
             return Priority.PAID
         if method == "INVITE":
-            # credentials count only where a password was proved before, or everybody would write some
-            paid = has_credentials(data) and self._limiting.is_proven(flow)
-            return Priority.PAID if paid else Priority.CALL
+            limiting = self._limiting
+            if limiting.is_proven(flow):
+                # credentials count only where a password was proved before, or everybody would write some
+                return Priority.PAID if has_credentials(data) else Priority.CALL
+            known = not limiting.reserves or limiting.is_trusted(flow.remote[0])
+            return Priority.CALL if known else Priority.STRANGER
         if method == "REGISTER":
             known = self._limiting.is_proven(flow) or takes_state_away(data)
             return Priority.REFRESH if known else Priority.REGISTER

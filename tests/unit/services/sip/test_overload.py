@@ -152,6 +152,19 @@ class GuardTests(OverloadCase):
         self.receive(self.fresh("REGISTER"))
         self.assertEqual(len(self.user.incoming) - before, strangers + 1)
 
+    def test_calls_of_users_before_those_of_strangers(self) -> None:
+        """Who proved a password from there, or is trusted, calls while strangers' calls have taken what is left to them."""
+        limiting = self.service.limiting
+        self.overloaded()
+        stranger = FROM_ALICE._replace(remote=("192.0.2.77", 5060))
+        self.assertLess(self.flood(200, stranger), 200)
+        self.assertEqual(self.flood(1, stranger), 0)
+        limiting.proved(FROM_ALICE, "alice@example.com")
+        self.assertEqual(self.flood(1), 1)
+        with_passwords, limiting.reserves = limiting.reserves, False
+        self.assertEqual(self.flood(1, stranger), 1, "where no passwords are there are no strangers")
+        limiting.reserves = with_passwords
+
     def test_somebody_banned_hears_nothing(self) -> None:
         """A flood is not answered, overload or not."""
         self.service.limiting._limits._interval = 5.0
