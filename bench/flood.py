@@ -170,7 +170,7 @@ class Scene:
     async def count_losses(self, figures: dict[str, Any]) -> None:
         """What became of the datagrams that were not answered."""
         text = await self.node.ask("metrics")
-        for name in ("malformed", "buffer full", "backlog"):
+        for name in ("malformed", "not read", "backlog"):
             found = re.search(rf'^voipcluster_\w+_total{{\w+="{name}"}} (\S+)$', text, re.MULTILINE)
             figures[name] = float(found[1]) if found else None
 

@@ -44,14 +44,16 @@ class Sluice:
         """
         Take a look at the buffer; to be called at short intervals, all alike.
 
-        @param waiting: octets in it, of C{room}; C{lost}: whether something found no room since the last look.
+        @param waiting: octets in it, of C{room}; C{lost}: whether the kernel lost something since the last look. With a short
+            buffer it was not for want of room: overload control had it thrown away.
         @param served: datagrams a second that were read since then; C{kept_out}: how many were not let in.
         """
         most = min(LONG, room // 2)
-        if lost or (waiting and waiting >= most):
+        short = waiting * 4 <= most
+        if (waiting and waiting >= most) or (lost and not short):
             before = served if self.is_open else self.rate
             self._set(max(LEAST, before / 2))
-        elif waiting * 4 <= most and not self.is_open:
+        elif short and not self.is_open:
             rate = self.rate * (RISE if kept_out else 2)  # nothing to keep out: it is over
             self._set(math.inf if rate > OPEN else rate)
 

@@ -68,7 +68,7 @@ def numbers(node: NodeService) -> Numbers:
         "voipcluster_messages_dropped_total": {
             "malformed": transactions.malformed,
             "stray response": transactions.stray_responses,
-            "buffer full": transport["udp_lost"],
+            "not read": transport["udp_lost"],
         },
         "voipcluster_refused_total": {
             "transactions": transactions.too_many,

@@ -46,8 +46,9 @@ class SluiceTests(SynchronousTestCase):
         self.assertEqual(self.look(100_000, room=200_000), 1500.0)
 
     def test_lost(self) -> None:
-        """What found no room says the same, even when the buffer was read empty since."""
-        self.assertEqual(self.look(0, lost=True), 1500.0)
+        """What was lost counts while the buffer is not short: else it was thrown away on purpose."""
+        self.assertEqual(self.look(LONG // 4, lost=True), math.inf)
+        self.assertEqual(self.look(LONG // 2, lost=True), 1500.0)
 
     def test_between(self) -> None:
         """Neither long nor short: the rate stays."""

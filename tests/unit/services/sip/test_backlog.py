@@ -75,13 +75,13 @@ class BacklogTests(SynchronousTestCase):
         self.assertLess(self.read(IN_DIALOG, STRANGER), 10, "but it is no way around")
 
     def test_lost(self) -> None:
-        """Datagrams that found no room begin it, too, those from before the start do not."""
+        """Datagrams that found no room begin it earlier, those from before the start do not."""
         self.socket.lost = 5
-        self.look()
+        self.look(LONG // 2)
         self.assertIsNotNone(self.port.sieve)
         self.service.stopService()
         self.service.startService()
-        self.look()
+        self.look(LONG // 2)
         self.assertIsNone(self.port.sieve)
 
     def test_less(self) -> None:
