@@ -180,6 +180,8 @@ class NodeService(Service):
         try:
             yield self.registrar.restore()
             yield from self._start_all()
+        except GeneratorExit:
+            raise  # it is thrown away while it waits: nothing can be waited for here
         except BaseException as error:
             self._note_joining(error)
             yield self._stop_all()
