@@ -36,7 +36,6 @@ ROOM, MUCH_ROOM = (
 )  # times its share, see C{Upstream.tell}; the latter while all together ask for less than there is
 GROWTH: Final = 2.0  # times what it asked for before, at most, in one tick
 MOST_LOSS: Final = 0.99
-_CALLS: Final = (Priority.CALL, Priority.PAID, Priority.STRANGER)
 QUICK, SLOW = 0.8, 0.3  # how much of a new value counts at once, on the way up and down
 
 
@@ -62,6 +61,11 @@ class Upstream:
     _carry: float = 0.0
     _told_before: list[float] = field(factory=lambda: [0.0] * TICKS_BACK)  # C{_kept_back}, the latest last
     _defiant: int = 0  # ticks in a row in which most of what it sent was too much
+
+    @property
+    def demand(self) -> float:
+        """New requests per second that it would send if it might."""
+        return self._demand
 
     @property
     def usual(self) -> float:
@@ -131,6 +135,7 @@ class OverloadServer:
     @ivar controller: how much the node can take; C{active} is its own.
     @ivar calls_only: whether only calls are kept out, because the packets of the relay are what is too much.
     @ivar refused: new requests that were not let in since the start, by class.
+    @ivar anybody: those that take part, but have no part of their own: they are told what share of all others' has no room.
     """
 
     controller: OverloadController = field(factory=lambda: OverloadController(OverloadSettings()))
@@ -138,6 +143,7 @@ class OverloadServer:
     calls_only: bool = False
     upstreams: dict[Hashable, Upstream] = field(factory=dict)
     refused: dict[Priority, int] = field(factory=lambda: dict.fromkeys(Priority, 0))
+    anybody: Upstream = field(factory=lambda: Upstream(LOSS, Feedback(LOSS, 0.0, 0.0, 0.0)))
     _others: PriorityBucket = field(factory=lambda: PriorityBucket(math.inf))
     _other_refused: int = 0
     _other_demand: float = 0.0
@@ -173,9 +179,9 @@ class OverloadServer:
         ):  # somebody makes them up: the one that is silent for longest goes
             del self.upstreams[min(self.upstreams, key=lambda key: self.upstreams[key].used)]
 
-    def admits(self, key: Hashable, priority: Priority, now: float) -> bool:
-        """Whether a new request from there is let in; to be asked while C{active}."""
-        if self.calls_only and priority not in _CALLS:
+    def admits(self, key: Hashable, priority: Priority, now: float, call: bool = True) -> bool:
+        """Whether a new request from there is let in, an INVITE or not (C{call}); to be asked while C{active}."""
+        if self.calls_only and not call:
             return True
         upstream = self.upstreams.get(key)
         if upstream is None:
@@ -209,6 +215,7 @@ class OverloadServer:
         changed = usual - seen > CHANCE * (math.sqrt(usual) + 1.0)
         if changed:
             keep = FORGET
+        self.anybody.measure(elapsed, delay, keep)
         demands = [upstream.measure(elapsed, delay, keep) for upstream in upstreams]
         self._other_demand = self._other_demand * keep + others / elapsed * (1.0 - keep)
         self._other_refused = 0
@@ -217,7 +224,7 @@ class OverloadServer:
         if self.controller.active:
             self._share_out(upstreams, demands, changed)
         elif was_active:
-            for upstream in upstreams:
+            for upstream in [*upstreams, self.anybody]:
                 upstream.release(self.sequence)
                 upstream.bucket = PriorityBucket(math.inf)
 
@@ -231,4 +238,6 @@ class OverloadServer:
         ):
             upstream.bucket.rate = share
             upstream.tell(share, self.sequence, changed, room)
-        self._others.rate = allowed - theirs
+        left = self._others.rate = allowed - theirs
+        part = min(1.0, left / self._other_demand) if self._other_demand else 1.0
+        self.anybody.tell(part * self.anybody.demand, self.sequence, changed)

@@ -149,22 +149,27 @@ class SelfLimit:
     """
     RFC 7339 section 5.9: a server that does not answer at all is asked no more, but for one request now and then.
 
-    @ivar pause: seconds until the next try; doubles with each that is in vain.
+    @ivar pause: seconds until the next try; doubles with each that is in vain. What was sent before the first pause and fails in
+        it says nothing new.
     """
 
     pause: float = FIRST_PAUSE
     _failures: int = 0
     _next: float = math.inf
+    _trying: bool = False
 
     def answered(self) -> None:
         """Any response came."""
-        self._failures, self.pause, self._next = 0, FIRST_PAUSE, math.inf
+        self._failures, self.pause, self._next, self._trying = 0, FIRST_PAUSE, math.inf, False
 
     def failed(self, now: float) -> None:
         """No answer came in time, or nothing could be sent."""
-        self._failures += 1
-        if self._failures > FAILURES:
+        if self._failures >= FAILURES:
+            if not self._trying:
+                return
             self.pause = min(LONGEST_PAUSE, 2 * self.pause)
+        self._failures += 1
+        self._trying = False
         if self._failures >= FAILURES:
             self._next = now + self.pause
 
@@ -175,6 +180,7 @@ class SelfLimit:
         if now < self._next:
             return False
         self._next = now + self.pause
+        self._trying = True
         return True
 
 

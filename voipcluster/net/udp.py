@@ -214,6 +214,8 @@ class UdpPort:
                 sendto(data, remote)
             except OSError as error:
                 self._tell(data, remote, error, failed)
+            except Exception:
+                self._errors.failed(Hop(UDP, *remote))  # a remote that is none; the rest leaves all the same
             else:
                 self.sent += 1
 

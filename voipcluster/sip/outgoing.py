@@ -6,11 +6,17 @@ This belongs to the message layer: nothing but what must change is looked at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from voipcluster.sip.layout import layout_of
 from voipcluster.sip.message import REASONS, Request, Response, header_line, key_of, octets_of, value_of
 from voipcluster.sip.values import Via, split_list
+
+_OF_ONE_HOP = re.compile(
+    rb'[ \t]*;[ \t]*oc(?:-algo|-validity|-seq)?[ \t]*(?:=[ \t]*(?:"[^"]*"|[^;,"\s]*))?(?=[ \t]*(?:[;,]|$))',
+    re.IGNORECASE,
+)
 
 
 def forward_request(
@@ -82,6 +88,9 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
     """
     The bytes of a response without its topmost Via, which was ours (RFC 3261 section 16.7 step 3).
 
+    Whoever answers cannot say to those before us what they may send: what is for one hop is taken out of their Vias (RFC 7339
+    section 5.4).
+
     @param body: the new body, or L{None}: as it came.
     """
     layout, lines = response.layout, response.lines.copy()
@@ -93,9 +102,13 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
         for index in reversed(layout.indexes("content-length")):
             del lines[index]
             top -= index < top
+    for index in layout.indexes("via")[1:]:
+        if b"oc" in response.lines[index].lower():
+            place = lines.index(response.lines[index])
+            lines[place] = _OF_ONE_HOP.sub(b"", lines[place])
     rest = split_list(value_of(lines[top]))[1:] if b"," in lines[top] else None
     if rest:
-        lines[top] = octets_of("Via: " + ", ".join(rest))
+        lines[top] = _OF_ONE_HOP.sub(b"", octets_of("Via: " + ", ".join(rest)))
     else:
         del lines[top]
     start = response.start if response.start.startswith(b"SIP/2.0 ") else b"SIP/2.0" + response.start[7:]

@@ -33,11 +33,17 @@ _NAMES: Final = {
     )
     for name in names
 }
-_COOKIE: Final = b"z9hG4bK"
 _SENT_BY: Final = re.compile(rb"([A-Za-z0-9.-]+)(?::0*([1-9][0-9]{0,4}))?")
 _KEPT: Final = 4096  # spellings of who sent, that are remembered
+_LARGEST: Final = (
+    4096  # octets of a head, and C{_MOST_LINES} in it: taking more apart costs more than it saves
+)
+_MOST_LINES: Final = 64
 _LONGEST: Final = 80  # octets of one; a longer one is somebody who wants to fill our memory
 
+_BRANCH = re.compile(rb";branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)(?=;|$)")
+_TAKES_AWAY = re.compile(rb"\r\n[Ee]xpires[ \t]*:[ \t]*0+\r\n|;expires=0+(?![0-9])")
+_RECEIVED = re.compile(rb';received=[^;,"]*')
 _PRIORITY = re.compile(rb"\r\nresource-priority[ \t]*:[^\r\n]*\b(?:esnet|ets|wps)\.")
 _SOS: Final = b"urn:service:sos"
 
@@ -77,8 +83,10 @@ def glance(data: bytes) -> Glance | None:
     method = _BEGINS.get(data[:4])
     if method is None or not data.startswith(b" ", len(method)):
         return None
-    end = data.find(b"\r\n\r\n")
-    if end < 0 or data.find(b"\r\n ", 0, end) >= 0 or data.find(b"\r\n\t", 0, end) >= 0:
+    end = data.find(b"\r\n\r\n", 0, _LARGEST)
+    if end < 0 or data.count(b"\n", 0, end) > _MOST_LINES:
+        return None
+    if data.find(b"\r\n ", 0, end) >= 0 or data.find(b"\r\n\t", 0, end) >= 0:
         return None  # a folded line may belong to what is copied
     found, via, to = 0, -1, -1
     lines: list[bytes] = []
@@ -97,15 +105,23 @@ def glance(data: bytes) -> Glance | None:
         lines.append(line)
     if found != _ALL or has_tag(lines[to]):
         return None
-    head, _, params = lines[via].partition(b";")
-    at = params.find(b"branch=" + _COOKIE)
+    line = lines[via]
+    first = line[: first_end(line)]
+    head = first.partition(b";")[0]
     known = _sent_by.get(head) or _read_sent_by(head)
-    if at < 0 or known is None or params.find(b'"', 0, at) >= 0:
+    branches = _BRANCH.search(first)
+    if known is None or branches is None or first.count(b"branch") > 1 or first.count(b"SIP") > 1:
         return None
-    branch = params[at + 7 :].partition(b";")[0].partition(b",")[0].strip()
-    if len(branch) <= len(_COOKIE):
+    if first.find(b'"', 0, branches.start()) >= 0:
         return None
+    branch = branches[1]
     return Glance(method, branch.decode("latin-1"), *known, lines, via, to)
+
+
+def first_end(line: bytes) -> int:
+    """Where the first one of several values of a line ends; the whole line where that takes more than a look."""
+    comma = line.find(b",")
+    return len(line) if comma < 0 or line.find(b'"', 0, comma) >= 0 else comma
 
 
 def has_tag(line: bytes) -> bool:
@@ -118,7 +134,7 @@ def _read_sent_by(head: bytes) -> tuple[str, str] | None:
     """Host and port of a Via line up to its parameters; kept, because a client sends them again and again."""
     protocol, _, sent_by = head.rstrip().rpartition(b" ")
     match = _SENT_BY.fullmatch(sent_by)
-    if match is None or b"2.0" not in protocol or len(head) > _LONGEST:
+    if match is None or b"2.0" not in protocol or len(head) > _LONGEST or int(match[2] or 0) > 65535:
         return None
     known = match[1].decode("ascii").lower(), (match[2] or b"").decode("ascii")
     if len(_sent_by) >= _KEPT:
@@ -127,20 +143,21 @@ def _read_sent_by(head: bytes) -> tuple[str, str] | None:
     return known
 
 
-def is_emergency(data: bytes) -> bool:
-    """Whether a request is for an emergency service (RFC 5031), or of a caller of such (RFC 4412, RFC 7135)."""
+def is_emergency(data: bytes, authorized: bool) -> bool:
+    """
+    Whether a request is for an emergency service (RFC 5031), or of a caller of such (RFC 4412, RFC 7135).
+
+    @param authorized: whether Resource-Priority counts; not from anybody (RFC 4412 section 4.7).
+    """
     start = data.find(b" ") + 1
     if data[start : start + 4] in (b"urn:", b"URN:") and data[start : start + len(_SOS)].lower() == _SOS:
         return True
-    return data.find(b"esource-") >= 0 and _PRIORITY.search(data.lower()) is not None
+    return authorized and data.find(b"esource-") >= 0 and _PRIORITY.search(data.lower()) is not None
 
 
 def takes_state_away(data: bytes) -> bool:
     """Whether it ends a registration or subscription: refusing that keeps what could go (RFC 5390 REQ 19)."""
-    at = data.find(b"xpires: 0")
-    if at < 0:
-        at = data.find(b"xpires=0")
-    return at >= 0 and not data[at + 9 : at + 10].isdigit()
+    return _TAKES_AWAY.search(data, 0, data.find(b"\r\n\r\n") + 2) is not None
 
 
 def has_credentials(data: bytes) -> bool:
@@ -180,8 +197,8 @@ def refusal(seen: Glance, source: tuple[str, int], mark: bytes, told: bytes = b"
     """
     lines, via, to = [_START, *seen.lines, _END], seen.via + 1, seen.to + 1
     lines[to] = b"%b;tag=%b%08x" % (lines[to].rstrip(), mark, zlib.crc32(seen.branch.encode("latin-1")))
-    line, asked = lines[via], False
-    at = line.find(b";rport")
+    line, asked = _RECEIVED.sub(b"", lines[via]), False  # it is ours to say
+    at = line.find(b";rport", 0, first_end(line))
     if at >= 0:
         value = line[at + 6 : at + 7]
         asked = value in _ENDS  # else it is another parameter that begins alike

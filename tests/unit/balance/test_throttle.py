@@ -163,6 +163,13 @@ class SelfLimitTests(SynchronousTestCase):
         self.assertEqual(gaps[:6], [1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
         self.assertEqual(gaps[-1], LONGEST_PAUSE)
 
+    def test_what_was_sent_before(self) -> None:
+        """Many that were under way fail at once: that says no more than that the server was away at that time."""
+        subject = SelfLimit()
+        for _ in range(50):
+            subject.failed(0.0)
+        self.assertTrue(subject.admits(1.0))
+
     def test_an_answer_ends_it(self) -> None:
         subject = SelfLimit()
         for _ in range(5):

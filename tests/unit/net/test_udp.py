@@ -182,6 +182,14 @@ class UdpPortTests(SynchronousTestCase):
         self.assertEqual(self.socket.sent[1:], [(b"last", ALICE)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_outbox_with_a_remote_that_is_none(self) -> None:
+        """What is no OSError, such as that of a port above 65535, does not end the reading, nor lose the rest."""
+        self.socket.send_errors.append(OverflowError("port must be 0-65535"))  # type: ignore[arg-type]  # as a socket does
+        self.fill_outbox((b"nowhere", ("192.0.2.1", 99999), None), (b"next", ALICE, None))
+        self.port.doRead()
+        self.assertEqual(self.socket.sent, [(b"next", ALICE)])
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+
     def test_outbox_of_a_port_that_closes(self) -> None:
         """A port that is closed in a wake-up sends first what was given to it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.sip.test_message import INVITE, VIA, request, response, torture, with_lines
-from voipcluster.sip.message import header_line
+from voipcluster.sip.message import Response, header_line, parse
 from voipcluster.sip.outgoing import build_request, forward_request, forward_response, reply
 from voipcluster.sip.values import Via, parse_via
 
@@ -73,6 +73,22 @@ class ForwardTests(SynchronousTestCase):
             self.assertEqual((copy.top_via.host, len(copy.values("via"))), ("192.0.2.10", 1))
             self.assertEqual((copy.start, copy.reason, copy.body), (b"SIP/2.0 200 Fine", "Fine", b"ok"))
         self.assertEqual(response(forward_response(response(data), b"new")).body, b"new")
+
+    def test_responses_carry_no_overload_control_of_others(self) -> None:
+        """Who answers does not say to those before us what they may send (RFC 7339 section 5.4)."""
+        plain = b"Via: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKb;octet=1"
+        evil = (
+            plain.replace(b";octet", b';oc=100;oc-algo="loss";OC-Validity=60000 ; oc-seq=9999999999.0;octet')
+            + b";oc"
+        )
+        for vias in (
+            b"\r\n".join([b"Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKa", evil, evil]),
+            b"Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKa, " + evil[5:] + b"\r\n" + evil,
+        ):
+            data = b"SIP/2.0 200 OK\r\n" + vias + b"\r\nCall-ID: 1\r\nContent-Length: 0\r\n\r\n"
+            answer = parse(data)
+            assert isinstance(answer, Response)
+            self.assertEqual(forward_response(answer).split(b"\r\n")[1:3], [plain, plain])
 
 
 class ReplyTests(SynchronousTestCase):

@@ -131,6 +131,26 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(first, 'SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;oc=20;oc-algo="loss"')
         self.assertEqual(second, "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK0")
 
+    def test_what_is_left_to_the_parser(self) -> None:
+        """A port that is none, odd spellings of branch, what says itself where it came from, and monstrous messages."""
+        for via in (
+            "SIP/2.0/UDP 192.0.2.1:65536;branch=z9hG4bK1", "SIP/2.0/UDP 192.0.2.1:99999;branch=z9hG4bK1",
+            "SIP/2.0/UDP 192.0.2.1; branch=z9hG4bK1", "SIP/2.0/UDP 192.0.2.1;xbranch=z9hG4bK2;branch=z9hG4bK1",
+        ):  # fmt: skip
+            self.assertIsNone(glance(request(via=via).to_bytes()), via)
+        self.assertIsNone(glance(request(headers=[f"X: {number}" for number in range(100)]).to_bytes()))
+        self.assertIsNone(glance(request(headers=["X: " + "x" * 5000]).to_bytes()))
+
+    def test_received_is_ours_to_say(self) -> None:
+        via = "SIP/2.0/UDP 10.0.0.1;received=10.0.0.9;branch=z9hG4bK1"
+        response, _ = answer(request(via=via).to_bytes(), ("198.51.100.7", 5060))
+        self.assertEqual(str(response.top_via), "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1;received=198.51.100.7")
+
+    def test_rport_of_another_value(self) -> None:
+        via = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1, SIP/2.0/UDP 10.0.0.1;rport;branch=z9hG4bK0"
+        response, port = answer(request(via=via).to_bytes())
+        self.assertEqual((response.values("via"), port), (via.split(", "), 5060))
+
     def test_its_ack_is_known(self) -> None:
         response, _ = answer(request().to_bytes())
         ack = request("ACK", to_tag=response.to_tag or "").to_bytes()
@@ -149,14 +169,15 @@ class PriorityTests(SynchronousTestCase):
             request(headers=["Resource-Priority: esnet.1"]),
             request(headers=["resource-priority: dsn.flash, wps.0"]),
         ):
-            self.assertTrue(is_emergency(good.to_bytes()), good.to_bytes())
+            self.assertTrue(is_emergency(good.to_bytes(), True), good.to_bytes())
+            self.assertEqual(is_emergency(good.to_bytes(), False), good.uri[:1] in "uU")
         for bad in (
             request(),
             request(uri="urn:service:counseling"),
             request(headers=["Resource-Priority: dsn.routine"]),
             request(headers=["Subject: urn:service:sos esnet.1"]),
         ):
-            self.assertFalse(is_emergency(bad.to_bytes()), bad.to_bytes())
+            self.assertFalse(is_emergency(bad.to_bytes(), True), bad.to_bytes())
 
     def test_what_takes_state_away(self) -> None:
         """Refusing it would keep what could go (RFC 5390 REQ 19)."""

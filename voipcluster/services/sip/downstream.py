@@ -89,6 +89,8 @@ class DownstreamTransaction(ClientTransaction):
         super().feed_response(response)
 
     def _carry_out(self, effects: Sequence[object]) -> None:
-        if any(isinstance(effect, (PassTimeout, PassFailure)) for effect in effects):
+        # silence on another request says nothing: its final response may be one that is never sent (RFC 4320 section 4.2)
+        signs = (PassTimeout, PassFailure) if self.key[1] == "INVITE" else PassFailure
+        if any(isinstance(effect, signs) for effect in effects):
             self.downstreams.silent(self.flow.remote)
         super()._carry_out(effects)

@@ -33,7 +33,6 @@ from voipcluster.sip.shedding import (
     refusal,
     takes_state_away,
 )
-from voipcluster.sip.transaction.matching import ServerKey
 from voipcluster.sip.values import Via, parse_via, split_list
 
 # Beside what is let in the node may have so many times that to refuse before the kernel throws away the rest unread.
@@ -43,8 +42,6 @@ STEP, LEAST_PASSING, DWELL = (
     0.02,
     0.4,
 )  # the share that passes changes by this factor; s between two changes
-REMEMBERED = 1.0  # s, at least: a copy of what was refused is refused, whatever has room by then
-MOST_REMEMBERED = 50_000
 
 
 class OverloadService:
@@ -77,14 +74,12 @@ class OverloadService:
         self._notices = Notices(seconds, self._log)
         self.server = OverloadServer(OverloadController(settings))
         self.server.sequence = round(wall(), 3)
+        self.server.anybody.release(self.server.sequence)
         self._pass = transactions.bytes_received
         self._is_guarding = False
         self._thin, self.passing = thin, 1.0
         self._thinned_at, self._refusals = 0.0, 0
         self._counted = 0
-        self._refused: set[ServerKey] = set()
-        self._refused_before: set[ServerKey] = set()
-        self._swept_at = seconds()
 
     @property
     def active(self) -> bool:
@@ -108,10 +103,6 @@ class OverloadService:
         admitted, self._counted = count - self._counted, count
         self.server.tick(elapsed, busy, delay, admitted, self._wall())
         guards = self.server.active and self._enabled
-        if guards:
-            now = self._seconds()
-            if now - self._swept_at >= REMEMBERED or len(self._refused) > MOST_REMEMBERED:
-                self._refused_before, self._refused, self._swept_at = self._refused, set(), now
         if self._is_guarding is not guards:
             self._turn(delay)
         refusals, self._refusals = self._refusals, 0
@@ -153,7 +144,6 @@ class OverloadService:
             )
         else:
             self._transactions.guard(None)
-            self._refused, self._refused_before = set(), set()
             self._notices.warn(
                 "end", "the overload is over; {refused} requests were refused so far", refused=self.refused
             )
@@ -172,29 +162,48 @@ class OverloadService:
             self._pass(data, flow)
             return
         now = self._seconds()
-        if seen.lines[seen.via].find(b";oc") >= 0 and flow.remote not in self.server.upstreams:
-            self._meet(seen, flow)
-        if key not in self._refused and key not in self._refused_before:
-            if self.server.admits(flow.remote, self._priority(data, seen, flow), now):
+        upstream = None
+        if seen.lines[seen.via].find(b";oc") >= 0:
+            upstream = self._meet(seen, flow)
+        refusals = self._transactions.refusals
+        if not refusals or key not in refusals:
+            if self.server.admits(
+                flow.remote, self._priority(data, seen, flow), now, seen.method == "INVITE"
+            ):
                 self._pass(data, flow)
                 return
-            self._refused.add(key)
-        self._refuse(data, seen, flow, now)
+            refusals.note(key)
+            if upstream is self.server.anybody:
+                upstream.refused += 1
+        self._refuse(data, seen, flow, now, upstream)
 
-    def _meet(self, seen: Glance, flow: Flow) -> None:
-        """Somebody offers C{oc} for the first time: it is told what it may send even when this request is refused."""
+    def _meet(self, seen: Glance, flow: Flow) -> Upstream | None:
+        """Who offers C{oc} is told what it may send even when this request is refused."""
+        if not self._is_trusted(flow):
+            return self.server.anybody
+        known = self.server.upstreams.get(flow.remote)
+        if known is not None:
+            return known
         try:
             value = split_list(seen.lines[seen.via].partition(b":")[2].decode("latin-1"))[0]
             algorithms = offered(parse_via(value.strip()))
         except (ParseError, IndexError):
-            return
-        if algorithms is not None:
-            self.server.upstream(flow.remote, algorithms, self._seconds())
+            return None
+        return None if algorithms is None else self.server.upstream(flow.remote, algorithms, self._seconds())
+
+    def _is_trusted(self, flow: Flow) -> bool:
+        """
+        Whether it is a node of the cluster, or of C{limits.trusted}: only these have a part of their own (RFC 7339 section 5.2).
+
+        Whoever else says C{oc} would have as many parts as he has ports, and take them from users.
+        """
+        return self._limiting.is_trusted(flow.remote[0])
 
     def _priority(self, data: bytes, seen: Glance, flow: Flow) -> Priority:
         method = seen.method
-        if is_emergency(data):
-            return Priority.EMERGENCY
+        if is_emergency(data, known := self._limiting.is_known(flow)):
+            # of anybody, who may only say so, it is the last to be refused, but not let in without end
+            return Priority.EMERGENCY if known else Priority.PAID
         if is_handed_over(data) and flow.remote[0] in self._nodes():
             return Priority.PAID
         if method == "INVITE":
@@ -209,13 +218,12 @@ class OverloadService:
             return Priority.REFRESH if known else Priority.REGISTER
         return Priority.REFRESH if method == "SUBSCRIBE" and takes_state_away(data) else Priority.OTHER
 
-    def _refuse(self, data: bytes, seen: Glance, flow: Flow, now: float) -> None:
+    def _refuse(self, data: bytes, seen: Glance, flow: Flow, now: float, upstream: Upstream | None) -> None:
         limiting = self._limiting
         if (limiting.shunned and limiting.shuns(data, flow)) or limiting.check(flow.remote, now):
             return
         if seen.method == "INVITE":
             self._refusals += 1
-        upstream = self.server.upstreams.get(flow.remote)
         told = b"" if upstream is None else written(*upstream.told)
         answer = refusal(seen, flow.remote, self._mark, told)
         self._transactions.count_answer(seen.method, 503)
@@ -230,7 +238,11 @@ class OverloadService:
         algorithms = offered(via)
         if algorithms is None:
             return None
-        upstream = self.server.upstream(flow.remote, algorithms, self._seconds())
+        upstream = (
+            self.server.upstream(flow.remote, algorithms, self._seconds())
+            if self._is_trusted(flow)
+            else self.server.anybody
+        )
         if request.method in NEW_METHODS and request.to_tag is None:
             upstream.fresh += 1
         else:

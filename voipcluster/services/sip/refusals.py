@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 LIFE = 32.0  # seconds in which a client repeats a request, 64*T1 (RFC 3261 section 17.1.1.2)
-MOST = 8192  # that are remembered; of more, the latest half or more
+MOST = 65536  # that are remembered; of more, the latest half or more
 
 
 class Refusals:
@@ -13,7 +13,7 @@ class Refusals:
     A copy that waited in the socket, while the first one was answered with 503, is answered with 503 too, whatever room there is
     by then. Its caller has had a final response and hears no other one: a call would ring at a phone that nobody calls.
 
-    Eight octets a refusal are kept, and no more than L{MOST} of them: a flood must not fill the memory.
+    Some sixty octets a refusal are kept, and no more than L{MOST} of them: a flood must not fill the memory.
 
     @param seconds: the clock.
     """

@@ -71,7 +71,7 @@ class DownstreamsTests(TransactionCase):
         """Behind two time-outs it is probed, and served as ever with its first answer (section 5.9)."""
         self.downstreams.heard(BOB, said(LOSS.replace("=100", "=0")))
         for _ in range(2):
-            self.send("OPTIONS")
+            self.send("INVITE")
             self.wait(32.2)
         self.assertEqual(self.user.heard, [(5, "timed out")] * 2)
         self.wait(1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.unit.services.sip.test_transactions import ALICE, FROM_ALICE, TransactionCase
+from tests.unit.services.sip.test_transactions import ALICE, FROM_ALICE, HERE, TransactionCase
 from tests.unit.sip.messages import request
 from voipcluster.address import Flow
 from voipcluster.balance.overload import OverloadSettings
 from voipcluster.services.sip.feedback import FeedbackTransaction
+from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.overload import OverloadService
 from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.overload import OFFER, told
@@ -18,7 +19,10 @@ class OverloadCase(TransactionCase):
     def setUp(self) -> None:
         super().setUp()
         self.service.limit = 10_000
-        self.service.limiting._limits._interval = 0.0  # the limit of a source is another matter
+        self.trusted: set[str] = set()
+        limiting = Limiting(self.clock.seconds, nodes=lambda: self.trusted)
+        limiting._limits._interval = 0.0  # the limit of a source is another matter
+        self.service.limiting = limiting
         self.make()
         self.number = 0
 
@@ -121,12 +125,26 @@ class GuardTests(OverloadCase):
         self.assertEqual(self.user.heard[-1][0], "cancel")  # type: ignore[index] - a tuple
 
     def test_emergencies_are_let_in(self) -> None:
+        self.trusted.add(ALICE[0])
         self.overloaded()
         self.flood()
         heard = len(self.user.incoming)
         self.receive(self.fresh(uri="urn:service:sos"))
         self.receive(self.fresh(headers=["Resource-Priority: esnet.0"]))
         self.assertEqual(len(self.user.incoming), heard + 2)
+
+    def test_nobody_is_let_in_for_calling_himself_an_emergency(self) -> None:
+        """What anybody says of himself brings a call to the front, and not past the limit (RFC 4412 section 4.7)."""
+        self.overloaded()
+        self.flood()
+        heard = len(self.user.incoming)
+        self.receive(self.fresh(headers=["Resource-Priority: esnet.0"]))
+        self.assertEqual(len(self.user.incoming), heard)
+        self.receive(self.fresh(uri="urn:service:sos"))
+        self.assertEqual(len(self.user.incoming), heard + 1)
+        for _ in range(1000):
+            self.receive(self.fresh(uri="urn:service:sos"))
+        self.assertLess(len(self.user.incoming), heard + 100)
 
     def test_a_copy_of_what_was_refused(self) -> None:
         """Is refused again with the same tag, also when there is room by then: its caller was told so."""
@@ -213,6 +231,10 @@ class ThinningTests(OverloadCase):
 
 
 class FeedbackTests(OverloadCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.trusted.add(ALICE[0])
+
     def said(self) -> object:
         """What the topmost Via of the last response says."""
         message = parse(self.network.log[-1][2])
@@ -232,6 +254,23 @@ class FeedbackTests(OverloadCase):
         self.assertEqual(self.said(), ("rate", 0.0, 0.0, 1e9))
         incoming.answer(486)
         self.assertEqual(self.said(), ("rate", 0.0, 0.0, 1e9))
+
+    def test_whom_we_do_not_know(self) -> None:
+        """All of them are told the same, and none has a part of his own: a stranger has as many ports as he likes."""
+        self.trusted.clear()
+        for _ in range(8):
+            for port in range(1024, 1424):
+                self.receive(self.fresh(more=OFFER), Flow("UDP", HERE, (ALICE[0], port)))
+            self.clock.advance(0.1)
+            self.overload.sampled(0.1, 0.1, 0.3)
+        self.assertEqual(self.overload.server.upstreams, {})
+        said = self.said()
+        assert isinstance(said, tuple)
+        self.assertEqual(said[0], "loss")
+        self.receive(self.fresh(more=OFFER))
+        said = self.said()
+        assert isinstance(said, tuple)
+        self.assertGreater(said[1], 0)
 
     def test_stateless_answers(self) -> None:
         self.receive(self.fresh(more=";oc"))
