@@ -21,8 +21,22 @@ def told(message: Message) -> tuple[int, str, int, float]:
     return int(found[1]), found[2], int(found[3]), float(found[4])
 
 
+class StrangerTests(ConformanceTestCase):
+    """What the node tells somebody whom it does not know."""
+
+    @requirement(139, 140)
+    async def test_told_like_all(self) -> None:
+        """As all others whom it does not know, so that none gets a part of his own; with C{loss}, which all know."""
+        proxy, bob = self.udp("proxy"), await self.phone("bob")
+        proxy.send(proxy.request("OPTIONS", "bob", via=';oc;oc-algo="loss,rate"'))
+        bob.reply(await bob.expect("OPTIONS"), 200)
+        self.assertEqual(told(await proxy.expect(200, "OPTIONS"))[:3], (0, "loss", 0))
+
+
 class ServerTests(ConformanceTestCase):
     """What the node tells a proxy that takes part."""
+
+    options: ClassVar = ("--set", 'limits.trusted=["127.0.0.0/8"]')
 
     @requirement(139, 140)
     async def test_without_overload(self) -> None:
@@ -61,9 +75,15 @@ class ServerTests(ConformanceTestCase):
         received = await bob.expect("OPTIONS")
         self.assertEqual([received.via("oc", 1), received.via("oc-algo", 1)], [None, None])
         self.assertEqual(received.via("x", 1), "y")
-        bob.reply(received, 200)
+        vias = [
+            f'{via};oc=100;oc-algo="loss";oc-validity=60000;oc-seq=9999999999.0'
+            for via in received.lines("via")
+        ]
+        answered = received.copy().set("Via", *vias)
+        answered.answer = received.answer
+        bob.reply(answered, 200)
         answer = await proxy.expect(200, "OPTIONS")
-        self.assertEqual(str(answer.lines("via")).count(";oc="), 1)
+        self.assertEqual((str(answer.lines("via")).count(";oc="), told(answer)[0]), (1, 0))
         self.assertEqual(answer.via("x"), "y")
 
     @requirement(140)
