@@ -6,17 +6,12 @@ This belongs to the message layer: nothing but what must change is looked at.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from voipcluster.sip.layout import layout_of
 from voipcluster.sip.message import REASONS, Request, Response, header_line, key_of, octets_of, value_of
+from voipcluster.sip.overload import without_params
 from voipcluster.sip.values import Via, split_list
-
-_OF_ONE_HOP = re.compile(
-    rb'[ \t]*;[ \t]*oc(?:-algo|-validity|-seq)?[ \t]*(?:=[ \t]*(?:"[^"]*"|[^;,"\s]*))?(?=[ \t]*(?:[;,]|$))',
-    re.IGNORECASE,
-)
 
 
 def forward_request(
@@ -105,10 +100,10 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
     for index in layout.indexes("via")[1:]:
         if b"oc" in response.lines[index].lower():
             place = lines.index(response.lines[index])
-            lines[place] = _OF_ONE_HOP.sub(b"", lines[place])
+            lines[place] = without_params(lines[place])
     rest = split_list(value_of(lines[top]))[1:] if b"," in lines[top] else None
     if rest:
-        lines[top] = _OF_ONE_HOP.sub(b"", octets_of("Via: " + ", ".join(rest)))
+        lines[top] = without_params(octets_of("Via: " + ", ".join(rest)))
     else:
         del lines[top]
     start = response.start if response.start.startswith(b"SIP/2.0 ") else b"SIP/2.0" + response.start[7:]

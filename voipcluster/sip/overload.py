@@ -14,8 +14,13 @@ OFFER: Final = (
 _KNOWN: Final = ("loss", "rate")
 _DEFAULT_VALIDITY: Final = 500.0  # ms
 _BRANCH = re.compile(rb"(\r\n(?:Via|v)[ \t]*:[^\r\n]*?;[ \t]*branch=[^;,\s]+)", re.IGNORECASE)
+_PARAMS = re.compile(
+    rb'[ \t]*;[ \t]*oc(?:-algo|-validity|-seq)?[ \t]*(?:=[ \t]*(?:"[^"]*"|[^;,"\s]*))?(?=[ \t]*(?:[;,]|$))',
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,5})?", re.ASCII)
 _HIGHEST: Final = 1e9
+UNNUMBERED: Final = -1.0
 
 
 def offered(via: Via) -> tuple[str, ...] | None:
@@ -35,8 +40,17 @@ def without(via: Via) -> Via:
     return via._replace(params=tuple(param for param in via.params if param[0] not in NAMES))
 
 
+def without_params(line: bytes) -> bytes:
+    """The same of the line of a header, as it stands."""
+    return _PARAMS.sub(b"", line)
+
+
 class Told(NamedTuple):
-    """What a server says: C{value} in percent or requests a second, C{validity} in seconds, C{sequence} a number that grows."""
+    """
+    What a server says: C{value} in percent or requests a second, C{validity} in seconds, C{sequence} a number that grows.
+
+    C{sequence} is L{UNNUMBERED} where the server leaves C{oc-seq} out, as the example of section 6 does: then each counts.
+    """
 
     algorithm: str
     value: float
@@ -56,12 +70,13 @@ def told(via: Via) -> Told | None:
     amount = min(float(value), _HIGHEST)
     if algorithm == "loss" and amount > 100.0:
         return None
-    sequence = unquote(via.param("oc-seq") or "0")
+    number = via.param("oc-seq")
+    sequence = unquote(number or "")
     validity = via.param("oc-validity")
-    if not _NUMBER.fullmatch(sequence) or not _NUMBER.fullmatch(validity or "0"):
+    if (number and not _NUMBER.fullmatch(sequence)) or not _NUMBER.fullmatch(validity or "0"):
         return None
     milliseconds = _DEFAULT_VALIDITY if not validity else float(validity)
-    return Told(algorithm, amount, milliseconds / 1000.0, float(sequence))
+    return Told(algorithm, amount, milliseconds / 1000.0, float(sequence) if number else UNNUMBERED)
 
 
 def written(algorithm: str, value: float, validity: float, sequence: float) -> bytes:

@@ -13,6 +13,7 @@ import zlib
 from typing import Final, NamedTuple
 
 from voipcluster.address import bracketed
+from voipcluster.sip.overload import without_params
 
 _BEGINS: Final = {
     method[:4].encode(): method
@@ -207,6 +208,7 @@ def refusal(seen: Glance, source: tuple[str, int], mark: bytes, told: bytes = b"
     if asked or source[0] != seen.host:
         told = b";received=%b%b" % (bracketed(source[0]).encode("ascii"), told)
     if told:
+        line = without_params(line)
         at = line.find(b";branch=") + 8 + len(seen.branch)
         line = line[:at] + told + line[at:]
     lines[via] = line

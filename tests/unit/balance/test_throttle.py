@@ -14,6 +14,7 @@ from voipcluster.balance.throttle import (
     SelfLimit,
     Throttle,
 )
+from voipcluster.sip.overload import UNNUMBERED
 
 
 def throttle(seed: int = 1) -> Throttle:
@@ -90,6 +91,13 @@ class LearningTests(SynchronousTestCase):
         subject.learn(loss(50, 1000.2), 0.0)
         subject.learn(loss(0, 1000.1), 0.1)
         self.assertEqual(subject.current(0.2), loss(50, 1000.2))
+
+    def test_a_server_that_does_not_number(self) -> None:
+        """Each response of it counts (the example of section 6)."""
+        subject = throttle()
+        subject.learn(loss(50, UNNUMBERED), 0.0)
+        subject.learn(loss(20, UNNUMBERED), 0.1)
+        self.assertEqual(subject.current(0.2), loss(20, UNNUMBERED))
 
     def test_a_much_smaller_number_has_begun_anew(self) -> None:
         subject = throttle()

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.sip.messages import request
 from voipcluster.sip.message import parse
 from voipcluster.sip.outgoing import reply
-from voipcluster.sip.overload import OFFER, offered, told, with_told, without, written
+from voipcluster.sip.overload import OFFER, UNNUMBERED, offered, told, with_told, without, written
 from voipcluster.sip.values import parse_via
 
 VIA = "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1"
@@ -47,7 +47,7 @@ class ToldTests(SynchronousTestCase):
 
     def test_what_may_be_left_out(self) -> None:
         """500 ms is the validity that is not said (section 4.3); the example of section 6 has no oc-seq, and tokens are taken."""
-        self.assertEqual(self.said("oc=0;oc-algo=loss"), ("loss", 0.0, 0.5, 0.0))
+        self.assertEqual(self.said("oc=0;oc-algo=loss"), ("loss", 0.0, 0.5, UNNUMBERED))
         self.assertEqual(self.said('oc=150;oc-algo="rate";oc-seq=7'), ("rate", 150.0, 0.5, 7.0))
 
     def test_nonsense(self) -> None:

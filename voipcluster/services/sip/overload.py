@@ -17,6 +17,7 @@ from voipcluster.balance.feedback import OverloadServer, Upstream
 from voipcluster.balance.overload import OverloadController, OverloadSettings
 from voipcluster.errors import ParseError
 from voipcluster.services.notices import Notices
+from voipcluster.services.sip.access import AMPLIFICATION
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import TransportService
@@ -226,6 +227,11 @@ class OverloadService:
             self._refusals += 1
         told = b"" if upstream is None else written(*upstream.told)
         answer = refusal(seen, flow.remote, self._mark, told)
+        if len(answer.wire) > AMPLIFICATION * len(data):
+            if told:
+                answer = refusal(seen, flow.remote, self._mark)
+            if len(answer.wire) > AMPLIFICATION * len(data):
+                return  # the source may be forged
         self._transactions.count_answer(seen.method, 503)
         if not flow.reliable and answer.port != flow.remote[1]:
             flow = flow._replace(remote=(flow.remote[0], answer.port))

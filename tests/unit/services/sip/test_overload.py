@@ -317,6 +317,19 @@ class FeedbackTests(OverloadCase):
         assert isinstance(said, tuple)
         self.assertEqual(said[0], "rate")
 
+    def test_a_small_request_gets_no_large_answer(self) -> None:
+        """The source may be forged: no more than three times what came goes there, rather without what is told."""
+        self.overloaded()
+        self.flood()
+        small = b"INVITE \r\nv:2.0 h;branch=z9hG4bK%d;oc\r\nf:\r\nt:\r\ni:\r\nCSeq:\r\n\r\n"
+        before = len(self.network.log)
+        for number in range(10, 60):
+            self.service.bytes_received(small % number, FROM_ALICE)
+        answers = [wire for _, _, wire in self.network.log[before:]]
+        self.assertTrue(answers)
+        self.assertLessEqual(max(map(len, answers)), 3 * len(small))
+        self.assertNotIn(b";oc=", b"".join(answers))
+
     def test_a_repeated_response_says_what_is_now(self) -> None:
         """Section 5.2."""
         self.receive(self.fresh(more=";oc"))
