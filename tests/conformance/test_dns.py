@@ -371,7 +371,7 @@ class HostileTests(DnsTestCase):
                 invite = caller.invite(f"sip:carol@{net}:5060")
                 caller.send(invite)
                 what = f"A of {net}"
-                await self.until(lambda: what in self.dns.asked, "the node asks")  # noqa: B023 - awaited
+                await self.until(lambda: what in self.dns.asked, "the node asks")  # noqa: B023 - over before C{what} is another one
                 begun = self.reactor.seconds()
                 await self.node_answers()
                 answered.append(self.reactor.seconds() - begun)

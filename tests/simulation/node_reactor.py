@@ -197,13 +197,13 @@ class NodeReactor(HeapClock):
         self._readers.pop(reader, None)
 
     def addWriter(self, writer: Any) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; a node never calls it")
 
     def removeWriter(self, writer: Any) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; a node never calls it")
 
     def removeAll(self) -> list[Any]:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; a node never calls it")
 
     def getReaders(self) -> list[Any]:
         return list(self._readers)
@@ -212,7 +212,7 @@ class NodeReactor(HeapClock):
         return []
 
     def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; a node never calls it")
 
     # -- connections
 
@@ -235,7 +235,7 @@ class NodeReactor(HeapClock):
         return _Listening(self, (address, 0))
 
     def connectUNIX(self, address: str, factory: Any, timeout: float = 30, checkPID: bool = False) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; a node never calls it")
 
 
 @implementer(IListeningPort)
@@ -244,7 +244,7 @@ class _Listening:
         self._reactor, self._place = reactor, place
 
     def startListening(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; a node never calls it")
 
     def stopListening(self) -> None:
         self._reactor.listening.pop(self._place, None)

@@ -219,10 +219,10 @@ class Connector:
             self.reactor.arrived(lambda: self.factory.clientConnectionFailed(self, Failure(reason)))
 
     def connect(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; a node never calls it")
 
     def getDestination(self) -> IPv4Address:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; a node never calls it")
 
 
 def connect(reactor: NodeReactor, local: Address, remote: Address, factory: Any, timeout: float) -> Connector:

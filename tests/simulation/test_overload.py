@@ -16,7 +16,7 @@ def overloaded(times: float, until: float = END, capacity: float = 1000.0, **res
     def rate(now: float) -> float:
         return (0.8 if now < WARM else times) * capacity
 
-    return Model(Load(rate=rate, until=until, **rest)).run()  # type: ignore[arg-type] - from the caller
+    return Model(Load(rate=rate, until=until, **rest)).run()
 
 
 class GoodputTests(SynchronousTestCase):

@@ -119,7 +119,7 @@ class Port:
         self._network, self._place, self._factory = network, place, factory
 
     def startListening(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; the link never calls it")
 
     def stopListening(self) -> None:
         del self._network.ports[self._place]
@@ -143,10 +143,10 @@ class Connector:
         self.cancelled = True
 
     def connect(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; the link never calls it")
 
     def getDestination(self) -> IPv4Address:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; the link never calls it")
 
 
 @implementer(IReactorTCP, IReactorTime)

@@ -223,7 +223,7 @@ class NamedTimers:
     _more_timers: dict[str, Timer] | None
 
     def timer_fired(self, name: str) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("for the subclass to say")
 
     def _set_timer(self, name: str, delay: float) -> None:
         """Start the timer of that name, or start it anew."""

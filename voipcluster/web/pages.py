@@ -45,7 +45,7 @@ class _Page(Resource):
         return self.render_GET(request)
 
     def render_GET(self, request: Request) -> bytes | int:
-        raise NotImplementedError
+        raise NotImplementedError("for the page to say")
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         return Missing()

@@ -81,13 +81,13 @@ class FakeReaders:
             self.readers.remove(reader)
 
     def addWriter(self, writer: Any) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; the relay never calls it")
 
     def removeWriter(self, writer: Any) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; the relay never calls it")
 
     def removeAll(self) -> list[Any]:
-        raise NotImplementedError
+        raise NotImplementedError("part of the interface; the relay never calls it")
 
     def getReaders(self) -> list[Any]:
         return self.readers

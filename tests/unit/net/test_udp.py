@@ -184,7 +184,7 @@ class UdpPortTests(SynchronousTestCase):
 
     def test_outbox_with_a_remote_that_is_none(self) -> None:
         """What is no OSError, such as that of a port above 65535, does not end the reading, nor lose the rest."""
-        self.socket.send_errors.append(OverflowError("port must be 0-65535"))  # type: ignore[arg-type]  # as a socket does
+        self.socket.send_errors.append(OverflowError("port must be 0-65535"))
         self.fill_outbox((b"nowhere", ("192.0.2.1", 99999), None), (b"next", ALICE, None))
         self.port.doRead()
         self.assertEqual(self.socket.sent, [(b"next", ALICE)])

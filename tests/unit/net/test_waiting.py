@@ -58,8 +58,8 @@ class PortTests(SynchronousTestCase):
     def test_one_look_a_wake_up(self) -> None:
         """The first datagram is the one that waited longest; the others cost nothing more."""
         fake, reactor, sink = StampedSocket(), FakeReactor(), FakeSink()
-        port = UdpPort(reactor, fake, sink, SinkErrors(reactor))  # type: ignore[arg-type] - a fake
-        self.assertTrue(has_stamps(fake))  # type: ignore[arg-type] - a fake
+        port = UdpPort(reactor, fake, sink, SinkErrors(reactor))
+        self.assertTrue(has_stamps(fake))
         port.waiting = Waiting(lambda: 1000.0)
         port.start()
         fake.incoming.extend([(b"OPTIONS sip:a SIP/2.0\r\n\r\n", ("198.51.100.1", 5060))] * 3)

@@ -464,7 +464,7 @@ class ShortenedTests(SynchronousTestCase):
     """Registrations of a storm are spread: section 10.3 step 7 leaves the time to the registrar."""
 
     def granted(self, expires: str | None, **settings: float) -> int:
-        registrar = Registrar(Settings(**settings))  # type: ignore[arg-type] - seconds and a share
+        registrar = Registrar(Settings(**settings))
         registrar.send(request("<sip:a@h1>", expires=expires))
         return round(registrar.only().expires_at - registrar.now)
 

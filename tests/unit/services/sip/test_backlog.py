@@ -32,7 +32,7 @@ class BacklogTests(SynchronousTestCase):
         self.port = UdpPort(self.reactor, self.socket, self.sink, SinkErrors(self.reactor))
         self.port.start()
         self.limiting = Limiting(self.reactor.seconds, trusted=["203.0.113.0/24"])
-        self.service = BacklogService(self.reactor, OnePort(self.port), self.limiting)  # type: ignore[arg-type]  # but a part of it
+        self.service = BacklogService(self.reactor, OnePort(self.port), self.limiting)
         self.service.startService()
 
     def tearDown(self) -> None:

@@ -32,7 +32,7 @@ class OverloadCase(TransactionCase):
             self.clock.seconds,
             lambda: 1e9 + self.clock.seconds(),
             self.service,
-            self.transport,  # type: ignore[arg-type] - a fake of it
+            self.transport,
             self.service.limiting,
             "mark",
             enabled=enabled,
@@ -120,9 +120,9 @@ class GuardTests(OverloadCase):
         self.receive(self.fresh("INVITE", to_tag="b1"))
         self.assertEqual(len(self.user.incoming), heard + 2)
         self.receive(self.fresh("ACK", to_tag="b1"))
-        self.assertEqual(self.user.heard[-1][0], "ack")  # type: ignore[index] - a tuple
+        self.assertEqual(self.user.heard[-1][0], "ack")
         self.receive(request("CANCEL", via=f"{PLAIN}1"))
-        self.assertEqual(self.user.heard[-1][0], "cancel")  # type: ignore[index] - a tuple
+        self.assertEqual(self.user.heard[-1][0], "cancel")
 
     def test_emergencies_are_let_in(self) -> None:
         self.trusted.add(ALICE[0])
