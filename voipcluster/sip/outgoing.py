@@ -90,6 +90,10 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
     """
     layout, lines = response.layout, response.lines.copy()
     top = layout.via
+    if layout.vias > 1:
+        for index in layout.indexes("via"):
+            if index != top and b"oc" in lines[index].lower():
+                lines[index] = without_params(lines[index])
     if body is None:
         body = response.body
     if body is not response.body or layout.content_length < 0:
@@ -97,10 +101,6 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
         for index in reversed(layout.indexes("content-length")):
             del lines[index]
             top -= index < top
-    for index in layout.indexes("via")[1:]:
-        if b"oc" in response.lines[index].lower():
-            place = lines.index(response.lines[index])
-            lines[place] = without_params(lines[place])
     rest = split_list(value_of(lines[top]))[1:] if b"," in lines[top] else None
     if rest:
         lines[top] = without_params(octets_of("Via: " + ", ".join(rest)))
