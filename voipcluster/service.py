@@ -25,7 +25,7 @@ from voipcluster.balance.policy import (
 from voipcluster.balance.state import NodeState
 from voipcluster.config import Config, ConfigError, Setting, load_config, parse_set
 from voipcluster.errors import ParseError, PeerError, UsageError
-from voipcluster.services.node import NodeService
+from voipcluster.services.node.service import NodeService
 from voipcluster.services.policies import plugin_policies
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
 from voipcluster.sip.uri import SipUri, parse_uri

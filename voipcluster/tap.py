@@ -117,7 +117,7 @@ def makeService(options: Options) -> Service:
     # Here, because twistd installs the reactor of --reactor first, and because --help needs no node.
     from twisted.internet import reactor  # noqa: PLC0415 - see above
 
-    from voipcluster.services.node import NodeService  # noqa: PLC0415 - see above
+    from voipcluster.services.node.service import NodeService  # noqa: PLC0415 - see above
     from voipcluster.services.policies import policy_names  # noqa: PLC0415 - see above
 
     try:

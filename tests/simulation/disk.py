@@ -60,7 +60,7 @@ class Disk:
         self.database = MemoryDatabase()
 
     def start(self) -> None:
-        """As the thread of L{voipcluster.services.node_store.NodeStore}: there is none."""
+        """As the thread of L{voipcluster.services.node.store.NodeStore}: there is none."""
 
     def close(self) -> None:
         pass

@@ -10,8 +10,8 @@ from tests.simulation.network import Address
 from tests.simulation.node_reactor import NodeReactor
 from voipcluster.balance.explain import Explanation
 from voipcluster.config import Config
-from voipcluster.services.node import NodeService
-from voipcluster.services.surroundings import Surroundings
+from voipcluster.services.node.service import NodeService
+from voipcluster.services.node.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

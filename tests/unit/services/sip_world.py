@@ -325,7 +325,7 @@ class Phone:
 
 
 class Node:
-    """The SIP side of one node, wired as L{voipcluster.services.node.NodeService} does it."""
+    """The SIP side of one node, wired as L{voipcluster.services.node.service.NodeService} does it."""
 
     def __init__(
         self, world: World, name: str, addresses: Sequence[Address], mode: str = "forward",

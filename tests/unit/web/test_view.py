@@ -12,7 +12,7 @@ from zope.interface.verify import verifyClass, verifyObject
 
 from tests.unit.fake_node import FakeNode
 from voipcluster.services.commands import INodeControl
-from voipcluster.services.node_view import NodeView
+from voipcluster.services.node.view import NodeView
 from voipcluster.voipctl.client import WebClient
 from voipcluster.web.view import INodeView
 

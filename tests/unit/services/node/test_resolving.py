@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.unit.net.dns_fakes import DnsReactor
 from tests.unit.services.sip_world import WorldCase
 from voipcluster.config import DnsOptions
-from voipcluster.services.node_resolving import make_resolving
+from voipcluster.services.node.resolving import make_resolving
 from voipcluster.sip.uri import parse_uri
 
 

@@ -11,7 +11,7 @@ from tests.unit.sip.messages import request
 from voipcluster.address import Flow
 from voipcluster.config import load_config, parse_set
 from voipcluster.errors import PeerError
-from voipcluster.services.node_limits import limiting_of
+from voipcluster.services.node.limits import limiting_of
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.sip.limits import ADMITTED, BANNED
 

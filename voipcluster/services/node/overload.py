@@ -10,11 +10,11 @@ from voipcluster.services.sip.downstream import Downstreams
 from voipcluster.services.sip.overload import OverloadService
 
 if TYPE_CHECKING:
-    from voipcluster.services.node import NodeService
+    from voipcluster.services.node.parts import NodeParts
 
 
 def overload_of(
-    node: NodeService,
+    node: NodeParts,
     seconds: Callable[[], float],
     octets: Callable[[int], bytes],
     rand: Callable[[], float],

@@ -12,7 +12,7 @@ from tests.unit.net.tls_peer import authority
 from voipcluster.config import Config, NodeOptions, TlsOptions, WebOptions, WebSocketOptions
 from voipcluster.errors import UsageError
 from voipcluster.net.sip_tls import SipTls, TlsFactory
-from voipcluster.services.node_listening import make_tls, make_web, own_ports
+from voipcluster.services.node.listening import make_tls, make_web, own_ports
 from voipcluster.services.sip.transport import TransportService
 
 NODE = NodeOptions(address="127.0.0.1")

@@ -30,13 +30,13 @@ from voipcluster.balance.state import NodeState
 from voipcluster.errors import PeerError
 from voipcluster.net.envelope import Body
 from voipcluster.services.cluster.received import IClusterUser
-from voipcluster.services.first_copies import FirstCopies
+from voipcluster.services.node.first_copies import FirstCopies
 from voipcluster.services.sequence import SequenceCheck
 from voipcluster.services.sip.lost_nodes import LostNodes
 from voipcluster.services.sip.transactions import ClientTransaction
 
 if TYPE_CHECKING:
-    from voipcluster.services.node import NodeService
+    from voipcluster.services.node.parts import NodeParts
 
 ACCOUNTS = "the accounts"  # among the names of nodes, none of which has a blank
 
@@ -47,7 +47,7 @@ class ClusterSide:
 
     _log = Logger()
 
-    def __init__(self, node: NodeService) -> None:
+    def __init__(self, node: NodeParts) -> None:
         self._node = node
         self.reports_dropped = 0
         cluster = node.config.cluster

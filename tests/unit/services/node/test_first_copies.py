@@ -7,7 +7,7 @@ from collections.abc import Collection
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.services.first_copies import PATIENCE, FirstCopies
+from voipcluster.services.node.first_copies import PATIENCE, FirstCopies
 
 
 class FirstCopiesTests(SynchronousTestCase):

@@ -13,12 +13,12 @@ from voipcluster.sip.transaction.matching import ServerKey
 from voipcluster.sip.uri import SipUri
 
 if TYPE_CHECKING:
-    from voipcluster.services.node import NodeService
+    from voipcluster.services.node.parts import NodeParts
 
 KEPT = 60.0  # seconds beyond the longest registration for which a proof of the password counts
 
 
-def limiting_of(node: NodeService, seconds: Callable[[], float]) -> Limiting:
+def limiting_of(node: NodeParts, seconds: Callable[[], float]) -> Limiting:
     """What counts requests; it asks the node's parts, which are made later, when something is refused."""
     limits = node.config.limits
     settings = LimitSettings(

@@ -1,29 +1,24 @@
-"""One node of the cluster: everything that a node is, made from a L{Config}, started in order and stopped in reverse."""
+"""What one node is made of: every part from a L{Config}, and what the parts ask each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, cast
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
-from twisted.internet.interfaces import IReactorCore, IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import classImplements
 
 from voipcluster import __version__
 from voipcluster.address import Flow
 from voipcluster.balance.decision import Gates
-from voipcluster.balance.membership import Membership, Resumed
+from voipcluster.balance.membership import Membership
 from voipcluster.balance.placement import Placement
-from voipcluster.balance.planned import Planned
-from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, TwoChoices
+from voipcluster.balance.policy import IBalancingPolicy
 from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import Levels, NodeState
 from voipcluster.config import Config
-from voipcluster.errors import PeerError, UsageError
+from voipcluster.errors import PeerError
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.services.admin import AdminService
@@ -31,14 +26,14 @@ from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import MediaService
-from voipcluster.services.node_cluster import ClusterSide
-from voipcluster.services.node_limits import limiting_of
-from voipcluster.services.node_listening import make_tls, make_web, own_ports
-from voipcluster.services.node_numbers import numbers
-from voipcluster.services.node_overload import overload_of
-from voipcluster.services.node_resolving import make_resolving
-from voipcluster.services.node_view import NodeView
-from voipcluster.services.policies import plugin_policies
+from voipcluster.services.node.cluster_side import ClusterSide
+from voipcluster.services.node.limits import limiting_of
+from voipcluster.services.node.listening import make_tls, make_web, own_ports
+from voipcluster.services.node.numbers import numbers
+from voipcluster.services.node.overload import overload_of
+from voipcluster.services.node.resolving import make_resolving
+from voipcluster.services.node.surroundings import Surroundings
+from voipcluster.services.node.view import NodeView
 from voipcluster.services.sip.access import Access, credentials_lookup
 from voipcluster.services.sip.backlog import BacklogService
 from voipcluster.services.sip.calls import CallTable
@@ -56,7 +51,6 @@ from voipcluster.services.sip.tls_files import TlsFilesService
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import ListenAddress, TransportService
 from voipcluster.services.sip.writebehind import ILocationStore
-from voipcluster.services.surroundings import MACHINE, Surroundings
 from voipcluster.services.workload import Limits, Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.proxy.routing import Names
@@ -71,208 +65,40 @@ from voipcluster.web.metrics import NodeMetrics
 
 classImplements(Locations, ILocationStore)  # the store is below us, and the interface sits with its caller
 
-HISTORY = 1.0  # seconds between samples for the plot
-STALL = 1.5  # seconds without a tick, of which there are two a second or more, after which this node was stopped itself
 HARD_STOP = 5  # times C{limits.transactions}: beyond it requests are refused unread
-SESSION_LIMIT = 12 * 3600.0  # seconds after which a call without media, session timer and BYE is forgotten
 
 
-def policy_of(config: Config, plugins: dict[str, IBalancingPolicy]) -> IBalancingPolicy:
+class NodeParts:
     """
-    The policy that the configuration names.
+    The parts, as attributes; there are none before L{make}. Who gives them life is L{NodeService}.
 
-    @raise UsageError: there is none of that name.
-    """
-    cluster = config.cluster
-    built_in: tuple[IBalancingPolicy, ...] = (
-        Planned(cluster.period, Gates().hand_over_cost),
-        InSequence(cluster.sequence),
-        LeastLoaded(),
-        TwoChoices(),
-    )
-    known = {policy.name: policy for policy in built_in} | plugins
-    if cluster.policy not in known:
-        raise UsageError(f"cluster.policy: {cluster.policy!r} is none of {', '.join(sorted(known))}")
-    return known[cluster.policy]
-
-
-class NodeService(Service):
-    """
-    A SIP proxy, registrar and RTP relay that shares its workload with the other nodes of its cluster.
-
-    @param reactor: any reactor with UDP, TCP, UNIX sockets and threads.
-    @param config: complete: with address and state directory, and with name and role at the first start.
-    @param policies: by name, beside the built-in ones; those found by twisted.plugin when not given.
-    @param hook: provides L{ICallHook}: may refuse or retarget each call that this node serves.
-    @param stop: what C{voipctl stop} does; the default stops the reactor.
-    @param founded: told at each start of a primary that is alone in its cluster, with a join token, C{TOKEN@ADDRESS}. It is
-        a secret for an hour, so it is not logged.
-    @param surroundings: what the node takes from the machine; for simulations.
+    @ivar config: complete.
     """
 
-    name = "voipcluster"
     _log = Logger()
 
     def __init__(
         self,
         reactor: Any,
         config: Config,
-        policies: dict[str, IBalancingPolicy] | None = None,
-        hook: ICallHook | None = None,
-        stop: Callable[[], object] | None = None,
-        founded: Callable[[str], object] = lambda token: None,
-        surroundings: Surroundings = MACHINE,
+        policy: IBalancingPolicy,
+        hook: ICallHook | None,
+        stop: Callable[[], object],
+        surroundings: Surroundings,
     ) -> None:
         self.config = config
         self._reactor, self._surroundings = reactor, surroundings
-        self._policy = policy_of(config, plugin_policies() if policies is None else policies)
-        self._hook = hook
-        self._founded, self._has_joined = founded, False
-        self._stop = stop or (lambda: IReactorCore(reactor).stop())
+        self._policy, self._hook, self._stop = policy, hook, stop
         self._state: StoredState | None = None
-        self._stopping = self._starting = False
-        self._ticked = 0.0
-        self._loops: list[LoopingCall] = []
-
-    # -- life
-
-    def privilegedStartService(self) -> None:
-        """
-        Take the state directory, join or found the cluster, and open the SIP ports.
-
-        @raise UsageError: one line that says why the node cannot start; nothing is left open.
-        """
-        super().privilegedStartService()
-        node = self.config.node
-        if not node.address:
-            raise UsageError("node.address is missing")
-        is_new = not (Path(node.state_dir) / "cluster.json").exists()
-        self._state = self._surroundings.open_state(
-            Path(node.state_dir),
-            node.role,
-            node.name,
-            node.address,
-            self.config.cluster.port,
-            node.join or None,
-            agreement_of(self.config).own,
-        )
-        self._has_joined = is_new and not self._state.is_primary
-        try:
-            self._make(self._state)
-            self.transport.privilegedStartService()
-        except BaseException as error:
-            self._note_joining(error)
-            self._abandon()
-            raise
-
-    def _note_joining(self, error: BaseException) -> None:
-        """For who corrects what was wrong: the token was used up all the same."""
-        if self._has_joined:
-            error.add_note("the node has joined before this: start it again without --join")
-
-    @inlineCallbacks
-    def startService(self) -> Any:
-        """@return: fires when the node serves; fails with L{UsageError} when it cannot."""
-        if self._state is None:
-            self.privilegedStartService()
-        self._starting = True
-        self._store.start()
-        try:
-            yield self.registrar.restore()
-            yield from self._start_all()
-        except GeneratorExit:
-            raise  # it is thrown away while it waits: nothing can be waited for here
-        except BaseException as error:
-            self._note_joining(error)
-            yield self._stop_all()
-            raise
-        if not self._starting:
-            return  # it was stopped meanwhile
-        self._starting = False
-        super().startService()
-        node, cluster = self.config.node, self.config.cluster
-        self._log.info(
-            "node {name} ({role}) of cluster {cluster} serves {domains} at {address}",
-            name=self.core.node,
-            role=self.state.role,
-            cluster=self.state.cluster,
-            domains=", ".join(cluster.domain),
-            address=node.address,
-        )
-        if self.state.is_primary and len(self.cluster.members()) == 1:
-            self._founded(self.cluster.create_token())
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        return maybeDeferred(self._stop_all)
+        self._stopping = False
 
     @property
     def state(self) -> StoredState:
         assert self._state is not None, "the node has been started"
         return self._state
 
-    def _parts(self) -> Sequence[Any]:
-        """Everything with a life of its own, in the order of starting."""
-        return (
-            self.media, self.registrar, self.workload, self.cluster, self.admin, *self._web, *self._tls_files,
-            self.transport, self.resolver, *self._backlog,
-        )  # fmt: skip
-
-    def _start_all(self) -> Generator[Any, Any, None]:
-        listening = (self.transport, self.resolver, *self._backlog)
-        for part in self._parts():
-            if part not in listening:
-                part.startService()
-        self._start_loops()
-        yield self.cluster_side.first_copies.wait(IReactorTime(self._reactor))
-        if self._starting:
-            for part in listening:
-                part.startService()
-            self.cluster.report_now()
-
-    def _start_loops(self) -> None:
-        cluster = self.config.cluster
-        for period, call in ((min(cluster.period, 1.0) / 2, self._tick), (HISTORY, self._sample)):
-            loop = LoopingCall(call)
-            loop.clock = self._reactor
-            loop.start(period).addErrback(
-                lambda failure: self._log.failure("a periodic task failed", failure=failure)
-            )
-            self._loops.append(loop)
-
-    @inlineCallbacks
-    def _stop_all(self) -> Any:
-        if self._state is None:
-            return  # it never came to have parts, or it has let go of them
-        self._starting = False
-        for loop in self._loops:
-            if loop.running:
-                loop.stop()
-        self._loops.clear()
-        self.cluster_side.first_copies.end()
-        yield self.cluster.leave()
-        for part in reversed(self._parts()):
-            try:
-                yield maybeDeferred(part.stopService)
-            except Exception:
-                self._log.failure("stopping {part} failed", part=type(part).__name__)
-        self._abandon()
-
-    def _abandon(self) -> None:
-        """Let go of what has no service of its own."""
-        wheel = getattr(self, "wheel", None)
-        if wheel is not None:
-            wheel.stop()
-        store = getattr(self, "_store", None)
-        if store is not None:
-            store.close()
-        state, self._state = self._state, None
-        if state is not None:
-            state.close()
-
-    # -- making
-
-    def _make(self, state: StoredState) -> None:
+    def make(self, state: StoredState) -> None:
+        """Make everything, in the order in which one part needs another; nothing listens or runs yet."""
         config, reactor = self.config, self._reactor
         clock = IReactorTime(reactor)
         key = state.read("cluster.key")
@@ -319,6 +145,7 @@ class NodeService(Service):
         self.resolver, self.resolving = make_resolving(reactor, config.dns, self.core)
         self._make_balance(state, clock)
         self._make_services(state, clock)
+        self._make_cluster(state)
         self._make_faces(state)
 
     def _make_balance(self, state: StoredState, clock: IReactorTime) -> None:
@@ -448,14 +275,14 @@ class NodeService(Service):
         self.transactions.connect(self.transport, self.proxy)
         self.proxy.arrived = self.workload.request_arrived
         self.serving.completed = self.workload.request_completed
-        self.calls.changed = self._calls_changed
+        self.calls.changed = self.calls_changed
         self.calls.released = self.media.call_ended
         self.media.on_timeout = lambda key: self.calls.end(key, "media time-out")
 
-    def _make_faces(self, state: StoredState) -> None:
-        config, reactor = self.config, self._reactor
+    def _make_cluster(self, state: StoredState) -> None:
+        config = self.config
         self.cluster = ClusterService(
-            reactor,
+            self._reactor,
             state,
             config.node.address,
             config.cluster.port,
@@ -465,6 +292,10 @@ class NodeService(Service):
             agreement_of(config),
             self._surroundings.random,
         )
+
+    def _make_faces(self, state: StoredState) -> None:
+        """What shows the node to its operator."""
+        config, reactor = self.config, self._reactor
         self.history = History(reactor.seconds())
         self.metrics = NodeMetrics(__version__, state.name, state.role, lambda: numbers(self))
         self.view = NodeView(self)
@@ -506,25 +337,6 @@ class NodeService(Service):
     def _report_now(self) -> None:
         self.cluster.report_now()
 
-    # -- time
-
-    def _tick(self) -> None:
-        self.limiting.tick()
-        now = self._reactor.seconds()
-        if now - self._ticked >= STALL:
-            self.cluster_side.learn(self.membership.feed(Resumed(now)))
-        self._ticked = now
-        self.cluster_side.tick(now)
-
-    def _sample(self) -> None:
-        now = self._reactor.seconds()
-        workloads: dict[str, float | None] = {
-            node.name: None if node.state is NodeState.UNKNOWN else node.value for node in self.membership
-        }
-        workloads[self.core.node] = self.workload.workload().value
-        self.history.sample(now, workloads)
-        self.calls.end_overdue(now, SESSION_LIMIT, self.media.watches)
-
     # -- draining
 
     def drain(self, on: bool) -> None:
@@ -537,9 +349,10 @@ class NodeService(Service):
         """Drain, and end when the last call has ended."""
         self.drain(True)
         self._stopping = True
-        self._calls_changed()
+        self.calls_changed()
 
-    def _calls_changed(self) -> None:
+    def calls_changed(self) -> None:
+        """A call has begun or ended."""
         self.workload.touch()
         if self._stopping and not len(self.calls):
             self._stopping = False

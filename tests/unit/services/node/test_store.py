@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from voipcluster.services.node_store import NodeStore
+from voipcluster.services.node.store import NodeStore
 from voipcluster.store.database import Database, version
 
 

@@ -9,7 +9,7 @@ from voipcluster.balance.state import NodeState
 from voipcluster.web.metrics import Numbers
 
 if TYPE_CHECKING:
-    from voipcluster.services.node import NodeService
+    from voipcluster.services.node.parts import NodeParts
 
 
 REASONS = (
@@ -18,7 +18,7 @@ REASONS = (
 )  # of L{Limiting.refused}  # fmt: skip
 
 
-def numbers(node: NodeService) -> Numbers:
+def numbers(node: NodeParts) -> Numbers:
     """Metric to value, under the names of L{voipcluster.web.metrics.CATALOGUE}."""
     now, own = node.core.seconds(), node.workload.own()
     others = list(node.membership)

@@ -20,7 +20,7 @@ from voipcluster.store.accounts import new_account
 from voipcluster.web.view import Row
 
 if TYPE_CHECKING:
-    from voipcluster.services.node import NodeService
+    from voipcluster.services.node.parts import NodeParts
 
 ASK_TIMEOUT = 2.0  # seconds; a node that is slow is left out of what people look at
 MAX_CALLS = 2000  # of one node in one answer: the link takes no larger ones
@@ -30,7 +30,7 @@ MAX_CALLS = 2000  # of one node in one answer: the link takes no larger ones
 class NodeView:
     """Answers L{INodeControl} for one node."""
 
-    def __init__(self, node: NodeService) -> None:
+    def __init__(self, node: NodeParts) -> None:
         self._node = node
 
     # -- reading

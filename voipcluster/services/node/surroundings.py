@@ -19,7 +19,7 @@ from attrs import frozen
 
 from voipcluster.net.udp import open_udp_socket
 from voipcluster.services.cluster.admission import open_member
-from voipcluster.services.node_store import NodeStore
+from voipcluster.services.node.store import NodeStore
 from voipcluster.services.workload import resident_bytes
 from voipcluster.store.database import Database
 from voipcluster.store.state import NodeState
