@@ -23,7 +23,8 @@ from voipcluster.sip.message import (
 from voipcluster.sip.outgoing import build_request, forward_request, forward_response, reply, trying
 from voipcluster.sip.proxy.routing import Names, own_call_token, preprocess_route
 from voipcluster.sip.proxy.validation import check_request
-from voipcluster.sip.registrar import Settings, Source, register
+from voipcluster.sip.registrar import register
+from voipcluster.sip.registration import Settings, Source
 from voipcluster.sip.transaction.matching import client_key, server_key
 from voipcluster.sip.values import parse_name_addr, parse_via
 

@@ -44,7 +44,7 @@ from voipcluster.sip.limits import LimitSettings
 from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.outgoing import reply
 from voipcluster.sip.proxy.routing import Names
-from voipcluster.sip.registrar import Settings
+from voipcluster.sip.registration import Settings
 from voipcluster.sip.strangers import HARD, StrangerSettings
 
 Address = tuple[str, int]

@@ -14,15 +14,8 @@ from voipcluster.address import Flow
 from voipcluster.sip.location import Binding, Location
 from voipcluster.sip.message import Request, parse
 from voipcluster.sip.outgoing import build_request, reply
-from voipcluster.sip.registrar import (
-    Kind,
-    RegisterResult,
-    Settings,
-    Source,
-    address_of_record,
-    date_text,
-    register,
-)
+from voipcluster.sip.registrar import address_of_record, date_text, register
+from voipcluster.sip.registration import Kind, RegisterResult, Settings, Source
 from voipcluster.sip.uri import SipUri
 
 DATA = Path(__file__).parents[2] / "data"

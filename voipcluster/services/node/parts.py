@@ -54,7 +54,7 @@ from voipcluster.services.sip.writebehind import ILocationStore
 from voipcluster.services.workload import Limits, Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.proxy.routing import Names
-from voipcluster.sip.registrar import Settings
+from voipcluster.sip.registration import Settings
 from voipcluster.sip.session_timer import SessionTimer
 from voipcluster.sip.transaction.events import Durations
 from voipcluster.store.accounts import Accounts

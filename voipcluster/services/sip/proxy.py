@@ -28,7 +28,7 @@ from voipcluster.sip.proxy.breadth import incoming_breadth
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_route
 from voipcluster.sip.proxy.validation import Refused, check_display_names, check_request
-from voipcluster.sip.registrar import Source
+from voipcluster.sip.registration import Source
 from voipcluster.sip.route import route_uri, route_value
 from voipcluster.sip.uri import is_sips
 from voipcluster.sip.values import Via

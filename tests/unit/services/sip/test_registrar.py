@@ -15,7 +15,7 @@ from voipcluster.services.sip.registrar import BATCH, GRACE, RegistrarService
 from voipcluster.services.sip.writebehind import WRITE_DELAY
 from voipcluster.sip.message import Request, parse
 from voipcluster.sip.outgoing import build_request
-from voipcluster.sip.registrar import RegisterResult, Settings, Source
+from voipcluster.sip.registration import RegisterResult, Settings, Source
 
 AOR = "alice@example.com"
 NOW = 1_700_000_000.0
