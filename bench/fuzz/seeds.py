@@ -145,6 +145,13 @@ def packets() -> Seeds:
     # described on both sides, then packets from where it was said and from elsewhere, with time between them
     yield 2, bytes([1, 0, 0, 3, 1, 0, 0, 0, 0, 0, 3, 0, 2, 1, 0, 4, 0, 1, 0x38, 0, 0])
     yield 2, bytes([1, 2, 5, 0, 0, 5, 0, 2, 0, 0x38, 0, 0, 0x38, 0, 0, 0x39, 6, 0, 0x79, 4, 0, 0x61, 5, 1])
+    # a report, the one that answers it, and an extended one
+    sent, heard = (
+        b"\x80\xc8\x00\x06\0\0\0\x01" + bytes(range(8)) + bytes(12),
+        bytes(14) + b"\x02\x03\x04\x05\0\0\0\x09",
+    )
+    yield 3, b"\x00" + sent + b"\xff\xff\x09\x81\xc9\x00\x07\0\0\0\x02\0\0\0\x01\x10" + heard[1:]
+    yield 3, b"\x01\x80\xcf\x00\x04\0\0\0\x02\x04\0\0\x02" + bytes(range(8))
 
 
 def tokens() -> Seeds:

@@ -142,7 +142,12 @@ TARGETS = {
         ),
         Target(
             "packets",
-            ("packets:check_media_packet", "packets:check_stun", "packets:check_stream"),
+            (
+                "packets:check_media_packet",
+                "packets:check_stun",
+                "packets:check_stream",
+                "packets:check_rtcp",
+            ),
             (
                 b"\x21\x12\xa4\x42",
                 b"\x00\x01",

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from tests.properties.outcome import failed, outcome
 from voipcluster.media.latch import Accept, Aim, Arrived, Connect
 from voipcluster.media.offer_answer import Side
+from voipcluster.media.quality import Passed, Received, StreamQuality, opinion
 from voipcluster.media.rtp import Kind, is_rtcp, kind_of, parse_rtp
 from voipcluster.media.sdp import SessionDescription
 from voipcluster.media.stream import SPOTS, Spot, Stream
@@ -34,6 +35,36 @@ def check_media_packet(octets: bytes) -> None:
         assert octets[4:12] == header.timestamp.to_bytes(4, "big") + header.ssrc.to_bytes(4, "big")
     if failed(header):
         assert kind is not Kind.RTP
+
+
+def check_rtcp(octets: bytes) -> None:
+    """
+    Whatever both ends tell of a stream, what is made of it is possible: losses of what was expected, times that passed.
+
+    C{octets}: one for who sends and when, then a datagram, cut at 0xff 0xff.
+    """
+    quality, now = StreamQuality(), 0.0
+    for told in octets.split(b"\xff\xff")[:EVENTS]:
+        side = list(Side)[told[0] & 1] if told else Side.CALLER
+        now += (told[0] >> 1) / 100 if told else 0.0
+        measured = outcome(
+            lambda told=told, side=side, now=now: quality.feed(Passed(side, told[1:], 8000), now)
+        )
+        if failed(measured):
+            continue
+        for one in measured:
+            if isinstance(one, Received):
+                assert 0 <= one.lost < 1 and (one.jitter is None or 0 <= one.jitter < 1 << 20)
+            else:
+                assert 0 <= one.seconds <= now
+    for hearing in quality.hearings.values():
+        assert 0 <= hearing.lost <= hearing.expected
+        loss = hearing.loss
+        if loss is not None:
+            assert 0 <= loss <= 1
+            score = opinion("PCMU", loss, hearing.jitter.mean, quality.round_trip(), hearing.metrics)
+            assert 1 <= score.mos <= 4.5 and 0 <= score.r <= 100 and 0 <= score.lost <= 100
+        assert all(0 <= point.lost < 1 for point in hearing.trace)
 
 
 def check_stun(octets: bytes) -> None:
