@@ -29,6 +29,7 @@ setup(
         "service-identity>=23",
         "cryptography>=42",
         "attrs>=23.1",
+        "cattrs>=24.1",  # classes to JSON and back, for the journal of calls
         "zope.interface>=6",
         "sqlalchemy>=2.0",
         "prometheus-client>=0.20",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.simulation.node_reactor import EPOCH
 from voipcluster.errors import UsageError
 from voipcluster.net import certificates, roster
 from voipcluster.net.roster import Member, Roster
+from voipcluster.store.calls import CallStore, Change, Key, Loaded
 from voipcluster.store.database import Database
 from voipcluster.store.state import PRIMARY, SECONDARY, NodeState
 
@@ -51,6 +53,33 @@ def _at_once(work: Callable[[], Any]) -> Deferred[Any]:
     return maybeDeferred(work)
 
 
+class MemoryCalls(CallStore):
+    """The journal of calls without a file: each table as the JSON that it would be there."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("memory"))
+        self._texts: dict[Key, str] = {}
+        self._written = 0.0
+        self.seconds: Callable[[], float] = lambda: EPOCH
+
+    def load(self) -> Loaded:
+        calls = {key: json.loads(text) for key, text in self._texts.items()}
+        self._texts.clear()
+        return Loaded(calls, self._written)
+
+    def write(self, changes: Sequence[Change]) -> None:
+        for key, table in changes:
+            if table is None:
+                self._texts.pop(key, None)
+            else:
+                former = json.loads(self._texts.get(key, "{}"))
+                self._texts[key] = json.dumps(former | table)
+        self.touch()
+
+    def touch(self) -> None:
+        self._written = self.seconds()
+
+
 class Disk:
     """@ivar state: C{database}: what the node finds when it starts."""
 
@@ -58,6 +87,8 @@ class Disk:
         self.state = state
         self.certificate = x509.load_pem_x509_certificate(state.read("node.pem"))
         self.database = MemoryDatabase()
+        self.calls = MemoryCalls()
+        self.run = _at_once
 
     def start(self) -> None:
         """As the thread of L{voipcluster.services.node.store.NodeStore}: there is none."""

@@ -49,6 +49,7 @@ class SimNode:
         assert not self.alive, "a node runs once"
         world, life = self.world, len(self.lives)
         reactor = self.reactor = NodeReactor(world, self.host, self._disk.certificate, self.speed, self.skew)
+        self._disk.calls.seconds = reactor.seconds
         chance = Random(f"{world.seed}:{self.name}:{life}")
 
         def open_state(*arguments: object) -> object:

@@ -124,6 +124,10 @@ class OfferAnswer:
 
     _exchanges: dict[Exchange, _Progress] = field(factory=dict)
 
+    def at_rest(self) -> OfferAnswer:
+        """The negotiation without what is under way: that begins anew with the next copy of its request, or never ends."""
+        return OfferAnswer({e: p for e, p in self._exchanges.items() if p.state is _State.SETTLED})
+
     def feed(self, event: MessagePassed) -> list[Effect]:
         if event.status is None:
             return self._request(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 
 from voipcluster.errors import PeerError, UsageError
 
@@ -59,6 +60,17 @@ class PortPool:
         assert number in self._taken, f"port {number} was not taken"
         self._taken.remove(number)
         self._resting.append((now + self._quarantine, number))
+
+    def take_these(self, numbers: Collection[int]) -> set[int]:
+        """
+        Take pairs that calls of an earlier process have.
+
+        @return: those that were free; the others are out of the range, taken, or in quarantine.
+        """
+        wanted = set(numbers).intersection(self._free)
+        self._free = deque(number for number in self._free if number not in wanted)
+        self._taken |= wanted
+        return wanted
 
     def free(self, now: float) -> int:
         """How many pairs L{take} can hand out."""

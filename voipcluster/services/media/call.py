@@ -66,6 +66,7 @@ class RelayedCall:
     _negotiation: OfferAnswer = field(factory=OfferAnswer)
     _pending: dict[Exchange, Pending] = field(factory=dict)
     _in_force: dict[Side, Description] = field(factory=dict)
+    _moves: int = 0
     _ports: tuple[RtpPort, ...] | None = None  # all of them, for counting every second; None after a change
 
     def passes(
@@ -277,6 +278,20 @@ class RelayedCall:
     def close(self) -> None:
         for index in list(self.lines):
             self._close_line(index)
+
+    def at_rest(self) -> tuple[OfferAnswer, dict[Side, Description], dict[int, Line]]:
+        """What would be in force if every exchange that is under way came to nothing."""
+        in_force = next((p.former for p in self._pending.values() if p.former is not None), self._in_force)
+        lines = {i: line for i, line in self.lines.items() if line.born not in self._pending}
+        return self._negotiation.at_rest(), in_force, lines
+
+    def has_moved(self) -> bool:
+        """Whether a latch has moved since this was asked before."""
+        moves = 0
+        for line in self.lines.values():
+            moves += line.moves
+        before, self._moves = self._moves, moves
+        return moves != before
 
     @property
     def held(self) -> bool:

@@ -28,12 +28,18 @@ class Leg:
 
 @define
 class Line:
-    """One media line that is relayed. C{born} is the exchange that brought it."""
+    """
+    One media line that is relayed.
+
+    @ivar born: the exchange that brought it.
+    @ivar moves: how often a latch has moved because of what arrived.
+    """
 
     stream: Stream
     born: Exchange
     _seconds: Callable[[], float]
     legs: dict[Side, Leg] = field(factory=dict)
+    moves: int = 0
     sink: Sink = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -60,6 +66,7 @@ class Line:
         else:
             port.strangers += 1
         if directed:
+            self.moves += 1
             self.execute(directed)
             self.wire(spot)
 

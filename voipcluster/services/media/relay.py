@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -21,9 +21,11 @@ from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.stream import RTP, Spot, Stream
 from voipcluster.media.target import Address
 from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, port_readers, raise_descriptor_limit
+from voipcluster.services.media.adopt import adopt
 from voipcluster.services.media.call import RelayedCall
 from voipcluster.services.media.line import Line
 from voipcluster.services.media.ports import OpenPort, RelayAddress, RelayPorts, by_family, targets_for
+from voipcluster.services.media.saved import SavedMedia, Traffic
 
 PERIOD = 1.0  # seconds between looks at the counters
 SOCKETS_PER_PAIR = 2
@@ -106,6 +108,7 @@ class MediaService(Service):
     @param window: seconds in which a learned address is tentative, see L{voipcluster.media.latch}.
     @param start: a random number, see L{PortPool}.
     @ivar on_timeout: called with the call whose media timed out; its ports are freed right after.
+    @ivar on_moved: called with an answered call whose latches have moved, up to a second later.
     @raise UsageError: no address, or no port pair in the range.
     """
 
@@ -148,6 +151,7 @@ class MediaService(Service):
         self._ended = (0, 0)  # packets and octets of calls that are over
         self._sessions = self._timed_out = self._refused = 0
         self.on_timeout: Callable[[CallKey], object] = lambda call: None
+        self.on_moved: Callable[[CallKey], object] = lambda call: None
 
     @property
     def relays(self) -> bool:
@@ -250,14 +254,57 @@ class MediaService(Service):
         self._log.debug("media of call {call} ends: {reason}", call=call.call_id, reason=reason)
 
     def _open(self, call: CallKey) -> RelayedCall:
-        assert self._readers is not None, "message_passes() on a service that does not run"
-        relay = RelayPorts(self._pool, self._readers, self._addresses, self._reactor.seconds, self._open_port)
         now = self._reactor.seconds()
-        timeout, hold_timeout, _ = self._timeouts
-        relayed = RelayedCall(relay, self._new_stream, Activity(timeout, hold_timeout, now), now)
+        relayed = RelayedCall(self._relay_ports(), self._new_stream, self._new_activity(now), now)
         self._calls[call] = relayed
         self._sessions += 1
         return relayed
+
+    def _relay_ports(self) -> RelayPorts:
+        assert self._readers is not None, "the service runs"
+        return RelayPorts(self._pool, self._readers, self._addresses, self._reactor.seconds, self._open_port)
+
+    def _new_activity(self, now: float) -> Activity:
+        timeout, hold_timeout, _ = self._timeouts
+        return Activity(timeout, hold_timeout, now)
+
+    # a call in a later process
+
+    def relayed(self, call: CallKey) -> RelayedCall | None:
+        """What is relayed of a call, for its journal."""
+        return self._calls.get(call)
+
+    def adopt(self, calls: Mapping[CallKey, tuple[SavedMedia, Traffic]]) -> dict[CallKey, str]:
+        """
+        Make calls of an earlier process again, right after the start.
+
+        @return: those for which this was not possible, and why.
+        """
+        refused: dict[CallKey, str] = {}
+        if self._off:
+            return dict.fromkeys(calls, "media.relay is off now")
+        free = self._pool.take_these({number for saved, _ in calls.values() for number in saved.numbers})
+        now = self._reactor.seconds()
+        for call, (saved, traffic) in calls.items():
+            numbers = saved.numbers & free
+            free -= numbers
+            try:
+                if numbers != saved.numbers:
+                    raise PeerError(
+                        "its media ports are out of the range media.ports, or of another call", 503
+                    )
+                activity = self._new_activity(now)
+                self._calls[call] = adopt(
+                    saved, traffic, self._relay_ports(), self._new_stream, activity, now
+                )
+            except PeerError as error:
+                refused[call] = str(error)
+                for number in numbers:
+                    self._pool.give_back(number, now)
+        # what was counted before is part of the totals, but not of the rate
+        self._sessions += len(self._calls)
+        self._counted, _ = self._traffic()
+        return refused
 
     # looking on
 
@@ -308,6 +355,8 @@ class MediaService(Service):
             packets, _ = relayed.traffic()
             total += packets
             if relayed.answered and relayed.lines:
+                if relayed.has_moved():
+                    self.on_moved(call)
                 for _ in relayed.activity.feed(Counted(packets, relayed.held), now):
                     self._time_out(call)
             elif not relayed.answered and now - relayed.activity.since >= self._timeouts[2]:

@@ -24,8 +24,9 @@ from voipcluster.net.timers import TimerWheel
 from voipcluster.services.admin import AdminService
 from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.cluster.members import ClusterService
+from voipcluster.services.journal import CallJournal
 from voipcluster.services.media.ports import RelayAddress
-from voipcluster.services.media.relay import MediaService
+from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.node.cluster_side import ClusterSide
 from voipcluster.services.node.limits import limiting_of
 from voipcluster.services.node.listening import make_tls, make_web, own_ports
@@ -276,8 +277,10 @@ class NodeParts:
         self.proxy.arrived = self.workload.request_arrived
         self.serving.completed = self.workload.request_completed
         self.calls.changed = self.calls_changed
-        self.calls.released = self.media.call_ended
         self.media.on_timeout = lambda key: self.calls.end(key, "media time-out")
+        self.journal = CallJournal(clock, self._store.calls, self._store.run, self.calls, self.media)
+        self.calls.settled = self.media.on_moved = self.journal.changed
+        self.calls.released = self._call_released
 
     def _make_cluster(self, state: StoredState) -> None:
         config = self.config
@@ -307,6 +310,10 @@ class NodeParts:
         self._backlog = [BacklogService(clock, self.transport, self.limiting)] if known else []
 
     # -- what the parts ask each other
+
+    def _call_released(self, key: CallKey, reason: str) -> None:
+        self.media.call_ended(key, reason)
+        self.journal.ended(key)
 
     def serve(self, accepted: Any) -> None:
         self.proxy.serve(accepted)

@@ -139,7 +139,7 @@ class NodeService(NodeParts, Service):
     def _parts(self) -> Sequence[Any]:
         """Everything with a life of its own, in the order of starting."""
         return (
-            self.media, self.registrar, self.workload, self.cluster, self.admin, *self._web, *self._tls_files,
+            self.media, self.journal, self.registrar, self.workload, self.cluster, self.admin, *self._web, *self._tls_files,
             self.transport, self.resolver, *self._backlog,
         )  # fmt: skip
 

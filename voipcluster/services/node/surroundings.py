@@ -16,20 +16,27 @@ from random import SystemRandom
 from typing import Any, Protocol
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 
 from voipcluster.net.udp import open_udp_socket
 from voipcluster.services.cluster.admission import open_member
 from voipcluster.services.node.store import NodeStore
 from voipcluster.services.workload import resident_bytes
+from voipcluster.store.calls import CallStore
 from voipcluster.store.database import Database
 from voipcluster.store.state import NodeState
 
 
 class IStore(Protocol):
-    """An open database, see L{NodeStore}."""
+    """An open database and journal, see L{NodeStore}."""
 
     @property
     def database(self) -> Database: ...
+
+    @property
+    def calls(self) -> CallStore: ...
+
+    def run(self, work: Callable[[], Any]) -> Deferred[Any]: ...
 
     def start(self) -> None: ...
 

@@ -118,6 +118,7 @@ class CallTable:
 
     @param most_of_user: unanswered calls of one user, C{most_of_address}: of one address without a user; 0 is any number.
     @ivar changed: called after each change of the number of calls.
+    @ivar settled: called with each call that was answered, and when a later exchange has changed it.
     @ivar ended: how many ended, by reason.
     @ivar unanswered: how many are not answered yet, by their origin: each may hold ports of the relay until Timer C.
     """
@@ -127,6 +128,7 @@ class CallTable:
         self._calls: dict[CallKey, Call] = {}
         self.unanswered: Counter[str] = Counter()
         self.changed: Callable[[], object] = lambda: None
+        self.settled: Callable[[CallKey], object] = lambda key: None
         self.released: Callable[[CallKey, str], object] = lambda key, reason: None
         self.started = 0
         self.answered_count = 0
@@ -158,6 +160,11 @@ class CallTable:
         self.changed()
         return call
 
+    def adopt(self, call: Call) -> None:
+        """A call that was answered in an earlier process is one of ours from now on; it is no news to anybody."""
+        call.pending = 0
+        self._calls[call.key] = call
+
     def answered(self, key: CallKey, now: float) -> None:
         call = self._calls.get(key)
         if call is None:
@@ -167,6 +174,7 @@ class CallTable:
             self._no_longer_unanswered(call)
             call.answered = now
             self.answered_count += 1
+        self.settled(key)
 
     def _no_longer_unanswered(self, call: Call) -> None:
         origin = call.origin

@@ -350,6 +350,8 @@ class Serving:
             interval = agreed(session, response)
             if call is not None and (interval or call.expires):
                 call.lasts_until(self._core.wall() + interval if interval else 0.0)
+            if call is not None and call.answered:
+                self._calls.settled(key)
         if not self._media.relays:
             return None
         flow = target.party.flow if target.party is not None else target.flow
@@ -443,6 +445,7 @@ class Serving:
             if self._calls.get(key) is not None:
                 sender = Side.CALLER if from_caller else Side.CALLEE
                 copy.body = self._media_request(key, sender, request, flow.hop)
+                self._calls.settled(key)
         copy.drop_lines = request.layout.indexes(ASSERTED)
         copy.send_ack(self._core, target)
 
@@ -477,8 +480,12 @@ class Serving:
     def _dialog_over(self, key: CallKey, callee_tag: str, reason: str) -> None:
         """Two phones that answered at once are two dialogs; the caller ends one of them and stays in the call (13.2.2.4)."""
         call = self._calls.get(key)
-        if call is not None and call.leg_over(callee_tag):
+        if call is None:
+            return
+        if call.leg_over(callee_tag):
             self._calls.end(key, reason)
+        else:
+            self._calls.settled(key)
 
 
 def _callee_tag(request: Request, from_caller: bool) -> str:

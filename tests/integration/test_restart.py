@@ -1,0 +1,155 @@
+"""Calls that go on while the process of their node is killed, stopped and started again."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import gatherResults
+
+from tests.integration.harness import ClusterTestCase
+from voipcluster.phone import Phone, PhoneCall
+from voipcluster.store.calls import NAME, CallStore
+
+CALLS = 40
+
+
+class Heard:
+    """The sequence numbers that one phone of a call was sent, in the order of their arrival."""
+
+    def __init__(self, call: PhoneCall) -> None:
+        self.numbers: list[int] = []
+        self._deliver = call.stream.datagramReceived
+        call.stream.datagramReceived = self._received  # type: ignore[method-assign]
+
+    def _received(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        self.numbers.append(int.from_bytes(datagram[2:4], "big"))
+        self._deliver(datagram, addr)
+
+    @property
+    def missing(self) -> list[int]:
+        """How many packets are missing, gap by gap; one that comes late is not."""
+        numbers = sorted(set(self.numbers))
+        return [later - before - 1 for before, later in pairwise(numbers) if later - before > 1]
+
+
+class RestartCase(ClusterTestCase):
+    """
+    @ivar alice: C{bob}: phones with many calls with each other; C{callers} those calls at alice, C{callees} at bob.
+    """
+
+    alice: Phone
+    bob: Phone
+
+    async def start_calls(self, count: int, *options: str) -> None:
+        await self.start_cluster(
+            "--set", "media.relay=userspace", "--set", "media.quarantine=1", *options, nodes="a"
+        )
+        await self.add_users("alice", "bob")
+        self.alice = self.phone("alice", host=self.address(100), capacity=count, tone=600)
+        self.bob = self.phone("bob", host=self.address(101), capacity=count, tone=900)
+        self.callees: list[PhoneCall] = []
+        self.bob.incoming = self.callees.append
+        await self.register(self.alice, self.bob)
+        self.ports_free = await self.metric("voipcluster_media_ports_free")
+        self.callers: list[PhoneCall] = []
+        while len(self.callers) < count:
+            batch = min(10, count - len(self.callers))
+            calls = [self.alice.call("bob@example.com") for _ in range(batch)]
+            self.callers += await gatherResults(calls, consumeErrors=True)
+        await self.audio_goes_on()
+        await self.until(self.is_written, "all calls are in the journal, with their latches")
+
+    @property
+    def both(self) -> list[PhoneCall]:
+        return [*self.callers, *self.callees]
+
+    async def audio_goes_on(self, packets: int = 25) -> None:
+        wanted = {call: call.packets_received + packets for call in self.both}
+        await self.until(
+            lambda: all(call.packets_received >= most for call, most in wanted.items()),
+            "all hear each other",
+            30.0,
+        )
+        self.assertEqual([call.reason for call in self.both if call.over], [])
+
+    async def listen(self) -> list[Heard]:
+        """Keep the sequence numbers that all hear from now on."""
+        heard = [Heard(call) for call in self.both]
+        await self.until(lambda: all(one.numbers for one in heard), "all hear something")
+        return heard
+
+    @property
+    def journal(self) -> Path:
+        return self.primary.state_dir / NAME
+
+    def is_written(self) -> bool:
+        tables = CallStore(self.journal).load().calls
+        firm = [
+            latches[f"{side} 0"]["state"] == "firm"
+            for table in tables.values()
+            for latches in [table["media"]["lines"]["0"]["latches"]]
+            for side in ("caller", "callee")
+        ]
+        return len(firm) == 2 * len(self.callers) and all(firm)
+
+    async def rows(self) -> dict[str, dict[str, Any]]:
+        return {row["call_id"]: row for row in await self.primary.voipctl_json("calls")}
+
+    async def metric(self, name: str) -> float:
+        for line in (await self.primary.ask("metrics")).splitlines():
+            if line.startswith((f"{name} ", f"{name}{{")):
+                return float(line.rpartition(" ")[2])
+        raise AssertionError(f"no metric {name}")
+
+    async def hang_up_all(self) -> None:
+        """Each call is ended by one of its phones, and the far one answers 200."""
+        await gatherResults(
+            [
+                (caller if number % 2 else self.far(caller)).hang_up()
+                for number, caller in enumerate(self.callers)
+            ]
+        )
+        statuses = [(caller if n % 2 else self.far(caller)).status for n, caller in enumerate(self.callers)]
+        self.assertEqual(statuses, [200] * len(self.callers))
+        await self.until(lambda: all(call.over for call in self.both), "both ends know")
+
+    def far(self, caller: PhoneCall) -> PhoneCall:
+        return next(call for call in self.callees if call.call_id == caller.call_id)
+
+    async def nothing_is_left(self) -> None:
+        self.assertEqual(await self.rows(), {})
+        await self.until(lambda: CallStore(self.journal).load().calls == {}, "the journal is empty")
+
+        async def free() -> bool:
+            return await self.metric("voipcluster_media_ports_free") == self.ports_free
+
+        await self.until(free, "all ports are free")
+
+
+class KillTests(RestartCase):
+    async def test_kill_9_in_user_space(self) -> None:
+        """
+        After kill -9 and a new start every call is shown again with its true beginning, is heard both ways, and is ended by a BYE
+        that the far phone answers with 200; all ports come back.
+        """
+        await self.start_calls(CALLS)
+        before = await self.rows()
+        heard = await self.listen()
+        await self.kill(self.primary)
+        await self.cluster.restart(self.primary)
+        await self.audio_goes_on()
+        after = await self.rows()
+        self.assertEqual(after.keys(), {call.call_id for call in self.callers})
+        for call_id, row in after.items():
+            for name in ("from", "to", "client", "user", "state", "ingress", "audio"):
+                self.assertEqual(row[name], before[call_id][name])
+            self.assertGreater(row["duration"], before[call_id]["duration"])
+            self.assertGreater(row["packets"], before[call_id]["packets"])
+        self.assertTrue(all(one.missing for one in heard), "in user space the absence is heard")
+        log = self.primary.log.read_text()
+        self.assertIn(f"{CALLS} calls of the last process go on", log)
+        self.assertNotIn("does not go on", log)
+        await self.hang_up_all()
+        await self.nothing_is_left()
