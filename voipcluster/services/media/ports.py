@@ -12,6 +12,7 @@ from voipcluster.media.offer_answer import Side
 from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.target import Targets, literal
 from voipcluster.net.rtp import IReaders, RtpPort, Sink, open_rtp_port
+from voipcluster.services.media.line import Heard
 
 TRIES = 16  # pairs tried before giving up: other programs may sit in the range
 
@@ -46,6 +47,7 @@ class OpenPort(Protocol):
 class RelayPorts:
     """
     @ivar addresses: per side, by family.
+    @ivar heard: is shown the RTCP of all lines.
     """
 
     pool: PortPool
@@ -53,6 +55,7 @@ class RelayPorts:
     addresses: Mapping[Side, Mapping[int, RelayAddress]]
     seconds: Callable[[], float]
     open_port: OpenPort = open_rtp_port
+    heard: Heard | None = None
 
     def family(self, side: Side, wanted: int) -> int:
         """The family that a side is served in: the wanted one if the node has it, else the one that it has."""
