@@ -29,6 +29,8 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from zope.interface import directlyProvides, providedBy
+
 __all__ = ["Capture", "Datagram", "Host", "Lan", "Network", "NetworkReactor", "refused"]
 
 _NEW_NET = 0x40000000  # CLONE_NEWNET of linux/sched.h; os.setns() comes with Python 3.12
@@ -265,6 +267,7 @@ class NetworkReactor:
 
     def __init__(self, reactor: Any, network: Network) -> None:
         self._reactor, self._network = reactor, network
+        directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
