@@ -37,6 +37,7 @@ class ConformanceTestCase(IntegrationTestCase):
     @cvar share: who sets a word here has a node that only those with the same word share; C{node_kind}: what makes it.
     @ivar faults: what peers got that is no SIP; it fails the test.
     @ivar registered: the users whose bindings are removed at the end.
+    @ivar node_options: all of the node's command line that says what it is like.
     """
 
     timeout = 60
@@ -62,6 +63,7 @@ class ConformanceTestCase(IntegrationTestCase):
             *("--set", "web.port=0", "--set", f"sip.port={self.node_port}", *self.options),
         )
         module = self.network.rpartition(".")[0]
+        self.node_options = options
         self.node = await shared_node(
             self.reactor, options, f"{module}.0", self.folder, self.node_host, self.share, self.node_kind
         )

@@ -118,7 +118,7 @@ async def shared_node(
     @param network: the first three numbers of its address; C{host}: all of it instead.
     @param share: tells nodes of the same options apart; C{kind}: what makes it.
     """
-    key = (kind.__name__, share, *options)
+    key = (kind.__name__, host, share, *options)
     node = _running.get(key)
     if node is None:
         node = kind(reactor, host or f"{network}.{len(_running) + 1}", folder)

@@ -115,7 +115,12 @@ def check_stream(octets: bytes) -> None:
             arrived = Address(host, port)
             event = Arrived(arrived, KINDS[third // len(PORTS) % len(KINDS)])
             effects = stream.arrived(spot, event, now)
-            assert all(directed.spot == spot for directed in effects)
+            # the other port of that side learns at most that the address it was told is good
+            for directed in effects:
+                if directed.spot != spot:
+                    other = stream.latch(directed.spot)
+                    assert directed.spot.side is side and other.signalled is not None
+                    assert directed.effect == Aim(other.signalled) and other.signalled.host == arrived.host
             if spot in firm and arrived != firm[spot]:
                 assert not effects, "a firm latch hears nobody else"
         for directed in effects:
@@ -131,7 +136,9 @@ def check_stream(octets: bytes) -> None:
             if isinstance(effect, Connect):
                 assert address == arrived
                 firm[directed.spot] = address
-            elif arrived is not None:
+            elif arrived is None:
+                assert address.host == source or OURS.trusted(source), "a third host has to speak first"
+            elif directed.spot == spot:
                 assert isinstance(effect, Aim) and address == arrived
                 believed = address.host == signallers[directed.spot.side]
                 public = latch.signalled is not None and ip_address(latch.signalled.host).is_global

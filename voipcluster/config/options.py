@@ -147,6 +147,12 @@ class LimitsOptions:
         Words(Network(), 'networks such as "192.0.2.0/24"'),
         "networks that are never banned nor limited by address or user",
     )
+    media_ports_per_user: float = option(
+        0.25, Number(0, 1), "share of media.ports that the calls of one user may hold; 0 = any number"
+    )
+    media_ports_per_address: float = option(
+        0.5, Number(0, 1), "the same for the callers of one address, users or not; 0 = any number"
+    )
 
 
 @frozen
@@ -161,6 +167,16 @@ class MediaOptions:
     hold_timeout: float = option(3600.0, Number(1, 604_800, "s"), "the same in s for a call on hold")
     quarantine: float = option(
         5.0, Number(0, 3600, "s"), "s before a port is used again, so that late packets find no new call"
+    )
+    third_hosts: bool = option(
+        False,
+        Flag(),
+        "send to a host that only a description names, before it sent anything; limits.trusted may name any",
+    )
+    lab_networks: tuple[str, ...] = option(
+        (),
+        Words(Network(), 'networks such as "127.0.0.0/8"'),
+        "send media there although it is loopback, multicast or the like; for laboratories only",
     )
 
 

@@ -6,12 +6,9 @@ from typing import NamedTuple
 
 from attrs import define, field
 
-from voipcluster.media.codec import Codec, agreed
-from voipcluster.media.latch import Arrived, Effect, Latch, Signalled
+from voipcluster.media.latch import Accept, Arrived, Effect, HeardFrom, Latch, Signalled
 from voipcluster.media.offer_answer import Side
-from voipcluster.media.quality import StreamQuality
-from voipcluster.media.sdp import Direction, MediaLine, Transport
-from voipcluster.media.silence import Silence
+from voipcluster.media.sdp import MediaLine, Transport
 from voipcluster.media.target import Address, Targets, is_unspecified
 
 RTP, RTCP = 0, 1
@@ -40,15 +37,12 @@ class Stream:
     @ivar window: see L{Latch}.
     @ivar kind: C{audio}, C{video}, ... of the line in force.
     @ivar lines: what each side last said about itself; missing until it spoke.
-    @ivar quality: what RTCP told, from the first of it on; C{silence}: who sends, once media was due.
     """
 
     targets: Targets
     window: float
     kind: str = ""
     lines: dict[Side, MediaLine] = field(factory=dict)
-    quality: StreamQuality | None = None
-    silence: Silence | None = None
     _latches: dict[Spot, Latch] = field(factory=dict)
 
     @property
@@ -60,30 +54,6 @@ class Stream:
     def held(self) -> bool:
         return any(line.held for line in self.lines.values())
 
-    @property
-    def mutual(self) -> bool:
-        """Both sides agreed to send and to receive."""
-        return len(self.lines) == len(Side) and all(
-            line.direction is Direction.SENDRECV and not line.held for line in self.lines.values()
-        )
-
-    @property
-    def muxed(self) -> bool:
-        """RTCP comes to the port of RTP (RFC 5761)."""
-        return len(self.lines) == len(Side) and all(line.rtcp_mux for line in self.lines.values())
-
-    @property
-    def protected(self) -> bool:
-        """Its RTCP cannot be read (RFC 3711 section 3.4)."""
-        return any("SAVP" in line.protocol for line in self.lines.values())
-
-    @property
-    def codec(self) -> Codec | None:
-        """What both sides send, as far as signalling tells; L{None} as long as nothing is agreed on."""
-        if len(self.lines) < len(Side):
-            return None
-        return agreed(self.lines[Side.CALLER].codecs, self.lines[Side.CALLEE].codecs)
-
     def muted(self, side: Side) -> bool:
         """The side asked for nothing to be sent, by the null address (RFC 3264 section 8.4)."""
         return side in self.lines and is_unspecified(self.lines[side].host)
@@ -94,13 +64,16 @@ class Stream:
             latch = self._latches[spot] = Latch(self.window)
         return latch
 
-    def described(self, side: Side, line: MediaLine, source: str, now: float) -> list[Directed]:
+    def described(
+        self, side: Side, line: MediaLine, source: str, now: float, *, due: bool = True
+    ) -> list[Directed]:
         """
         Event: a description of that side comes into force.
 
         The null address leaves the latches as they are: the resume that follows names the old address again.
 
         @param source: host that sent the message; IP literal.
+        @param due: it is agreed on: a final answer, or an offer that has one.
         """
         self.kind = line.kind
         self.lines[side] = line
@@ -113,14 +86,22 @@ class Stream:
             latch = self.latch(spot)
             latch.checked = line.transport is Transport.RTP
             if not self.muted(side):
-                effects += [Directed(spot, e) for e in latch.feed(Signalled(address, source), now)]
+                vouched = self.targets.vouched(address, source)
+                effects += [
+                    Directed(spot, e) for e in latch.feed(Signalled(address, source, vouched, due), now)
+                ]
         return effects
 
     def arrived(self, spot: Spot, event: Arrived, now: float) -> list[Directed]:
         """Event: a datagram at a latch that is not firm. One from our own ports teaches nothing: it would come back."""
         if self.targets.usable(*event.source) is None:
             return []
-        return [Directed(spot, effect) for effect in self.latch(spot).feed(event, now)]
+        effects = [Directed(spot, effect) for effect in self.latch(spot).feed(event, now)]
+        if effects and isinstance(effects[0].effect, Accept) and self.paired:
+            sibling = SPOTS[spot.side][1 - spot.component]
+            heard = HeardFrom(event.source.host)
+            effects += [Directed(sibling, effect) for effect in self.latch(sibling).feed(heard, now)]
+        return effects
 
     def remote(self, spot: Spot) -> Address | None:
         """Where media for that side goes now."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from collections.abc import Callable, Container
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 
 from attrs import frozen
@@ -67,18 +67,26 @@ class Targets:
     @ivar busy: its ports that are in use now: own address and own port together would make two calls feed each other.
         A free number of the range may well be a phone's on the same host.
     @ivar loopback: loopback addresses are good; true when the node itself lives on one.
+    @ivar allowed: networks of a laboratory that are good whatever kind of address they are.
+    @ivar closed: ports of the own addresses where something else listens, SIP for instance.
+    @ivar trusted: whether the word of a host that sent a description is enough for an address on another one.
     """
 
     own: frozenset[str]
     busy: Container[int]
     loopback: bool
+    allowed: tuple[IPv4Network | IPv6Network, ...] = ()
+    closed: frozenset[int] = frozenset()
+    trusted: Callable[[str], bool] = lambda host: False
 
     def usable(self, host: str, port: int) -> Address | None:
         """The address in canonical form, or L{None} when media must not go there."""
         address = literal(host)
         if address is None or not 1 <= port <= 65535:
             return None
-        if address.is_loopback:
+        if self.allowed and any(address in network for network in self.allowed):
+            pass
+        elif address.is_loopback:
             if not self.loopback:
                 return None
         elif address.is_multicast or address.is_unspecified or address.is_reserved or address in THIS_NETWORK:
@@ -86,6 +94,10 @@ class Targets:
         elif isinstance(address, IPv6Address) and address.is_link_local:
             return None  # means nothing without its link, which SDP cannot name
         text = canonical(host)
-        if text in self.own and port in self.busy:
+        if text in self.own and (port in self.busy or port in self.closed):
             return None
         return Address(text, port)
+
+    def vouched(self, address: Address | None, source: str) -> bool:
+        """Whether media may go to an address before anything came from there: on the host itself that named it, or by trust."""
+        return address is None or address.host == source or self.trusted(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.media.latch import Accept, Aim, Arrived, Connect, Latch, Signalled, State
+from voipcluster.media.latch import Accept, Aim, Arrived, Connect, HeardFrom, Latch, Signalled, State
 from voipcluster.media.rtp import Kind
 from voipcluster.media.target import Address
 
@@ -136,3 +136,81 @@ class LatchTests(SynchronousTestCase):
         self.signalled(None)
         self.assertIsNone(self.latch.remote)
         self.assertEqual(self.latch.feed(rtp(MAPPED), 0.1), [Accept(), Aim(MAPPED)])
+
+
+class BeforeTheAnswerTests(SynchronousTestCase):
+    """Attack M3: who sends while it rings, to be the first, has won nothing."""
+
+    def setUp(self) -> None:
+        self.latch = Latch(window=3.0)
+
+    def test_same_host(self) -> None:
+        """Another port of the phone's host is not firm before the answer, nor in the window behind it."""
+        self.latch.feed(Signalled(PUBLIC, PUBLIC.host, due=False), 0)
+        for now in range(20):
+            self.assertNotIn(Connect(ATTACKER_ON_HOST), self.latch.feed(rtp(ATTACKER_ON_HOST), now))
+        self.assertEqual(self.latch.feed(Signalled(PUBLIC, PUBLIC.host), 20.0), [])
+        self.assertEqual(self.latch.feed(rtp(ATTACKER_ON_HOST), 20.2), [Accept()])
+        self.assertEqual(self.latch.feed(rtp(PUBLIC), 20.5), [Accept(), Connect(PUBLIC)])
+
+    def test_third_host(self) -> None:
+        """A third host is not heard at all before the answer and in the window behind it, though the phone has a NAT."""
+        self.latch.feed(Signalled(PRIVATE, PUBLIC.host, vouched=False, due=False), 0)
+        for now in (0.1, 3.1, 20.0):
+            self.assertEqual(self.latch.feed(rtp(STRANGER), now), [])
+        self.latch.feed(Signalled(PRIVATE, PUBLIC.host, vouched=False), 20.0)
+        self.assertEqual(self.latch.feed(rtp(STRANGER), 22.9), [])
+        self.assertEqual(self.latch.feed(rtp(MAPPED), 22.95), [Accept(), Aim(MAPPED)])
+        self.assertEqual(self.latch.feed(rtp(STRANGER), 30.0), [])
+
+    def test_third_host_never_becomes_firm(self) -> None:
+        """However long it was the only one: what comes from the phone's own host takes its place."""
+        self.latch.feed(Signalled(PRIVATE, PUBLIC.host), 0)
+        self.assertEqual(self.latch.feed(rtp(STRANGER), 3.0), [Accept(), Aim(STRANGER)])
+        for now in (4.0, 7.0, 100.0):
+            self.assertEqual(self.latch.feed(rtp(STRANGER), now), [Accept()])
+        self.assertEqual(self.latch.feed(rtp(MAPPED), 101.0), [Accept(), Aim(MAPPED)])
+        self.assertEqual(self.latch.feed(rtp(STRANGER), 101.1), [])
+
+    def test_nat_that_keeps_ports(self) -> None:
+        """Of two sources behind one NAT the one with the port that was signalled is believed."""
+        kept = Address(MAPPED.host, PRIVATE.port)
+        self.latch.feed(Signalled(PRIVATE, PUBLIC.host), 0)
+        self.latch.feed(rtp(MAPPED), 0.1)
+        self.assertEqual(self.latch.feed(rtp(kept), 0.2), [Accept(), Aim(kept)])
+        self.assertEqual(self.latch.feed(rtp(MAPPED), 0.3), [])
+
+    def test_nat_that_changes_its_mind(self) -> None:
+        """A learned port that is silent for the window makes room for another one of the same host (attack M2: only of that)."""
+        self.latch.feed(Signalled(PRIVATE, PUBLIC.host, due=False), 0)
+        self.latch.feed(rtp(MAPPED), 1.0)
+        self.latch.feed(rtp(MAPPED), 2.0)
+        self.assertEqual(self.latch.feed(rtp(ATTACKER_ON_HOST), 4.9), [])
+        self.assertEqual(self.latch.feed(rtp(STRANGER), 9.0), [])
+        self.assertEqual(self.latch.feed(rtp(ATTACKER_ON_HOST), 9.0), [Accept(), Aim(ATTACKER_ON_HOST)])
+
+
+class ThirdPartyTests(SynchronousTestCase):
+    """Attack M7: the relay sends nothing to a host that only a description names."""
+
+    music = Address("203.0.113.99", 8000)
+
+    def setUp(self) -> None:
+        self.latch = Latch(window=3.0)
+        self.assertEqual(self.latch.feed(Signalled(self.music, PUBLIC.host, vouched=False), 0), [Aim(None)])
+
+    def test_until_it_speaks(self) -> None:
+        """Its own first packet is what opens it."""
+        self.assertIsNone(self.latch.remote)
+        self.assertEqual(self.latch.feed(rtp(self.music), 9.0), [Accept(), Connect(self.music)])
+
+    def test_other_port(self) -> None:
+        """So does RTCP from the same host, of one that only listens (RFC 3550 section 6)."""
+        self.assertEqual(self.latch.feed(HeardFrom(STRANGER.host), 1.0), [])
+        self.assertEqual(self.latch.feed(HeardFrom(self.music.host), 1.0), [Aim(self.music)])
+        self.assertEqual(self.latch.remote, self.music)
+        self.assertEqual(self.latch.feed(HeardFrom(self.music.host), 2.0), [])
+
+    def test_vouched_later(self) -> None:
+        """The same address from somebody who may name it."""
+        self.assertEqual(self.latch.feed(Signalled(self.music, self.music.host), 1.0), [Aim(self.music)])

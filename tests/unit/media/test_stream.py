@@ -85,15 +85,17 @@ class StreamTests(SynchronousTestCase):
         self.stream.described(B, line("m=audio 4000 RTP/AVP 0"), "198.51.100.7", 0)
         self.assertFalse(self.stream.held)
 
-    def test_what_both_agreed_on(self) -> None:
-        """Codec, rtcp-mux and who is to send count only when both sides have said so (RFC 3264 section 6)."""
-        self.stream.described(A, line("m=audio 4000 RTP/AVP 0 8\na=rtcp-mux"), "198.51.100.7", 0)
-        self.assertEqual((self.stream.codec, self.stream.muxed, self.stream.mutual), (None, False, False))
-        self.stream.described(B, line("m=audio 5000 RTP/AVP 8"), "198.51.100.8", 0)
+    def test_who_only_listens(self) -> None:
+        """A recorder on a third host gets media once it has sent a receiver report, not before (attack M7)."""
+        recorder, report = Address("203.0.113.9", 4000), Address("203.0.113.9", 4001)
+        self.stream.described(A, line("m=audio 4000 RTP/AVP 0", recorder.host), "198.51.100.7", 0)
+        self.assertEqual([self.stream.remote(spot) for spot in (Spot(A, RTP), Spot(A, RTCP))], [None, None])
         self.assertEqual(
-            (self.stream.codec, self.stream.muxed, self.stream.mutual), (("PCMA", 8000), False, True)
+            self.stream.arrived(Spot(A, RTCP), Arrived(report, Kind.RTCP), 1),
+            [
+                Directed(Spot(A, RTCP), Accept()),
+                Directed(Spot(A, RTCP), Connect(report)),
+                Directed(Spot(A, RTP), Aim(recorder)),
+            ],
         )
-        self.stream.described(B, line("m=audio 5000 RTP/AVP 8\na=rtcp-mux\na=recvonly"), "198.51.100.8", 0)
-        self.assertEqual((self.stream.muxed, self.stream.mutual, self.stream.protected), (True, False, False))
-        self.stream.described(B, line("m=audio 5000 UDP/TLS/RTP/SAVPF 8"), "198.51.100.8", 0)
-        self.assertTrue(self.stream.protected)
+        self.assertEqual(self.stream.remote(Spot(A, RTP)), recorder)

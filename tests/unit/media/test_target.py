@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.media.target import Address, Targets, is_unspecified
@@ -47,6 +50,29 @@ class TargetsTests(SynchronousTestCase):
         self.assertIsNone(PUBLIC.usable("2001:db8:0::1", 39999))
         self.assertIsNotNone(PUBLIC.usable("192.0.2.1", 29999))
         self.assertIsNotNone(PUBLIC.usable("192.0.2.2", 30000))
+
+    def test_laboratories(self) -> None:
+        """Networks that the configuration names are good whatever they are; relay ports are none there either."""
+        lab = evolve(PUBLIC, allowed=(ip_network("127.0.0.0/8"), ip_network("239.0.0.0/8")))
+        for host in ("127.0.0.1", "239.1.2.3"):
+            self.assertEqual(lab.usable(host, 4000), Address(host, 4000))
+        for host, port in (("::1", 4000), ("224.0.0.1", 4000), ("192.0.2.1", 30000)):
+            self.assertIsNone(lab.usable(host, port))
+
+    def test_other_ports_of_ours(self) -> None:
+        """Where the node listens for SIP is no place for media."""
+        node = evolve(PUBLIC, closed=frozenset({5060}))
+        self.assertIsNone(node.usable("192.0.2.1", 5060))
+        self.assertIsNotNone(node.usable("198.51.100.7", 5060))
+
+    def test_who_vouches(self) -> None:
+        """A host for itself, and one that is trusted for all."""
+        phone, third = Address("198.51.100.7", 4000), Address("203.0.113.9", 4000)
+        self.assertTrue(PUBLIC.vouched(phone, "198.51.100.7"))
+        self.assertFalse(PUBLIC.vouched(third, "198.51.100.7"))
+        trusting = evolve(PUBLIC, trusted=lambda host: host == "198.51.100.7")
+        self.assertTrue(trusting.vouched(third, "198.51.100.7"))
+        self.assertFalse(trusting.vouched(third, "198.51.100.8"))
 
     def test_ports_and_names(self) -> None:
         """Port 0 and above 65535, and host names, are no target."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
+from voipcluster.errors import PeerError
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.ports import NoPorts, PortPool
+from voipcluster.media.shares import Holder, Shares
 from voipcluster.media.target import Targets, literal
 from voipcluster.net.rtp import IReaders, RtpPort, Sink, open_rtp_port
-from voipcluster.services.media.line import Heard
 
 TRIES = 16  # pairs tried before giving up: other programs may sit in the range
 
@@ -47,7 +49,7 @@ class OpenPort(Protocol):
 class RelayPorts:
     """
     @ivar addresses: per side, by family.
-    @ivar heard: is shown the RTCP of all lines.
+    @ivar shares: how many pairs who holds; C{holders}: whom those of this call count for.
     """
 
     pool: PortPool
@@ -55,7 +57,8 @@ class RelayPorts:
     addresses: Mapping[Side, Mapping[int, RelayAddress]]
     seconds: Callable[[], float]
     open_port: OpenPort = open_rtp_port
-    heard: Heard | None = None
+    shares: Shares = field(factory=lambda: Shares({}))
+    holders: tuple[Holder, ...] = ()
 
     def family(self, side: Side, wanted: int) -> int:
         """The family that a side is served in: the wanted one if the node has it, else the one that it has."""
@@ -70,8 +73,18 @@ class RelayPorts:
         """
         A fresh number with one port per label: even, then odd.
 
-        @raise NoPorts: the pool is empty, or the system gives no socket.
+        @raise NoPorts: the pool is empty, the system gives no socket, or who holds this call has as many as he may.
         """
+        self.shares.take(self.holders)
+        try:
+            return self._open_any(side, family, sink, labels)
+        except PeerError:
+            self.shares.give_back(self.holders)
+            raise
+
+    def _open_any(
+        self, side: Side, family: int, sink: Sink, labels: Sequence[object]
+    ) -> tuple[int, list[RtpPort]]:
         for _ in range(TRIES):
             number = self.pool.take(self.seconds())
             try:
@@ -111,6 +124,7 @@ class RelayPorts:
 
     def give_back(self, number: int) -> None:
         self.pool.give_back(number, self.seconds())
+        self.shares.give_back(self.holders)
 
     def is_own(self, host: str) -> bool:
         address = literal(host)
@@ -121,14 +135,23 @@ class RelayPorts:
         )
 
 
-def targets_for(addresses: Mapping[Side, Mapping[int, RelayAddress]], pool: PortPool) -> Targets:
-    """What this node may send media to."""
+def targets_for(
+    addresses: Mapping[Side, Mapping[int, RelayAddress]],
+    pool: PortPool,
+    allowed: Sequence[str] = (),
+    closed: Iterable[int] = (),
+    trusted: Callable[[str], bool] = lambda host: False,
+) -> Targets:
+    """What this node may send media to; see L{Targets}."""
     relays = [relay for by_family in addresses.values() for relay in by_family.values()]
     bound = [literal(relay.host) for relay in relays]
     return Targets(
         own=frozenset(host for relay in relays for host in (relay.host, relay.shown)),
         busy=pool,
         loopback=any(address is not None and address.is_loopback for address in bound),
+        allowed=tuple(ip_network(text, strict=False) for text in allowed),
+        closed=frozenset(closed),
+        trusted=trusted,
     )
 
 

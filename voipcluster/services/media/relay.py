@@ -18,14 +18,15 @@ from voipcluster.media.activity import Activity, Counted
 from voipcluster.media.body import find_sdp, replace_part
 from voipcluster.media.offer_answer import MessagePassed, Side
 from voipcluster.media.ports import NoPorts, PortPool
-from voipcluster.media.stream import Stream
+from voipcluster.media.shares import Holder, Shares
+from voipcluster.media.stream import RTP, Spot, Stream
+from voipcluster.media.target import Address
 from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, port_readers, raise_descriptor_limit
 from voipcluster.services.media.adopt import adopt
 from voipcluster.services.media.call import RelayedCall
-from voipcluster.services.media.listening import Listening, Trouble
+from voipcluster.services.media.line import Line
 from voipcluster.services.media.ports import OpenPort, RelayAddress, RelayPorts, by_family, targets_for
 from voipcluster.services.media.saved import SavedMedia, Traffic
-from voipcluster.services.media.snapshots import MediaSnapshot, stream_snapshot
 
 PERIOD = 1.0  # seconds between looks at the counters
 SOCKETS_PER_PAIR = 2
@@ -37,6 +38,44 @@ class CallKey(NamedTuple):
 
     call_id: str
     from_tag: str
+
+
+@frozen
+class LegSnapshot:
+    """
+    One side of a media line. C{local} is what that side sends to; C{signalled} and C{remote} are L{None} when there
+    is no address that media may go to. C{strangers} were not forwarded.
+    """
+
+    local: Address
+    signalled: Address | None
+    remote: Address | None
+    latched: bool
+    packets: int
+    octets: int
+    strangers: int
+    errors: int
+
+
+@frozen
+class StreamSnapshot:
+    kind: str
+    protocol: str
+    held: bool
+    caller: LegSnapshot | None
+    callee: LegSnapshot | None
+
+
+@frozen
+class MediaSnapshot:
+    """One relayed call. C{age} and C{silent} in seconds."""
+
+    call: CallKey
+    answered: bool
+    held: bool
+    age: float
+    silent: float
+    streams: tuple[StreamSnapshot, ...]
 
 
 @frozen
@@ -69,8 +108,9 @@ class MediaService(Service):
     @param quarantine: seconds for which a port of an ended call is not used.
     @param window: seconds in which a learned address is tentative, see L{voipcluster.media.latch}.
     @param start: a random number, see L{PortPool}.
-    @param silence: see L{Listening}.
-    @ivar on_trouble: called with a call, and what was found wrong with its media.
+    @param allowed: networks of a laboratory, C{closed}: ports on our own addresses, C{trusted}: hosts whose word is enough, see
+        L{voipcluster.media.target.Targets}.
+    @param shares: of all ports, what one holder may have, by kind; see L{voipcluster.media.shares}.
     @ivar on_timeout: called with the call whose media timed out; its ports are freed right after.
     @ivar on_moved: called with an answered call whose latches have moved, up to a second later.
     @raise UsageError: no address, or no port pair in the range.
@@ -93,7 +133,10 @@ class MediaService(Service):
         quarantine: float = 10.0,
         window: float = 3.0,
         start: int = 0,
-        silence: float = 10.0,
+        allowed: Sequence[str] = (),
+        closed: Sequence[int] = (),
+        trusted: Callable[[str], bool] = lambda host: False,
+        shares: Mapping[str, float] = {},
         readers: Callable[[IReactorFDSet], IReaders] = port_readers,
         open_port: OpenPort = open_rtp_port,
     ) -> None:
@@ -107,7 +150,9 @@ class MediaService(Service):
             Side.CALLER: by_family(addresses),
             Side.CALLEE: by_family(addresses if callee_addresses is None else callee_addresses),
         }
-        self._new_stream = partial(Stream, targets_for(self._addresses, self._pool), window)
+        targets = targets_for(self._addresses, self._pool, allowed, closed, trusted)
+        self._new_stream = partial(Stream, targets, window)
+        self._shares = Shares({kind: max(2, int(share * self._pool.size)) for kind, share in shares.items()})
         self._make_readers, self._open_port = readers, open_port
         self._readers: IReaders | None = None
         self._calls: dict[CallKey, RelayedCall] = {}
@@ -115,10 +160,8 @@ class MediaService(Service):
         self._rate, self._counted, self._counted_at = 0.0, 0, 0.0
         self._ended = (0, 0)  # packets and octets of calls that are over
         self._sessions = self._timed_out = self._refused = 0
-        self.listening = Listening(reactor.seconds, silence)
         self.on_timeout: Callable[[CallKey], object] = lambda call: None
         self.on_moved: Callable[[CallKey], object] = lambda call: None
-        self.on_trouble: Callable[[CallKey, Trouble], object] = lambda call, trouble: None
 
     @property
     def relays(self) -> bool:
@@ -170,6 +213,7 @@ class MediaService(Service):
         source: Hop,
         target: Hop | None = None,
         record: bool = True,
+        holders: tuple[Holder, ...] = (),
     ) -> bytes:
         """
         Take note of a message that the proxy is about to send on.
@@ -184,6 +228,7 @@ class MediaService(Service):
         @param source: where the message came from.
         @param target: where it goes; tells the relay which IP version the other side speaks before it answered.
         @param record: false when this node will not see the rest of the call: then an INVITE opens no session.
+        @param holders: whom the ports of the call count for, with its first INVITE.
         @return: the body to send on; the same object when nothing changes.
         @raise PeerError: the description cannot be relayed (C{status_hint} 488), or no port is free (503).
         """
@@ -194,7 +239,7 @@ class MediaService(Service):
         if relayed is None:
             if method != "INVITE" or status is not None or not record:
                 return body
-            relayed = self._open(call)
+            relayed = self._open(call, holders)
         try:
             part = find_sdp(content_type, body)
             sdp = None if part is None else body[part.begin : part.end]
@@ -215,20 +260,19 @@ class MediaService(Service):
         relayed = self._calls.pop(call, None)
         if relayed is None:
             return
-        self.listening.ended(relayed)
         relayed.close()
         packets, octets = relayed.traffic()
         self._ended = self._ended[0] + packets, self._ended[1] + octets
         self._log.debug("media of call {call} ends: {reason}", call=call.call_id, reason=reason)
 
-    def _open(self, call: CallKey) -> RelayedCall:
+    def _open(self, call: CallKey, holders: tuple[Holder, ...]) -> RelayedCall:
         now = self._reactor.seconds()
-        relayed = RelayedCall(self._relay_ports(), self._new_stream, self._new_activity(now), now)
+        relayed = RelayedCall(self._relay_ports(holders), self._new_stream, self._new_activity(now), now)
         self._calls[call] = relayed
         self._sessions += 1
         return relayed
 
-    def _relay_ports(self) -> RelayPorts:
+    def _relay_ports(self, holders: tuple[Holder, ...]) -> RelayPorts:
         assert self._readers is not None, "the service runs"
         return RelayPorts(
             self._pool,
@@ -236,7 +280,8 @@ class MediaService(Service):
             self._addresses,
             self._reactor.seconds,
             self._open_port,
-            heard=self.listening.heard,
+            self._shares,
+            holders,
         )
 
     def _new_activity(self, now: float) -> Activity:
@@ -269,9 +314,9 @@ class MediaService(Service):
                         "its media ports are out of the range media.ports, or of another call", 503
                     )
                 activity = self._new_activity(now)
-                self._calls[call] = adopt(
-                    saved, traffic, self._relay_ports(), self._new_stream, activity, now
-                )
+                relay = self._relay_ports(saved.holders)
+                self._calls[call] = adopt(saved, traffic, relay, self._new_stream, activity, now)
+                self._shares.adopt(saved.holders, len(numbers))
             except PeerError as error:
                 refused[call] = str(error)
                 for number in numbers:
@@ -289,23 +334,18 @@ class MediaService(Service):
         return relayed is not None and relayed.answered and bool(relayed.lines)
 
     def calls(self) -> list[MediaSnapshot]:
-        return [self._snapshot(key, relayed) for key, relayed in self._calls.items()]
-
-    def snapshot(self, call: CallKey) -> MediaSnapshot | None:
-        """One call, or L{None} when nothing of it is relayed."""
-        relayed = self._calls.get(call)
-        return None if relayed is None else self._snapshot(call, relayed)
-
-    def _snapshot(self, call: CallKey, relayed: RelayedCall) -> MediaSnapshot:
         now = self._reactor.seconds()
-        return MediaSnapshot(
-            call=call,
-            answered=relayed.answered,
-            held=relayed.held,
-            age=now - relayed.started,
-            silent=now - relayed.activity.since,
-            streams=tuple(stream_snapshot(index, line) for index, line in sorted(relayed.lines.items())),
-        )
+        return [
+            MediaSnapshot(
+                call=key,
+                answered=relayed.answered,
+                held=relayed.held,
+                age=now - relayed.started,
+                silent=now - relayed.activity.since,
+                streams=tuple(_stream_snapshot(line) for _, line in sorted(relayed.lines.items())),
+            )
+            for key, relayed in self._calls.items()
+        ]
 
     def statistics(self) -> MediaStatistics:
         packets, octets = self._traffic()
@@ -334,8 +374,6 @@ class MediaService(Service):
         for call, relayed in list(self._calls.items()):
             packets, _ = relayed.traffic()
             total += packets
-            for trouble in self.listening.look(relayed, now):
-                self._tell(call, trouble)
             if relayed.answered and relayed.lines:
                 if relayed.has_moved():
                     self.on_moved(call)
@@ -348,19 +386,6 @@ class MediaService(Service):
             self._rate = (total - self._counted) / elapsed
         self._counted, self._counted_at = total, now
 
-    def _tell(self, call: CallKey, trouble: Trouble) -> None:
-        self._log.info(
-            "{kind} {media} in call {call}: nothing comes from {missing}",
-            kind=trouble.kind,
-            media=trouble.media,
-            call=call.call_id,
-            missing=trouble.missing or "both sides",
-        )
-        try:
-            self.on_trouble(call, trouble)
-        except Exception:
-            self._log.failure("on_trouble of call {call}", call=call.call_id)
-
     def _time_out(self, call: CallKey) -> None:
         self._timed_out += 1
         self._log.info("no media any more in call {call}", call=call.call_id)
@@ -369,3 +394,35 @@ class MediaService(Service):
         except Exception:
             self._log.failure("on_timeout of call {call}", call=call.call_id)
         self.call_ended(call, "media time-out")
+
+
+def _stream_snapshot(line: Line) -> StreamSnapshot:
+    stream = line.stream
+    protocols = [media.protocol for media in stream.lines.values()]
+    return StreamSnapshot(
+        kind=stream.kind,
+        protocol=protocols[-1] if protocols else "",
+        held=stream.held,
+        caller=_leg_snapshot(line, Side.CALLER),
+        callee=_leg_snapshot(line, Side.CALLEE),
+    )
+
+
+def _leg_snapshot(line: Line, side: Side) -> LegSnapshot | None:
+    leg = line.legs.get(side)
+    if leg is None:
+        return None
+    latch = line.stream.latch(Spot(side, RTP))
+    remote = line.stream.remote(Spot(side, RTP))
+    media = [ports[RTP] for ports in leg.ports.values()]
+    facing = leg.ports.get(remote.family if remote is not None else 0) or next(iter(leg.ports.values()))
+    return LegSnapshot(
+        local=facing[RTP].address(),
+        signalled=latch.signalled,
+        remote=remote,
+        latched=any(port.connected for port in media),
+        packets=sum(port.packets for port in media),
+        octets=sum(port.octets for port in media),
+        strangers=sum(port.strangers for port in media),
+        errors=sum(port.errors for port in media),
+    )

@@ -17,6 +17,7 @@ from cattrs.preconf.json import JsonConverter, make_converter
 from voipcluster.media.latch import Latch
 from voipcluster.media.offer_answer import Exchange, OfferAnswer, Side
 from voipcluster.media.sdp import MediaLine
+from voipcluster.media.shares import Holder
 from voipcluster.media.stream import SPOTS, Spot
 from voipcluster.net.rtp import RtpPort
 from voipcluster.services.media.call import Description, RelayedCall
@@ -49,6 +50,7 @@ class SavedMedia:
     in_force: dict[Side, Description]
     lines: dict[int, SavedLine]
     closed: tuple[int, int] = (0, 0)
+    holders: tuple[Holder, ...] = ()
     numbers: frozenset[int] = Factory(
         lambda self: frozenset(number for line in self.lines.values() for number, _ in line.legs.values()),
         takes_self=True,
@@ -79,6 +81,7 @@ def saved(call: RelayedCall) -> SavedMedia:
         in_force=in_force,
         lines={index: _saved_line(line) for index, line in lines.items()},
         closed=(call.closed_packets, call.closed_octets),
+        holders=call.holders,
     )
 
 

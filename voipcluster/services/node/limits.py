@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from voipcluster.config.options import LimitsOptions
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.sip.limits import LimitSettings
 from voipcluster.sip.message import Request
@@ -62,3 +63,9 @@ def limiting_of(node: NodeParts, seconds: Callable[[], float]) -> Limiting:
         load,
         is_pending,
     )
+
+
+def media_shares(limits: LimitsOptions) -> dict[str, float]:
+    """What one holder may have of the relay's ports, by kind; one without a limit is left out."""
+    shares = {"user": limits.media_ports_per_user, "address": limits.media_ports_per_address}
+    return {kind: share for kind, share in shares.items() if share}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 REASONS = (
     "banned", "user", "password", "unanswered calls", "unanswered requests", "strangers", "within dialogs", "registrations",
-    "backlog",
+    "backlog", "media ports",
 )  # of L{Limiting.refused}  # fmt: skip
 
 

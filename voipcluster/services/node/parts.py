@@ -28,7 +28,7 @@ from voipcluster.services.journal import CallJournal
 from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.node.cluster_side import ClusterSide
-from voipcluster.services.node.limits import limiting_of
+from voipcluster.services.node.limits import limiting_of, media_shares
 from voipcluster.services.node.listening import make_tls, make_web, own_ports
 from voipcluster.services.node.numbers import numbers
 from voipcluster.services.node.overload import overload_of
@@ -220,6 +220,10 @@ class NodeParts:
             timeout=media.timeout,
             hold_timeout=media.hold_timeout,
             quarantine=media.quarantine,
+            allowed=media.lab_networks,
+            closed=(sip.port,),
+            trusted=(lambda host: True) if media.third_hosts else self.limiting.is_trusted,
+            shares=media_shares(config.limits),
             start=int(surroundings.random() * (1 << 16)),
         )
         self.cluster_side = ClusterSide(self)

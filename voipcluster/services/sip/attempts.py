@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from voipcluster.address import Flow
 from voipcluster.errors import PeerError, TransportError
 from voipcluster.services.sip.next_hop import tcp_first
 from voipcluster.services.sip.resolving import REFUSED, SILENT, UNAVAILABLE, Resolving
@@ -84,6 +85,11 @@ class Attempts:
         self._located([server])
 
     # -- as a client transaction
+
+    @property
+    def flow(self) -> Flow | None:
+        """Where the last copy went, if one did."""
+        return next((client.flow for client in reversed(self._clients) if client is not None), None)
 
     def cancel(self) -> None:
         """Send CANCEL to the server that is being tried, when it has answered anything (9.1)."""

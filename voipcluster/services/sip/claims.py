@@ -124,7 +124,7 @@ class Claims:
         limiting.notices.warn(
             "within dialogs",
             "{peer} was refused {method!r:.20} within a dialog: {status} {reason}",
-            peer=str(self._origin(arrival) or incoming.flow),
+            peer=str(self.origin(arrival) or incoming.flow),
             method=incoming.request.method,
             status=error.status_hint,
             reason=str(error),
@@ -169,7 +169,7 @@ class Claims:
             return FREE if follows else Passage(over_flow=True)
         if party is not None and not behind:
             return Passage(over_flow=True)  # to that party, whoever sent it
-        origin = self._origin(arrival)
+        origin = self.origin(arrival)
         if origin is None:
             # passwords are counted where they come from
             raise Refused("nobody says where that request came from", 403)
@@ -245,7 +245,7 @@ class Claims:
                 at_its_place = _is_at(contact, flow) and call.leads(False, contact, proved=True)
         return at_its_place or (bool(user) and self._is_registered(user, flow))
 
-    def _origin(self, arrival: Arrival) -> Flow | None:
+    def origin(self, arrival: Arrival) -> Flow | None:
         """Where a request came in at the cluster; L{None}: at a node that does not say, or what it said is too old."""
         incoming, core = arrival.incoming, self._core
         if arrival.told is not None:
@@ -262,7 +262,7 @@ class Claims:
 
     def _source(self, arrival: Arrival) -> Flow | None:
         """Where a request was sent from; L{None} when that says nothing."""
-        flow = self._origin(arrival)
+        flow = self.origin(arrival)
         if flow is None or not (self._trust_source or flow.reliable):
             return None
         if _vias(arrival.incoming.request) > (1 if arrival.told is None else 2):

@@ -402,7 +402,13 @@ class Forwarding(NamedTimers):
             self._incoming.answer(502)
             return False
         if self._on_response is not None and self._context is not None:
-            body = self._on_response(self._context.target(branch), response)
+            target = self._context.target(branch)
+            if (
+                target.flow is None and target.party is None
+            ):  # found by its name: where it was found is where it is
+                client = self._clients.get(branch)
+                target = target if client is None else target._replace(flow=client.flow)
+            body = self._on_response(target, response)
         self._incoming.respond(response.status, forward_response(response, body))
         return True
 

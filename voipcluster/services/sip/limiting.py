@@ -197,6 +197,11 @@ class Limiting:
         self.refused["registrations"] += 1
         self.notices.warn("registrations", "too many registrations: one more user gets 503")
 
+    def media_ports_refused(self, error: PeerError) -> None:
+        """A call would have had more ports of the relay than whoever makes it may hold."""
+        self.refused["media ports"] += 1
+        self.notices.warn("media ports", "{why}: 503", why=str(error))
+
     # -- for the operator
 
     def bans(self) -> Iterator[Ban]:

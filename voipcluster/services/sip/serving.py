@@ -10,10 +10,11 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from voipcluster.address import Flow, Hop
+from voipcluster.address import Flow, Hop, source_of
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.media.offer_answer import Side
+from voipcluster.media.shares import Holder, ShareTaken
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.access import AMPLIFICATION, ASSERTED
 from voipcluster.services.sip.calls import Call, CallTable
@@ -254,6 +255,8 @@ class Serving:
         except PeerError as error:
             if call is not None:
                 self._calls.failed(call.key, f"refused {error.status_hint}")
+            if isinstance(error, ShareTaken):
+                self._core.transactions.limiting.media_ports_refused(error)
             self._turn_down(incoming, error)
             return
         record_route = None
@@ -306,9 +309,18 @@ class Serving:
             body=request.body,
             source=client.flow.hop,
             target=flow.hop if flow is not None else None,
+            holders=self._holders(client),
         )
         call.relayed = body is not request.body
         return body
+
+    def _holders(self, client: Handover) -> tuple[Holder, ...]:
+        """Whom the media ports of a call count for: the user and the address; nobody who is trusted."""
+        host = client.flow.remote[0]
+        if self._core.transactions.limiting.is_trusted(host):
+            return ()
+        address = Holder("address", source_of(host))
+        return (Holder("user", client.user), address) if client.user else (address,)
 
     def _ended(self, call: Call | None, status: int) -> None:
         if call is not None:
@@ -408,7 +420,14 @@ class Serving:
                 arrival = Arrival(incoming, from_caller, token, told)
                 self._claims.learn_contact(arrival, call, passage.user)
             if self._media.relays:
-                body = self._media_request(key, sender, request, incoming.flow.hop)
+                # what came through another node says where it came in there
+                flow = (
+                    incoming.flow
+                    if told is None
+                    else self._claims.origin(Arrival(incoming, from_caller, token, told))
+                )
+                source = incoming.flow.hop if flow is None else flow.hop
+                body = self._media_request(key, sender, request, source)
             receiver = Side.CALLEE if from_caller else Side.CALLER
             proved = self._claims.answers_prove(call, target, not from_caller, routes)
             on_response = partial(self._answered, key, request.cseq[0], method, receiver, session, -1, proved)

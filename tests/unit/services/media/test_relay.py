@@ -19,6 +19,7 @@ from tests.unit.services.media.media_case import (
 )
 from voipcluster.errors import ParseError, PeerError, UsageError
 from voipcluster.media.ports import NoPorts
+from voipcluster.media.shares import Holder, ShareTaken
 from voipcluster.media.target import Address
 from voipcluster.services.media.line import Line
 from voipcluster.services.media.relay import CallKey, MediaService
@@ -48,6 +49,47 @@ class ServiceTests(MediaTestCase):
 
 
 class HostileTests(MediaTestCase):
+    def test_third_host(self) -> None:
+        """A host that only a description names gets nothing until it has sent something; the real default (attack M7)."""
+        self.media.stopService()
+        self.media = self.service(trusted=lambda host: False)
+        third = Address("203.0.113.66", 4000)
+        for_bob = self.address(self.passes(A, "INVITE", audio(third.host, third.port)))
+        for_alice = self.address(self.passes(B, "INVITE", audio(BOB, 5000), 200))
+        self.network.deliver(RTP, Address(BOB, 5000), for_bob)
+        self.assertEqual(self.network.sent(), [])
+        self.network.deliver(RTP, third, for_alice)
+        self.network.deliver(RTP, Address(BOB, 5000), for_bob)
+        self.assertEqual([to for _, to in self.network.sent()], [Address(BOB, 5000), third])
+        self.media.call_ended(CALL, "over")
+
+    def test_shares(self) -> None:
+        """Ports of many calls, of one user and of one address, are bounded; what ended or came to nothing counts no more (M8)."""
+        self.media.stopService()
+        self.media = self.service(ports=(30000, 30039), quarantine=0, shares={"user": 0.2, "address": 0.5})
+        alice, office = Holder("user", "alice"), Holder("address", ALICE)
+
+        def call(number: int, *holders: Holder) -> CallKey:
+            key = CallKey(f"c{number}", "a")
+            self.passes(A, "INVITE", audio(ALICE, 4000), call=key, holders=holders)
+            return key
+
+        calls = [call(number, alice, office) for number in range(2)]  # two pairs each, of 20
+        error = self.assertRaises(ShareTaken, call, 2, alice, office)
+        self.assertIn("user alice holds 4 pairs", str(error))
+        calls += [call(number, office) for number in range(3, 6)]
+        self.assertIn(f"address {ALICE} holds 10", str(self.assertRaises(ShareTaken, call, 6, office)))
+        self.assertEqual(self.media.statistics().total_refused, 2)
+        calls.append(call(7))  # somebody else, or who is trusted
+        self.assertEqual(self.media.statistics().ports_free, 8)
+        self.media.call_ended(calls[0], "BYE")
+        calls.append(call(8, alice, office))
+        for key in calls:
+            self.media.call_ended(key, "over")
+        self.assertEqual(self.media.statistics().ports_free, 20)
+        self.passes(A, "INVITE", audio(ALICE, 4000), holders=(alice, office))
+        self.media.call_ended(CALL, "over")
+
     def test_forbidden_targets(self) -> None:
         """Descriptions that name groups, loopback, or our own ports get no packet (attack M7)."""
         self.media.stopService()

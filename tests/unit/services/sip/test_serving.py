@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.services.sip_world import WorldCase
 from voipcluster.errors import PeerError
 from voipcluster.media.offer_answer import Side
+from voipcluster.media.shares import Holder, ShareTaken
 from voipcluster.sip.session_timer import SessionTimer
 
 BOB = "sip:bob@example.com"
@@ -129,6 +130,45 @@ class SessionTimerTests(WorldCase):
         self.assertEqual([call.expires for call in self.node.calls], [0.0])
         self.alice.send(self.node, "BYE", self.bob.uri, cseq=10, to_tag=self.bob.tag, routes=routes)
         self.bob.reply(self.bob.request("BYE"), 200)
+
+
+class MediaOwnerTests(WorldCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.node = self.world.node("a", relay="userspace")
+        self.alice = self.world.phone("alice", "198.51.100.1")
+        self.bob = self.world.phone("bob", "198.51.100.2")
+        self.bob.register(self.node)
+        self.bob.took()
+
+    def test_share_taken(self) -> None:
+        """Who holds as many media ports as he may is told 503, the operator why, and the call keeps nothing (attack M8)."""
+        asked = []
+
+        def message_passes(call: object, **what: object) -> bytes:
+            asked.append(what["holders"])
+            raise ShareTaken("address 198.51.100.1 holds 4 pairs of media ports, and no more are granted")
+
+        self.node.media.message_passes = message_passes
+        self.alice.send(self.node, "INVITE", BOB, body="offer")
+        self.assertEqual(asked, [(Holder("address", "198.51.100.1"),)])
+        self.assertEqual(self.alice.response(503).status, 503)
+        self.assertEqual((self.node.limiting.refused["media ports"], len(self.node.calls)), (1, 0))
+
+    def test_source_of_a_server_that_was_looked_up(self) -> None:
+        """What a server elsewhere answers came from where it was found, so that its own address is vouched for."""
+        server = self.world.phone("carol", "203.0.113.5")
+        seen = []
+
+        def message_passes(call: object, **what: object) -> object:
+            seen.append((what["status"], getattr(what["source"], "host", "")))
+            return what["body"]
+
+        self.node.media.message_passes = message_passes
+        self.alice.send(self.node, "INVITE", "sip:carol@203.0.113.5:5060", body="offer")
+        server.reply(server.request(), 200, body=b"answer")
+        self.calls_left = 1
+        self.assertEqual(seen, [(None, "198.51.100.1"), (200, "203.0.113.5")])
 
 
 class MediaTests(WorldCase):
