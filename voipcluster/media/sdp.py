@@ -15,6 +15,7 @@ from typing import Self
 from attrs import frozen
 
 from voipcluster.errors import ParseError
+from voipcluster.media.codec import Codec, codecs_of
 from voipcluster.media.target import is_unspecified
 from voipcluster.remember import remember
 
@@ -69,6 +70,7 @@ class MediaLine:
     @ivar host: as written in C{c=}, without a TTL; an IP literal or a name.
     @ivar rtcp_port: from C{a=rtcp} (RFC 3605), else the port above.
     @ivar rtcp_host: from C{a=rtcp}, else C{host}.
+    @ivar codecs: its formats by name, those of media alone.
     """
 
     kind: str
@@ -79,6 +81,7 @@ class MediaLine:
     rtcp_host: str
     rtcp_mux: bool
     direction: Direction
+    codecs: tuple[Codec, ...] = ()
 
     @property
     def transport(self) -> Transport:
@@ -225,6 +228,7 @@ def _media_line(
         rtcp_host=rtcp_host,
         rtcp_mux=mux,
         direction=_direction(lines, section, inherited),
+        codecs=codecs_of(found[5], lines[section.begin + 1 : section.end]),
     )
     if line_.relayed and not host:
         raise ParseError(f"SDP has no usable c= line for m={line_.kind}", 488)

@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 from attrs import define, field
 
+from voipcluster.media.codec import Codec, agreed
 from voipcluster.media.latch import Accept, Arrived, Effect, HeardFrom, Latch, Signalled
 from voipcluster.media.offer_answer import Side
-from voipcluster.media.sdp import MediaLine, Transport
+from voipcluster.media.quality import StreamQuality
+from voipcluster.media.sdp import Direction, MediaLine, Transport
+from voipcluster.media.silence import Silence
 from voipcluster.media.target import Address, Targets, is_unspecified
 
 RTP, RTCP = 0, 1
@@ -37,12 +40,15 @@ class Stream:
     @ivar window: see L{Latch}.
     @ivar kind: C{audio}, C{video}, ... of the line in force.
     @ivar lines: what each side last said about itself; missing until it spoke.
+    @ivar quality: what RTCP told, from the first of it on; C{silence}: who sends, once media was due.
     """
 
     targets: Targets
     window: float
     kind: str = ""
     lines: dict[Side, MediaLine] = field(factory=dict)
+    quality: StreamQuality | None = None
+    silence: Silence | None = None
     _latches: dict[Spot, Latch] = field(factory=dict)
 
     @property
@@ -53,6 +59,30 @@ class Stream:
     @property
     def held(self) -> bool:
         return any(line.held for line in self.lines.values())
+
+    @property
+    def mutual(self) -> bool:
+        """Both sides agreed to send and to receive."""
+        return len(self.lines) == len(Side) and all(
+            line.direction is Direction.SENDRECV and not line.held for line in self.lines.values()
+        )
+
+    @property
+    def muxed(self) -> bool:
+        """RTCP comes to the port of RTP (RFC 5761)."""
+        return len(self.lines) == len(Side) and all(line.rtcp_mux for line in self.lines.values())
+
+    @property
+    def protected(self) -> bool:
+        """Its RTCP cannot be read (RFC 3711 section 3.4)."""
+        return any("SAVP" in line.protocol for line in self.lines.values())
+
+    @property
+    def codec(self) -> Codec | None:
+        """What both sides send, as far as signalling tells; L{None} as long as nothing is agreed on."""
+        if len(self.lines) < len(Side):
+            return None
+        return agreed(self.lines[Side.CALLER].codecs, self.lines[Side.CALLEE].codecs)
 
     def muted(self, side: Side) -> bool:
         """The side asked for nothing to be sent, by the null address (RFC 3264 section 8.4)."""

@@ -70,15 +70,32 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(
             audio,
             MediaLine(
-                "audio", 49170, "RTP/AVP", "192.168.1.5", 49171, "192.168.1.5", False, Direction.SENDRECV
+                "audio",
+                49170,
+                "RTP/AVP",
+                "192.168.1.5",
+                49171,
+                "192.168.1.5",
+                False,
+                Direction.SENDRECV,
+                codecs=audio.codecs,
             ),
         )
         self.assertEqual(
             video,
             MediaLine(
-                "video", 51372, "RTP/AVP", "192.168.1.6", 51999, "192.168.1.7", False, Direction.SENDONLY
+                "video",
+                51372,
+                "RTP/AVP",
+                "192.168.1.6",
+                51999,
+                "192.168.1.7",
+                False,
+                Direction.SENDONLY,
+                codecs=video.codecs,
             ),
         )
+        self.assertEqual([codec.name for codec in audio.codecs], ["PCMU", "PCMA"])
 
     def test_direction_of_the_session(self) -> None:
         """A direction before the first m= holds for lines without one (RFC 8866 section 6.7)."""

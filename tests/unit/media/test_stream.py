@@ -99,3 +99,16 @@ class StreamTests(SynchronousTestCase):
             ],
         )
         self.assertEqual(self.stream.remote(Spot(A, RTP)), recorder)
+
+    def test_what_both_agreed_on(self) -> None:
+        """Codec, rtcp-mux and who is to send count only when both sides have said so (RFC 3264 section 6)."""
+        self.stream.described(A, line("m=audio 4000 RTP/AVP 0 8\na=rtcp-mux"), "198.51.100.7", 0)
+        self.assertEqual((self.stream.codec, self.stream.muxed, self.stream.mutual), (None, False, False))
+        self.stream.described(B, line("m=audio 5000 RTP/AVP 8"), "198.51.100.8", 0)
+        self.assertEqual(
+            (self.stream.codec, self.stream.muxed, self.stream.mutual), (("PCMA", 8000), False, True)
+        )
+        self.stream.described(B, line("m=audio 5000 RTP/AVP 8\na=rtcp-mux\na=recvonly"), "198.51.100.8", 0)
+        self.assertEqual((self.stream.muxed, self.stream.mutual, self.stream.protected), (True, False, False))
+        self.stream.described(B, line("m=audio 5000 UDP/TLS/RTP/SAVPF 8"), "198.51.100.8", 0)
+        self.assertTrue(self.stream.protected)

@@ -44,6 +44,7 @@ def adopt(
     try:
         for index, one in saved.lines.items():
             lines[index] = Line(_stream(new_stream(), one, now), one.born, relay.seconds)
+            lines[index].heard = relay.heard
             _open(lines[index], one, relay)
     except (OSError, KeyError) as error:
         for port in [port for line in lines.values() for port in line.all_ports()]:

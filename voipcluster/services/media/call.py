@@ -21,7 +21,7 @@ from voipcluster.media.offer_answer import (
 )
 from voipcluster.media.sdp import MediaLine, SessionDescription, Transport
 from voipcluster.media.shares import Holder
-from voipcluster.media.stream import SPOTS, Stream
+from voipcluster.media.stream import RTP, SPOTS, Stream
 from voipcluster.media.target import is_unspecified, literal
 from voipcluster.net.rtp import RtpPort
 from voipcluster.services.media.line import Leg, Line
@@ -54,6 +54,7 @@ class Pending:
 class RelayedCall:
     """
     @ivar answered: a final answer is in force, so that media is due.
+    @ivar looked: when L{voipcluster.services.media.listening} last looked at it, C{troubles}: the kinds that it found.
     """
 
     _relay: RelayPorts
@@ -64,6 +65,8 @@ class RelayedCall:
     lines: dict[int, Line] = field(factory=dict)
     closed_packets: int = 0
     closed_octets: int = 0
+    looked: float = 0.0
+    troubles: tuple[str, ...] = ()
     _negotiation: OfferAnswer = field(factory=OfferAnswer)
     _pending: dict[Exchange, Pending] = field(factory=dict)
     _in_force: dict[Side, Description] = field(factory=dict)
@@ -188,7 +191,8 @@ class RelayedCall:
             if media.relayed:
                 due = final or self.answered
                 line.execute(line.stream.described(side, media, description.source, now, due=due))
-                for spot in SPOTS[side]:
+                # what the far side sends is wired anew, too: both have a say in where RTCP goes
+                for spot in (*SPOTS[side], SPOTS[side.other][RTP]):
                     line.wire(spot)
                 for port in line.ports(side):
                     port.checked = media.transport is Transport.RTP
@@ -210,6 +214,7 @@ class RelayedCall:
             line = self.lines.get(index)
             if line is None:
                 line = self.lines[index] = Line(self._new_stream(), message.exchange, self._relay.seconds)
+                line.heard = self._relay.heard
             number = self._leg(index, line, facing, family, media).number
             self._sender_leg(index, line, message.sender, family, media)
             ports[index] = (number, number + 1)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from attrs import define, field
 
 from voipcluster.media.latch import Accept, Aim, Arrived, Connect
 from voipcluster.media.offer_answer import Exchange, Side
-from voipcluster.media.rtp import kind_of
-from voipcluster.media.stream import Directed, Spot, Stream
+from voipcluster.media.rtp import is_rtcp, kind_of
+from voipcluster.media.stream import RTP, Directed, Spot, Stream
 from voipcluster.media.target import Address
-from voipcluster.net.rtp import RtpPort, Sink, nowhere
+from voipcluster.net.rtp import RtpPort, Send, Sink, nowhere
+
+Heard = Callable[[Stream, Side, bytes], None]
+"""Is shown each RTCP datagram of a side that passes."""
 
 
 def _to_nobody(port: RtpPort, datagram: bytes, source: Address) -> None:
@@ -32,6 +36,7 @@ class Line:
     One media line that is relayed.
 
     @ivar born: the exchange that brought it.
+    @ivar heard: gets the RTCP that can be read.
     @ivar moves: how often a latch has moved because of what arrived.
     """
 
@@ -39,6 +44,7 @@ class Line:
     born: Exchange
     _seconds: Callable[[], float]
     legs: dict[Side, Leg] = field(factory=dict)
+    heard: Heard | None = None
     moves: int = 0
     sink: Sink = field(init=False)
 
@@ -100,6 +106,23 @@ class Line:
         remote = self.stream.remote(spot)
         near = [] if remote is None else leg.ports.get(remote.family, [])
         out = near[spot.component].out if spot.component < len(near) else nowhere
+        if out is not nowhere and self.heard is not None and self._is_heard(spot):
+            out = partial(self._pass_on, spot, out)
         for ports in far.ports.values():
             if spot.component < len(ports):
                 ports[spot.component].forward = out
+
+    def _is_heard(self, spot: Spot) -> bool:
+        """Only where RTCP comes and can be read: packets of media take the short way."""
+        return not self.stream.protected and (spot.component != RTP or self.stream.muxed)
+
+    def _pass_on(self, spot: Spot, out: Send, datagram: bytes) -> None:
+        """A datagram for that spot goes on, and is shown if it is RTCP."""
+        out(datagram)
+        if self.heard is not None and is_rtcp(datagram):
+            self.heard(self.stream, spot.side.other, datagram)
+
+    def packets(self, side: Side) -> int:
+        """Received from that side on its RTP port."""
+        leg = self.legs.get(side)
+        return 0 if leg is None else sum(ports[RTP].packets for ports in leg.ports.values())

@@ -15,6 +15,7 @@ from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.shares import Holder, Shares
 from voipcluster.media.target import Targets, literal
 from voipcluster.net.rtp import IReaders, RtpPort, Sink, open_rtp_port
+from voipcluster.services.media.line import Heard
 
 TRIES = 16  # pairs tried before giving up: other programs may sit in the range
 
@@ -50,6 +51,7 @@ class RelayPorts:
     """
     @ivar addresses: per side, by family.
     @ivar shares: how many pairs who holds; C{holders}: whom those of this call count for.
+    @ivar heard: is shown the RTCP of all lines.
     """
 
     pool: PortPool
@@ -57,6 +59,7 @@ class RelayPorts:
     addresses: Mapping[Side, Mapping[int, RelayAddress]]
     seconds: Callable[[], float]
     open_port: OpenPort = open_rtp_port
+    heard: Heard | None = None
     shares: Shares = field(factory=lambda: Shares({}))
     holders: tuple[Holder, ...] = ()
 

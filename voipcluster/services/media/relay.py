@@ -19,14 +19,14 @@ from voipcluster.media.body import find_sdp, replace_part
 from voipcluster.media.offer_answer import MessagePassed, Side
 from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.shares import Holder, Shares
-from voipcluster.media.stream import RTP, Spot, Stream
-from voipcluster.media.target import Address
+from voipcluster.media.stream import Stream
 from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, port_readers, raise_descriptor_limit
 from voipcluster.services.media.adopt import adopt
 from voipcluster.services.media.call import RelayedCall
-from voipcluster.services.media.line import Line
+from voipcluster.services.media.listening import Listening, Trouble
 from voipcluster.services.media.ports import OpenPort, RelayAddress, RelayPorts, by_family, targets_for
 from voipcluster.services.media.saved import SavedMedia, Traffic
+from voipcluster.services.media.snapshots import MediaSnapshot, stream_snapshot
 
 PERIOD = 1.0  # seconds between looks at the counters
 SOCKETS_PER_PAIR = 2
@@ -38,44 +38,6 @@ class CallKey(NamedTuple):
 
     call_id: str
     from_tag: str
-
-
-@frozen
-class LegSnapshot:
-    """
-    One side of a media line. C{local} is what that side sends to; C{signalled} and C{remote} are L{None} when there
-    is no address that media may go to. C{strangers} were not forwarded.
-    """
-
-    local: Address
-    signalled: Address | None
-    remote: Address | None
-    latched: bool
-    packets: int
-    octets: int
-    strangers: int
-    errors: int
-
-
-@frozen
-class StreamSnapshot:
-    kind: str
-    protocol: str
-    held: bool
-    caller: LegSnapshot | None
-    callee: LegSnapshot | None
-
-
-@frozen
-class MediaSnapshot:
-    """One relayed call. C{age} and C{silent} in seconds."""
-
-    call: CallKey
-    answered: bool
-    held: bool
-    age: float
-    silent: float
-    streams: tuple[StreamSnapshot, ...]
 
 
 @frozen
@@ -111,6 +73,8 @@ class MediaService(Service):
     @param allowed: networks of a laboratory, C{closed}: ports on our own addresses, C{trusted}: hosts whose word is enough, see
         L{voipcluster.media.target.Targets}.
     @param shares: of all ports, what one holder may have, by kind; see L{voipcluster.media.shares}.
+    @param silence: see L{Listening}.
+    @ivar on_trouble: called with a call, and what was found wrong with its media.
     @ivar on_timeout: called with the call whose media timed out; its ports are freed right after.
     @ivar on_moved: called with an answered call whose latches have moved, up to a second later.
     @raise UsageError: no address, or no port pair in the range.
@@ -137,6 +101,7 @@ class MediaService(Service):
         closed: Sequence[int] = (),
         trusted: Callable[[str], bool] = lambda host: False,
         shares: Mapping[str, float] = {},
+        silence: float = 10.0,
         readers: Callable[[IReactorFDSet], IReaders] = port_readers,
         open_port: OpenPort = open_rtp_port,
     ) -> None:
@@ -160,8 +125,10 @@ class MediaService(Service):
         self._rate, self._counted, self._counted_at = 0.0, 0, 0.0
         self._ended = (0, 0)  # packets and octets of calls that are over
         self._sessions = self._timed_out = self._refused = 0
+        self.listening = Listening(reactor.seconds, silence)
         self.on_timeout: Callable[[CallKey], object] = lambda call: None
         self.on_moved: Callable[[CallKey], object] = lambda call: None
+        self.on_trouble: Callable[[CallKey, Trouble], object] = lambda call, trouble: None
 
     @property
     def relays(self) -> bool:
@@ -260,6 +227,7 @@ class MediaService(Service):
         relayed = self._calls.pop(call, None)
         if relayed is None:
             return
+        self.listening.ended(relayed)
         relayed.close()
         packets, octets = relayed.traffic()
         self._ended = self._ended[0] + packets, self._ended[1] + octets
@@ -280,8 +248,9 @@ class MediaService(Service):
             self._addresses,
             self._reactor.seconds,
             self._open_port,
-            self._shares,
-            holders,
+            heard=self.listening.heard,
+            shares=self._shares,
+            holders=holders,
         )
 
     def _new_activity(self, now: float) -> Activity:
@@ -334,18 +303,23 @@ class MediaService(Service):
         return relayed is not None and relayed.answered and bool(relayed.lines)
 
     def calls(self) -> list[MediaSnapshot]:
+        return [self._snapshot(key, relayed) for key, relayed in self._calls.items()]
+
+    def snapshot(self, call: CallKey) -> MediaSnapshot | None:
+        """One call, or L{None} when nothing of it is relayed."""
+        relayed = self._calls.get(call)
+        return None if relayed is None else self._snapshot(call, relayed)
+
+    def _snapshot(self, call: CallKey, relayed: RelayedCall) -> MediaSnapshot:
         now = self._reactor.seconds()
-        return [
-            MediaSnapshot(
-                call=key,
-                answered=relayed.answered,
-                held=relayed.held,
-                age=now - relayed.started,
-                silent=now - relayed.activity.since,
-                streams=tuple(_stream_snapshot(line) for _, line in sorted(relayed.lines.items())),
-            )
-            for key, relayed in self._calls.items()
-        ]
+        return MediaSnapshot(
+            call=call,
+            answered=relayed.answered,
+            held=relayed.held,
+            age=now - relayed.started,
+            silent=now - relayed.activity.since,
+            streams=tuple(stream_snapshot(index, line) for index, line in sorted(relayed.lines.items())),
+        )
 
     def statistics(self) -> MediaStatistics:
         packets, octets = self._traffic()
@@ -374,6 +348,8 @@ class MediaService(Service):
         for call, relayed in list(self._calls.items()):
             packets, _ = relayed.traffic()
             total += packets
+            for trouble in self.listening.look(relayed, now):
+                self._tell(call, trouble)
             if relayed.answered and relayed.lines:
                 if relayed.has_moved():
                     self.on_moved(call)
@@ -386,6 +362,19 @@ class MediaService(Service):
             self._rate = (total - self._counted) / elapsed
         self._counted, self._counted_at = total, now
 
+    def _tell(self, call: CallKey, trouble: Trouble) -> None:
+        self._log.info(
+            "{kind} {media} in call {call}: nothing comes from {missing}",
+            kind=trouble.kind,
+            media=trouble.media,
+            call=call.call_id,
+            missing=trouble.missing or "both sides",
+        )
+        try:
+            self.on_trouble(call, trouble)
+        except Exception:
+            self._log.failure("on_trouble of call {call}", call=call.call_id)
+
     def _time_out(self, call: CallKey) -> None:
         self._timed_out += 1
         self._log.info("no media any more in call {call}", call=call.call_id)
@@ -394,35 +383,3 @@ class MediaService(Service):
         except Exception:
             self._log.failure("on_timeout of call {call}", call=call.call_id)
         self.call_ended(call, "media time-out")
-
-
-def _stream_snapshot(line: Line) -> StreamSnapshot:
-    stream = line.stream
-    protocols = [media.protocol for media in stream.lines.values()]
-    return StreamSnapshot(
-        kind=stream.kind,
-        protocol=protocols[-1] if protocols else "",
-        held=stream.held,
-        caller=_leg_snapshot(line, Side.CALLER),
-        callee=_leg_snapshot(line, Side.CALLEE),
-    )
-
-
-def _leg_snapshot(line: Line, side: Side) -> LegSnapshot | None:
-    leg = line.legs.get(side)
-    if leg is None:
-        return None
-    latch = line.stream.latch(Spot(side, RTP))
-    remote = line.stream.remote(Spot(side, RTP))
-    media = [ports[RTP] for ports in leg.ports.values()]
-    facing = leg.ports.get(remote.family if remote is not None else 0) or next(iter(leg.ports.values()))
-    return LegSnapshot(
-        local=facing[RTP].address(),
-        signalled=latch.signalled,
-        remote=remote,
-        latched=any(port.connected for port in media),
-        packets=sum(port.packets for port in media),
-        octets=sum(port.octets for port in media),
-        strangers=sum(port.strangers for port in media),
-        errors=sum(port.errors for port in media),
-    )

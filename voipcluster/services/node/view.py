@@ -14,7 +14,7 @@ from voipcluster.balance.report import Report
 from voipcluster.balance.state import NodeState
 from voipcluster.errors import UsageError
 from voipcluster.services.commands import INodeControl
-from voipcluster.services.media.relay import MediaSnapshot
+from voipcluster.services.media.snapshots import MediaSnapshot
 from voipcluster.services.sip.calls import Call
 from voipcluster.store.accounts import new_account
 from voipcluster.web.view import Row
