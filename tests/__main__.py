@@ -1,21 +1,18 @@
 """
 Run the tests and count them: C{python -m tests [PART or trial name]...}.
 
-The unit tests are one C{trial}; every other module is a C{trial} of its own, so that two can run at once and a hanging one
-can be ended. Before the last line are the totals of the conformance tests that ran; a run of all of these brings
-docs/conformance.md up to date. The last line is C{N passed, N failed, N skipped}; the exit status is 1 unless all passed and
-none was skipped.
+The unit tests are one C{trial}; every other module is a C{trial} of its own, so that some can run at once, each with a
+network of its own, and a hanging one can be ended. Before the last line are the totals of the conformance tests that ran; a
+run of all of these brings docs/conformance.md up to date. The last line is C{N passed, N failed, N skipped}; the exit status
+is 1 unless all passed and none was skipped.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -31,9 +28,12 @@ from tests.conformance.marks import RESULTS
 HERE = Path(__file__).parent
 PARTS = ("unit", "simulation", "conformance", "integration")
 TIME_LIMIT = 400  # seconds for one trial
-AT_ONCE = 2
-INSIDE = "VOIPCLUSTER_TEST_NAMESPACE"
-_SET_FLAGS, _UP = 0x8914, 1  # SIOCSIFFLAGS and IFF_UP of linux/sockios.h and linux/if.h
+LONG = (
+    "tests.conformance.test_minutes",
+    "tests.conformance.test_floods",
+    "tests.integration.test_packaging",
+)  # begun first
+AT_ONCE = 2 * (os.cpu_count() or 1)  # most of them wait most of the time: for timers, phones and processes
 
 _SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>[^)]*)\))?$", re.MULTILINE)
 _COUNT = re.compile(r"(\w+)=(\d+)")
@@ -73,18 +73,20 @@ def trials(names: list[str]) -> list[list[str]]:
             runs += [[".".join(file.relative_to(HERE.parent).with_suffix("").parts)] for file in modules]
         else:
             runs.append([name])
-    return runs
+    return sorted(runs, key=lambda run: run[0] not in LONG)
 
 
-def run(names: list[str], results: Path) -> tuple[Totals, str]:
+def run(names: list[str], results: Path, before: list[str]) -> tuple[Totals, str]:
     """
     Run one trial in a process group of its own; give its totals, and its output where something is to be seen.
 
     @param results: where marked tests record what became of them (L{tests.conformance.marks}).
+    @param before: see L{own_network}.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="trial-") as folder, tempfile.TemporaryFile() as output:
         command = [
+            *before,
             sys.executable,
             "-m",
             "twisted.trial",
@@ -133,18 +135,16 @@ def show_conformance(results: Path, parts: list[str]) -> None:
         print(line)
 
 
-def enter_namespace() -> None:
+def own_network() -> list[str]:
     """
-    As root, where the system lets us: once more in a network namespace of our own.
+    What goes before a command to give it a network namespace of its own, as root and where the system lets us.
 
-    So nothing that a test sends leaves this machine, whatever names and addresses stand in it, and ports are free.
+    So nothing that a test sends leaves this machine, whatever names and addresses stand in it, and each trial has all
+    ports for itself.
     """
-    if INSIDE in os.environ:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP))
-    elif os.geteuid() == 0 and subprocess.run(["unshare", "--net", "true"], check=False).returncode == 0:
-        os.environ[INSIDE] = "1"
-        os.execvp("unshare", ["unshare", "--net", sys.executable, "-m", "tests", *sys.argv[1:]])
+    if os.geteuid() == 0 and subprocess.run(["unshare", "--net", "true"], check=False).returncode == 0:
+        return ["unshare", "--net", sys.executable, "-m", "tests.alone"]
+    return []
 
 
 def main(arguments: list[str]) -> int:
@@ -154,7 +154,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="results-") as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         results = Path(folder, "results")
         results.touch()
-        for counted, text in pool.map(run, runs, repeat(results)):
+        for counted, text in pool.map(run, runs, repeat(results), repeat(own_network())):
             totals = totals.plus(counted)
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -164,5 +164,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    enter_namespace()
     sys.exit(main(sys.argv[1:]))
