@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -65,7 +66,11 @@ class Party(DatagramProtocol):
         self.transport.write(datagram, to)
 
 
-class RelayTests(TestCase):
+class UserSpaceTests(TestCase):
+    """Relayed by the sockets of this process."""
+
+    path = "userspace"
+
     def setUp(self) -> None:
         self.media = self.service()
         self.ports: list[Any] = []
@@ -75,6 +80,7 @@ class RelayTests(TestCase):
             reactor,
             ports=(options.pop("first", 42000), 42999),
             addresses=[RelayAddress(NODE), RelayAddress("::1")],
+            relay=self.path,
             **options,
         )
         media.startService()
@@ -125,8 +131,10 @@ class RelayTests(TestCase):
         await caller.hears(10)
         self.assertEqual(callee.heard, [(rtp(n), for_callee) for n in range(10)])
         self.assertEqual(caller.heard, [(rtp(100 + n), for_caller) for n in range(10)])
+        await self.media.counted()
         (snapshot,) = self.media.calls()
         assert snapshot.streams[0].caller is not None
+        self.assertEqual(snapshot.streams[0].kernel, self.path == "kernel")
         self.assertTrue(snapshot.streams[0].caller.latched)
         self.assertEqual(snapshot.streams[0].caller.packets, 10)
 
@@ -264,3 +272,14 @@ class RelayTests(TestCase):
         self.assertEqual(media.statistics().sessions, 0)
         media.stopService()
         self.assertLessEqual({r for r in reactor.getReaders() if type(r).__name__ == "PortGroup"}, before)
+
+
+class KernelTests(UserSpaceTests):
+    """The same, relayed by the kernel as soon as both sides are latched."""
+
+    path = "kernel"
+    skip = (
+        None
+        if os.geteuid() == 0
+        else "nftables needs root, in a network namespace of its own (script/test as root)"
+    )

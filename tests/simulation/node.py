@@ -10,6 +10,7 @@ from tests.simulation.network import Address
 from tests.simulation.node_reactor import NodeReactor
 from voipcluster.balance.explain import Explanation
 from voipcluster.config import Config
+from voipcluster.services.media.kernel_path import no_kernel
 from voipcluster.services.node.service import NodeService
 from voipcluster.services.node.surroundings import Surroundings
 
@@ -65,6 +66,7 @@ class SimNode:
             open_udp=reactor.open_udp,
             open_state=open_state,
             open_store=lambda *arguments: self._disk,
+            open_kernel=no_kernel,
         )
         service = NodeService(reactor, self.config, {}, stop=self.crash, surroundings=surroundings)
         self.lives.append(service)

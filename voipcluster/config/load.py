@@ -226,8 +226,6 @@ class _Reading:
                 self._needs("websocket.port", "tls.certificate (or websocket.tls = false)")
         self._needs("tls.client_certificate", "tls.ca")
         self._ports_differ()
-        if values["media.relay"] == "kernel":
-            self._refuse("media.relay", 'not yet: "kernel"; allowed is one of auto, userspace, off')
 
     def _ports_differ(self) -> None:
         """No two parts of the node can listen on one TCP port."""

@@ -160,7 +160,14 @@ class MediaOptions:
     """The RTP relay."""
 
     ports: tuple[int, int] = option((30000, 39999), Ports(), "UDP ports for RTP and RTCP, first-last")
-    relay: str = option("auto", Choice(RELAYS), "auto | userspace | off; not yet: kernel")
+    relay: str = option(
+        "auto",
+        Choice(RELAYS),
+        "auto | kernel | userspace | off; auto = the kernel where it can (docs/media.md)",
+    )
+    marks: int = option(
+        0x52, Whole(1, 255), "upper octet of the packet marks (nftables, ip rule) that the kernel path uses"
+    )
     timeout: float = option(
         60.0, Number(1, 86_400, "s"), "s without any packet of a call after which its relay is given up"
     )

@@ -29,6 +29,7 @@ CPU_SAMPLES = 5  # one sample holds a handshake or a garbage collection; half a 
 LATE_SAMPLES = 2  # the delay that stays: one late timer among punctual ones is no queue
 TOO_LATE = 0.1  # s of delay that count as workload 1.0
 BUSY = 0.3  # share of CPU below which the capacity is not measured: idle work costs more per request
+KERNEL_COST = 0.2  # of a packet that the kernel relays, in those of this process (bench/relay.py)
 MEMORY_FULL = 0.95  # of the limit: from here on memory counts as used up, because the next step is the end of the process
 
 
@@ -53,7 +54,7 @@ class Sources:
     @ivar waited: the least seconds that the oldest message waited since the last sample, or L{None} when none came.
     @ivar refused: requests refused unread so far.
     @ivar cpu: CPU seconds that the reactor's thread used so far; it is called on that thread.
-    @ivar packets: packets relayed so far.
+    @ivar packets: packets that this process relayed so far; C{kernel_rate}: those a second that the kernel relays for it.
     @ivar memory: resident bytes.
     @ivar wall: seconds since 1970, for the time in a report.
     """
@@ -62,6 +63,7 @@ class Sources:
     transactions: Callable[[], int] = _nothing
     registrations: Callable[[], int] = _nothing
     packets: Callable[[], int] = _nothing
+    kernel_rate: Callable[[], float] = lambda: 0.0
     memory: Callable[[], int] = resident_bytes
     waited: Callable[[], float | None] = lambda: None
     refused: Callable[[], int] = _nothing
@@ -242,7 +244,10 @@ class WorkloadService(Service):
                 lag=self._lag_peak.feed(min(1.0, self._delay / TOO_LATE), now),
                 calls=_share(self._calls, limits.calls),
                 transactions=_share(self._sources.transactions(), limits.transactions),
-                packets=_share(max(0, self._packets - packets) / elapsed, limits.packets_per_second),
+                packets=_share(
+                    max(0, self._packets - packets) / elapsed + KERNEL_COST * self._sources.kernel_rate(),
+                    limits.packets_per_second,
+                ),
                 memory=max(1.0, memory) if memory >= MEMORY_FULL else memory,
             )
         )

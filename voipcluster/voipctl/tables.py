@@ -65,7 +65,18 @@ def status(answer: Mapping[str, Any], verbose: bool) -> str:
         columns += [(_SHARES.get(name, name.upper()), _component(name), True) for name in resources]
         if any(node.get("measured") for node in nodes):  # nodes of an earlier version do not say it
             columns += [(title, _measured(name, factor), True) for title, name, factor in _MEASURED]
-    return f"cluster {clean(answer.get('cluster'))}\n{table(columns, nodes)}"
+    lines = [f"cluster {clean(answer.get('cluster'))}", table(columns, nodes), *_media_reasons(nodes)]
+    return "\n".join(lines)
+
+
+def _media_reasons(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Why media is not relayed by the kernel, or not all of it; one line a reason."""
+    by_reason: dict[str, list[str]] = {}
+    for node in nodes:
+        media = node.get("media")  # missing from nodes of an earlier version, and from those that are silent
+        if isinstance(media, Mapping) and media.get("reason"):
+            by_reason.setdefault(clean(media["reason"]), []).append(clean(node.get("name")))
+    return [f"media in user space at {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
 
 # of what is counted the workload is the share of its limit; CALLS is the count itself

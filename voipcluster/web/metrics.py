@@ -44,7 +44,11 @@ CATALOGUE = {
         ),
         Described("voipcluster_media_streams", "Relayed media streams."),
         Described("voipcluster_media_ports_free", "Relay ports that are free."),
-        Described("voipcluster_media_packets_total", "RTP and RTCP packets: relayed or dropped.", "result"),
+        Described(
+            "voipcluster_media_packets_total", "RTP and RTCP packets: relayed, relayed in kernel.", "result"
+        ),
+        Described("voipcluster_media_path", "1 for who relays media: kernel, userspace, off.", "path"),
+        Described("voipcluster_media_path_info", "Why that is so; always 1.", "reason"),
         Described("voipcluster_media_bytes_total", "Octets of relayed packets."),
         Described("voipcluster_connections", "Open SIP connections.", "transport"),
         Described("voipcluster_messages_dropped_total", "SIP messages dropped.", "reason"),

@@ -159,12 +159,11 @@ class LoadTests(SynchronousTestCase):
             self.assertIn(f"{pair} are both", self.refusal(*settings))
         self.assertEqual(self.with_flags("web.port=0", "cluster.port=8080").cluster.port, 8080)
 
-    def test_relay_in_the_kernel(self) -> None:
-        """What is not there yet is refused, not left out in silence."""
-        self.assertEqual(
-            self.refusal("media.relay=kernel"),
-            '--set media.relay: not yet: "kernel"; allowed is one of auto, userspace, off',
-        )
+    def test_relay(self) -> None:
+        """Each of the ways to relay can be chosen, and no other one."""
+        for relay in ("auto", "kernel", "userspace", "off"):
+            self.assertEqual(self.with_flags(f"media.relay={relay}").media.relay, relay)
+        self.assertIn("auto, kernel, userspace, off", self.refusal("media.relay=ebpf"))
 
     def test_tls(self) -> None:
         """What TLS cannot do without is asked for, and its port is its own."""

@@ -43,7 +43,7 @@ def adopt(
     )  # fmt: skip
     try:
         for index, one in saved.lines.items():
-            lines[index] = Line(_stream(new_stream(), one, now), one.born, relay.seconds)
+            lines[index] = Line(_stream(new_stream(), one, now), one.born, relay.seconds, relay.kernel_line())
             lines[index].heard = relay.heard
             _open(lines[index], one, relay)
     except (OSError, KeyError) as error:
@@ -61,6 +61,7 @@ def adopt(
         port.packets, port.octets, port.strangers, port.errors = counted
     for line in lines.values():
         _aim(line)
+        line.offload()
     return call
 
 

@@ -196,6 +196,7 @@ class RelayedCall:
                     line.wire(spot)
                 for port in line.ports(side):
                     port.checked = media.transport is Transport.RTP
+                line.offload()
             elif final:
                 self._close_line(index)
 
@@ -213,7 +214,9 @@ class RelayedCall:
                 continue
             line = self.lines.get(index)
             if line is None:
-                line = self.lines[index] = Line(self._new_stream(), message.exchange, self._relay.seconds)
+                line = self.lines[index] = Line(
+                    self._new_stream(), message.exchange, self._relay.seconds, self._relay.kernel_line()
+                )
                 line.heard = self._relay.heard
             number = self._leg(index, line, facing, family, media).number
             self._sender_leg(index, line, message.sender, family, media)
@@ -273,6 +276,7 @@ class RelayedCall:
 
     def _close_line(self, index: int) -> None:
         line = self.lines.pop(index)
+        line.end_offload()
         self._ports = None
         for port in line.all_ports():
             self.closed_packets += port.packets

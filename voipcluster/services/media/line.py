@@ -9,10 +9,12 @@ from attrs import define, field
 
 from voipcluster.media.latch import Accept, Aim, Arrived, Connect
 from voipcluster.media.offer_answer import Exchange, Side
+from voipcluster.media.offload import crossings
 from voipcluster.media.rtp import is_rtcp, kind_of
 from voipcluster.media.stream import RTP, Directed, Spot, Stream
 from voipcluster.media.target import Address
 from voipcluster.net.rtp import RtpPort, Send, Sink, nowhere
+from voipcluster.services.media.kernel import Handed, KernelLine
 
 Heard = Callable[[Stream, Side, bytes], None]
 """Is shown each RTCP datagram of a side that passes."""
@@ -38,11 +40,13 @@ class Line:
     @ivar born: the exchange that brought it.
     @ivar heard: gets the RTCP that can be read.
     @ivar moves: how often a latch has moved because of what arrived.
+    @ivar kernel: is told which ports feed each other, so that the kernel may do it; L{None} where it cannot.
     """
 
     stream: Stream
     born: Exchange
     _seconds: Callable[[], float]
+    kernel: KernelLine | None = None
     legs: dict[Side, Leg] = field(factory=dict)
     heard: Heard | None = None
     moves: int = 0
@@ -77,6 +81,7 @@ class Line:
             for changed, effect in directed:
                 if not isinstance(effect, Accept):
                     self.wire(changed)
+            self.offload()
 
     def execute(self, directed: list[Directed]) -> None:
         for spot, effect in directed:
@@ -126,3 +131,20 @@ class Line:
         """Received from that side on its RTP port."""
         leg = self.legs.get(side)
         return 0 if leg is None else sum(ports[RTP].packets for ports in leg.ports.values())
+
+    def offload(self) -> None:
+        """Let the kernel relay what it can, and nothing that has changed."""
+        if self.kernel is None:
+            return
+        media = {
+            side: {f: ports[RTP] for f, ports in leg.ports.items() if ports and ports[RTP].connected}
+            for side, leg in self.legs.items()
+        }
+        facing = {side: {f: port.address() for f, port in ports.items()} for side, ports in media.items()}
+        found = zip(Side, crossings(self.stream, facing), strict=False)
+        self.kernel.update(tuple(Handed(one, media[side][one.family]) for side, one in found))
+
+    def end_offload(self) -> None:
+        """Take back what the kernel relays; its counts are in the ports then."""
+        if self.kernel is not None:
+            self.kernel.update(())

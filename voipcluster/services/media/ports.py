@@ -15,6 +15,7 @@ from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.shares import Holder, Shares
 from voipcluster.media.target import Targets, literal
 from voipcluster.net.rtp import IReaders, RtpPort, Sink, open_rtp_port
+from voipcluster.services.media.kernel import KernelLine
 from voipcluster.services.media.line import Heard
 
 TRIES = 16  # pairs tried before giving up: other programs may sit in the range
@@ -52,6 +53,7 @@ class RelayPorts:
     @ivar addresses: per side, by family.
     @ivar shares: how many pairs who holds; C{holders}: whom those of this call count for.
     @ivar heard: is shown the RTCP of all lines.
+    @ivar kernel_line: gives each new media line what hands it to the kernel; L{None} where the kernel does not relay.
     """
 
     pool: PortPool
@@ -62,6 +64,7 @@ class RelayPorts:
     heard: Heard | None = None
     shares: Shares = field(factory=lambda: Shares({}))
     holders: tuple[Holder, ...] = ()
+    kernel_line: Callable[[], KernelLine | None] = lambda: None
 
     def family(self, side: Side, wanted: int) -> int:
         """The family that a side is served in: the wanted one if the node has it, else the one that it has."""

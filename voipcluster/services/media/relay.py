@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 from attrs import frozen
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -20,9 +21,20 @@ from voipcluster.media.offer_answer import MessagePassed, Side
 from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.shares import Holder, Shares
 from voipcluster.media.stream import Stream
+from voipcluster.net.nft_probe import open_relay
 from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, port_readers, raise_descriptor_limit
 from voipcluster.services.media.adopt import adopt
 from voipcluster.services.media.call import RelayedCall
+from voipcluster.services.media.kernel_path import (
+    KERNEL,
+    MARKS,
+    OFF,
+    USERSPACE,
+    OpenKernel,
+    Path,
+    PathSettings,
+    choose_path,
+)
 from voipcluster.services.media.listening import Listening, Trouble
 from voipcluster.services.media.ports import OpenPort, RelayAddress, RelayPorts, by_family, targets_for
 from voipcluster.services.media.saved import SavedMedia, Traffic
@@ -44,7 +56,8 @@ class CallKey(NamedTuple):
 class MediaStatistics:
     """
     C{packets_per_second} is of the last full second, both directions; C{ports_free} counts pairs outside quarantine;
-    the totals are since the start.
+    the totals are since the start. C{path} is C{kernel}, C{userspace} or C{off}, C{reason} why it is not the kernel. Of the
+    packets C{kernel_packets} did not come to this process, C{kernel_rate} a second of late.
     """
 
     sessions: int
@@ -56,6 +69,10 @@ class MediaStatistics:
     total_octets: int
     total_timeouts: int
     total_refused: int
+    path: str
+    reason: str
+    kernel_packets: int
+    kernel_rate: float
 
 
 class MediaService(Service):
@@ -63,7 +80,9 @@ class MediaService(Service):
     @param ports: first and last port of the range.
     @param addresses: where ports are bound, one per family; C{callee_addresses} when called parties are on another
         network than callers.
-    @param relay: C{"off"} passes every body as it is; anything else relays in this process.
+    @param relay: C{"off"} passes every body as it is; C{"userspace"} relays in this process, C{"kernel"} in the kernel as soon as
+        both sides are latched, and C{"auto"} there if it can.
+    @param marks: upper octet of the marks that the kernel path gives to packets, 1 to 255.
     @param timeout: seconds without a packet after which an answered call is over; C{hold_timeout} while on hold.
     @param setup_timeout: seconds without a message after which a call that nobody answered is forgotten. The proxy's
         Timer C comes first; this is the net below it.
@@ -104,11 +123,13 @@ class MediaService(Service):
         silence: float = 10.0,
         readers: Callable[[IReactorFDSet], IReaders] = port_readers,
         open_port: OpenPort = open_rtp_port,
+        marks: int = MARKS,
+        open_kernel: OpenKernel = open_relay,
     ) -> None:
         if not addresses:
             raise UsageError("the media relay needs an address")
         self._reactor = reactor
-        self._off = relay == "off"
+        self._off = relay == OFF
         self._timeouts = timeout, hold_timeout, setup_timeout
         self._pool = PortPool(*ports, quarantine=quarantine, start=start)
         self._addresses = {
@@ -118,7 +139,16 @@ class MediaService(Service):
         targets = targets_for(self._addresses, self._pool, allowed, closed, trusted)
         self._new_stream = partial(Stream, targets, window)
         self._shares = Shares({kind: max(2, int(share * self._pool.size)) for kind, share in shares.items()})
-        self._make_readers, self._open_port = readers, open_port
+        self._make_readers, self._open_port, self._open_kernel = readers, open_port, open_kernel
+        self._settings = PathSettings(
+            relay=relay,
+            hosts=[relay.host for relay in (*addresses, *(callee_addresses or ()))],
+            first_port=self._pool.first,
+            pairs=self._pool.size,
+            marks=marks,
+            longest=min(10.0, timeout / 3, silence / 3),
+        )
+        self._path = Path()
         self._readers: IReaders | None = None
         self._calls: dict[CallKey, RelayedCall] = {}
         self._ticks: LoopingCall | None = None
@@ -138,6 +168,7 @@ class MediaService(Service):
     # lifetime
 
     def startService(self) -> None:
+        """@raise UsageError: C{relay} is C{"kernel"}, and the kernel cannot; the text says why."""
         super().startService()
         if self._off:
             return
@@ -148,6 +179,7 @@ class MediaService(Service):
                 "the limit of {limit} open files allows fewer calls than the media ports would", limit=limit
             )
         self._readers = self._make_readers(cast(IReactorFDSet, self._reactor))
+        self._path = choose_path(self._settings, self._reactor, self._readers, self._open_kernel)
         self._counted_at = self._reactor.seconds()
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = self._reactor
@@ -158,8 +190,11 @@ class MediaService(Service):
         ticks, self._ticks = self._ticks, None
         if ticks is not None:
             ticks.stop()
+        if self._path.kernel is not None:  # what it relays of calls in progress goes on, for the next process
+            self._path.kernel.close(keep=len(self._path.kernel) > 0)
         for call in list(self._calls):
             self.call_ended(call, "the node stops")
+        self._path = Path()
         readers, self._readers = self._readers, None
         if isinstance(readers, PortGroup):
             readers.close()
@@ -235,12 +270,14 @@ class MediaService(Service):
 
     def _open(self, call: CallKey, holders: tuple[Holder, ...]) -> RelayedCall:
         now = self._reactor.seconds()
-        relayed = RelayedCall(self._relay_ports(holders), self._new_stream, self._new_activity(now), now)
+        relayed = RelayedCall(
+            self._relay_ports(call, holders), self._new_stream, self._new_activity(now), now
+        )
         self._calls[call] = relayed
         self._sessions += 1
         return relayed
 
-    def _relay_ports(self, holders: tuple[Holder, ...]) -> RelayPorts:
+    def _relay_ports(self, call: CallKey, holders: tuple[Holder, ...]) -> RelayPorts:
         assert self._readers is not None, "the service runs"
         return RelayPorts(
             self._pool,
@@ -251,6 +288,7 @@ class MediaService(Service):
             heard=self.listening.heard,
             shares=self._shares,
             holders=holders,
+            kernel_line=self._path.line_maker(call),
         )
 
     def _new_activity(self, now: float) -> Activity:
@@ -283,7 +321,7 @@ class MediaService(Service):
                         "its media ports are out of the range media.ports, or of another call", 503
                     )
                 activity = self._new_activity(now)
-                relay = self._relay_ports(saved.holders)
+                relay = self._relay_ports(call, saved.holders)
                 self._calls[call] = adopt(saved, traffic, relay, self._new_stream, activity, now)
                 self._shares.adopt(saved.holders, len(numbers))
             except PeerError as error:
@@ -321,19 +359,42 @@ class MediaService(Service):
             streams=tuple(stream_snapshot(index, line) for index, line in sorted(relayed.lines.items())),
         )
 
+    def counted(self) -> Deferred[None]:
+        """Fires when what the kernel relays is counted anew; else that is done every second or few."""
+        return succeed(None) if self._path.kernel is None else self._path.kernel.counted()
+
     def statistics(self) -> MediaStatistics:
         packets, octets = self._traffic()
+        kernel, reason = self._path.kernel, self._path.reason
         return MediaStatistics(
             sessions=len(self._calls),
             ports_free=self._pool.free(self._reactor.seconds()),
             ports_total=self._pool.size,
-            packets_per_second=self._rate,
+            packets_per_second=self._rate + self.kernel_rate,
             total_sessions=self._sessions,
             total_packets=packets,
             total_octets=octets,
             total_timeouts=self._timed_out,
             total_refused=self._refused,
+            path=OFF if self._off else USERSPACE if kernel is None else KERNEL,
+            reason=reason if kernel is None else kernel.trouble or reason,
+            kernel_packets=self._kernel_packets,
+            kernel_rate=self.kernel_rate,
         )
+
+    @property
+    def relayed_here(self) -> int:
+        """Packets that this process relayed so far."""
+        return self._traffic()[0] - self._kernel_packets
+
+    @property
+    def kernel_rate(self) -> float:
+        """Packets a second that the kernel relays in its place."""
+        return 0.0 if self._path.kernel is None else self._path.kernel.rate
+
+    @property
+    def _kernel_packets(self) -> int:
+        return 0 if self._path.kernel is None else self._path.kernel.packets
 
     def _traffic(self) -> tuple[int, int]:
         packets, octets = self._ended
@@ -343,6 +404,8 @@ class MediaService(Service):
         return packets, octets
 
     def _tick(self) -> None:
+        if self._path.kernel is not None:
+            self._path.kernel.discard_unclaimed()  # of an earlier process: L{adopt} came right after the start
         now = self._reactor.seconds()
         total = self._ended[0]
         for call, relayed in list(self._calls.items()):
@@ -358,9 +421,10 @@ class MediaService(Service):
             elif not relayed.answered and now - relayed.activity.since >= self._timeouts[2]:
                 self.call_ended(call, "nobody answered, and no message for too long")
         elapsed = now - self._counted_at
+        here = total - self._kernel_packets  # the kernel's come in lumps, so it has a rate of its own
         if elapsed > 0:
-            self._rate = (total - self._counted) / elapsed
-        self._counted, self._counted_at = total, now
+            self._rate = (here - self._counted) / elapsed
+        self._counted, self._counted_at = here, now
 
     def _tell(self, call: CallKey, trouble: Trouble) -> None:
         self._log.info(

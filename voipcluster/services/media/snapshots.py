@@ -39,7 +39,7 @@ class LegSnapshot:
 class StreamSnapshot:
     """
     C{codec} is what both sides agreed on. C{quality} is the one that goes on counting, L{None} as long as no RTCP came that can
-    be read; none ever will when the stream is C{protected}.
+    be read; none ever will when the stream is C{protected}. C{kernel}: whether the kernel relays it now.
     """
 
     kind: str
@@ -51,6 +51,7 @@ class StreamSnapshot:
     protected: bool = False
     quality: StreamQuality | None = None
     trouble: Trouble | None = None
+    kernel: bool = False
 
 
 @frozen
@@ -79,6 +80,7 @@ def stream_snapshot(index: int, line: Line) -> StreamSnapshot:
         protected=stream.protected,
         quality=stream.quality,
         trouble=None if missing is None else trouble_of(index, stream, missing),
+        kernel=line.kernel is not None and bool(line.kernel.handed),
     )
 
 

@@ -194,7 +194,7 @@ class ClusterSide:
             case "explain":
                 return {"hops": node.view.own_explanations(_text(params, "call_id") or "")}
             case "counters":
-                return {"handed_over": node.placing.total_handed_over}
+                return {"handed_over": node.placing.total_handed_over, "media": node.view.own_media()}
         raise PeerError(f"question {kind[:32]!r} is not known here")
 
     def drain_requested(self, order: Drain) -> None:

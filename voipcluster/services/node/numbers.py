@@ -60,7 +60,14 @@ def numbers(node: NodeParts) -> Numbers:
         "voipcluster_authentications_total": dict(node.access.outcomes),
         "voipcluster_media_streams": media.sessions,
         "voipcluster_media_ports_free": media.ports_free,
-        "voipcluster_media_packets_total": {"relayed": media.total_packets},
+        "voipcluster_media_packets_total": {
+            "relayed": media.total_packets - media.kernel_packets,
+            "relayed in kernel": media.kernel_packets,
+        },
+        "voipcluster_media_path": {
+            path: float(path == media.path) for path in ("kernel", "userspace", "off")
+        },
+        "voipcluster_media_path_info": {media.reason or "as configured": 1.0},
         "voipcluster_media_bytes_total": media.total_octets,
         "voipcluster_connections": {
             name: transport.get(f"connections_{name}", 0) for name in ("tcp", "tls", "ws", "wss")

@@ -53,6 +53,7 @@ class NodeView:
                     "registrations": node.registrar.owned,
                     "report_age": 0.0,
                     "handed_over": node.placing.total_handed_over,
+                    "media": self.own_media(),
                     "components": _components(own.workload),
                     "measured": _measured(own),
                 }
@@ -73,7 +74,7 @@ class NodeView:
         if known is None or report is None:
             return {
                 "state": NodeState.UNKNOWN.value, "workload": None, "calls": 0, "registrations": 0,
-                "report_age": None, "handed_over": 0, "components": {}, "measured": {},
+                "report_age": None, "handed_over": 0, "media": None, "components": {}, "measured": {},
             }  # fmt: skip
         return {
             "state": "stopped" if known.left else known.state.value,
@@ -82,9 +83,15 @@ class NodeView:
             "registrations": report.registrations,
             "report_age": round(known.age(now), 3),
             "handed_over": counters.get(name, {}).get("handed_over", 0),
+            "media": counters.get(name, {}).get("media"),
             "components": _components(report.workload),
             "measured": _measured(report),
         }
+
+    def own_media(self) -> Row:
+        """Who relays media here, C{kernel}, C{userspace} or C{off}, and why it is not the kernel where that was tried."""
+        statistics = self._node.media.statistics()
+        return {"path": statistics.path, "reason": statistics.reason}
 
     def registrations(self, aor: str | None) -> list[Row]:
         now = self._node.core.seconds()

@@ -1,0 +1,102 @@
+"""Which path is taken, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.media.fakes import FakeReaders
+from tests.unit.net.nft_fakes import FakeNftables
+from tests.unit.services.media.media_case import CALL
+from voipcluster.errors import UsageError
+from voipcluster.net.nft_probe import Opened
+from voipcluster.net.nft_table import KernelUnavailable, NftTable
+from voipcluster.services.media import kernel_path
+from voipcluster.services.media.kernel_path import Path, PathSettings, choose_path, no_kernel
+
+SETTINGS = PathSettings(relay="auto", hosts=["192.0.2.1", "2001:db8::1"], first_port=30000, pairs=10)
+
+
+class ChoiceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.nftables, self.readers = FakeNftables(), FakeReaders()
+        self.asked: list[tuple[Sequence[str], int, int, int]] = []
+        self.events: list[str] = []
+        globalLogPublisher.addObserver(self.observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
+        real = kernel_path.CounterReading
+        self.patch(
+            kernel_path,
+            "CounterReading",
+            lambda table, readers, seconds: real(table, readers, seconds, self.nftables.connect),
+        )
+
+    def observe(self, event: dict[str, object]) -> None:
+        if event.get("log_namespace") == "voipcluster.services.media.kernel_path":
+            self.events.append(str(event["log_format"]).format(**event))
+
+    def open_kernel(
+        self, hosts: Sequence[str], first_port: int, size: int, prefix: int, reason: str = ""
+    ) -> Opened:
+        self.asked.append((hosts, first_port, size, prefix))
+        table = NftTable("voipcluster_x", prefix, size, self.nftables.connect, self.nftables.fill)
+        table.open()
+        return Opened(table, frozenset({4}) if reason else frozenset({4, 6}), reason)
+
+    def half(self, hosts: Sequence[str], first_port: int, size: int, prefix: int) -> Opened:
+        return self.open_kernel(hosts, first_port, size, prefix, "net.ipv6.conf.all.forwarding is 0")
+
+    def choose(self, relay: str = "auto", kernel: object = None) -> Path:
+        settings = evolve(SETTINGS, relay=relay)
+        return choose_path(settings, Clock(), self.readers, kernel or self.open_kernel)
+
+    def test_kernel(self) -> None:
+        """The kernel is asked once, for as many elements as ports can make, and one line says so."""
+        path = self.choose()
+        assert path.kernel is not None
+        self.addCleanup(path.kernel.close)
+        self.assertEqual(self.asked, [(["192.0.2.1", "2001:db8::1"], 30000, 104, 0x52)])
+        self.assertEqual(path.reason, "")
+        self.assertEqual(self.events, ["media is relayed in the kernel, by the nftables table voipcluster_x"])
+        line = path.line_maker(CALL)()
+        assert line is not None
+        self.assertEqual(line.label, "c1@example.com tag-a")
+
+    def test_falls_back(self) -> None:
+        """Auto: one line says why the kernel does not relay, and the reason is kept."""
+        path = self.choose(kernel=no_kernel)
+        self.assertEqual(path, Path(None, "there is no kernel here"))
+        self.assertEqual(self.events, ["media is relayed in user space: there is no kernel here"])
+        self.assertIsNone(path.line_maker(CALL)())
+
+    def test_kernel_or_nothing(self) -> None:
+        """Who asks for the kernel gets it, or one line that says why not."""
+        with self.assertRaises(UsageError) as caught:
+            self.choose("kernel", no_kernel)
+        text = 'media.relay is "kernel", but the kernel cannot relay: there is no kernel here'
+        self.assertEqual(str(caught.exception), text)
+
+    def test_one_ip_version(self) -> None:
+        """Auto takes what there is; who asks for the kernel gets all of it, or is told what is missing."""
+        path = self.choose(kernel=self.half)
+        assert path.kernel is not None
+        self.assertEqual(path.reason, "net.ipv6.conf.all.forwarding is 0")
+        self.assertEqual(len(self.events), 2)
+        path.kernel.close()
+        with self.assertRaisesRegex(UsageError, "forwarding is 0"):
+            self.choose("kernel", self.half)
+        self.assertEqual((self.nftables.tables, self.nftables.sockets), ({}, []))
+
+    def test_not_asked_for(self) -> None:
+        """User space, and no relay at all, leave the kernel alone."""
+        for relay in ("userspace", "off"):
+            self.assertEqual(self.choose(relay), Path())
+        self.assertEqual(self.asked, [])
+
+    def test_error_class(self) -> None:
+        """What makes the kernel impossible is the operator's to read."""
+        self.assertTrue(issubclass(KernelUnavailable, UsageError))

@@ -1,0 +1,414 @@
+"""
+Lines that the kernel relays: handed over when both sides are latched, taken back by deleting what was handed over.
+
+The sockets stay as they are, so a packet that the kernel does not take is relayed as before. What the kernel counts is added
+to the counts of the ports that the packets came to.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from voipcluster.media.offload import Crossing
+from voipcluster.media.passage import Passage, Verdict
+from voipcluster.net.nft_counters import Counted
+from voipcluster.net.nft_elements import Relayed, mark_of, octets_of
+from voipcluster.net.nft_table import LIFETIME, KernelUnavailable
+from voipcluster.net.rtp import RtpPort
+
+PERIOD = 1.0  # seconds between readings of the counters, at least
+SHARE = 0.01  # of the reactor's time that reading them may take
+FIRST_LOOK = 0.3  # seconds after which a path that has not been proved is looked at
+AT_ONCE = 32  # lines refreshed after one reading
+
+
+class Handed(NamedTuple):
+    """One direction, and the port that its packets come to."""
+
+    crossing: Crossing
+    port: RtpPort
+
+
+def _known(found: Relayed, port: RtpPort) -> tuple[int, int]:
+    """What of a count is in the port's already: all that its journal could hold."""
+    return min(found.packets, port.packets), min(found.octets, port.octets)
+
+
+class ITable(Protocol):
+    """L{voipcluster.net.nft_table.NftTable}, once it is open."""
+
+    base: int
+    found: list[Relayed]
+
+    def open(self) -> None: ...
+
+    def apply(
+        self,
+        add: Sequence[tuple[Crossing, str]],
+        remove: Sequence[Crossing] = (),
+        counted: Mapping[Crossing, tuple[int, int]] | None = None,
+    ) -> dict[Crossing, tuple[int, int]]: ...
+
+    def close(self) -> None: ...
+
+    def remove(self) -> None: ...
+
+
+class ICounters(Protocol):
+    """L{voipcluster.net.nft_counters.CounterReading}."""
+
+    spent: float
+
+    def read(self, maps: Sequence[str]) -> Deferred[dict[str, Counted]]: ...
+
+    def close(self) -> None: ...
+
+
+class KernelLine:
+    """
+    One media line, as the kernel path knows it.
+
+    @ivar handed: what the kernel relays now; empty while the sockets do.
+    """
+
+    def __init__(self, kernel: KernelRelay, label: str) -> None:
+        self._kernel, self.label = kernel, label
+        self.handed: tuple[Handed, ...] = ()
+        self.refused: tuple[Handed, ...] = ()  # what did not get through, and is not tried again
+        self.since = 0.0
+        self.seen: dict[Crossing, tuple[int, int]] = {}  # packets and octets of RTP that were counted
+        self.left: dict[Crossing, int] = {}
+
+    def update(self, handed: tuple[Handed, ...]) -> None:
+        """Event: these ports feed each other now, or, when empty, none do any longer."""
+        wanted = () if handed == self.refused else handed
+        if wanted != self.handed:
+            self._kernel.change(self, wanted)
+
+    def credit(self, counts: Mapping[Crossing, tuple[int, int]]) -> int:
+        """Add to the ports what was counted since the last time; gives how many packets that was."""
+        total = 0
+        for crossing, port in self.handed:
+            count = counts.get(crossing)
+            if count is None:
+                continue
+            packets, octets = self.seen.get(crossing, (0, 0))
+            if count[0] > packets:
+                port.packets += count[0] - packets
+                port.octets += max(0, count[1] - octets)
+                total += count[0] - packets
+                self.seen[crossing] = count
+        return total
+
+
+class KernelRelay:
+    """
+    All that the kernel relays for one node.
+
+    @param table: open.
+    @param families: IP versions that the kernel can relay here.
+    @param longest: most seconds between readings of the counters; the media time-out depends on them.
+    @ivar packets: how many the kernel has relayed, of those that are known; C{rate} a second of late.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        table: ITable,
+        counters: ICounters,
+        families: frozenset[int],
+        longest: float = 10.0,
+    ) -> None:
+        self._clock, self._table, self._counters = clock, table, counters
+        self._passages = {family: Passage() for family in sorted(families)}
+        self._longest = longest
+        self._lines: dict[KernelLine, None] = {}
+        self._unclaimed = {one.crossing: one for one in table.found}
+        self._next: IDelayedCall | None = None
+        self._reading = self._closed = False
+        self._warned: set[str] = set()
+        self._waiting: list[Deferred[None]] = []
+        self.packets, self.rate = 0, 0.0
+        self._troubles: dict[int, str] = {}
+        self._counted, self._counted_at = 0, clock.seconds()
+
+    def line(self, label: str) -> KernelLine:
+        """@param label: of the call, see L{voipcluster.media.offload.label_of}."""
+        return KernelLine(self, label)
+
+    @property
+    def trouble(self) -> str:
+        """Why lines that the kernel could relay stay in user space now, or an empty text."""
+        now = self._clock.seconds()
+        shut = [family for family, passage in self._passages.items() if not passage.is_open(now)]
+        return "; ".join(self._troubles[family] for family in (0, *shut) if family in self._troubles)
+
+    def __len__(self) -> int:
+        """How many lines the kernel relays."""
+        return len(self._lines)
+
+    # restart
+
+    def unclaimed(self) -> list[Relayed]:
+        """
+        What an earlier process of this node handed over, with label, addresses, ports and counters, and nobody has taken
+        up yet. A line whose ports and latches are as they were takes it up by L{KernelLine.update}, without a gap: what the
+        kernel counted meanwhile is added to the port, whose own count is that of the journal.
+        """
+        return list(self._unclaimed.values())
+
+    def discard_unclaimed(self) -> int:
+        """Cease to relay what nobody has taken up; gives how many directions these were."""
+        gone = list(self._unclaimed)
+        self._unclaimed.clear()
+        self._forget(gone)
+        return len(gone)
+
+    def close(self, *, keep: bool = False) -> None:
+        """
+        Stop.
+
+        @param keep: leave the table, so that the kernel relays on for the process that comes next, for
+            L{LIFETIME} seconds at most; else all of it is deleted.
+        """
+        self._closed = True
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        self._counters.close()
+        if keep:
+            self._table.close()
+            return
+        try:
+            self._table.remove()
+        except OSError as error:
+            self._warn(f"the nftables table could not be removed: {error.strerror}")
+
+    # lines come and go
+
+    def change(self, line: KernelLine, handed: tuple[Handed, ...]) -> None:
+        """Take back what the kernel relays of a line, and hand over something else, in one transaction."""
+        crossings = [one.crossing for one in handed]
+        now = self._clock.seconds()
+        passage = None if not crossings else self._passages.get(crossings[0].family)
+        if self._closed or passage is None or not passage.is_open(now):
+            handed, crossings = (), []
+        claimed = [c for c in crossings if c in self._unclaimed and self._unclaimed[c].label == line.label]
+        stale = [c for c in crossings if c in self._unclaimed and c not in claimed]
+        found = {crossing: self._unclaimed.pop(crossing) for crossing in (*claimed, *stale)}
+        self._lines.pop(line, None)
+        old = [one.crossing for one in line.handed]
+        added = [] if len(claimed) == len(crossings) else crossings
+        removed = [*old, *stale, *([] if not added else claimed)]
+        if not self._closed and (added or removed):
+            try:
+                last = self._table.apply([(crossing, line.label) for crossing in added], removed)
+            except OSError as error:
+                last = self._forget(removed)
+                if not self._add_after(error, line, added):
+                    handed = ()
+            self.packets += line.credit(last)
+        line.handed, line.since, line.seen, line.left = handed, now, {}, {}
+        if not added:
+            line.seen = {c: _known(found[c], port) for c, port in handed if c in found}
+        if handed:
+            self._lines[line] = None
+            self._look_in(PERIOD if passage is not None and passage.proved else FIRST_LOOK)
+
+    def _add_after(self, error: OSError, line: KernelLine, added: Sequence[Crossing]) -> bool:
+        """Something was not as we left it: hand a line over once more, with a new table if need be."""
+        if not added:
+            return False
+        if error.errno == errno.ENOENT and not self._mend():
+            return False
+        try:
+            self._table.apply([(crossing, line.label) for crossing in added])
+        except OSError as again:
+            self._warn(f"a line stays in user space: nftables refused it: {again.strerror}")
+            return False
+        return True
+
+    def _forget(self, gone: Sequence[Crossing]) -> dict[Crossing, tuple[int, int]]:
+        """Delete one by one, whatever of it is still there."""
+        last: dict[Crossing, tuple[int, int]] = {}
+        for crossing in gone:
+            try:
+                last |= self._table.apply([], [crossing])
+            except OSError as error:
+                if error.errno != errno.ENOENT:
+                    self._warn(f"what the kernel relays could not be taken back: {error.strerror}")
+        return last
+
+    # looking
+
+    def counted(self) -> Deferred[None]:
+        """Fires with the end of the next reading, or of the one under way, when the ports have its counts."""
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        if self._closed:
+            self._looked(None)
+        elif not self._reading:
+            self._look()
+        return done
+
+    def _look_in(self, seconds: float) -> None:
+        if self._reading or self._closed:
+            return
+        if self._next is None or not self._next.active():
+            self._next = self._clock.callLater(seconds, self._look)
+        elif self._next.getTime() > self._clock.seconds() + seconds:
+            self._next.reset(seconds)
+
+    def _look(self) -> None:
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        self._reading = True
+        began = self._clock.seconds()
+        families = {one.crossing.family for line in self._lines for one in line.handed}
+        maps = [f"stream{family}" for family in sorted(families)]
+        reading = self._counters.read([*maps, "sport"])
+        reading.addCallbacks(self._settle, self._lost, callbackArgs=(began,))
+        reading.addErrback(lambda failure: self._log.failure("counters of the kernel", failure=failure))
+        reading.addBoth(self._looked)
+
+    def _looked(self, _: object) -> None:
+        self._reading = False
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            done.callback(None)
+        if self._lines:
+            self._look_in(min(max(PERIOD, self._counters.spent / SHARE), self._longest))
+        else:
+            self.rate = 0.0
+
+    def _lost(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is not None:
+            return
+        error = failure.value
+        if isinstance(error, OSError) and error.errno == errno.ENOENT:
+            self._mend()
+        else:
+            self._warn(f"the counters of the kernel cannot be read: {failure.getErrorMessage()}")
+
+    def _settle(self, counted: Mapping[str, Counted], began: float) -> None:
+        now, base = self._clock.seconds(), self._table.base
+        missing, given_up = [], set()
+        for line in list(self._lines):
+            if line.since > began or line not in self._lines:
+                continue  # what was read may be older than the line
+            family = line.handed[0].crossing.family
+            streams, left = counted.get(f"stream{family}", {}), counted["sport"]
+            counts = {}
+            for crossing, _ in line.handed:
+                mark = mark_of(base, crossing)
+                if mark not in streams or mark not in left:
+                    missing.append(line)
+                    break
+                packets, octets = streams[mark]
+                counts[crossing] = packets, octets_of(family, packets, octets)
+            before = {crossing: line.seen.get(crossing, (0, 0))[0] for crossing in counts}
+            self.packets += line.credit(counts)
+            passage = self._passages[family]
+            for crossing, (packets, _) in counts.items():
+                out = left[mark_of(base, crossing)][0]
+                verdict = passage.counted(packets - before[crossing], out - line.left.get(crossing, 0), now)
+                line.left[crossing] = out
+                if verdict is Verdict.LINE and line in self._lines:
+                    self._give_back(line)
+                elif verdict is Verdict.ALL:
+                    given_up.add(family)
+        for family in given_up:
+            self._give_up(family)
+        if missing:
+            self._mend()
+        self._refresh(now)
+        if now > self._counted_at:
+            self.rate = (self.packets - self._counted) / (now - self._counted_at)
+        self._counted, self._counted_at = self.packets, now
+
+    def _give_back(self, line: KernelLine) -> None:
+        """One line does not get through: the sockets relay it from now on."""
+        refused = line.handed
+        self.change(line, ())
+        line.refused = refused
+
+    def _give_up(self, family: int) -> None:
+        self._troubles[family] = trouble = (
+            f"what the kernel forwards of IPv{family} does not get out; a firewall rule (policy drop of a"
+            " forward chain) or a sysctl stops it"
+        )
+        self._warn(f"media is relayed in user space: {trouble}")
+        for line in list(self._lines):
+            if line.handed[0].crossing.family == family:
+                self.change(line, ())
+
+    def _refresh(self, now: float) -> None:
+        """Begin anew, in the kernel's eyes, what would otherwise end by itself."""
+        due = [line for line in self._lines if now - line.since > LIFETIME / 3][:AT_ONCE]
+        for line in due:
+            crossings = [one.crossing for one in line.handed]
+            seen = {crossing: line.seen.get(crossing, (0, 0)) for crossing in crossings}
+            try:
+                last = self._table.apply([(c, line.label) for c in crossings], crossings, seen)
+            except OSError as error:
+                self._warn(f"what the kernel relays could not be refreshed: {error.strerror}")
+                continue
+            self.packets += line.credit(last)
+            line.seen, line.left, line.since = seen, {}, now
+
+    # mending
+
+    def _mend(self) -> bool:
+        """
+        Somebody else deleted our table, or something in it: make it whole again. Until then the sockets relayed.
+
+        @return: whether there is a table now.
+        """
+        self._warn("another program has deleted what the kernel relayed; it is handed over anew")
+        try:
+            self._table.close()
+            self._table.open()
+        except KernelUnavailable as error:
+            self._troubles[0] = str(error)
+            self._warn(f"media is relayed in user space: {error}")
+            for line in self._lines:
+                line.handed = ()
+            self._lines.clear()
+            self._passages.clear()
+            return False
+        there = {one.crossing for one in self._table.found}
+        ours: set[Crossing] = set()
+        now = self._clock.seconds()
+        for line in list(self._lines):
+            crossings = [one.crossing for one in line.handed]
+            ours.update(crossings)
+            absent = [crossing for crossing in crossings if crossing not in there]
+            if not absent:
+                continue
+            seen = {crossing: line.seen.get(crossing, (0, 0)) for crossing in absent}
+            try:
+                self._table.apply([(c, line.label) for c in absent], (), seen)
+            except OSError as error:
+                self._warn(f"a line stays in user space: nftables refused it: {error.strerror}")
+                self._lines.pop(line)
+                self._forget([c for c in crossings if c in there])
+                line.handed = ()
+            else:
+                line.since = now
+                line.left = {}
+        self._forget([c for c in there if c not in ours and c not in self._unclaimed])
+        return True
+
+    def _warn(self, text: str) -> None:
+        """Once a text: what is wrong is mostly wrong for all lines."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self._log.warn("{text}", text=text)
