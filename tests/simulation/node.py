@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tests.simulation.disk import Disk
 from tests.simulation.network import Address
 from tests.simulation.node_reactor import NodeReactor
+from tests.unit.media.fakes import FakeNetwork, FakeReaders
 from voipcluster.balance.explain import Explanation
 from voipcluster.config import Config
 from voipcluster.services.media.kernel_path import no_kernel
@@ -22,12 +23,14 @@ class SimNode:
     """
     @ivar lives: all services that ran as this node, the present or last one at the end.
     @ivar reactor: of the present life, or the last one.
+    @ivar media: the sockets of its relay, to which nothing comes.
     """
 
     def __init__(self, world: World, name: str, host: str, config: Config, disk: Disk) -> None:
         self.world, self.name, self.host, self.config, self._disk = world, name, host, config, disk
         self.speed, self.skew = 1.0, 0.0
         self.lives: list[NodeService] = []
+        self.media = FakeNetwork()
         self.reactor: NodeReactor
         world.network.hosts[host] = self
 
@@ -64,6 +67,8 @@ class SimNode:
             cpu=reactor.cpu,
             memory=lambda: 100 << 20,
             open_udp=reactor.open_udp,
+            open_rtp=self.media.open_port,
+            rtp_readers=lambda reactor: FakeReaders(),
             open_state=open_state,
             open_store=lambda *arguments: self._disk,
             open_kernel=no_kernel,

@@ -228,6 +228,8 @@ class NodeParts:
             trusted=(lambda host: True) if media.third_hosts else self.limiting.is_trusted,
             shares=media_shares(config.limits),
             start=int(surroundings.random() * (1 << 16)),
+            readers=surroundings.rtp_readers,
+            open_port=surroundings.open_rtp,
         )
         self.cluster_side = ClusterSide(self)
         self.registrar = RegistrarService(

@@ -17,11 +17,14 @@ from typing import Any, Protocol
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet
 
 from voipcluster.net.nft_probe import open_relay
+from voipcluster.net.rtp import IReaders, open_rtp_port, port_readers
 from voipcluster.net.udp import open_udp_socket
 from voipcluster.services.cluster.admission import open_member
 from voipcluster.services.media.kernel_path import OpenKernel
+from voipcluster.services.media.ports import OpenPort
 from voipcluster.services.node.store import NodeStore
 from voipcluster.services.workload import resident_bytes
 from voipcluster.store.calls import CallStore
@@ -52,6 +55,7 @@ class Surroundings:
     @ivar random: from 0.0 to below 1.0; C{octets}: so many of them, for what nobody may guess.
     @ivar cpu: CPU seconds that the reactor's thread used; C{memory}: resident octets.
     @ivar open_udp: a bound socket for SIP, by IP literal and port.
+    @ivar open_rtp: a bound port of the relay, see L{OpenPort}; C{rtp_readers}: what reads such ports, made of the reactor.
     @ivar open_kernel: the table in which the kernel relays media, see L{open_relay}.
     @ivar open_state: the state directory of a member, see L{open_member}; C{open_store} its database, by reactor and path.
     """
@@ -62,6 +66,8 @@ class Surroundings:
     cpu: Callable[[], float] = time.thread_time
     memory: Callable[[], int] = resident_bytes
     open_udp: Callable[[str, int], socket.socket] = open_udp_socket
+    open_rtp: OpenPort = open_rtp_port
+    rtp_readers: Callable[[IReactorFDSet], IReaders] = port_readers
     open_state: Callable[..., NodeState] = open_member
     open_store: Callable[[Any, Path], IStore] = NodeStore
     open_kernel: OpenKernel = open_relay
