@@ -123,6 +123,17 @@ class Host:
         with self.inside():
             Path("/proc/sys/net", name).write_text(value)
 
+    def forwards(self) -> None:
+        """Let it pass on what is not for itself."""
+        self.sysctl("ipv4/ip_forward", "1")
+        self.sysctl("ipv6/conf/all/forwarding", "1")
+        for name in ("all", "default", *self._devices()):
+            self.sysctl(f"ipv4/conf/{name}/send_redirects", "0")
+
+    def _devices(self) -> list[str]:
+        with self.inside():
+            return [name for _, name in socket.if_nameindex()]
+
     def capture(self) -> Capture:
         with self.inside():
             return Capture()
@@ -244,8 +255,7 @@ class Network:
         self._lans.append(made.lan)
         self.lan.join(made, *outside, device="out")
         made.lan.join(made, *inside, device="in")
-        made.sysctl("ipv4/ip_forward", "1")
-        made.sysctl("ipv6/conf/all/forwarding", "1")
+        made.forwards()
         made.run("nft", "-f", "-", stdin=_MASQUERADE.replace("HOW", how))
         return made
 

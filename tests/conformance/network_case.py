@@ -9,11 +9,12 @@ All tests of one process share the network; a node lives on the host that has it
 
 from __future__ import annotations
 
+import re
 import socket
 from functools import cache
 from typing import Any, ClassVar
 
-from tests.conformance.flow_case import FlowTestCase
+from tests.conformance.flow_case import FlowTestCase, Talk
 from tests.conformance.peer import Peer
 from tests.conformance.rtp import Address, MediaPort
 from tests.conformance.shared_node import SharedNode
@@ -45,7 +46,9 @@ def network() -> Network:
         ("mallory", 66),
         ("victim", 99),
     ):
-        made.host(name, f"198.51.100.{host}/24", f"2001:db8::{host}/64")
+        machine = made.host(name, f"198.51.100.{host}/24", f"2001:db8::{host}/64")
+        if name in ("kernel", "second"):
+            machine.forwards()
     router = made.nat("router", ["198.51.100.254/24", "2001:db8::fe/64"], ["10.9.0.1/24", "fd09::1/64"])
     for name, host in (("nat", 10), ("other", 11)):
         made.host(
@@ -124,6 +127,25 @@ class NetworkTestCase(FlowTestCase):
             return bool(call["packets"] >= packets)
 
         await self.until(enough, f"{packets} packets have reached the relay", 5.0)
+
+    async def settled(self, talk: Talk) -> None:
+        """Return once media of a call takes the path that it is to take; both sides have been heard."""
+        host, call_id = network().at(self.node_host), talk.caller.call_id
+
+        def handed_over() -> bool:
+            return self.relay != "kernel" or call_id in host.run("nft", "list", "ruleset")
+
+        await self.until(handed_over, "the kernel has the streams", 5.0)
+
+    def took_the_path(self, talk: Talk, packets: int) -> None:
+        """Fail unless the kernel, if it is to relay, has relayed so many packets of a call, and else none of any."""
+        rules = network().at(self.node_host).run("nft", "list", "ruleset")
+        of_call = [line for line in rules.splitlines() if talk.caller.call_id in line]
+        relayed = sum(int(count) for line in of_call for count in re.findall(r"counter packets (\d+)", line))
+        if self.relay == "kernel":
+            self.assertGreaterEqual(relayed, packets, rules)
+        else:
+            self.assertEqual(of_call, [])
 
     def sent_by_relay(self, *hosts: str) -> list[Datagram]:
         """Datagrams that left one of the relay's ports, to these hosts."""

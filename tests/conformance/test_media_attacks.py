@@ -47,6 +47,7 @@ class AttackTests(NetworkTestCase):
         """
         talk = await self.talk(self.alice(), await self.bob())
         mallory = self.stranger()
+        await self.settled(talk)
         spoken, answered = talk.spoken, talk.answered
         said, replied, injected = list[bytes](), list[bytes](), list[bytes]()
         for _ in range(_ROUNDS):
@@ -62,6 +63,7 @@ class AttackTests(NetworkTestCase):
         self.assertEqual({*injected, SPRAY} & {*answered.raw, *spoken.raw}, set())
         self.assert_stranger_heard_nothing(mallory.host)
         self.assertEqual(mallory.heard(), [])
+        self.took_the_path(talk, 2 * _ROUNDS)
         await self.hangs_up(talk.caller, talk.callee)
 
     @attack("M1", "M3")
@@ -150,6 +152,7 @@ class AttackTests(NetworkTestCase):
     async def test_rtcp(self) -> None:
         """RTCP of four octets, with a length beyond its end, and a forged BYE, of strangers and of a party: no effect."""
         talk = await self.talk(self.alice(), await self.bob())
+        await self.settled(talk)
         mallory = self.stranger()
         ssrc = talk.spoken.packet()[8:12]
         hostile = (
@@ -181,6 +184,7 @@ class AttackTests(NetworkTestCase):
         key = secrets.token_urlsafe(30)
         self.profile, self.attributes = "RTP/SAVP", [f"crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}"]
         talk = await self.talk(self.alice(), await self.bob())
+        await self.settled(talk)
         mallory = self.stranger()
         for _ in range(250):
             bad = talk.spoken.packet()[:-10] + secrets.token_bytes(10)
@@ -192,6 +196,7 @@ class AttackTests(NetworkTestCase):
         self.assertEqual(self.sent_by_relay(mallory.host), [])
         (call,) = await self.node.ask("calls", call_id=talk.caller.call_id)
         self.assertEqual(call["state"], "up")
+        self.took_the_path(talk, 400)
         await self.hangs_up(talk.caller, talk.callee)
 
     @attack("M6")

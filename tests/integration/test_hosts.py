@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from demo.cluster import Cluster, Node
@@ -29,6 +30,7 @@ class HostsTestCase(ClusterTestCase):
         self.reactor = NetworkReactor(type(self).reactor, self.net)
         node, callee, outside, inside, caller = self.addresses
         self.relay_host = self.net.host("relay", node)
+        self.relay_host.forwards()
         self.callee_host = self.net.host("callee", callee)
         router = self.net.nat("router", [outside], [inside])
         self.caller_host = self.net.host(
@@ -67,6 +69,13 @@ class HostsTestCase(ClusterTestCase):
         )
         return here, there
 
+    def took_the_path(self, call_id: str) -> bool:
+        """Whether the kernel, if it is to relay, has relayed a second of both directions of a call."""
+        rules = self.relay_host.run("nft", "list", "ruleset").splitlines()
+        counters = [re.findall(r"counter packets (\d+)", line) for line in rules if call_id in line]
+        packets = [int(count[0]) for count in counters if count]
+        return (len(packets) >= 2 and min(packets) > 50) if self.relay == "kernel" else not packets
+
 
 class NatTests(HostsTestCase):
     async def test_caller_behind_a_nat(self) -> None:
@@ -81,6 +90,7 @@ class NatTests(HostsTestCase):
             here, there = await self.talk(calling, called)
             (call,) = await self.primary.ask("calls")
             self.assertEqual(call["state"], "up")
+            await self.until(lambda call=call: self.took_the_path(call["call_id"]), "media takes its path")
             await here.hang_up()
             await there.when_ended()
         hosts = {sent.destination[0] for sent in wire.seen() if sent.sent}
@@ -96,3 +106,11 @@ class Ipv6NatTests(NatTests):
     addresses = (
         "2001:db8::1/64", "2001:db8::20/64", "2001:db8::fe/64", "fd09::1/64", "fd09::10/64",
     )  # fmt: skip
+
+
+class KernelNatTests(NatTests):
+    relay = "kernel"
+
+
+class Ipv6KernelNatTests(Ipv6NatTests):
+    relay = "kernel"
