@@ -102,6 +102,13 @@ class AttackTests(NetworkTestCase):
         await answered.reaches(for_bob, spoken)
         self.assertEqual({payload[:8] for payload, _ in answered.heard}, {spoken.word})
         self.assertEqual({payload[:8] for payload, _ in spoken.heard}, {answered.word})
+
+        def reports() -> bool:  # alice sends none, so nobody knows where she would take them
+            answered.send(b"\x80\xc9\x00\x01" + answered.word[:4], (for_bob[0], for_bob[1] + 1))
+            mallory.send(b"\x80\xc9\x00\x01evil", *self.all_ports())
+            return both()
+
+        await self.hold(_SILENCE_BEFORE_ANSWER, reports, "bob sends receiver reports, and mallory others")
         self.assert_stranger_heard_nothing(mallory.host)
         self.assertEqual(
             {sent.destination[0] for sent in self.sent_by_relay(*self.routers)}, {self.routers[0]}

@@ -66,9 +66,14 @@ class Signalled:
 
 @frozen
 class HeardFrom:
-    """Event: the other port of the same side was sent something by that host, so it is there, and wants media."""
+    """
+    Event: the other port of the same side was sent something by that host, so it is there, and wants media.
+
+    @ivar media: it was RTP; its RTCP comes from nowhere else.
+    """
 
     host: str
+    media: bool
 
 
 @frozen
@@ -125,6 +130,8 @@ class Latch:
     _source: str = ""
     _rank: Rank = Rank.NONE
     _due: bool = False
+    _vouched: bool = True
+    _beside: str = ""  # for RTCP: the host that RTP comes from
     _since: float = 0.0  # when media became due, or what is learned now was learned
     _heard: float = 0.0  # when what is learned now was last heard
 
@@ -134,15 +141,13 @@ class Latch:
                 return self._signal(event, now)
             case Arrived(source, kind):
                 return self._arrived(source, kind, now)
-            case HeardFrom(host):
-                if self.state is not State.OPEN or self.remote is not None or self.signalled is None:
-                    return []
-                return self._aim(self.signalled) if self.signalled.host == host else []
+            case HeardFrom(host, media):
+                return self._heard_from(host, media)
             case _:
                 assert_never(event)
 
     def _signal(self, event: Signalled, now: float) -> list[Effect]:
-        self._source = event.source
+        self._source, self._vouched = event.source, event.vouched
         if self.state is not State.SHUT and event.address == self.signalled:
             # the same address again: a refresh, or the far side's change
             if event.due and not self._due:
@@ -156,8 +161,18 @@ class Latch:
                 return self._aim(event.address)
             return []
         self.state, self.signalled, self._rank = State.OPEN, event.address, Rank.NONE
-        self._due, self._since = event.due, now
+        self._due, self._since, self._beside = event.due, now, ""
         return self._aim(event.address if event.vouched else None)
+
+    def _heard_from(self, host: str, media: bool) -> list[Effect]:
+        if media:
+            self._beside = host
+            if self._rank is Rank.OTHER_HOST and self.remote is not None and self.remote.host != host:
+                self.state, self._rank = State.OPEN, Rank.NONE
+                return self._aim(self.signalled if self._vouched else None)
+        if self.state is not State.OPEN or self.remote is not None or self.signalled is None:
+            return []
+        return self._aim(self.signalled) if self.signalled.host == host else []
 
     def _aim(self, address: Address | None) -> list[Effect]:
         self.remote = address
@@ -205,6 +220,8 @@ class Latch:
                 return Rank.NONE
             same_port = self.signalled is not None and source.port == self.signalled.port
             return Rank.SAME_HOST_AND_PORT if same_port else Rank.SAME_HOST
+        if self._beside not in ("", source.host):
+            return Rank.NONE
         if late and natted and not on_source and (not self.checked or kind in {Kind.RTP, Kind.RTCP}):
             return Rank.OTHER_HOST
         return Rank.NONE

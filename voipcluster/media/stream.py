@@ -129,7 +129,7 @@ class Stream:
         effects = [Directed(spot, effect) for effect in self.latch(spot).feed(event, now)]
         if effects and isinstance(effects[0].effect, Accept) and self.paired:
             sibling = SPOTS[spot.side][1 - spot.component]
-            heard = HeardFrom(event.source.host)
+            heard = HeardFrom(event.source.host, media=spot.component == RTP)
             effects += [Directed(sibling, effect) for effect in self.latch(sibling).feed(heard, now)]
         return effects
 

@@ -206,11 +206,50 @@ class ThirdPartyTests(SynchronousTestCase):
 
     def test_other_port(self) -> None:
         """So does RTCP from the same host, of one that only listens (RFC 3550 section 6)."""
-        self.assertEqual(self.latch.feed(HeardFrom(STRANGER.host), 1.0), [])
-        self.assertEqual(self.latch.feed(HeardFrom(self.music.host), 1.0), [Aim(self.music)])
+        self.assertEqual(self.latch.feed(HeardFrom(STRANGER.host, media=False), 1.0), [])
+        self.assertEqual(self.latch.feed(HeardFrom(self.music.host, media=False), 1.0), [Aim(self.music)])
         self.assertEqual(self.latch.remote, self.music)
-        self.assertEqual(self.latch.feed(HeardFrom(self.music.host), 2.0), [])
+        self.assertEqual(self.latch.feed(HeardFrom(self.music.host, media=False), 2.0), [])
 
     def test_vouched_later(self) -> None:
         """The same address from somebody who may name it."""
         self.assertEqual(self.latch.feed(Signalled(self.music, self.music.host), 1.0), [Aim(self.music)])
+
+
+class RtcpTests(SynchronousTestCase):
+    """RTCP comes from where RTP comes (attack M1: receiver reports, and whom a third host learns to know by them)."""
+
+    def setUp(self) -> None:
+        self.latch = Latch(window=3.0)
+        self.latch.feed(Signalled(PRIVATE, PUBLIC.host), 0)
+
+    def test_no_third_host_beside_a_phone_that_speaks(self) -> None:
+        """A third host is not learned for RTCP however long the phone sends none, once its RTP has come from elsewhere."""
+        self.assertEqual(self.latch.feed(HeardFrom(MAPPED.host, media=True), 1.0), [])
+        for now in (3.0, 30.0, 300.0):
+            self.assertEqual(self.latch.feed(Arrived(STRANGER, Kind.RTCP), now), [])
+        self.assertEqual(self.latch.feed(Arrived(MAPPED, Kind.RTCP), 301.0), [Accept(), Aim(MAPPED)])
+
+    def test_third_host_that_was_first(self) -> None:
+        """One that was learned before the phone spoke is forgotten."""
+        self.latch.feed(Arrived(STRANGER, Kind.RTCP), 3.0)
+        self.assertEqual(self.latch.remote, STRANGER)
+        self.assertEqual(self.latch.feed(HeardFrom(MAPPED.host, media=True), 4.0), [Aim(PRIVATE)])
+        self.assertEqual(self.latch.feed(Arrived(STRANGER, Kind.RTCP), 5.0), [])
+
+    def test_media_from_a_third_host(self) -> None:
+        """Where RTP itself comes from a third host, RTCP does so, too, and RTCP alone says nothing about RTP."""
+        self.latch.feed(HeardFrom(STRANGER.host, media=False), 1.0)
+        self.latch.feed(HeardFrom(STRANGER.host, media=True), 3.0)
+        self.assertEqual(self.latch.feed(Arrived(STRANGER, Kind.RTCP), 3.1), [Accept(), Aim(STRANGER)])
+        self.assertEqual(self.latch.feed(HeardFrom(STRANGER.host, media=True), 4.0), [])
+        rtp_latch = Latch(window=3.0)
+        rtp_latch.feed(Signalled(PRIVATE, PUBLIC.host), 0)
+        rtp_latch.feed(HeardFrom(MAPPED.host, media=False), 1.0)
+        self.assertEqual(rtp_latch.feed(rtp(STRANGER), 3.0), [Accept(), Aim(STRANGER)])
+
+    def test_new_signalling(self) -> None:
+        """With another description all begins anew."""
+        self.latch.feed(HeardFrom(MAPPED.host, media=True), 1.0)
+        self.latch.feed(Signalled(Address("10.0.0.9", 4000), PUBLIC.host), 2.0)
+        self.assertEqual(self.latch.feed(Arrived(STRANGER, Kind.RTCP), 5.0), [Accept(), Aim(STRANGER)])

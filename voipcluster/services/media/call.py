@@ -27,6 +27,10 @@ from voipcluster.net.rtp import RtpPort
 from voipcluster.services.media.line import Leg, Line
 from voipcluster.services.media.ports import RelayPorts
 
+MAX_FORKS = (
+    32  # whose early answers are kept; one phone has at most a few, and a hostile one says any number of tags
+)
+
 
 @frozen
 class Description:
@@ -135,6 +139,8 @@ class RelayedCall:
                 assert described is not None, "an answer is a description"
                 pending = self._pending.get(exchange)
                 if early and pending is not None:
+                    if to_tag not in pending.early and len(pending.early) >= MAX_FORKS:
+                        return
                     pending.early[to_tag] = described
                     if pending.former is None:
                         pending.former = dict(self._in_force)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.services.media.media_case import (
     ALICE,
     BOB,
+    CALL,
     NODE,
     NODE6,
     RTP,
@@ -17,6 +18,7 @@ from tests.unit.services.media.media_case import (
 from voipcluster.address import Hop
 from voipcluster.media.sdp import SessionDescription
 from voipcluster.media.target import Address
+from voipcluster.services.media.call import MAX_FORKS
 from voipcluster.services.media.relay import RelayAddress
 
 
@@ -131,6 +133,24 @@ class NegotiationTests(MediaTestCase):
         self.assertEqual(self.network.open_numbers(), before)
         self.network.deliver(RTP, Address(ALICE, 4000), for_alice)
         self.assertEqual([to for _, to in self.network.sent()], [Address(BOB, 5000)])
+
+    def test_endless_forks(self) -> None:
+        """
+        A callee that answers again and again in 1xx, each time with another To tag, costs no more memory than some forks do, and
+        the 2xx is still the answer.
+        """
+        self.passes(A, "INVITE", audio(ALICE, 4000))
+        for number in range(200):
+            early = self.passes(B, "INVITE", audio(BOB, 5000 + 2 * number), 183, to_tag=f"t{number}")
+            self.assertEqual(self.address(early).host, NODE)
+        relayed = self.media.relayed(CALL)
+        assert relayed is not None
+        (pending,) = relayed._pending.values()
+        self.assertEqual(len(pending.early), MAX_FORKS)
+        for_alice = self.address(self.passes(B, "INVITE", audio(BOB, 9000), 200, to_tag="t199"))
+        self.network.deliver(RTP, Address(ALICE, 4000), for_alice)
+        self.assertEqual([to for _, to in self.network.sent()], [Address(BOB, 9000)])
+        self.media.call_ended(CALL, "over")
 
     def test_refusal_after_an_early_answer(self) -> None:
         """A re-INVITE that was answered early and then cancelled rolls back to the old address (RFC 6141)."""
