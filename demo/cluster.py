@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -28,11 +28,21 @@ def _later(reactor: Any, seconds: float) -> Deferred[None]:
     return waiting
 
 
+class IServiceManager(Protocol):
+    """Keeps descriptors of a node between its processes."""
+
+    @property
+    def descriptors(self) -> list[int]: ...
+
+    def environment(self) -> dict[str, str]: ...
+
+
 class Node:
     """
     One node: a process, its address and its state directory.
 
     @ivar program: the running process, or the last one.
+    @ivar manager: plays the service manager for it, in tests.
     """
 
     def __init__(self, reactor: Any, name: str, address: str, folder: Path) -> None:
@@ -41,6 +51,7 @@ class Node:
         self.state_dir = folder / name
         self.log = folder / f"{name}.log"
         self.program: Program | None = None
+        self.manager: IServiceManager | None = None
 
     @property
     def running(self) -> bool:
@@ -65,8 +76,17 @@ class Node:
     def launch(self, role: str, *options: str) -> Program:
         """Start the process; C{options} go behind its own on the command line."""
         command, environment = self.command(role, *options), node_environment()
+        if self.manager is not None:
+            # it has the same number as the shell that says it
+            command = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *command]
+            environment |= self.manager.environment()
         self.program = Program.start(
-            self._reactor, f"node {self.name}", command, environment=environment, log=self.log
+            self._reactor,
+            f"node {self.name}",
+            command,
+            environment=environment,
+            log=self.log,
+            descriptors=[] if self.manager is None else self.manager.descriptors,
         )
         return self.program
 

@@ -56,11 +56,13 @@ class Program(ProcessProtocol):
         folder: Path | None = None,
         stdin: str = "",
         log: Path | None = None,
+        descriptors: Sequence[int] = (),
     ) -> Program:
         """
         Start C{command}; its first word is looked up in C{PATH}.
 
         @param environment: added to that of this process; C{stdin}: written to it, then closed.
+        @param descriptors: of ours, which it gets as 3, 4, 5 ...
         """
         program = cls(reactor, name, log)
         whole = [*tied_to_us(), *command]
@@ -73,6 +75,7 @@ class Program(ProcessProtocol):
             whole,
             env={**os.environ, **(environment or {})},
             path=None if folder is None else str(folder),
+            childFDs={0: "w", 1: "r", 2: "r"} | dict(enumerate(descriptors, 3)),
         )
         program.pid = transport.pid or 0  # one that a signal met at once is gone already
         if stdin:

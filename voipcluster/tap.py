@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 from voipcluster.address import is_ipv6, join_host_port
 from voipcluster.config import Config, ConfigError, Setting, load_config, parse_set
 from voipcluster.errors import UsageError
+from voipcluster.net.kept import KeptSockets
 
 # Addresses for documentation (RFC 5737, RFC 3849): a route to them is the default route, and nothing is sent.
 _ANYWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
@@ -118,11 +119,17 @@ def makeService(options: Options) -> Service:
     from twisted.internet import reactor  # noqa: PLC0415 - see above
 
     from voipcluster.services.node.service import NodeService  # noqa: PLC0415 - see above
+    from voipcluster.services.node.surroundings import MACHINE  # noqa: PLC0415 - see above
     from voipcluster.services.policies import policy_names  # noqa: PLC0415 - see above
 
     try:
         config = complete(load_config(options["config"], options.all_settings(), policy_names()))
-        node = NodeService(reactor, config, founded=partial(_print_join_line, options.shared_words()))
+        node = NodeService(
+            reactor,
+            config,
+            founded=partial(_print_join_line, options.shared_words()),
+            surroundings=evolve(MACHINE, kept=KeptSockets.of_process(os.environ)),
+        )
     except UsageError as error:
         _exit(str(error))
     _show_start_errors_in_one_line()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import gatherResults
 
 from tests.integration.harness import ClusterTestCase
+from tests.integration.played_manager import PlayedManager
 from voipcluster.phone import Phone, PhoneCall
 from voipcluster.store.calls import NAME, CallStore
 
@@ -126,6 +129,120 @@ class RestartCase(ClusterTestCase):
             return await self.metric("voipcluster_media_ports_free") == self.ports_free
 
         await self.until(free, "all ports are free")
+
+
+class StopTests(RestartCase):
+    async def test_sockets_are_kept(self) -> None:
+        """
+        At an orderly restart the service manager keeps the sockets: each packet that comes while no process is there arrives, and
+        so does a BYE; then the manager forgets them.
+        """
+        manager = PlayedManager(f"@{self.network} of {os.getpid()}")
+        self.addCleanup(manager.close)
+        self.patch(os, "environ", {**os.environ, "NOTIFY_SOCKET": manager.path})
+        await self.start_calls(4)
+        node = self.primary
+        node.manager = manager
+        heard = await self.listen()
+        ways = {call: call.remote_media for call in self.both}
+        for call in self.both:
+            call.stream.aim(None)
+        await self.stop_under(manager)
+        self.assertIn("4 calls are left to the next process: sockets are kept", node.log.read_text())
+        counts = [len(one.numbers) for one in heard]
+        for call, remote in ways.items():
+            call.stream.remote = remote
+            for _ in range(50):
+                call.stream.send_frame()
+        leaving = self.callers[0].hang_up()
+        await self.cluster.restart(node)
+        await leaving
+        self.assertEqual(self.callers[0].status, 200)
+        await self.until(
+            lambda: all(len(one.numbers) == before + 50 for one, before in zip(heard, counts, strict=True)),
+            "all 50 packets have come",
+        )
+        self.assertEqual([one.missing for one in heard], [[]] * 8)
+        self.callers.pop(0)
+        self.assertEqual((await self.rows()).keys(), {call.call_id for call in self.callers})
+        while manager.read():
+            pass
+        self.assertEqual(manager.kept, {})
+        for call, remote in ways.items():
+            if not call.over:
+                call.stream.aim(remote)
+        self.callees = [call for call in self.callees if not call.over]
+        await self.audio_goes_on()
+        await self.hang_up_all()
+        await self.nothing_is_left()
+
+    async def test_what_does_not_go_on(self) -> None:
+        """
+        A port that another program has taken, a damaged record, phones that have gone without a word: each costs its own call and
+        is told, and the others go on; a journal of a later version is set aside, and the node starts.
+        """
+        await self.start_calls(4, "--set", "media.timeout=5")
+        node = self.primary
+        taken, damaged, silent, good = self.callers
+        port = taken.remote_media
+        assert port is not None
+        await self.kill(node)
+        squatter = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(squatter.close)
+        squatter.bind(port)
+        octets = self.journal.read_bytes()
+        self.journal.write_bytes(octets.replace(damaged.call_id.encode(), b"!" * len(damaged.call_id)))
+        for call in (silent, self.far(silent)):
+            call.stream.aim(None)
+        await self.cluster.restart(node)
+        rows = await self.rows()
+        self.assertEqual(rows.keys(), {silent.call_id, good.call_id})
+        log = node.log.read_text()
+        self.assertIn("damaged; ", log)
+        self.assertIn(
+            f"call {taken.call_id} of the last process does not go on: its media ports cannot be opened again: "
+            "Address already in use",
+            log,
+        )
+        self.assertTrue(self.journal.with_name(f"{NAME}.set-aside").exists())
+
+        async def timed_out() -> bool:
+            return (await self.rows()).keys() == {good.call_id}
+
+        await self.until(timed_out, "the silent call is over")
+        self.assertIn(f"no media any more in call {silent.call_id}", node.log.read_text())
+        await self.until(
+            lambda: (
+                CallStore(self.journal).load().calls.keys() == {(good.call_id, good.call.dialog.local_tag)}
+            ),
+            "one call is in the journal",
+        )
+
+        await self.kill(node)
+        octets = self.journal.read_bytes()
+        self.journal.write_bytes(octets.replace(b"calls 1\n", b"calls 2\n", 1))
+        await self.cluster.restart(node)
+        self.assertEqual(await self.rows(), {})
+        self.assertIn("format '2' is of another version of voipcluster", node.log.read_text())
+        for call in (taken, damaged, good):  # their tokens lead them all the same
+            await call.hang_up()
+            self.assertEqual(call.status, 200)
+        await self.nothing_is_left()
+
+    async def stop_under(self, manager: PlayedManager) -> None:
+        """SIGTERM, while the manager reads what the node says."""
+        node = self.primary
+        assert node.program is not None
+        self._killed.add(node.program)
+        node.program.send_signal("TERM")
+
+        def ended() -> bool:
+            while manager.read():
+                pass
+            assert node.program is not None
+            return node.program.status is not None
+
+        await self.until(ended, "the node has ended")
 
 
 class KillTests(RestartCase):

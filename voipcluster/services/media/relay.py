@@ -297,6 +297,16 @@ class MediaService(Service):
 
     # a call in a later process
 
+    def descriptors(self) -> list[int]:
+        """Those of the ports of answered calls, for who keeps them open while the process is exchanged."""
+        return [
+            port.fileno()
+            for relayed in self._calls.values()
+            if relayed.answered
+            for line in relayed.lines.values()
+            for port in line.all_ports()
+        ]
+
     def relayed(self, call: CallKey) -> RelayedCall | None:
         """What is relayed of a call, for its journal."""
         return self._calls.get(call)

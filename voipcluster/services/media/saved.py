@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, get_type_hints
 
-from attrs import Factory, frozen
+from attrs import frozen
 from cattrs.cols import is_namedtuple
 from cattrs.preconf.json import JsonConverter, make_converter
 
@@ -51,10 +51,11 @@ class SavedMedia:
     lines: dict[int, SavedLine]
     closed: tuple[int, int] = (0, 0)
     holders: tuple[Holder, ...] = ()
-    numbers: frozenset[int] = Factory(
-        lambda self: frozenset(number for line in self.lines.values() for number, _ in line.legs.values()),
-        takes_self=True,
-    )
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """All that it has of the pool."""
+        return frozenset(number for line in self.lines.values() for number, _ in line.legs.values())
 
 
 def ports_in_order(lines: dict[int, Line]) -> Iterator[RtpPort]:

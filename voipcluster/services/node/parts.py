@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -132,7 +133,7 @@ class NodeParts:
                 per_source=limits.connections_per_address,
             ),
             self.wheel,
-            surroundings.open_udp,
+            partial(surroundings.kept.open_udp, surroundings.open_udp),
             self.tls,
         )
         self.transport.refuse_from(self.limiting.refuses_from)
@@ -229,7 +230,7 @@ class NodeParts:
             shares=media_shares(config.limits),
             start=int(surroundings.random() * (1 << 16)),
             readers=surroundings.rtp_readers,
-            open_port=surroundings.open_rtp,
+            open_port=partial(surroundings.kept.open_rtp, surroundings.open_rtp),
         )
         self.cluster_side = ClusterSide(self)
         self.registrar = RegistrarService(

@@ -153,6 +153,7 @@ class NodeService(NodeParts, Service):
         if self._starting:
             for part in listening:
                 part.startService()
+            self._surroundings.kept.all_taken()
             self.cluster.report_now()
 
     def _start_loops(self) -> None:
@@ -176,12 +177,23 @@ class NodeService(NodeParts, Service):
         self._loops.clear()
         self.cluster_side.first_copies.end()
         yield self.cluster.leave()
+        self._keep_sockets()
         for part in reversed(self._parts()):
             try:
                 yield maybeDeferred(part.stopService)
             except Exception:
                 self._log.failure("stopping {part} failed", part=type(part).__name__)
         self._abandon()
+
+    def _keep_sockets(self) -> None:
+        """For the calls that the next process goes on with."""
+        trouble = self._surroundings.kept.keep(self.media.descriptors())
+        if len(self.calls):
+            self._log.info(
+                "{calls} calls are left to the next process: {sockets}",
+                calls=len(self.calls),
+                sockets=f"media stops until it has started, for {trouble}" if trouble else "sockets are kept",
+            )
 
     def _abandon(self) -> None:
         """Let go of what has no service of its own."""

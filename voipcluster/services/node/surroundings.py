@@ -15,10 +15,11 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import Factory, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet
 
+from voipcluster.net.kept import KeptSockets
 from voipcluster.net.nft_probe import open_relay
 from voipcluster.net.rtp import IReaders, open_rtp_port, port_readers
 from voipcluster.net.udp import open_udp_socket
@@ -57,6 +58,7 @@ class Surroundings:
     @ivar open_udp: a bound socket for SIP, by IP literal and port.
     @ivar open_rtp: a bound port of the relay, see L{OpenPort}; C{rtp_readers}: what reads such ports, made of the reactor.
     @ivar open_kernel: the table in which the kernel relays media, see L{open_relay}.
+    @ivar kept: sockets of the last process and for the next one.
     @ivar open_state: the state directory of a member, see L{open_member}; C{open_store} its database, by reactor and path.
     """
 
@@ -68,6 +70,7 @@ class Surroundings:
     open_udp: Callable[[str, int], socket.socket] = open_udp_socket
     open_rtp: OpenPort = open_rtp_port
     rtp_readers: Callable[[IReactorFDSet], IReaders] = port_readers
+    kept: KeptSockets = Factory(KeptSockets)
     open_state: Callable[..., NodeState] = open_member
     open_store: Callable[[Any, Path], IStore] = NodeStore
     open_kernel: OpenKernel = open_relay
