@@ -8,6 +8,7 @@ F{docs/embedding.md} has a complete example.
  - Calls: an L{ICallHook} gets a L{CallOffer}, and may answer L{Refuse} or L{Retarget}.
  - Placement: an L{IBalancingPolicy} makes an L{IPlan} of the L{Node}s; L{FixedOrder} is a plan that needs no class of its own,
    and L{Planned}, L{InSequence}, L{LeastLoaded} and L{TwoChoices} are the policies that come along.
+ - Calls that it serves: an L{ICallWatch} is told of each that ended, with how it sounded, and of L{Trouble} with its media.
  - L{UsageError} says in one line what the operator has to change; L{ConfigError} is one.
 """
 
@@ -25,6 +26,8 @@ from voipcluster.balance.policy import (
 from voipcluster.balance.state import NodeState
 from voipcluster.config import Config, ConfigError, Setting, load_config, parse_set
 from voipcluster.errors import ParseError, PeerError, UsageError
+from voipcluster.services.media.listening import Trouble
+from voipcluster.services.node.records import ICallWatch
 from voipcluster.services.node.service import NodeService
 from voipcluster.services.policies import plugin_policies
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
@@ -37,6 +40,7 @@ __all__ = [
     "FixedOrder",
     "IBalancingPolicy",
     "ICallHook",
+    "ICallWatch",
     "IPlan",
     "InSequence",
     "LeastLoaded",
@@ -51,6 +55,7 @@ __all__ = [
     "Retarget",
     "Setting",
     "SipUri",
+    "Trouble",
     "TwoChoices",
     "UsageError",
     "Verdict",

@@ -16,6 +16,22 @@ CALL = {
     "client": "192.0.2.1:5060", "transport": "UDP", "user": "alice", "duration": 75.0, "session": 450.0, "audio": "both",
     "visited": ["a"],
 }  # fmt: skip
+SOUNDING: dict[str, Any] = {
+    **CALL, "state": "ended", "ended": 1700000000.0, "reason": "BYE",
+    "streams": [
+        {"kind": "audio", "protocol": "RTP/AVP", "codec": "PCMU", "rate": 8000, "held": False, "protected": False,
+         "trouble": "one-way", "missing": "callee", "round_trip": 0.06, "unreadable": 0,
+         "directions": [
+             {"from": "caller", "to": "callee", "packets": 500, "octets": 86000, "strangers": 0, "reports": 1, "lost": 25,
+              "loss": 0.1016, "jitter": 0.005, "jitter_max": 0.007, "round_trip": 0.04, "r": 64.1, "mos": 3.31,
+              "delay": 70.0, "measured": {"mos_cq": 4.1},
+              "course": [{"at": 100.0, "loss": 0.1, "jitter": 0.005, "round_trip": 0.06, "mos": 3.31}]},
+             {"from": "callee", "to": "caller", "packets": 0, "octets": 0, "strangers": 0, "reports": 0, "lost": None,
+              "loss": None, "jitter": None, "jitter_max": None, "round_trip": None, "r": None, "mos": None,
+              "delay": None, "measured": None, "course": []},
+         ]},
+    ],
+}  # fmt: skip
 HOP = {
     "call_id": "1/2@host", "node": "a", "time": 1.0, "hops": 0, "own": 0.8, "leading": "calls", "gate": 0.75,
     "hard_limit": 0.95, "policy": "planned", "outcome": "hand-over", "chosen": "b", "reason": "first below the gate",

@@ -124,6 +124,11 @@ class LimitsOptions:
         Number(0, 1, above=True),
         "workload of calls and transactions from which on who proved no password is refused; 1 = never for that",
     )
+    ended_calls: int = option(
+        500,
+        Whole(0, 1_000_000),
+        "answered calls that ended lately, which voipctl calls CALL-ID still finds; 0 = none",
+    )
     requests_per_address: float = option(
         500.0,
         Rate(),
@@ -172,6 +177,11 @@ class MediaOptions:
         60.0, Number(1, 86_400, "s"), "s without any packet of a call after which its relay is given up"
     )
     hold_timeout: float = option(3600.0, Number(1, 604_800, "s"), "the same in s for a call on hold")
+    silence: float = option(
+        10.0,
+        Number(0, 3600, "s"),
+        "s for which one side sends nothing while both are to send, until that is told as one-way; 0 = never",
+    )
     quarantine: float = option(
         5.0, Number(0, 3600, "s"), "s before a port is used again, so that late packets find no new call"
     )

@@ -73,8 +73,8 @@ def _registrations(given: Given) -> int:
 def _calls(given: Given) -> int:
     answer = _client(given).ask("calls", call_id=given.call_id)
     if given.call_id and not answer:
-        raise UsageError(f"no call in progress has the Call-ID {given.call_id}")
-    return _show(given, answer, tables.calls)
+        raise UsageError(f"no call in progress, nor one that ended lately, has the Call-ID {given.call_id}")
+    return _show(given, answer, tables.one_call if given.call_id else tables.calls)
 
 
 def _explain(given: Given) -> int:
@@ -208,8 +208,11 @@ def _parser() -> argparse.ArgumentParser:
     add("registrations", _registrations, "show who is registered, and at which node").add_argument(
         "aor", nargs="?", metavar="AOR", help="only this NAME@DOMAIN"
     )
-    add("calls", _calls, "show the calls in progress on all nodes").add_argument(
-        "call_id", nargs="?", metavar="CALL-ID", help="only this call"
+    add("calls", _calls, "show the calls in progress on all nodes, or how one sounds").add_argument(
+        "call_id",
+        nargs="?",
+        metavar="CALL-ID",
+        help="only this call, with its media; also one that ended lately",
     )
     add("explain", _explain, "tell why a call went to its node").add_argument("call_id", metavar="CALL-ID")
     for name, run, text in (

@@ -146,6 +146,68 @@ def calls(answer: Sequence[Mapping[str, Any]]) -> str:
     return table(columns, answer)
 
 
+def one_call(answer: Sequence[Mapping[str, Any]]) -> str:
+    """Each call with that Call-ID, and how each direction of its media arrives."""
+    return "\n\n".join(_one_call(row) for row in answer)
+
+
+def _one_call(row: Mapping[str, Any]) -> str:
+    parts = [calls([row])]
+    if row.get("reason"):
+        parts.append(f"ended after {clock(row.get('duration'))}: {clean(row['reason'])}")
+    if "streams" not in row:
+        parts.append(
+            f"node {clean(row.get('node'))} is of an earlier version and does not tell how it sounds"
+        )
+    elif not row["streams"]:
+        parts.append("no media is relayed")
+    else:
+        parts += [_stream(number, stream) for number, stream in enumerate(row["streams"], 1)]
+    return "\n\n".join(parts)
+
+
+def _stream(number: int, stream: Mapping[str, Any]) -> str:
+    codec = "" if not stream.get("codec") else f", {clean(stream['codec'])}/{clean(stream.get('rate'))}"
+    title = f"media {number}: {clean(stream.get('kind'))}, {clean(stream.get('protocol'))}{codec}"
+    title += ", on hold" if stream.get("held") else ""
+    if stream.get("trouble"):
+        title += (
+            f"; {clean(stream['trouble'])}: nothing comes from {clean(stream.get('missing') or 'both sides')}"
+        )
+    if stream.get("protected"):
+        title += "; its RTCP is encrypted: only packets are known"
+    columns: list[Column] = [
+        ("FROM", _text("from"), False),
+        ("TO", _text("to"), False),
+        ("PACKETS", _text("packets"), True),
+        ("OCTETS", _text("octets"), True),
+        ("LOST", _text("lost"), True),
+        ("LOSS", lambda row: _scaled(row.get("loss"), 100, "%"), True),
+        ("JITTER", lambda row: _scaled(row.get("jitter"), 1000, " ms"), True),
+        ("MAX", lambda row: _scaled(row.get("jitter_max"), 1000, " ms"), True),
+        ("ROUND TRIP", lambda row: _scaled(row.get("round_trip"), 1000, " ms"), True),
+        ("DELAY", lambda row: _scaled(row.get("delay"), 1, " ms"), True),
+        ("R", lambda row: _scaled(row.get("r"), 1, ""), True),
+        ("MOS", _mos, True),
+        ("PHONE'S MOS", _own_mos, True),
+    ]
+    return f"{title}\n{table(columns, stream.get('directions') or [])}"
+
+
+def _scaled(value: float | None, factor: float, unit: str) -> str:
+    return "-" if value is None else f"{value * factor:.1f}{unit}"
+
+
+def _mos(row: Mapping[str, Any]) -> str:
+    return "-" if row.get("mos") is None else f"{row['mos']:.2f}"
+
+
+def _own_mos(row: Mapping[str, Any]) -> str:
+    """What the phone estimates itself (RFC 3611 section 4.7)."""
+    mos = (row.get("measured") or {}).get("mos_cq")
+    return "-" if mos is None else f"{mos:.1f}"
+
+
 def explain(answer: Sequence[Mapping[str, Any]]) -> str:
     """Each hop with its candidates: the chosen one with C{*}, and why each was taken or passed over."""
     return "\n\n".join(_hop(number, hop) for number, hop in enumerate(answer, 1))

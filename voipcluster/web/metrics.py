@@ -6,15 +6,21 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
-Numbers: TypeAlias = Mapping[str, float | Mapping[str, float]]
-"""Metric to its value, or to one value for each value of its label; a metric without a value is left out."""
+from voipcluster.media.tally import Tally
+
+Value: TypeAlias = float | Mapping[str, float | Tally]
+Numbers: TypeAlias = Mapping[str, Value]
+"""
+Metric to its value, or to one value or histogram for each value of its label; a metric without a value is left out.
+"""
 
 
 class Described(NamedTuple):
-    """One metric; a counter's name ends in C{_total} and only rises."""
+    """One metric; a counter's name ends in C{_total} and only rises. With tallies as values it is a histogram."""
 
     name: str
     help: str
@@ -50,6 +56,26 @@ CATALOGUE = {
         Described("voipcluster_media_path", "1 for who relays media: kernel, userspace, off.", "path"),
         Described("voipcluster_media_path_info", "Why that is so; always 1.", "reason"),
         Described("voipcluster_media_bytes_total", "Octets of relayed packets."),
+        Described(
+            "voipcluster_call_mos",
+            "What each side of an ended call thought of what it heard, 1 to 4.5 (E-model, ITU-T G.107).",
+            "side",
+        ),
+        Described(
+            "voipcluster_rtcp_round_trip_seconds",
+            "From this node to the phone on that side and back.",
+            "side",
+        ),
+        Described("voipcluster_rtcp_jitter_seconds", "Jitter in reports of phones on that side.", "side"),
+        Described(
+            "voipcluster_rtcp_lost_ratio", "Lost packets in reports of phones on that side, 0 to 1.", "side"
+        ),
+        Described("voipcluster_rtcp_packets_total", "RTCP datagrams looked at: read, unreadable.", "result"),
+        Described(
+            "voipcluster_media_trouble_total",
+            "Calls whose media went one way, or stopped: one-way, silent.",
+            "kind",
+        ),
         Described("voipcluster_connections", "Open SIP connections.", "transport"),
         Described("voipcluster_messages_dropped_total", "SIP messages dropped.", "reason"),
         Described("voipcluster_refused_total", "What was refused for a limit, by limit.", "limit"),
@@ -102,9 +128,16 @@ class _NodeCollector(Collector):
         return []  # else the registry would read the numbers before the node has started
 
 
-def _family(described: Described, value: float | Mapping[str, float]) -> Metric:
-    family_of = CounterMetricFamily if described.name.endswith("_total") else GaugeMetricFamily
+def _family(described: Described, value: Value) -> Metric:
     labels = [] if described.label is None else [described.label]
+    tallies = (
+        {label: one for label, one in value.items() if isinstance(one, Tally)}
+        if isinstance(value, Mapping)
+        else {}
+    )
+    if tallies:
+        return _histogram(described, tallies)
+    family_of = CounterMetricFamily if described.name.endswith("_total") else GaugeMetricFamily
     family = family_of(described.name, described.help, labels=labels)
     if described.label is None:
         assert not isinstance(value, Mapping), described.name
@@ -112,7 +145,17 @@ def _family(described: Described, value: float | Mapping[str, float]) -> Metric:
     else:
         assert isinstance(value, Mapping), described.name
         for label, one in sorted(value.items()):
+            assert not isinstance(one, Tally), f"{described.name}: all of its values are, or none"
             family.add_metric([label], one)
+    return family
+
+
+def _histogram(described: Described, tallies: Mapping[str, Tally]) -> Metric:
+    assert described.label is not None, described.name
+    family = HistogramMetricFamily(described.name, described.help, labels=[described.label])
+    for label, tally in sorted(tallies.items()):
+        buckets = [(floatToGoString(bound), count) for bound, count in tally.cumulative()]
+        family.add_metric([label], buckets, sum_value=tally.total)
     return family
 
 

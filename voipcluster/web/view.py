@@ -39,6 +39,14 @@ class INodeView(Interface):
         Calls in progress on all nodes, or that one: C{[{"call_id", "from", "to", "node", "state", "client" (host:port),
         "transport", "user" (who authenticated, or null), "duration" (s), "audio" ("both" | "caller" | "callee" | "none"),
         "visited": [nodes]}]}; C{audio} tells from which side packets were heard.
+
+        Of one call also how it sounds, and it may be over: then C{state} is "ended", and it has C{"ended"} (unix s) and
+        C{"reason"}. C{"streams": [{"kind", "protocol", "codec", "rate" (Hz), "held", "protected" (RTCP cannot be read), "trouble"
+        ("one-way" | "silent" | null), "missing" ("caller" | "callee" | null), "round_trip" (s, from end to end), "unreadable",
+        "directions": [{"from", "to", "packets", "octets", "strangers", "reports", "lost", "loss" (0..1), "jitter" and
+        "jitter_max" (s), "round_trip" (s, between node and "to"), "r", "mos", "delay" (ms), "measured": {"r", "mos_lq", "mos_cq",
+        "jitter_buffer" (ms), "loss", "discarded"} or null, "course": [{"at" (unix s), "loss", "jitter", "round_trip",
+        "mos"}]}]}]}; null is not known, F{docs/quality.md} tells what each is made of.
         """
 
     def explain(call_id: str) -> Later:

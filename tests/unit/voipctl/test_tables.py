@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.fake_node import BAN, BINDING, CALL, HOP, STATUS
+from tests.unit.fake_node import BAN, BINDING, CALL, HOP, SOUNDING, STATUS
 from voipcluster.voipctl import tables
 from voipcluster.voipctl.tables import clean, clock, table
 
@@ -80,6 +80,37 @@ class AnswerTests(SynchronousTestCase):
         text = tables.calls([CALL, {"call_id": "x"}]).splitlines()
         self.assertIn("7:30", text[1].split())
         self.assertEqual(text[2].split(), ["x"] + ["-"] * 10)
+
+    def test_one_call(self) -> None:
+        """How each direction of its media arrives, why it ended, and what is not known."""
+        text = tables.one_call([SOUNDING])
+        head, over, stream = text.split("\n\n")
+        self.assertIn("ended", head.splitlines()[1].split())
+        self.assertEqual(over, "ended after 1:15: BYE")
+        title, titles, there, back = stream.splitlines()
+        self.assertEqual(
+            title,
+            "media 1: audio, RTP/AVP, PCMU/8000; one-way: nothing comes from callee",
+        )
+        self.assertEqual(titles.split()[-3:], ["MOS", "PHONE'S", "MOS"])
+        self.assertEqual(
+            " ".join(there.split()),
+            "caller callee 500 86000 25 10.2% 5.0 ms 7.0 ms 40.0 ms 70.0 ms 64.1 3.31 4.1",
+        )
+        self.assertEqual(back.split(), ["callee", "caller", "0", "0", *["-"] * 9])
+
+    def test_one_call_without_media(self) -> None:
+        """A call whose media is not relayed, and one of a node that does not tell, say so."""
+        self.assertIn("no media is relayed", tables.one_call([{**CALL, "streams": []}]))
+        self.assertIn("node b is of an earlier version", tables.one_call([CALL]))
+
+    def test_encrypted(self) -> None:
+        """Whose RTCP cannot be read has packets alone."""
+        stream = {**SOUNDING["streams"][0], "protected": True, "trouble": None, "held": True}
+        self.assertIn(
+            "PCMU/8000, on hold; its RTCP is encrypted: only packets are known",
+            tables.one_call([{**CALL, "streams": [stream]}]),
+        )
 
     def test_explained(self) -> None:
         """Each hop says what was decided and why; one that served the call itself has no target, and may have no candidates."""

@@ -7,6 +7,7 @@ import re
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
+from voipcluster.media.tally import Tally
 from voipcluster.web.metrics import CATALOGUE, NodeMetrics, Numbers
 
 
@@ -30,6 +31,22 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(samples["voipcluster_workload", ('a"\n',)], 0.25)
         self.assertEqual(samples["voipcluster_node_info", ("a", "primary", "0.1")], 1.0)
         self.assertNotIn(("voipcluster_registrations", ()), samples)
+
+    def test_histogram(self) -> None:
+        """Values counted by size become buckets, sum and count, for each value of the label."""
+        tally = Tally((0.0, 0.1))
+        for value in (0.0, 0.05, 0.5):
+            tally.add(value)
+        numbers: Numbers = {"voipcluster_rtcp_lost_ratio": {"caller": tally, "callee": Tally((0.0, 0.1))}}
+        text = NodeMetrics("0.1", "a", "primary", lambda: numbers).text()
+        for line in (
+            'voipcluster_rtcp_lost_ratio_bucket{le="0.0",side="caller"} 1.0',
+            'voipcluster_rtcp_lost_ratio_bucket{le="0.1",side="caller"} 2.0',
+            'voipcluster_rtcp_lost_ratio_bucket{le="+Inf",side="caller"} 3.0',
+            'voipcluster_rtcp_lost_ratio_sum{side="caller"} 0.55',
+            'voipcluster_rtcp_lost_ratio_count{side="callee"} 0.0',
+        ):
+            self.assertIn(line, text.splitlines())
 
     def test_two_nodes_in_one_process(self) -> None:
         """Each node has a registry of its own."""

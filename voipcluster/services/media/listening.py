@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
 
 from attrs import frozen
 from twisted.logger import Logger
 
 from voipcluster.errors import PeerError
+from voipcluster.media.codec import Codec
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.quality import Measured, Opinion, Passed, Received, StreamQuality, opinion
 from voipcluster.media.silence import Counted, Missing, Silence
@@ -50,7 +52,20 @@ def trouble_of(index: int, stream: Stream, missing: Missing) -> Trouble:
     )
 
 
-def opinion_of(stream: Stream, listener: Side) -> Opinion | None:
+class Speech(Protocol):
+    """What L{opinion_of} needs of a stream, or of its snapshot."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def codec(self) -> Codec | None: ...
+
+    @property
+    def quality(self) -> StreamQuality | None: ...
+
+
+def opinion_of(stream: Speech, listener: Side) -> Opinion | None:
     """What the listener thinks of the whole call; L{None} for what is no speech, or was not reported about."""
     quality, codec = stream.quality, stream.codec
     if quality is None or codec is None or stream.kind != "audio":

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from voipcluster.balance.state import NodeState
+from voipcluster.services.media.listening import ONE_WAY, READ, SILENT, UNREADABLE
 from voipcluster.web.metrics import Numbers
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def numbers(node: NodeParts) -> Numbers:
     now, own = node.core.seconds(), node.workload.own()
     others = list(node.membership)
     media, transport = node.media.statistics(), node.transport.statistics()
-    limiting = node.limiting
+    limiting, listening = node.limiting, node.media.listening
     transactions, placing = node.transactions, node.placing
     answered: Counter[str] = Counter()
     for (_, status), count in transactions.answered.items():
@@ -69,6 +70,14 @@ def numbers(node: NodeParts) -> Numbers:
         },
         "voipcluster_media_path_info": {media.reason or "as configured": 1.0},
         "voipcluster_media_bytes_total": media.total_octets,
+        "voipcluster_call_mos": listening.opinions,
+        "voipcluster_rtcp_round_trip_seconds": listening.round_trips,
+        "voipcluster_rtcp_jitter_seconds": listening.jitters,
+        "voipcluster_rtcp_lost_ratio": listening.losses,
+        "voipcluster_rtcp_packets_total": {
+            result: listening.packets[result] for result in (READ, UNREADABLE)
+        },
+        "voipcluster_media_trouble_total": {kind: listening.troubles[kind] for kind in (ONE_WAY, SILENT)},
         "voipcluster_connections": {
             name: transport.get(f"connections_{name}", 0) for name in ("tcp", "tls", "ws", "wss")
         },

@@ -33,12 +33,13 @@ from voipcluster.services.node.limits import limiting_of, media_shares
 from voipcluster.services.node.listening import make_tls, make_web, own_ports
 from voipcluster.services.node.numbers import numbers
 from voipcluster.services.node.overload import overload_of
+from voipcluster.services.node.records import CallRecord, CallRecords, ICallWatch
 from voipcluster.services.node.resolving import make_resolving
 from voipcluster.services.node.surroundings import Surroundings
 from voipcluster.services.node.view import NodeView
 from voipcluster.services.sip.access import Access, credentials_lookup
 from voipcluster.services.sip.backlog import BacklogService
-from voipcluster.services.sip.calls import CallTable
+from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
@@ -64,6 +65,7 @@ from voipcluster.store.location import Locations
 from voipcluster.store.state import NodeState as StoredState
 from voipcluster.web.history import History
 from voipcluster.web.metrics import NodeMetrics
+from voipcluster.web.view import Row
 
 classImplements(Locations, ILocationStore)  # the store is below us, and the interface sits with its caller
 
@@ -87,8 +89,9 @@ class NodeParts:
         hook: ICallHook | None,
         stop: Callable[[], object],
         surroundings: Surroundings,
+        watch: ICallWatch | None = None,
     ) -> None:
-        self.config = config
+        self.config, self._watch = config, watch
         self._reactor, self._surroundings = reactor, surroundings
         self._policy, self._hook, self._stop = policy, hook, stop
         self._state: StoredState | None = None
@@ -228,6 +231,7 @@ class NodeParts:
             closed=(sip.port,),
             trusted=(lambda host: True) if media.third_hosts else self.limiting.is_trusted,
             shares=media_shares(config.limits),
+            silence=media.silence,
             start=int(surroundings.random() * (1 << 16)),
             readers=surroundings.rtp_readers,
             open_port=partial(surroundings.kept.open_rtp, surroundings.open_rtp),
@@ -291,6 +295,8 @@ class NodeParts:
         self.journal = CallJournal(clock, self._store.calls, self._store.run, self.calls, self.media)
         self.calls.settled = self.media.on_moved = self.journal.changed
         self.calls.released = self._call_released
+        self.records = CallRecords(config.limits.ended_calls, self._record_row, self._watch)
+        self.calls.over, self.media.on_trouble = self._call_over, self.records.trouble
 
     def _make_cluster(self, state: StoredState) -> None:
         config = self.config
@@ -320,6 +326,14 @@ class NodeParts:
         self._backlog = [BacklogService(clock, self.transport, self.limiting)] if known else []
 
     # -- what the parts ask each other
+
+    def _call_over(self, call: Call, reason: str) -> None:
+        if call.answered:
+            record = CallRecord(call, self.core.seconds(), reason, self.media.snapshot(call.key))
+            self.records.add(record)
+
+    def _record_row(self, record: CallRecord) -> Row:
+        return self.view.record_row(record)
 
     def _call_released(self, key: CallKey, reason: str) -> None:
         self.media.call_ended(key, reason)

@@ -19,6 +19,7 @@ from voipcluster.config import Config
 from voipcluster.errors import UsageError
 from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.node.parts import NodeParts
+from voipcluster.services.node.records import ICallWatch
 from voipcluster.services.node.surroundings import MACHINE, Surroundings
 from voipcluster.services.policies import plugin_policies, policy_of
 from voipcluster.services.sip.hooks import ICallHook
@@ -40,6 +41,7 @@ class NodeService(NodeParts, Service):
     @param founded: told at each start of a primary that is alone in its cluster, with a join token, C{TOKEN@ADDRESS}. It is
         a secret for an hour, so it is not logged.
     @param surroundings: what the node takes from the machine; for simulations.
+    @param watch: provides L{ICallWatch}: is told when a call has ended, and when its media goes one way.
     """
 
     name = "voipcluster"
@@ -54,10 +56,11 @@ class NodeService(NodeParts, Service):
         stop: Callable[[], object] | None = None,
         founded: Callable[[str], object] = lambda token: None,
         surroundings: Surroundings = MACHINE,
+        watch: ICallWatch | None = None,
     ) -> None:
         policy = policy_of(config, plugin_policies() if policies is None else policies)
         super().__init__(
-            reactor, config, policy, hook, stop or (lambda: IReactorCore(reactor).stop()), surroundings
+            reactor, config, policy, hook, stop or (lambda: IReactorCore(reactor).stop()), surroundings, watch
         )
         self._founded, self._has_joined = founded, False
         self._starting = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
@@ -15,6 +16,8 @@ from voipcluster.balance.state import NodeState
 from voipcluster.errors import UsageError
 from voipcluster.services.commands import INodeControl
 from voipcluster.services.media.snapshots import MediaSnapshot
+from voipcluster.services.node.quality import stream_rows
+from voipcluster.services.node.records import CallRecord
 from voipcluster.services.sip.calls import Call
 from voipcluster.store.accounts import new_account
 from voipcluster.web.view import Row
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 ASK_TIMEOUT = 2.0  # seconds; a node that is slow is left out of what people look at
 MAX_CALLS = 2000  # of one node in one answer: the link takes no larger ones
+MOST_OF_ONE = 8  # calls with one Call-ID in one answer: forks in front of us, or a caller that uses it again
 
 
 @implementer(INodeControl)
@@ -118,7 +122,8 @@ class NodeView:
                 rows += [row for row in answer.get("calls", ()) if isinstance(row, dict)]
             now = self._node.core.seconds()
             for row in rows:
-                row["duration"] = round(max(0.0, now - row.pop("started", now)), 1)
+                end = row.get("ended") or now
+                row["duration"] = round(max(0.0, end - row.pop("started", end)), 1)
                 expires = row.pop("expires", 0.0)
                 row["session"] = round(max(0.0, expires - now), 1) if expires else None
             return sorted(rows, key=lambda row: -row["duration"])
@@ -130,9 +135,27 @@ class NodeView:
     def own_calls(self, call_id: str | None) -> list[Row]:
         """The calls that this node serves; C{started} and C{expires} in unix seconds instead of durations."""
         node = self._node
+        if call_id is not None:
+            return self._one_call(call_id)
         heard = {snapshot.call: snapshot for snapshot in node.media.calls()}
-        chosen = [call for call in node.calls if call_id is None or call.key.call_id == call_id]
-        return [self._call(call, heard.get(call.key)) for call in chosen[:MAX_CALLS]]
+        return [self._call(call, heard.get(call.key)) for call in islice(node.calls, MAX_CALLS)]
+
+    def _one_call(self, call_id: str) -> list[Row]:
+        """With how it sounds; also calls that ended lately."""
+        node = self._node
+        rows = [self.record_row(record) for record in node.records.find(call_id)]
+        for call in node.calls:
+            if call.key.call_id == call_id:
+                media = node.media.snapshot(call.key)
+                streams = [] if media is None else stream_rows(media)
+                rows.append(self._call(call, media) | {"streams": streams})
+        return rows[-MOST_OF_ONE:]
+
+    def record_row(self, record: CallRecord) -> Row:
+        """A call that is over, as L{calls} shows it."""
+        streams = [] if record.media is None else stream_rows(record.media)
+        over = {"state": "ended", "ended": record.ended, "reason": record.reason, "expires": 0.0}
+        return self._call(record.call, record.media) | over | {"streams": streams}
 
     def _call(self, call: Call, media: MediaSnapshot | None) -> Row:
         return {

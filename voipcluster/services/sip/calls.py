@@ -119,6 +119,7 @@ class CallTable:
     @param most_of_user: unanswered calls of one user, C{most_of_address}: of one address without a user; 0 is any number.
     @ivar changed: called after each change of the number of calls.
     @ivar settled: called with each call that was answered, and when a later exchange has changed it.
+    @ivar over: called with each call that has ended, and why, before it is released.
     @ivar ended: how many ended, by reason.
     @ivar unanswered: how many are not answered yet, by their origin: each may hold ports of the relay until Timer C.
     """
@@ -130,6 +131,7 @@ class CallTable:
         self.changed: Callable[[], object] = lambda: None
         self.settled: Callable[[CallKey], object] = lambda key: None
         self.released: Callable[[CallKey, str], object] = lambda key, reason: None
+        self.over: Callable[[Call, str], object] = lambda call, reason: None
         self.started = 0
         self.answered_count = 0
         self.ended: Counter[str] = Counter()
@@ -217,6 +219,7 @@ class CallTable:
         if not call.answered:
             self._no_longer_unanswered(call)
         self.ended[reason] += 1
+        self.over(call, reason)
         self.released(key, reason)
         self.changed()
         return True
