@@ -1,12 +1,16 @@
 """
-CPU per relayed RTP packet: this relay beside rtpengine in user space, same load, same run, in turns.
+CPU per relayed RTP packet: this relay in the kernel and in user space beside rtpengine in user space, same load, in turns.
 
-Run: C{python -m bench.relay [--calls 50,100,200]}. Needs gcc and Debian's C{rtpengine}; as root everything happens in
-its own network namespace. One call is G.711 both ways: 100 packets a second. The figure is the CPU time of the relay
-process (C{/proc/PID/task/*/schedstat}) for each packet that came out of it, median and lowest over one-second slices.
+Run: C{python -m bench.relay [--calls 50,100,200]}. Needs gcc and Debian's C{rtpengine}, and root for the kernel path; as
+root everything happens in its own network namespace. One call is G.711 both ways: 100 packets a second. The figure is the
+CPU time of relay and load together (C{/proc/PID/task/*/schedstat}) for each packet that came out, less what the same load
+costs when it sends straight to the other party: so what the kernel does for the relay counts, in whoever's time it falls. Median
+and lowest over one-second slices; beside it what the relay's own process used. Delays are over those of the load alone, too.
 
 Relay and load share one CPU: on two virtual CPUs each packet would wake the other one, which costs more than either
-relay does (C{--split} shows it). C{--target} makes the exit status 1 when the ratio of the medians is above it.
+relay does (C{--split} shows it). C{--kernel-target} and C{--userspace-target} make the exit status 1 when the ratio to rtpengine
+is above them, C{--plot FILE} draws CPU against calls, C{--keep FILE} adds the results to a file of JSON lines, and
+C{--from FILE} shows what is in it instead of measuring.
 """
 
 from __future__ import annotations
@@ -14,22 +18,28 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import socket
 import statistics
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from attrs import asdict, define, field
 
 from bench.common import compiled, enter_namespace, version_of
 
 HERE = Path(__file__).resolve().parent
 CALLER, CALLEE = 10000, 14000  # first ports of the parties
 NG = ("127.0.0.1", 2223)
+LOAD, KERNEL, USERSPACE, RTPENGINE = NAMES = (
+    "load alone", "voipcluster, kernel", "voipcluster, user space", "rtpengine, user space",
+)  # fmt: skip
 WARM = 2  # seconds: latching, and caches
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
 
@@ -114,15 +124,15 @@ def wait_for_udp(port: int, child: subprocess.Popen[str]) -> None:
 
 
 def start_ours(
-    stack: ExitStack, calls: int, python: str
+    stack: ExitStack, calls: int, python: str, path: str
 ) -> tuple[int, list[tuple[int, int]], dict[str, Any]]:
-    path = [str(HERE.parent), sysconfig.get_path("purelib")]
+    places = [str(HERE.parent), sysconfig.get_path("purelib")]
     child = stack.enter_context(
         running(
-            [python, HERE / "relay_server.py", calls, CALLER, CALLEE],
+            [python, HERE / "relay_server.py", calls, CALLER, CALLEE, path],
             stdout=subprocess.PIPE,
             preexec_fn=pinned(0),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "PYTHONDONTWRITEBYTECODE": "1"},
         )
     )
     stdout: IO[str] | None = child.stdout
@@ -134,7 +144,8 @@ def start_ours(
     return child.pid, [(a, b) for a, b in told["legs"]], told
 
 
-def start_rtpengine(stack: ExitStack, calls: int, folder: str) -> tuple[int, list[tuple[int, int]]]:
+def start_rtpengine(stack: ExitStack, calls: int, folder: str) -> tuple[int, list[tuple[int, int]], float]:
+    """Its process, where the parties send to, and kB a call."""
     settings = Path(folder, "rtpengine.conf")
     settings.write_text(
         "[rtpengine]\ntable = -1\ninterface = 127.0.0.1\nlisten-ng = 127.0.0.1:2223\nport-min = 20000\n"
@@ -144,68 +155,183 @@ def start_rtpengine(stack: ExitStack, calls: int, folder: str) -> tuple[int, lis
         running(["rtpengine", "--config-file", settings], stderr=subprocess.DEVNULL, preexec_fn=pinned(0))
     )
     wait_for_udp(NG[1], child)
-    return child.pid, rtpengine_legs(calls)
+    before = resident_kb(child.pid)
+    legs = rtpengine_legs(calls)
+    return child.pid, legs, (resident_kb(child.pid) - before) / calls
+
+
+@define
+class Figures:
+    """
+    What was measured of one relay with so many calls.
+
+    @ivar whole: us of CPU per packet in each second, of relay and load; C{own}: those of the relay's process.
+    @ivar delays: p50 and p99 of each second, in us.
+    """
+
+    whole: list[float] = field(factory=list)
+    own: list[float] = field(factory=list)
+    delays: list[tuple[int, int]] = field(factory=list)
+    lost: int = 0
+    memory_kb: float = 0.0
 
 
 def measure(
-    load: Path, pid: int, legs: list[tuple[int, int]], seconds: int, cpu: int
-) -> tuple[list[float], int, int]:
-    """CPU us per packet for each second; packets sent and received in all."""
-    figures = []
+    load: Path, pid: int | None, legs: list[tuple[int, int]], seconds: int, cpu: int, into: Figures
+) -> None:
+    """One turn of a relay, or of the load alone."""
     feed = load.with_name("legs")
     feed.write_text("".join(f"{local} {relay}\n" for local, relay in legs))
     with (
         feed.open() as lines,
-        running([load, WARM + seconds], stdin=lines, stdout=subprocess.PIPE, preexec_fn=pinned(cpu)) as child,
+        running(
+            [load, WARM + seconds + 1], stdin=lines, stdout=subprocess.PIPE, preexec_fn=pinned(cpu)
+        ) as child,
     ):
         assert child.stdout is not None
-        before: tuple[float, int] | None = None
+        before: tuple[float, float, int] | None = None
         sent = received = 0
         for second, line in enumerate(child.stdout, start=1):
-            sent, received = (int(n) for n in line.split())
-            now = cpu_us(pid), received
-            if before is not None and now[1] > before[1]:
-                figures.append((now[0] - before[0]) / (now[1] - before[1]))
+            sent, received, median, late = (int(n) for n in line.split())
+            own = 0.0 if pid is None else cpu_us(pid)
+            now = own, own + cpu_us(child.pid), received
+            if before is not None and now[2] > before[2]:
+                packets = now[2] - before[2]
+                into.own.append((now[0] - before[0]) / packets)
+                into.whole.append((now[1] - before[1]) / packets)
+                into.delays.append((median, late))
             if second >= WARM:
                 before = now
-    return figures, sent, received
+            if second == WARM + seconds:
+                break  # while its threads are still there to be looked at
+        into.lost += sent - received
 
 
-def compare(calls: int, rounds: int, seconds: int, python: str, split: bool) -> float | None:
+def resident_kb(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()[0])
+
+
+def turn(
+    name: str, calls: int, seconds: int, python: str, cpu: int, folder: str, into: Figures
+) -> dict[str, Any]:
+    """One turn of one relay, which lives for no longer: rules of nftables would cost the others' packets something."""
+    parties = [(CALLER + 2 * n, CALLEE + 2 * n) for n in range(calls)]
+    legs = parties + [(b, a) for a, b in parties]
+    told: dict[str, Any] = {}
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        load = compiled("rtpload", Path(folder))
-        pid, legs, told = start_ours(stack, calls, python)
-        relays = {"voipcluster": (pid, legs)}
-        try:
-            relays["rtpengine"] = start_rtpengine(stack, calls, folder)
-        except FileNotFoundError:
-            print("rtpengine is not installed: apt-get install rtpengine")
-        figures: dict[str, list[float]] = {name: [] for name in relays}
-        lost = dict.fromkeys(relays, 0)
+        pid = None
+        if name == RTPENGINE:
+            pid, legs, into.memory_kb = start_rtpengine(stack, calls, folder)
+        elif name != LOAD:
+            pid, legs, told = start_ours(stack, calls, python, "kernel" if name == KERNEL else "userspace")
+            into.memory_kb = told["memory_kb"]
+        measure(Path(folder, "rtpload"), pid, legs, seconds, cpu, into)
+    return told
+
+
+def compare(calls: int, rounds: int, seconds: int, python: str, split: bool) -> dict[str, Any]:
+    """All relays in turns; gives what is kept of it."""
+    names = [name for name in NAMES if name != KERNEL or os.geteuid() == 0]
+    if KERNEL not in names:
+        print("the kernel path is left out: it needs root")
+    if shutil.which("rtpengine") is None:
+        names.remove(RTPENGINE)
+        print("rtpengine is not installed: apt-get install rtpengine")
+    figures = {name: Figures() for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        compiled("rtpload", Path(folder))
+        told: dict[str, Any] = {}
         for _ in range(rounds):
-            for name, (relay_pid, relay_legs) in relays.items():
-                more, sent, received = measure(load, relay_pid, relay_legs, seconds, 1 if split else 0)
-                figures[name] += more
-                lost[name] += sent - received
+            for name in names:
+                told |= turn(name, calls, seconds, python, 1 if split else 0, folder, figures[name])
+    return {
+        "calls": calls,
+        "split": split,
+        "python": told["python"],
+        "rtpengine": version_of("rtpengine", "-v"),
+        "setup_us": told["setup_us"],
+        "figures": {name: asdict(figures[name]) for name in names},
+    }
+
+
+def show(result: Mapping[str, Any]) -> dict[str, float]:
+    """Print one result; gives the ratio to rtpengine of each path of ours."""
+    calls = result["calls"]
     print(
-        f"{calls} calls, {calls * 100} packets/s, {'two CPUs' if split else 'one CPU'}; {told['python']};"
-        f" rtpengine {version_of('rtpengine', '-v')}"
+        f"{calls} calls, {calls * 100} packets/s, {'two CPUs' if result['split'] else 'one CPU'}; {result['python']};"
+        f" rtpengine {result['rtpengine']}; setting a call up: {result['setup_us']:.0f} us of CPU"
     )
-    print(
-        f"  setting a call up: {told['setup_us']:.0f} us of CPU, {told['memory_kb']:.1f} kB, two messages and 4 sockets"
-    )
-    for name, values in figures.items():
+    figures: Mapping[str, Any] = result["figures"]
+    base = statistics.median(figures[LOAD]["whole"])
+    still = [statistics.median(column) for column in zip(*figures[LOAD]["delays"], strict=True)]
+    print(f"  the load alone: {base:.2f} us/packet; delay p50 {still[0]:.0f} us, p99 {still[1]:.0f} us")
+    extra = {}
+    for name, one in figures.items():
+        if name == LOAD:
+            continue
+        extra[name] = statistics.median(one["whole"]) - base
+        p50, p99 = (statistics.median(column) for column in zip(*one["delays"], strict=True))
         print(
-            f"  {name:12} CPU us/packet: median {statistics.median(values):5.2f}  lowest {min(values):5.2f}"
-            f"  ({len(values)} slices, {lost[name]} packets under way or lost)"
+            f"  {name:24} CPU us/packet: median {extra[name]:5.2f}  lowest {min(one['whole']) - base:5.2f}"
+            f"  own process {statistics.median(one['own']):5.2f}"
+            f"  calls a core {0.8e6 / 100 / max(extra[name], 0.01):6.0f}  kB a call {one['memory_kb']:5.1f}"
+            f"  added delay p50 {p50 - still[0]:4.0f} p99 {p99 - still[1]:5.0f} us"
+            f"  ({len(one['whole'])} slices, {one['lost']} under way or lost)"
         )
-    if len(figures) < 2:
-        return None
-    ratio = statistics.median(figures["voipcluster"]) / statistics.median(figures["rtpengine"])
-    lowest = min(figures["voipcluster"]) / min(figures["rtpengine"])
-    print(f"  ratio        median {ratio:.2f}  lowest {lowest:.2f}", flush=True)
-    return ratio
+    ratios = {
+        name: extra[name] / extra[RTPENGINE]
+        for name in (KERNEL, USERSPACE)
+        if {name, RTPENGINE} <= set(extra)
+    }
+    print(
+        "  ratio to rtpengine: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()),
+        flush=True,
+    )
+    return ratios
+
+
+def joined(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results of several runs with the same number of calls as one."""
+    by_calls: dict[int, dict[str, Any]] = {}
+    for result in results:
+        known = by_calls.setdefault(result["calls"], result)
+        if known is not result:
+            for name, one in result["figures"].items():
+                for key in ("whole", "own", "delays"):
+                    known["figures"][name][key] += one[key]
+                known["figures"][name]["lost"] += one["lost"]
+    return [by_calls[calls] for calls in sorted(by_calls)]
+
+
+def plot(results: Sequence[Mapping[str, Any]], to: Path) -> None:
+    """CPU of one core against calls, for each relay."""
+    import matplotlib  # noqa: PLC0415 - only for those who want a plot
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "relay"  # the same picture for the same figures
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for name, style in ((RTPENGINE, "s--"), (USERSPACE, "o-"), (KERNEL, "^-")):
+        points = [
+            (
+                result["calls"],
+                100 * result["calls"] * 1e-6 * 100
+                * (statistics.median(result["figures"][name]["whole"]) - statistics.median(result["figures"][LOAD]["whole"])),
+            )
+            for result in results
+            if name in result["figures"]
+        ]  # fmt: skip
+        if points:
+            axes.plot(*zip(*points, strict=True), style, label=name)
+    axes.set_xlabel("calls (G.711 both ways, 100 packets/s each)")
+    axes.set_ylabel("CPU of relaying, % of a core")
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(to, metadata={"Date": None})
 
 
 def main() -> int:
@@ -215,14 +341,37 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=5, help="slices in a turn")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the relay")
     parser.add_argument("--split", action="store_true", help="load on the second CPU")
-    parser.add_argument("--target", type=float, help="highest ratio that passes")
+    parser.add_argument("--kernel-target", type=float, help="highest ratio of the kernel path that passes")
+    parser.add_argument(
+        "--userspace-target", type=float, help="highest ratio of the user-space path that passes"
+    )
+    parser.add_argument("--keep", type=Path, help="add the results to this file of JSON lines")
+    parser.add_argument("--from", type=Path, dest="source", help="show these results and measure nothing")
+    parser.add_argument("--plot", type=Path, help="draw CPU against calls (SVG)")
     options = parser.parse_args()
-    enter_namespace()
-    ratios = [
-        compare(int(calls), options.rounds, options.seconds, options.python, options.split)
-        for calls in options.calls.split(",")
-    ]
-    return int(options.target is not None and any(r is None or r > options.target for r in ratios))
+    if options.source is not None:
+        results = joined([json.loads(line) for line in options.source.read_text().splitlines()])
+        ratios = [show(result) for result in results]
+    else:
+        enter_namespace()
+        results, ratios = [], []
+        for calls in options.calls.split(","):
+            result = compare(int(calls), options.rounds, options.seconds, options.python, options.split)
+            results.append(result)
+            ratios.append(show(result))
+            if options.keep is not None:
+                with options.keep.open("a") as kept:
+                    kept.write(json.dumps(result) + "\n")
+    if options.plot is not None:
+        plot(results, options.plot)
+    targets = {KERNEL: options.kernel_target, USERSPACE: options.userspace_target}
+    return int(
+        any(
+            target is not None and (name not in one or one[name] > target)
+            for one in ratios
+            for name, target in targets.items()
+        )
+    )
 
 
 if __name__ == "__main__":

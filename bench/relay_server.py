@@ -1,9 +1,9 @@
 """
 The relay that C{bench/relay.py} measures: the real service on the real reactor, with calls set up by real messages.
 
-Run: C{python bench/relay_server.py CALLS CALLER_PORT CALLEE_PORT}. Prints one line of JSON: C{legs}, pairs of a party's
-port and the relay's port for it, C{python}, which build this is, and what a call costs to set up. Then it relays until
-it is terminated.
+Run: C{python bench/relay_server.py CALLS CALLER_PORT CALLEE_PORT RELAY}, where the last is C{kernel} or C{userspace}.
+Prints one line of JSON: C{legs}, pairs of a party's port and the relay's port for it, C{python}, which build this is, and what
+a call costs to set up. Then it relays until it is terminated.
 """
 
 from __future__ import annotations
@@ -52,8 +52,10 @@ def resident_kb() -> int:
 
 
 def main() -> None:
-    calls, caller, callee = (int(argument) for argument in sys.argv[1:])
-    media = MediaService(reactor, ports=(40000, 59999), addresses=[RelayAddress("127.0.0.1")])
+    calls, caller, callee = (int(argument) for argument in sys.argv[1:4])
+    media = MediaService(
+        reactor, ports=(40000, 59999), addresses=[RelayAddress("127.0.0.1")], relay=sys.argv[4]
+    )
     media.startService()
     legs = []
     before = time.process_time(), resident_kb()
@@ -67,7 +69,13 @@ def main() -> None:
     print(
         json.dumps({"legs": legs, "python": build, "setup_us": setup_us, "memory_kb": memory_kb}), flush=True
     )
-    reactor.addSystemEventTrigger("before", "shutdown", media.stopService)
+
+    def stop() -> None:
+        for n in range(calls):  # else the kernel would go on with them, for the next process
+            media.call_ended(CallKey(f"call{n}", "a"), "the end")
+        media.stopService()
+
+    reactor.addSystemEventTrigger("before", "shutdown", stop)
     reactor.run()
 
 

@@ -2,7 +2,8 @@
  *
  * usage: rtpload SECONDS < legs
  * A line of legs: "LOCAL RELAY", two ports on 127.0.0.1. One thread sends 172 octets from LOCAL to RELAY every 20 ms,
- * one receives whatever comes to any LOCAL. Prints "sent received" every second, running totals.
+ * one receives whatever comes to any LOCAL. Prints every second "sent received p50 p99": running totals, and of the
+ * packets of that second the time from send to receive in us.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -16,11 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_LEGS = 4096, STEP_NS = 20000000, SIZE = 172 };
+enum { MAX_LEGS = 4096, STEP_NS = 20000000, SIZE = 172, STAMP = 12, SLOTS = 100000 };
 
 static struct leg { int fd; int64_t due; uint16_t sequence; } legs[MAX_LEGS];
 static int count, epoll;
 static volatile long sent, received;
+static volatile uint32_t delays[SLOTS];   /* packets by us of delay; the last slot holds all that took longer */
 
 static int64_t clock_ns(void)
 {
@@ -46,6 +48,8 @@ static void *send_all(void *none)
         uint16_t sequence = htons(leg->sequence++);
         memcpy(packet + 2, &sequence, 2);
         memcpy(packet + 8, &i, 4);
+        int64_t now = clock_ns();
+        memcpy(packet + STAMP, &now, sizeof now);
         if (send(leg->fd, packet, SIZE, 0) == SIZE)
             sent++;
         leg->due += STEP_NS;
@@ -60,10 +64,32 @@ static void *receive_all(void *none)
     for (;;) {
         int n = epoll_wait(epoll, ready, 64, -1);
         for (int i = 0; i < n; i++)
-            if (recv(ready[i].data.fd, packet, sizeof packet, MSG_DONTWAIT) == SIZE)
+            if (recv(ready[i].data.fd, packet, sizeof packet, MSG_DONTWAIT) == SIZE) {
+                int64_t then, us;
+                memcpy(&then, packet + STAMP, sizeof then);
+                us = (clock_ns() - then) / 1000;
+                delays[us < 0 ? 0 : us < SLOTS ? us : SLOTS - 1]++;
                 received++;
+            }
     }
     return none;
+}
+
+/* The delay that a share of the packets since the last call did not exceed; empties the slots when asked to. */
+static long percentile(double share, int empty)
+{
+    uint64_t all = 0, seen = 0;
+    long found = 0;
+    for (long i = 0; i < SLOTS; i++)
+        all += delays[i];
+    for (long i = 0; i < SLOTS; i++) {
+        if (seen < share * all)
+            found = i;
+        seen += delays[i];
+        if (empty)
+            delays[i] = 0;
+    }
+    return found;
 }
 
 int main(int argc, char **argv)
@@ -97,7 +123,8 @@ int main(int argc, char **argv)
     pthread_create(&b, NULL, send_all, NULL);
     for (int i = 0; i < seconds; i++) {
         sleep(1);
-        printf("%ld %ld\n", sent, received);
+        long median = percentile(0.5, 0);
+        printf("%ld %ld %ld %ld\n", sent, received, median, percentile(0.99, 1));
         fflush(stdout);
     }
     return 0;

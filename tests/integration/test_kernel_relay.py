@@ -24,7 +24,7 @@ from voipcluster.media.offer_answer import Side
 from voipcluster.media.sdp import SessionDescription
 from voipcluster.net import nft_table
 from voipcluster.net.nft_load import load
-from voipcluster.net.nft_probe import Opened, open_relay
+from voipcluster.net.nft_probe import Kernel, Opened
 from voipcluster.net.nft_socket import open_netlink
 from voipcluster.net.rtp import open_rtp_port
 from voipcluster.services.media.relay import CallKey, MediaService, RelayAddress
@@ -76,7 +76,7 @@ class KernelCase(TestCase):
 
     def open_kernel(self, *arguments: Any) -> Opened:
         with self.relay.inside():
-            return open_relay(*arguments, connect=self.connect, fill=self.fill)
+            return Kernel(self.connect, self.fill).open(*arguments)
 
     def open_port(self, *arguments: Any) -> Any:
         with self.relay.inside():
@@ -89,7 +89,7 @@ class KernelCase(TestCase):
             addresses=[RelayAddress(RELAY), RelayAddress(RELAY6)],
             relay=relay,
             open_port=self.open_port,
-            open_kernel=self.open_kernel,
+            kernel=Kernel(self.connect, self.fill),
             **options,
         )
         with self.relay.inside():
@@ -383,8 +383,8 @@ class CapabilityTests(KernelCase):
         assert setpriv is not None, "Debian's util-linux has it"
         caps = ",".join(["-all", *(f"+{name}" for name in capabilities)])
         program = (
-            "from voipcluster.net.nft_probe import open_relay\n"
-            f"try: opened = open_relay(['{RELAY}', '{RELAY6}'], 42000, 100, 0x52)\n"
+            "from voipcluster.net.nft_probe import Kernel\n"
+            f"try: opened = Kernel().open(['{RELAY}', '{RELAY6}'], 42000, 100, 0x52)\n"
             "except Exception as error: print(error)\n"
             "else: print(sorted(opened.families), opened.table.owned); opened.table.remove()\n"
         )

@@ -11,7 +11,7 @@ from tests.simulation.node_reactor import NodeReactor
 from tests.unit.media.fakes import FakeNetwork, FakeReaders
 from voipcluster.balance.explain import Explanation
 from voipcluster.config import Config
-from voipcluster.services.media.kernel_path import no_kernel
+from voipcluster.services.media.kernel_path import NoKernel
 from voipcluster.services.node.service import NodeService
 from voipcluster.services.node.surroundings import Surroundings
 
@@ -71,7 +71,7 @@ class SimNode:
             rtp_readers=lambda reactor: FakeReaders(),
             open_state=open_state,
             open_store=lambda *arguments: self._disk,
-            open_kernel=no_kernel,
+            kernel=NoKernel(),
         )
         service = NodeService(reactor, self.config, {}, stop=self.crash, surroundings=surroundings)
         self.lives.append(service)

@@ -96,46 +96,58 @@ class Opened:
     reason: str
 
 
-def open_relay(
-    hosts: Sequence[str],
-    first_port: int,
-    size: int,
-    prefix: int,
-    connect: Callable[[], socket.socket] = open_netlink,
-    fill: Callable[[str], None] = load,
-) -> Opened:
+class Kernel:
     """
-    The table of a relay, tried out.
+    What the kernel of this machine can do for a relay.
 
-    @param hosts: the addresses that it binds ports on, IP literals.
-    @param first_port: of its range; tells it from others on the same address.
-    @param size: the most elements of one map.
-    @param prefix: upper octet of the marks.
     @param connect: see L{NftTable}, and C{fill}.
-    @raise KernelUnavailable: no IP version of these can be relayed; nothing is left behind.
     """
-    possible, reasons = set(), []
-    for host in hosts:
-        family = 6 if ":" in host else 4
-        parsed = literal(host)
-        why = None if parsed is not None and parsed.is_loopback else not_forwarded(family)
-        if why is None:
-            possible.add(family)
-        elif why not in reasons:
-            reasons.append(why)
-    if not possible:
-        raise KernelUnavailable("; ".join(reasons))
-    table = NftTable(table_name(hosts[0], first_port), prefix, size, connect, fill)
-    table.open()
-    try:
-        if not _works(table, possible):
-            table.remove()  # taken over, and not as it should be: once more from the beginning
-            table.open()
-            probe(table, possible)
-    except BaseException:
-        table.remove()
-        raise
-    return Opened(table, frozenset(possible), "; ".join(reasons))
+
+    def __init__(
+        self, connect: Callable[[], socket.socket] = open_netlink, fill: Callable[[str], None] = load
+    ) -> None:
+        self._connect, self._fill = connect, fill
+
+    def open(self, hosts: Sequence[str], first_port: int, size: int, prefix: int) -> Opened:
+        """
+        The table of a relay, tried out.
+
+        @param hosts: the addresses that it binds ports on, IP literals.
+        @param first_port: of its range; tells it from others on the same address.
+        @param size: the most elements of one map.
+        @param prefix: upper octet of the marks.
+        @raise KernelUnavailable: no IP version of these can be relayed; nothing is left behind.
+        """
+        possible, reasons = set(), []
+        for host in hosts:
+            family = 6 if ":" in host else 4
+            parsed = literal(host)
+            why = None if parsed is not None and parsed.is_loopback else not_forwarded(family)
+            if why is None:
+                possible.add(family)
+            elif why not in reasons:
+                reasons.append(why)
+        if not possible:
+            self.sweep(hosts, first_port)
+            raise KernelUnavailable("; ".join(reasons))
+        table = self._table(hosts, first_port, size, prefix)
+        table.open()
+        try:
+            if not _works(table, possible):
+                table.remove()  # taken over, and not as it should be: once more from the beginning
+                table.open()
+                probe(table, possible)
+        except BaseException:
+            table.remove()
+            raise
+        return Opened(table, frozenset(possible), "; ".join(reasons))
+
+    def sweep(self, hosts: Sequence[str], first_port: int) -> None:
+        """See L{NftTable.sweep}."""
+        self._table(hosts, first_port, 0, 0).sweep()
+
+    def _table(self, hosts: Sequence[str], first_port: int, size: int, prefix: int) -> NftTable:
+        return NftTable(table_name(hosts[0], first_port), prefix, size, self._connect, self._fill)
 
 
 def _works(table: NftTable, families: Collection[int]) -> bool:

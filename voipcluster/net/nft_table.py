@@ -46,7 +46,7 @@ class NftTable:
     @param name: see L{table_name}.
     @param prefix: upper octet of the marks that this program uses.
     @param size: the most elements of one map.
-    @param connect: gives a netlink socket.
+    @param connect: gives a netlink socket to nf_tables.
     @param fill: puts the rules into a table that is empty, see L{load}.
     @ivar found: what an earlier process left there, which the kernel relays still.
     @ivar owned: whether nobody else can change the table.
@@ -62,7 +62,7 @@ class NftTable:
         fill: Callable[[str], None] = load,
     ) -> None:
         self.name, self._prefix, self._size = name, prefix, size
-        self._connect, self._fill = connect, fill
+        self.connect, self._fill = connect, fill
         self.found: list[Relayed] = []
         self.owned, self.base = False, 0
         self._socket: NftSocket | None = None
@@ -79,7 +79,7 @@ class NftTable:
         try:
             for _ in range(_TRIES):
                 self.close()
-                self._socket = NftSocket(self._connect())
+                self._socket = NftSocket(self.connect())
                 try:
                     self._open(self._socket)
                 except Marked:
@@ -134,7 +134,7 @@ class NftTable:
             raise KernelUnavailable(f"all marks 0x{self._prefix:02x}...... are taken by other nodes")
         note = f"voipcluster {VERSION} marks {self.base:#010x}"
         creating = NftSocket(
-            self._connect()
+            self.connect()
         )  # the owner must be gone, for libnftables has a socket of its own
         try:
             self.owned = True
@@ -204,6 +204,22 @@ class NftTable:
         except NftError as error:
             if error.errno != errno.ENOENT:
                 raise
+        finally:
+            self.close()
+
+    def sweep(self) -> None:
+        """
+        Delete what an earlier process left, where nothing is to be relayed by the kernel any more: it would go on with
+        calls that nobody knows. Not being able to is fine: who cannot see nftables cannot have left something there.
+        """
+        try:
+            nft = self._socket = NftSocket(self.connect())
+            present = next((table for table in nft.tables() if table.name == self.name), None)
+            if present is not None:
+                self._claim(nft, present)
+                self.remove()
+        except (OSError, KernelUnavailable):
+            pass
         finally:
             self.close()
 

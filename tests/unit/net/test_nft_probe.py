@@ -6,9 +6,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.unit.net.nft_fakes import FakeNftables
 from voipcluster.net import nft_probe
-from voipcluster.net.nft_probe import not_forwarded, open_relay
-from voipcluster.net.nft_table import KernelUnavailable
+from voipcluster.net.nft_probe import Kernel, not_forwarded
+from voipcluster.net.nft_table import KernelUnavailable, NftTable, table_name
 
 
 class ForwardingTests(SynchronousTestCase):
@@ -32,8 +33,13 @@ class ForwardingTests(SynchronousTestCase):
         self.assertEqual(not_forwarded(4), "net.ipv4.ip_forward cannot be read (No such file or directory)")
 
     def test_nothing_is_forwarded(self) -> None:
-        """Then no table is made; each reason is said once."""
+        """Then no table is made, and what was left is removed; each reason is said once."""
+        nftables = FakeNftables()
+        kernel = Kernel(nftables.connect, nftables.fill)
+        NftTable(table_name("192.0.2.1", 30000), 0x52, 100, nftables.connect, nftables.fill).open()
+        nftables.sockets[0].close()
         self.four.write_text("0\n")
         with self.assertRaises(KernelUnavailable) as caught:
-            open_relay(["192.0.2.1", "192.0.2.2"], 30000, 100, 0x52)
+            kernel.open(["192.0.2.1", "192.0.2.2"], 30000, 100, 0x52)
         self.assertEqual(str(caught.exception), "net.ipv4.ip_forward is 0")
+        self.assertEqual((nftables.tables, nftables.sockets), ({}, []))

@@ -191,6 +191,21 @@ class NftTableTests(SynchronousTestCase):
         (one,) = table.relayed()
         self.assertEqual((one.packets, one.octets), (9, 1548))
 
+    def test_sweep(self) -> None:
+        """What is left from an earlier process is removed, what a process has is not; not being allowed to is fine."""
+        self.table().sweep()
+        first = self.opened()
+        first.apply([(FOUR, "c tag")])
+        self.table().sweep()
+        self.assertIn(NAME, self.nftables.tables)
+        first.close()
+        self.nftables.denied = errno.EPERM
+        self.table().sweep()
+        self.nftables.denied = 0
+        self.assertIn(NAME, self.nftables.tables)
+        self.table().sweep()
+        self.assertEqual((self.nftables.tables, self.nftables.sockets), ({}, []))
+
     def test_remove(self) -> None:
         """The table goes; that it had gone already is fine."""
         table = self.opened()

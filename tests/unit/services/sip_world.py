@@ -23,6 +23,7 @@ from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
+from voipcluster.services.media.kernel_path import NoKernel
 from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import MediaService
 from voipcluster.services.sip.access import Access, credentials_lookup
@@ -355,7 +356,11 @@ class Node:
         self.placement = Placement(lambda: self.own, self.membership, LeastLoaded(), Gates())
         self.calls = CallTable(3, 2)
         self.media = MediaService(
-            clock, ports=(30000, 30099), addresses=[RelayAddress(self.address[0])], relay=relay
+            clock,
+            ports=(30000, 30099),
+            addresses=[RelayAddress(self.address[0])],
+            relay=relay,
+            kernel=NoKernel(),
         )
         self.registrar = RegistrarService(
             clock, name, epoch, Settings(), publish=self._publish, aor_of=self.core.canonical_aor,

@@ -19,6 +19,7 @@ class WorkloadServiceCase(SynchronousTestCase):
             HeapClock()
         )  # its timers are punctual; those of Clock are late on demand
         self.calls = self.transactions = self.packets = self.memory = 0
+        self.kernel_rate = 0.0
         self.busy = self.used = self.used_at = 0.0
         self.told: list[Report] = []
 
@@ -37,6 +38,7 @@ class WorkloadServiceCase(SynchronousTestCase):
                 transactions=lambda: self.transactions,
                 registrations=lambda: 3,
                 packets=lambda: self.packets,
+                kernel_rate=lambda: self.kernel_rate,
                 memory=lambda: self.memory,
                 cpu=self.cpu,
                 wall=lambda: 1.7e9,
@@ -207,6 +209,13 @@ class WorkloadServiceTests(WorkloadServiceCase):
         self.memory = 95_000
         self.run_for(0.1)
         self.assertEqual((service.workload().packets, service.workload().memory), (0.0, 1.0))
+
+    def test_packets_of_the_kernel(self) -> None:
+        """One that the kernel relays counts as a fifth of one that this process relays."""
+        service = self.start()
+        self.packets, self.kernel_rate = 250, 5000.0
+        self.run_for(0.1)
+        self.assertApproximates(service.workload().packets, 0.5 + 0.2, 0.001)
 
     def test_rates(self) -> None:
         """Arrivals per second, and completions per second of busy CPU; the latter only while there is work."""

@@ -67,6 +67,24 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(titles.split()[-4:], ["DELAY/MS", "ARRIVE/S", "CAPACITY/S", "REFUSED/S"])
         self.assertEqual((one.split()[-4:], other.split()[-4:]), (["12.3", "7.2", "900.0", "0.0"], ["-"] * 4))
 
+    def test_why_not_the_kernel(self) -> None:
+        """Below the nodes: who relays media itself although it might not, one line a reason, safe to print."""
+        reasons = (
+            None,
+            {},
+            {"path": "kernel", "reason": ""},
+            {"reason": "net.ipv4.ip_forward is 0"},
+            "x",
+            {"reason": "a\x1b"},
+        )
+        rows = [{"name": name, "media": media} for name, media in zip("abcdef", reasons, strict=True)]
+        rows.append({"name": "g", "media": {"reason": "net.ipv4.ip_forward is 0"}})
+        lines = tables.status({"cluster": "c", "nodes": rows}, verbose=False).splitlines()
+        self.assertEqual(
+            lines[2 + len(rows) :],
+            ["media in user space at d, g: net.ipv4.ip_forward is 0", "media in user space at f: a?"],
+        )
+
     def test_registrations_and_bans(self) -> None:
         """Times are left, and a User-Agent with an escape sequence is harmless."""
         text = tables.registrations([BINDING])

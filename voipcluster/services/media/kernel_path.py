@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from voipcluster.errors import UsageError
 from voipcluster.media.offload import label_of
 from voipcluster.net.nft_counters import CounterReading
-from voipcluster.net.nft_probe import Opened, open_relay
+from voipcluster.net.nft_probe import Opened
 from voipcluster.net.nft_table import KernelUnavailable
 from voipcluster.net.rtp import IReaders
 from voipcluster.services.media.kernel import KernelLine, KernelRelay
@@ -26,15 +26,22 @@ _SPARE = 64  # elements for trial packets
 _log = Logger()
 
 
-class OpenKernel(Protocol):
-    """Opens the table of a relay; L{open_relay} is the real one."""
+class IKernel(Protocol):
+    """L{voipcluster.net.nft_probe.Kernel}."""
 
-    def __call__(self, hosts: Sequence[str], first_port: int, size: int, prefix: int) -> Opened: ...
+    def open(self, hosts: Sequence[str], first_port: int, size: int, prefix: int) -> Opened: ...
+
+    def sweep(self, hosts: Sequence[str], first_port: int) -> None: ...
 
 
-def no_kernel(hosts: Sequence[str], first_port: int, size: int, prefix: int) -> Opened:
-    """For machines that are played: they have no kernel."""
-    raise KernelUnavailable("there is no kernel here")
+class NoKernel:
+    """For machines that are played."""
+
+    def open(self, hosts: Sequence[str], first_port: int, size: int, prefix: int) -> Opened:
+        raise KernelUnavailable("there is no kernel here")
+
+    def sweep(self, hosts: Sequence[str], first_port: int) -> None:
+        pass
 
 
 @frozen
@@ -73,19 +80,18 @@ class PathSettings:
     longest: float = 10.0
 
 
-def choose_path(
-    settings: PathSettings, clock: IReactorTime, readers: IReaders, open_kernel: OpenKernel = open_relay
-) -> Path:
+def choose_path(settings: PathSettings, clock: IReactorTime, readers: IReaders, machine: IKernel) -> Path:
     """
     Try the kernel where the configuration wants that.
 
     @raise UsageError: C{relay = "kernel"}, and it cannot; the text says why.
     """
     if settings.relay not in {"auto", KERNEL}:
+        machine.sweep(settings.hosts, settings.first_port)
         return Path()
     size = settings.pairs * 2 * _MAPS_PER_PAIR + _SPARE
     try:
-        opened = open_kernel(settings.hosts, settings.first_port, size, settings.marks)
+        opened = machine.open(settings.hosts, settings.first_port, size, settings.marks)
         if opened.reason and settings.relay == KERNEL:
             opened.table.remove()
             raise KernelUnavailable(opened.reason)
@@ -94,7 +100,7 @@ def choose_path(
             raise UsageError(f'media.relay is "kernel", but the kernel cannot relay: {error}') from error
         _log.info("media is relayed in user space: {reason}", reason=str(error))
         return Path(None, str(error))
-    counters = CounterReading(opened.table.name, readers, clock.seconds)
+    counters = CounterReading(opened.table.name, readers, clock.seconds, opened.table.connect)
     kernel = KernelRelay(clock, opened.table, counters, opened.families, settings.longest)
     if opened.reason:
         _log.info("media of one IP version is relayed in user space: {reason}", reason=opened.reason)

@@ -21,7 +21,7 @@ from voipcluster.media.offer_answer import MessagePassed, Side
 from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.shares import Holder, Shares
 from voipcluster.media.stream import Stream
-from voipcluster.net.nft_probe import open_relay
+from voipcluster.net.nft_probe import Kernel
 from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, port_readers, raise_descriptor_limit
 from voipcluster.services.media.adopt import adopt
 from voipcluster.services.media.call import RelayedCall
@@ -30,7 +30,7 @@ from voipcluster.services.media.kernel_path import (
     MARKS,
     OFF,
     USERSPACE,
-    OpenKernel,
+    IKernel,
     Path,
     PathSettings,
     choose_path,
@@ -83,6 +83,7 @@ class MediaService(Service):
     @param relay: C{"off"} passes every body as it is; C{"userspace"} relays in this process, C{"kernel"} in the kernel as soon as
         both sides are latched, and C{"auto"} there if it can.
     @param marks: upper octet of the marks that the kernel path gives to packets, 1 to 255.
+    @param kernel: that of this machine when not given.
     @param timeout: seconds without a packet after which an answered call is over; C{hold_timeout} while on hold.
     @param setup_timeout: seconds without a message after which a call that nobody answered is forgotten. The proxy's
         Timer C comes first; this is the net below it.
@@ -124,7 +125,7 @@ class MediaService(Service):
         readers: Callable[[IReactorFDSet], IReaders] = port_readers,
         open_port: OpenPort = open_rtp_port,
         marks: int = MARKS,
-        open_kernel: OpenKernel = open_relay,
+        kernel: IKernel | None = None,
     ) -> None:
         if not addresses:
             raise UsageError("the media relay needs an address")
@@ -139,7 +140,7 @@ class MediaService(Service):
         targets = targets_for(self._addresses, self._pool, allowed, closed, trusted)
         self._new_stream = partial(Stream, targets, window)
         self._shares = Shares({kind: max(2, int(share * self._pool.size)) for kind, share in shares.items()})
-        self._make_readers, self._open_port, self._open_kernel = readers, open_port, open_kernel
+        self._make_readers, self._open_port, self._kernel = readers, open_port, kernel or Kernel()
         self._settings = PathSettings(
             relay=relay,
             hosts=[relay.host for relay in (*addresses, *(callee_addresses or ()))],
@@ -171,6 +172,7 @@ class MediaService(Service):
         """@raise UsageError: C{relay} is C{"kernel"}, and the kernel cannot; the text says why."""
         super().startService()
         if self._off:
+            self._kernel.sweep(self._settings.hosts, self._settings.first_port)
             return
         wanted = self._pool.size * SOCKETS_PER_PAIR + OTHER_DESCRIPTORS
         limit = raise_descriptor_limit(wanted)
@@ -179,7 +181,7 @@ class MediaService(Service):
                 "the limit of {limit} open files allows fewer calls than the media ports would", limit=limit
             )
         self._readers = self._make_readers(cast(IReactorFDSet, self._reactor))
-        self._path = choose_path(self._settings, self._reactor, self._readers, self._open_kernel)
+        self._path = choose_path(self._settings, self._reactor, self._readers, self._kernel)
         self._counted_at = self._reactor.seconds()
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = self._reactor

@@ -223,7 +223,7 @@ class NodeParts:
             addresses=[RelayAddress(config.node.address)],
             relay=media.relay,
             marks=media.marks,
-            open_kernel=surroundings.open_kernel,
+            kernel=surroundings.kernel,
             timeout=media.timeout,
             hold_timeout=media.hold_timeout,
             quarantine=media.quarantine,

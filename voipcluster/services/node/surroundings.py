@@ -20,11 +20,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet
 
 from voipcluster.net.kept import KeptSockets
-from voipcluster.net.nft_probe import open_relay
+from voipcluster.net.nft_probe import Kernel
 from voipcluster.net.rtp import IReaders, open_rtp_port, port_readers
 from voipcluster.net.udp import open_udp_socket
 from voipcluster.services.cluster.admission import open_member
-from voipcluster.services.media.kernel_path import OpenKernel
+from voipcluster.services.media.kernel_path import IKernel
 from voipcluster.services.media.ports import OpenPort
 from voipcluster.services.node.store import NodeStore
 from voipcluster.services.workload import resident_bytes
@@ -57,7 +57,7 @@ class Surroundings:
     @ivar cpu: CPU seconds that the reactor's thread used; C{memory}: resident octets.
     @ivar open_udp: a bound socket for SIP, by IP literal and port.
     @ivar open_rtp: a bound port of the relay, see L{OpenPort}; C{rtp_readers}: what reads such ports, made of the reactor.
-    @ivar open_kernel: the table in which the kernel relays media, see L{open_relay}.
+    @ivar kernel: what relays media in our place.
     @ivar kept: sockets of the last process and for the next one.
     @ivar open_state: the state directory of a member, see L{open_member}; C{open_store} its database, by reactor and path.
     """
@@ -73,7 +73,7 @@ class Surroundings:
     kept: KeptSockets = Factory(KeptSockets)
     open_state: Callable[..., NodeState] = open_member
     open_store: Callable[[Any, Path], IStore] = NodeStore
-    open_kernel: OpenKernel = open_relay
+    kernel: IKernel = Factory(Kernel)
 
 
 MACHINE = Surroundings()

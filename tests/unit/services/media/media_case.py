@@ -12,6 +12,7 @@ from voipcluster.address import Hop
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.sdp import SessionDescription
 from voipcluster.media.target import Address
+from voipcluster.services.media.kernel_path import NoKernel
 from voipcluster.services.media.relay import CallKey, MediaService, RelayAddress
 
 A, B = Side.CALLER, Side.CALLEE
@@ -42,6 +43,7 @@ class MediaTestCase(SynchronousTestCase):
             "addresses": [RelayAddress(NODE), RelayAddress(NODE6)],
             "readers": lambda reactor: self.readers,
             "open_port": self.network.open_port,
+            "kernel": NoKernel(),
             "trusted": lambda host: True,  # phones may name addresses on other hosts
         }
         media = MediaService(self.clock, **{**settings, **options})

@@ -15,51 +15,52 @@ from tests.unit.services.media.media_case import CALL
 from voipcluster.errors import UsageError
 from voipcluster.net.nft_probe import Opened
 from voipcluster.net.nft_table import KernelUnavailable, NftTable
-from voipcluster.services.media import kernel_path
-from voipcluster.services.media.kernel_path import Path, PathSettings, choose_path, no_kernel
+from voipcluster.services.media.kernel_path import IKernel, NoKernel, Path, PathSettings, choose_path
 
 SETTINGS = PathSettings(relay="auto", hosts=["192.0.2.1", "2001:db8::1"], first_port=30000, pairs=10)
+
+
+class FakeKernel:
+    """Opens a table in memory; with a reason only IPv4 can be relayed."""
+
+    def __init__(self, nftables: FakeNftables, reason: str = "") -> None:
+        self._nftables, self._reason = nftables, reason
+        self.asked: list[tuple[Sequence[str], int, int, int]] = []
+        self.swept: list[tuple[Sequence[str], int]] = []
+
+    def open(self, hosts: Sequence[str], first_port: int, size: int, prefix: int) -> Opened:
+        self.asked.append((hosts, first_port, size, prefix))
+        table = NftTable("voipcluster_x", prefix, size, self._nftables.connect, self._nftables.fill)
+        table.open()
+        return Opened(table, frozenset({4}) if self._reason else frozenset({4, 6}), self._reason)
+
+    def sweep(self, hosts: Sequence[str], first_port: int) -> None:
+        self.swept.append((hosts, first_port))
 
 
 class ChoiceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.nftables, self.readers = FakeNftables(), FakeReaders()
-        self.asked: list[tuple[Sequence[str], int, int, int]] = []
+        self.half = FakeKernel(self.nftables, "net.ipv6.conf.all.forwarding is 0")
         self.events: list[str] = []
         globalLogPublisher.addObserver(self.observe)
         self.addCleanup(globalLogPublisher.removeObserver, self.observe)
-        real = kernel_path.CounterReading
-        self.patch(
-            kernel_path,
-            "CounterReading",
-            lambda table, readers, seconds: real(table, readers, seconds, self.nftables.connect),
-        )
 
     def observe(self, event: dict[str, object]) -> None:
         if event.get("log_namespace") == "voipcluster.services.media.kernel_path":
             self.events.append(str(event["log_format"]).format(**event))
 
-    def open_kernel(
-        self, hosts: Sequence[str], first_port: int, size: int, prefix: int, reason: str = ""
-    ) -> Opened:
-        self.asked.append((hosts, first_port, size, prefix))
-        table = NftTable("voipcluster_x", prefix, size, self.nftables.connect, self.nftables.fill)
-        table.open()
-        return Opened(table, frozenset({4}) if reason else frozenset({4, 6}), reason)
-
-    def half(self, hosts: Sequence[str], first_port: int, size: int, prefix: int) -> Opened:
-        return self.open_kernel(hosts, first_port, size, prefix, "net.ipv6.conf.all.forwarding is 0")
-
-    def choose(self, relay: str = "auto", kernel: object = None) -> Path:
+    def choose(self, relay: str = "auto", kernel: IKernel | None = None) -> Path:
         settings = evolve(SETTINGS, relay=relay)
-        return choose_path(settings, Clock(), self.readers, kernel or self.open_kernel)
+        self.machine = FakeKernel(self.nftables)
+        return choose_path(settings, Clock(), self.readers, kernel or self.machine)
 
     def test_kernel(self) -> None:
         """The kernel is asked once, for as many elements as ports can make, and one line says so."""
         path = self.choose()
         assert path.kernel is not None
         self.addCleanup(path.kernel.close)
-        self.assertEqual(self.asked, [(["192.0.2.1", "2001:db8::1"], 30000, 104, 0x52)])
+        self.assertEqual(self.machine.asked, [(["192.0.2.1", "2001:db8::1"], 30000, 104, 0x52)])
         self.assertEqual(path.reason, "")
         self.assertEqual(self.events, ["media is relayed in the kernel, by the nftables table voipcluster_x"])
         line = path.line_maker(CALL)()
@@ -68,7 +69,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_falls_back(self) -> None:
         """Auto: one line says why the kernel does not relay, and the reason is kept."""
-        path = self.choose(kernel=no_kernel)
+        path = self.choose(kernel=NoKernel())
         self.assertEqual(path, Path(None, "there is no kernel here"))
         self.assertEqual(self.events, ["media is relayed in user space: there is no kernel here"])
         self.assertIsNone(path.line_maker(CALL)())
@@ -76,7 +77,7 @@ class ChoiceTests(SynchronousTestCase):
     def test_kernel_or_nothing(self) -> None:
         """Who asks for the kernel gets it, or one line that says why not."""
         with self.assertRaises(UsageError) as caught:
-            self.choose("kernel", no_kernel)
+            self.choose("kernel", NoKernel())
         text = 'media.relay is "kernel", but the kernel cannot relay: there is no kernel here'
         self.assertEqual(str(caught.exception), text)
 
@@ -92,10 +93,11 @@ class ChoiceTests(SynchronousTestCase):
         self.assertEqual((self.nftables.tables, self.nftables.sockets), ({}, []))
 
     def test_not_asked_for(self) -> None:
-        """User space, and no relay at all, leave the kernel alone."""
+        """User space, and no relay at all, take nothing of the kernel, and leave nothing there."""
         for relay in ("userspace", "off"):
             self.assertEqual(self.choose(relay), Path())
-        self.assertEqual(self.asked, [])
+            self.assertEqual(self.machine.asked, [])
+            self.assertEqual(self.machine.swept, [(["192.0.2.1", "2001:db8::1"], 30000)])
 
     def test_error_class(self) -> None:
         """What makes the kernel impossible is the operator's to read."""

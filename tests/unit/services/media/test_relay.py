@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
+from tests.unit.net.nft_fakes import FakeNftables
 from tests.unit.services.media.media_case import (
     ALICE,
     BOB,
@@ -17,10 +19,12 @@ from tests.unit.services.media.media_case import (
     audio,
     sdp,
 )
+from tests.unit.services.media.test_kernel_path import FakeKernel
 from voipcluster.errors import ParseError, PeerError, UsageError
 from voipcluster.media.ports import NoPorts
 from voipcluster.media.shares import Holder, ShareTaken
 from voipcluster.media.target import Address
+from voipcluster.net.nft_counters import CounterReading
 from voipcluster.services.media.line import Line
 from voipcluster.services.media.relay import CallKey, MediaService
 
@@ -46,6 +50,137 @@ class ServiceTests(MediaTestCase):
     def test_no_address(self) -> None:
         """A relay without an address is a configuration error."""
         self.assertRaises(UsageError, MediaService, self.clock, ports=(30000, 30019), addresses=[])
+
+
+class KernelTests(MediaTestCase):
+    """With a kernel that is played: what is handed to it, and when it is taken back."""
+
+    def setUp(self) -> None:
+        self.nftables = FakeNftables()
+        super().setUp()
+
+    def service(self, **options: Any) -> MediaService:
+        return super().service(relay="auto", kernel=FakeKernel(self.nftables), **options)
+
+    def tearDown(self) -> None:
+        super().tearDown()
+        self.assertEqual(self.nftables.sockets, [])
+
+    def handed(self) -> int:
+        """How many directions the kernel relays."""
+        table = self.nftables.tables.get("voipcluster_x")
+        return 0 if table is None else sum(len(table.maps[name]) for name in ("stream4", "stream6"))
+
+    def talk(self) -> tuple[Address, Address]:
+        """A call whose sides are both latched."""
+        for_alice, for_bob = self.establish()
+        self.network.deliver(RTP, Address(ALICE, 4000), for_alice)
+        self.network.deliver(RTP, Address(BOB, 5000), for_bob)
+        return for_alice, for_bob
+
+    def reinvite(self, cseq: int, offer: bytes, status: int = 200) -> None:
+        self.passes(A, "INVITE", offer, cseq=cseq)
+        self.passes(B, "INVITE", audio(BOB, 5000) if status == 200 else b"", status, cseq=cseq)
+
+    def count(self) -> None:
+        for reader in list(self.readers.readers):
+            if isinstance(reader, CounterReading):
+                for _ in range(20):
+                    reader.doRead()
+
+    def test_both_sides_have_sent(self) -> None:
+        """Only then the line is the kernel's."""
+        for_alice, for_bob = self.establish()
+        self.network.deliver(RTP, Address(ALICE, 4000), for_alice)
+        self.assertEqual(self.handed(), 0)
+        self.network.deliver(RTP, Address(BOB, 5000), for_bob)
+        self.assertEqual(self.handed(), 2)
+        self.assertTrue(self.media.calls()[0].streams[0].kernel)
+        statistics = self.media.statistics()
+        self.assertEqual((statistics.path, statistics.reason), ("kernel", ""))
+
+    def test_refresh_and_move(self) -> None:
+        """A re-INVITE with the same addresses changes nothing; one with others takes the line back until they have sent."""
+        for_alice, _ = self.talk()
+        generation = self.nftables.generation
+        self.reinvite(2, audio(ALICE, 4000))
+        self.assertEqual((self.handed(), self.nftables.generation), (2, generation))
+        self.reinvite(3, audio(ALICE, 4444))
+        self.assertEqual(self.handed(), 0)
+        self.network.deliver(RTP, Address(ALICE, 4444), for_alice)
+        self.assertEqual(self.handed(), 2)
+
+    def test_refused_move(self) -> None:
+        """A re-INVITE that is refused leaves the line where it was."""
+        self.talk()
+        self.reinvite(2, audio(ALICE, 4444), 488)
+        self.assertEqual(self.handed(), 2)
+
+    def test_hold(self) -> None:
+        """The null address takes it back, the old one hands it over again (RFC 3264 section 8.4)."""
+        self.talk()
+        self.reinvite(2, audio("0.0.0.0", 4000))
+        self.assertEqual(self.handed(), 0)
+        self.reinvite(3, audio(ALICE, 4000))
+        self.assertEqual(self.handed(), 2)
+
+    def test_counts_and_end(self) -> None:
+        """What the kernel relayed is in all numbers, apart from what this process relayed; the end loses nothing."""
+        self.talk()
+        self.nftables.packet("voipcluster_x", "stream4", 100, 20_000)
+        self.nftables.packet("voipcluster_x", "sport", 100)
+        done = self.media.counted()
+        self.count()
+        self.successResultOf(done)
+        caller = self.media.calls()[0].streams[0].caller
+        assert caller is not None
+        self.assertEqual((caller.packets, caller.octets), (101, len(RTP) + 17_200))
+        self.assertEqual((self.media.relayed_here, self.media.statistics().kernel_packets), (2, 200))
+        self.nftables.packet("voipcluster_x", "stream4", 10, 2000)
+        self.media.call_ended(CALL, "BYE")
+        self.assertEqual((self.handed(), self.media.statistics().total_packets), (0, 222))
+        self.clock.advance(1.0)
+        self.count()
+
+    def test_kernel_traffic_is_life(self) -> None:
+        """The media time-out sees what the kernel relays; silence there ends the call."""
+        self.talk()
+        for _ in range(100):
+            self.nftables.packet("voipcluster_x", "stream4", 50, 10_000)
+            self.nftables.packet("voipcluster_x", "sport", 50)
+            self.clock.advance(1.0)
+            self.count()
+        self.assertEqual(len(self.media.calls()), 1)
+        self.assertEqual(self.media.statistics().packets_per_second, 100.0)
+        for _ in range(62):
+            self.clock.advance(1.0)
+            self.count()
+        self.assertEqual((self.media.calls(), self.handed()), ([], 0))
+
+    def test_next_process(self) -> None:
+        """What the kernel relays outlives this process; what the next one does not take up ends a second after its start."""
+        self.talk()
+        self.media.stopService()
+        self.assertEqual(self.handed(), 2)
+        self.media = self.service()
+        self.assertEqual(self.handed(), 2)
+        self.clock.advance(1.0)
+        self.assertEqual(self.handed(), 0)
+
+    def test_nothing_is_left(self) -> None:
+        """A process without calls leaves no table."""
+        self.talk()
+        self.media.call_ended(CALL, "BYE")
+        self.media.stopService()
+        self.assertEqual(self.nftables.tables, {})
+
+    def test_not_rtp(self) -> None:
+        """T.38 stays with the sockets."""
+        for_bob = self.address(self.passes(A, "INVITE", sdp(ALICE, "m=image 4000 udptl t38")))
+        for_alice = self.address(self.passes(B, "INVITE", sdp(BOB, "m=image 5000 udptl t38"), 200))
+        self.network.deliver(b"fax", Address(ALICE, 4000), for_alice)
+        self.network.deliver(b"fax", Address(BOB, 5000), for_bob)
+        self.assertEqual(self.handed(), 0)
 
 
 class HostileTests(MediaTestCase):
