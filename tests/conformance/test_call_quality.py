@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.conformance.case import Peer
 from tests.conformance.flow_case import FlowTestCase, Talk
+from tests.conformance.marks import attack
 from tests.conformance.rtp import MediaPort
 from tests.rtcp_packets import block, bye, description, receiver_report, sender_report
 
@@ -22,7 +23,7 @@ class MuxedPort(MediaPort):
         self.transport.write(datagram, to)
 
 
-class CallQualityTests(FlowTestCase):
+class CallQualityCase(FlowTestCase):
     options = ("--set", "media.silence=1.0")
 
     def media(self, peer: Peer) -> MuxedPort:
@@ -45,6 +46,8 @@ class CallQualityTests(FlowTestCase):
         await self.until(lambda: len(other.heard) > before, "RTCP is relayed")
         self.assertEqual(other.heard[before][0], datagram[12:])
 
+
+class CallQualityTests(CallQualityCase):
     async def test_ten_per_cent_lost(self) -> None:
         """The callee reports 10 % loss: its MOS is below that of the caller, who lost nothing; a BYE keeps all of it."""
         caller, callee = self.udp("alice"), await self.phone("bob")
@@ -70,8 +73,9 @@ class CallQualityTests(FlowTestCase):
         self.assertIn('voipcluster_rtcp_lost_ratio_bucket{le="0.1",side="caller"}', metrics)
         self.assertIn('voipcluster_call_mos_count{side="callee"} 1.0', metrics)
 
+    @attack("M4")
     async def test_forged_bye(self) -> None:
-        """A BYE in RTCP for both sources ends nothing, and what is no RTCP is passed on and counted."""
+        """A BYE in RTCP for both sources ends nothing, and what is no RTCP is passed on and counted (attack M4)."""
         caller, callee = self.udp("alice"), await self.phone("bob")
         talk = await self.talk(caller, callee)
         for of_caller in (True, False):

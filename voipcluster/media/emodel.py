@@ -91,18 +91,9 @@ MT, ST = 100.0, 1.0  # ms, the delay that nobody minds; sensitivity to delay (20
 
 def rating(inputs: Inputs) -> float:
     """The transmission rating factor R (G.107 equation 7-1), 0 to 100."""
-    noise = _noise()
-    signal = 15 - 1.5 * (SLR + noise)  # Ro, 7-2
-    # With echo defaults the one-way delay of the echo path, T, is Ta, and the round trip of the 4-wire loop, Tr, twice that.
-    delay = _delay_impairment(signal, noise, max(0.0, inputs.delay))
-    r = (
-        signal
-        - _simultaneous(signal, noise, max(0.0, inputs.delay))
-        - delay
-        - _equipment(inputs)
-        + inputs.advantage
-    )
-    return min(100.0, max(0.0, r))
+    delay = max(0.0, inputs.delay)
+    impairments = _STEADY + _sidetone(delay) + _delay_impairment(delay) + _equipment(inputs)
+    return min(100.0, max(0.0, _SIGNAL - impairments + inputs.advantage))
 
 
 def mean_opinion(r: float) -> float:
@@ -124,16 +115,15 @@ def _noise() -> float:
     return 10 * log10(sum(10 ** (one / 10) for one in (NC, sending, receiving, floor)))
 
 
-def _simultaneous(signal: float, noise: float, delay: float) -> float:
-    """Is: too loud, wrong sidetone, quantizing (7-8 to 7-17)."""
+def _loudness(noise: float) -> float:
+    """Iolr, the part of Is for a connection that is too loud (7-9, 7-10)."""
     overall = SLR + RLR
     x = overall + 0.2 * (64 + noise - RLR)
-    loudness = float(20 * ((1 + (x / 8) ** 8) ** (1 / 8) - x / 8))
-    return loudness + _sidetone(delay) + _quantizing(signal)
+    return float(20 * ((1 + (x / 8) ** 8) ** (1 / 8) - x / 8))
 
 
 def _sidetone(delay: float) -> float:
-    """Ist; the echo of a short path counts as sidetone."""
+    """Ist, the part of Is for the talker's own voice; the echo of a short path counts as that (7-11 to 7-13)."""
     masked = -10 * log10(10 ** (-STMR / 10) + exp(-delay / 4) * 10 ** (-TELR / 10))
     return float(
         12 * (1 + ((masked - 13) / 6) ** 8) ** (1 / 8)
@@ -144,7 +134,7 @@ def _sidetone(delay: float) -> float:
 
 
 def _quantizing(signal: float) -> float:
-    """Iq, of C{QDU} quantizing distortion units."""
+    """Iq, the part of Is for C{QDU} quantizing distortion units (7-14 to 7-17)."""
     q = 37 - 15 * log10(QDU)
     g = 1.07 + 0.258 * q + 0.0602 * q**2
     y = (signal - 100) / 15 + 46 / 8.4 - g / 9
@@ -152,12 +142,16 @@ def _quantizing(signal: float) -> float:
     return 15 * log10(1 + 10**y + 10**z)
 
 
-def _delay_impairment(signal: float, noise: float, delay: float) -> float:
-    """Id: echo to the talker, echo to the listener, and delay as such (7-18 to 7-28)."""
+def _delay_impairment(delay: float) -> float:
+    """
+    Id: echo to the talker, echo to the listener, and delay as such (7-18 to 7-28).
+
+    The one-way delay of the echo path, T, is Ta, and the round trip of the loop, Tr, twice that.
+    """
     echo = TELR - 40 * log10((1 + delay / 10) / (1 + delay / 150)) + 6 * exp(-0.3 * delay**2)
-    difference = -1.5 * (noise - RLR) - (80 + 2.5 * (echo - 14))
+    difference = -1.5 * (_NOISE - RLR) - (80 + 2.5 * (echo - 14))
     talker = (difference / 2 + sqrt(difference**2 / 4 + 100) - 1) * (1 - exp(-delay))
-    loop = signal - 10.5 * (WEPL + 7) / sqrt(sqrt(2 * delay + 1))
+    loop = _SIGNAL - 10.5 * (WEPL + 7) / sqrt(sqrt(2 * delay + 1))
     listener = loop / 2 + sqrt(loop**2 / 4 + 169)
     return talker + listener + _absolute_delay(delay)
 
@@ -175,3 +169,9 @@ def _equipment(inputs: Inputs) -> float:
     """Ie-eff: the codec, and packets that it does not get (7-29)."""
     codec, lost = inputs.codec, min(100.0, max(0.0, inputs.lost))
     return codec.ie + (95 - codec.ie) * lost / (lost / inputs.burst + codec.bpl)
+
+
+# What depends on defaults alone, worked out once: No, Ro (7-2), and the parts of Is that have nothing to do with delay.
+_NOISE = _noise()
+_SIGNAL = 15 - 1.5 * (SLR + _NOISE)
+_STEADY = _loudness(_NOISE) + _quantizing(_SIGNAL)

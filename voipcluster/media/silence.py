@@ -10,6 +10,8 @@ from voipcluster.media.offer_answer import Side
 
 RTCP_RATE = 2.0  # packets per second that may be RTCP or checks of ICE where these share the port with media
 
+SLOWEST_READING = 10.0  # seconds between readings of the kernel's counters on a busy node
+
 
 class Counted(NamedTuple):
     """
@@ -36,7 +38,7 @@ class Silence:
     """
     Looks at the counters now and then.
 
-    @ivar limit: seconds for which a side sends nothing while the other one does.
+    @ivar limit: seconds for which a side sends nothing while the other one does; when neither does, L{SLOWEST_READING} more.
     @ivar missing: what is the matter now; L{None} when all is well.
     """
 
@@ -66,7 +68,7 @@ class Silence:
     def _judge(self, now: float) -> Missing | None:
         """Against each other rather than the clock: counters of the kernel are read now and then, all at once."""
         caller, callee = self._moved
-        if now - max(caller, callee) >= self.limit:
+        if now - max(caller, callee) >= self.limit + SLOWEST_READING:
             return Missing(None)
         if callee - caller >= self.limit:
             return Missing(Side.CALLER)

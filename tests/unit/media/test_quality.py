@@ -168,7 +168,7 @@ class JitterTests(QualityCase):
 
 class StreamTests(QualityCase):
     def test_bye(self) -> None:
-        """A BYE changes nothing: anybody could have forged it (attack M8)."""
+        """A BYE changes nothing: anybody could have forged it (attack M4)."""
         self.passes(Side.CALLER, sender_report(CALLER, NTP), 10.0)
         before = repr(self.quality)
         self.assertEqual(self.passes(Side.CALLER, bye(CALLER) + bye(CALLEE)), [])

@@ -122,7 +122,7 @@ class ExtendedTests(SynchronousTestCase):
 
 class HostileTests(SynchronousTestCase):
     def test_bye_says_nothing(self) -> None:
-        """A BYE, which anybody could forge, has no meaning here (attack M8)."""
+        """A BYE, which anybody could forge, has no meaning here (attack M4)."""
         self.assertEqual(parse_rtcp(receiver_report(9) + bye(9)), parse_rtcp(receiver_report(9)))
 
     def test_every_cut(self) -> None:

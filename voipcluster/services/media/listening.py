@@ -18,7 +18,7 @@ from voipcluster.media.stream import Stream
 from voipcluster.media.tally import Tally
 from voipcluster.services.media.call import RelayedCall
 
-LOOK = 2.0  # seconds between looks at the counters of one call
+LOOK = 4.0  # seconds between looks at the counters of one call
 
 MOS = (1.5, 2.0, 2.5, 2.8, 3.1, 3.4, 3.6, 3.8, 4.0, 4.1, 4.2, 4.3, 4.4)
 ROUND_TRIPS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0)  # seconds

@@ -360,6 +360,13 @@ class MediaService(Service):
         relayed = self._calls.get(call)
         return None if relayed is None else self._snapshot(call, relayed)
 
+    def last_snapshot(self, call: CallKey) -> MediaSnapshot | None:
+        """The same of a call that ends now: the kernel relays no more of it, and all that it did is counted."""
+        relayed = self._calls.get(call)
+        for line in () if relayed is None else relayed.lines.values():
+            line.end_offload()
+        return self.snapshot(call)
+
     def _snapshot(self, call: CallKey, relayed: RelayedCall) -> MediaSnapshot:
         now = self._reactor.seconds()
         return MediaSnapshot(

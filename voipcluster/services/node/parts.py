@@ -36,7 +36,7 @@ from voipcluster.services.node.overload import overload_of
 from voipcluster.services.node.records import CallRecord, CallRecords, ICallWatch
 from voipcluster.services.node.resolving import make_resolving
 from voipcluster.services.node.surroundings import Surroundings
-from voipcluster.services.node.view import NodeView
+from voipcluster.services.node.view import NodeView, durations
 from voipcluster.services.sip.access import Access, credentials_lookup
 from voipcluster.services.sip.backlog import BacklogService
 from voipcluster.services.sip.calls import Call, CallTable
@@ -329,11 +329,11 @@ class NodeParts:
 
     def _call_over(self, call: Call, reason: str) -> None:
         if call.answered:
-            record = CallRecord(call, self.core.seconds(), reason, self.media.snapshot(call.key))
+            record = CallRecord(call, self.core.seconds(), reason, self.media.last_snapshot(call.key))
             self.records.add(record)
 
     def _record_row(self, record: CallRecord) -> Row:
-        return self.view.record_row(record)
+        return durations(self.view.record_row(record), record.ended)
 
     def _call_released(self, key: CallKey, reason: str) -> None:
         self.media.call_ended(key, reason)

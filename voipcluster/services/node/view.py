@@ -121,12 +121,7 @@ class NodeView:
             for answer in others.values():
                 rows += [row for row in answer.get("calls", ()) if isinstance(row, dict)]
             now = self._node.core.seconds()
-            for row in rows:
-                end = row.get("ended") or now
-                row["duration"] = round(max(0.0, end - row.pop("started", end)), 1)
-                expires = row.pop("expires", 0.0)
-                row["session"] = round(max(0.0, expires - now), 1) if expires else None
-            return sorted(rows, key=lambda row: -row["duration"])
+            return sorted((durations(row, now) for row in rows), key=lambda row: -row["duration"])
 
         return self._ask_others("calls", {} if call_id is None else {"call_id": call_id}).addCallback(
             gathered
@@ -283,6 +278,14 @@ def _measured(of: Own | Report) -> dict[str, float]:
 
 def _components(workload: Any) -> dict[str, float]:
     return {name: round(workload.component(name), 4) for name in _NAMES}
+
+
+def durations(row: Row, now: float) -> Row:
+    """A row of L{NodeView.own_calls} with durations, as people read it."""
+    end, expires = row.get("ended") or now, row.pop("expires", 0.0)
+    row["duration"] = round(max(0.0, end - row.pop("started", end)), 1)
+    row["session"] = round(max(0.0, expires - now), 1) if expires else None
+    return row
 
 
 def _heard(leg: Any) -> bool:
