@@ -86,6 +86,22 @@ class FailoverTests(AttemptsCase):
         self.assertEqual(self.two.took(), ["INVITE", "ACK"])
         self.assertEqual((self.one.took(), self.resolving.failures), (["INVITE", "ACK"], {UNAVAILABLE: 1}))
 
+    def test_where_the_media_is_vouched_for(self) -> None:
+        """The relay hears of an answer that it came from the server that was asked last, not from nowhere."""
+        seen = []
+
+        def message_passes(call: object, **what: object) -> object:
+            seen.append((what["status"], getattr(what["source"], "host", "")))
+            return what["body"]
+
+        self.node.media = self.node.serving._media
+        self.node.media._off, self.node.media.message_passes = False, message_passes
+        self.invite()
+        self.one.reply(self.one.request("INVITE"), 503)
+        self.two.reply(self.two.request("INVITE"), 183, body=b"early")
+        self.two.reply(self.two.request("INVITE"), 486)
+        self.assertEqual(seen[:2], [(None, "198.51.100.1"), (183, TWO)])
+
     def test_503_of_all(self) -> None:
         """503 from all: 500 for the caller, whom we serve well otherwise (16.7 step 6)."""
         self.invite()
