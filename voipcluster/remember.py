@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 LONGEST: Final = 256  # octets or characters; longer ones are rare, unless somebody wants to fill our memory
 
 Text = TypeVar("Text", str, bytes)
 Result = TypeVar("Result")
+
+
+class _Known(dict[Text, Result], Generic[Text, Result]):
+    """
+    The results of a function by its argument, in two generations: when the young one is full, it takes the place of the old one.
+
+    A text that is known is found by the dict itself, without a call of anything written in Python: so it is with most of
+    what each message asks for. What is asked for again while it is old is young again, so what comes often stays.
+    """
+
+    __slots__ = ("_most", "_old", "_work_out")
+
+    _work_out: Callable[[Text], Result]
+
+    def __init__(self, work_out: Callable[[Text], Result], most: int) -> None:
+        self._work_out = work_out
+        self._most = most
+        self._old: dict[Text, Result] = {}
+
+    def __missing__(self, text: Text) -> Result:
+        if len(text) > LONGEST:
+            return self._work_out(text)
+        old = self._old
+        result = old[text] if text in old else self._work_out(text)
+        if len(self) >= self._most:
+            self._old = dict(self)
+            self.clear()
+        self[text] = result
+        return result
 
 
 def remember(most: int) -> Callable[[Callable[[Text], Result]], Callable[[Text], Result]]:
@@ -20,12 +48,6 @@ def remember(most: int) -> Callable[[Callable[[Text], Result]], Callable[[Text],
     """
 
     def remembering(work_out: Callable[[Text], Result]) -> Callable[[Text], Result]:
-        known = lru_cache(most)(work_out)
-
-        @wraps(work_out)
-        def look_up(text: Text) -> Result:
-            return known(text) if len(text) <= LONGEST else work_out(text)
-
-        return look_up
+        return _Known(work_out, max(1, most // 2)).__getitem__
 
     return remembering

@@ -13,7 +13,6 @@ class RememberTests(SynchronousTestCase):
 
         @remember(2)
         def length(text: str) -> int:
-            """Its docstring stays."""
             self.asked.append(text)
             if not text:
                 raise ValueError("nothing")
@@ -25,7 +24,20 @@ class RememberTests(SynchronousTestCase):
         """A text that comes again costs nothing; the oldest one is forgotten."""
         self.assertEqual([self.length(text) for text in ("a", "a", "bb", "ccc", "a")], [1, 1, 2, 3, 1])
         self.assertEqual(self.asked, ["a", "bb", "ccc", "a"])
-        self.assertEqual(self.length.__doc__, "Its docstring stays.")
+
+    def test_what_comes_often_stays(self) -> None:
+        """Others that come once do not crowd out a text that is asked for in between."""
+
+        asked: list[str] = []
+
+        @remember(8)
+        def upper(text: str) -> str:
+            asked.append(text)
+            return text.upper()
+
+        for number in range(100):
+            self.assertEqual((upper("often"), upper(str(number))), ("OFTEN", str(number)))
+        self.assertEqual(asked.count("often"), 1)
 
     def test_long_texts_are_not_kept(self) -> None:
         """A text of many octets is worked out each time."""

@@ -25,7 +25,7 @@ class Workload:
     @ivar transactions: open transactions.
     @ivar packets: relayed packets per second.
     @ivar memory: resident size.
-    @ivar value: the greatest of them.
+    @ivar value: the greatest of them; C{without_packets}: for what needs no relay. Each request asks for one of the two.
     """
 
     cpu: float = 0.0
@@ -35,6 +35,7 @@ class Workload:
     packets: float = 0.0
     memory: float = 0.0
     value: float = field(init=False, eq=False)
+    without_packets: float = field(init=False, eq=False)
 
     @value.default
     def _greatest(self) -> float:
@@ -45,9 +46,8 @@ class Workload:
         """The greatest component but the calls: those that jitter, and therefore want smoothing and hysteresis."""
         return max(self.cpu, self.lag, self.transactions, self.packets, self.memory)
 
-    @property
-    def without_packets(self) -> float:
-        """The greatest component for what needs no relay."""
+    @without_packets.default
+    def _without_packets(self) -> float:
         return max(self.cpu, self.lag, self.calls, self.transactions, self.memory)
 
     @property

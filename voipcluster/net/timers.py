@@ -85,7 +85,7 @@ class _Queue:
             return
         # Waiting for half of them keeps the cost of cleaning at a constant per cancelled timer.
         if self.cancelled * 2 > len(self.timers):
-            alive = [timer for timer in self.timers if timer.active]
+            alive = [timer for timer in self.timers if timer._call is not None]
             self.timers.clear()
             self.timers.extend(alive)
             self.cancelled = 0
@@ -227,11 +227,25 @@ class NamedTimers:
 
     def _set_timer(self, name: str, delay: float) -> None:
         """Start the timer of that name, or start it anew."""
+        wheel = self._wheel
         if self._timer is None and not self._more_timers:
-            self._timer = self._wheel.start_for(delay, self, name)
+            # as start_for() does it, without the call
+            queue = wheel._queues.get(delay)
+            if queue is None:
+                queue = wheel._add_queue(delay)
+            self._timer = timer = _new(Timer)
+            timer.deadline = wheel.seconds() + delay
+            timer.name = name
+            timer._call = self
+            timer._arguments = ()
+            timer._queue = queue
+            queue.timers.append(timer)
+            wheel.running += 1
+            if not queue.armed:
+                wheel._arm(queue)
             return
         self._cancel_timer(name)
-        timer = self._wheel.start_for(delay, self, name)
+        timer = wheel.start_for(delay, self, name)
         if self._timer is None:
             self._timer = timer
         elif self._more_timers is None:

@@ -199,7 +199,8 @@ class WorkloadService(Service):
         """A call began or ended: count anew, now."""
         self._calls = self._sources.calls()
         old = self._workload
-        share = _share(self._calls, self._limits.calls)
+        limit = self._limits.calls
+        share = self._calls / limit if limit else 0.0
         if share < self._far and abs(share - old.calls) < self._step / 2:
             return  # far from any gate: the next sample, within a tenth of a second, counts exactly enough
         self._settle(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 # into each response (RFC 3261 section 8.2.6.2)
@@ -37,26 +38,32 @@ class Layout:
     @ivar begins: what each line begins with, name and colon as received; C{met}: how many messages had it so far.
     @ivar fits: says of the octets up to the blank line whether each line begins like that, and whether no CR stands alone in
         them; L{None} until C{met} is L{OFTEN}.
-    @ivar at: the first line of each header.
+    @ivar at: the first line of each header; C{indexes}: gives each line of one, in their order.
     @ivar content_length: C{via} and others: the same by name for what every message is asked for; -1: it has none.
-    @ivar vias: how many Via lines there are; C{only_route}: the line of Route when there is just one, else -1.
+    @ivar vias: how many Via lines there are; C{second_via}: the second of them, or -1.
+    @ivar only_route: the line of Route when there is just one, else -1.
     @ivar flaw: what is wrong with any request of that layout (RFC 3261 section 16.3), or an empty string.
     @ivar copied: the lines that go into a response (8.2.6.2); C{copied_to_100}: into a 100 (8.2.6.1).
     """
 
     __slots__ = (
-        "_where",
         "at",
         "begins",
+        "call_id",
         "content_length",
         "copied",
         "copied_to_100",
+        "copy_to_100",
         "cseq",
         "fits",
         "flaw",
+        "indexes",
         "keys",
         "met",
+        "of_from",
+        "of_to",
         "only_route",
+        "second_via",
         "via",
         "vias",
     )  # fmt: skip
@@ -66,18 +73,25 @@ class Layout:
         self.begins = begins
         self.met = 0
         self.fits: Callable[[bytes], object] | None = None
-        self._where: dict[str, tuple[int, ...]] = {}
+        self.indexes: Callable[[str], tuple[int, ...]] = _Where(keys).__getitem__
         self.at = at = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
         self.content_length = at.get("content-length", -1)
         self.cseq = at.get("cseq", -1)
+        self.call_id = at.get("call-id", -1)
+        self.of_from = at.get("from", -1)
+        self.of_to = at.get("to", -1)
         self.via = at.get("via", -1)
         self.vias = keys.count("via")
+        self.second_via = keys.index("via", self.via + 1) if self.vias > 1 else -1
         self.only_route = at.get("route", -1) if keys.count("route") == 1 else -1
         self.flaw = _flaw(keys, at)
         self.copied = tuple(index for index, key in enumerate(keys) if key in COPIED)
         self.copied_to_100 = tuple(
             index for index, key in enumerate(keys) if key in COPIED or key == "timestamp"
         )
+        # of one index an itemgetter gives no tuple: a request without From, To, Call-ID or CSeq gets no 100
+        chosen = self.copied_to_100 if len(self.copied_to_100) > 1 else (0, 0)
+        self.copy_to_100: Callable[[list[bytes]], tuple[bytes, ...]] = itemgetter(*chosen)
 
     def is_met(self) -> None:
         """One message more has this layout."""
@@ -86,13 +100,17 @@ class Layout:
             lines = b"".join(rb"\r\n%b[^\r]*+" % re.escape(begin) for begin in self.begins)
             self.fits = re.compile(rb"[^\r]*+" + lines).fullmatch
 
-    def indexes(self, key: str) -> tuple[int, ...]:
-        """Each line of a header, in their order."""
-        if key not in self.at:
-            return ()
-        where = self._where.get(key)
-        if where is None:
-            where = self._where[key] = tuple(index for index, k in enumerate(self.keys) if k == key)
+
+class _Where(dict[str, tuple[int, ...]]):
+    """The lines of each header that was asked for; what is known is found without a call of anything written in Python."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self._keys = keys
+
+    def __missing__(self, key: str) -> tuple[int, ...]:
+        where = self[key] = tuple([index for index, k in enumerate(self._keys) if k == key])
         return where
 
 

@@ -132,7 +132,10 @@ class Location:
 
     def lookup(self, aor: str, now: float) -> list[Binding]:
         """The target set: highest q first, of one q the most recent first (section 16.5)."""
-        return sorted(self.bindings(aor, now), key=lambda b: (-b.q, -b.registered_at))
+        found = self.bindings(aor, now)
+        if len(found) > 1:
+            found.sort(key=lambda b: (-b.q, -b.registered_at))
+        return found
 
     def find(self, aor: str, contact: str, instance: str = "", reg_id: int = 0) -> Binding | None:
         record = self._records.get(aor)

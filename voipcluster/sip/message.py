@@ -20,6 +20,9 @@ from voipcluster.sip.values import Via, address_uri, parse_name_addr, parse_via,
 MAX_HEADERS: Final = (
     256  # header lines of one message; more is an attack (RFC 3261 section 26 names no number)
 )
+# A number is looked for in octets at a tenth of the price of b",", which CPython 3.11 first takes for a number, in vain.
+COMMA: Final = ord(",")
+QUOTE: Final = ord('"')
 COOKIE: Final = "z9hG4bK"  # RFC 3261 section 8.1.1.7
 
 _COMPACT = {
@@ -52,9 +55,7 @@ _PLAIN_CSEQ = re.compile(rb"CSeq: ([0-9]{1,9}) ([A-Z]+)")
 _PLAIN_FROM = re.compile(
     rb'From: ?(?:"[^"\\]*" ?|[A-Za-z0-9]+ )?<(sips?:[!#-+\--;=?-~]+)>(?:;[!#-+\--;=?-~]*)?'
 )
-_PLAIN_VIA = re.compile(
-    rb"Via: SIP/2\.0/UDP ([0-9.]+)(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?;branch=([A-Za-z0-9.\-_]+)(;rport)?"
-)
+_PLAIN_SENT_BY = re.compile(rb"Via: SIP/2\.0/UDP ([0-9.]+)(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?")
 _REQUEST_LINE = re.compile(rb"([A-Za-z0-9\-.!%*_+`'~]+) ([^ \t\r\n]+) (SIP/([0-9]+\.[0-9]+))", re.IGNORECASE)
 _STATUS_LINE = re.compile(rb"SIP/([0-9]+\.[0-9]+) ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
 
@@ -70,6 +71,8 @@ _LENGTHS = {b"Content-Length: %d" % length: length for length in range(2048)}
 _startswith = bytes.startswith
 # the next hop may take it for the end of a line, and read a header that we did not see
 _ALONE = "a CR or LF alone"
+_LF = ord("\n")
+_GREATER = ord(">")
 _ODD_IN_URI = re.compile(rb"[^!-~]")
 
 REASONS: Final = {
@@ -89,6 +92,35 @@ REASONS: Final = {
 _STATUS_LINES = {
     f"SIP/2.0 {status} {phrase}".encode(): (status, phrase) for status, phrase in REASONS.items()
 }
+
+
+_new = object.__new__
+_new_tuple = tuple.__new__
+
+
+@remember(4096)
+def plain_request_line(start: bytes) -> tuple[str, str] | None:
+    """
+    Method and Request-URI of a request line as nearly everybody writes it; L{None} is for the whole grammar.
+
+    Kept, since a phone refreshes with the same one, and ACK, BYE and their copies of a phone's calls come with few.
+    """
+    words = start.split(b" ")
+    if len(words) != 3 or words[2] != b"SIP/2.0" or words[0] not in _METHODS:
+        return None
+    uri = words[1]
+    return None if not uri or _ODD_IN_URI.search(uri) else (_METHODS[words[0]], uri.decode("ascii"))
+
+
+@remember(4096)
+def plain_sent_by(begin: bytes) -> tuple[str, int | None] | None:
+    """
+    Host and port of a Via line up to its first parameter, as nearly everybody writes it for UDP; else L{None}.
+
+    Kept, since a phone says the same in all its requests.
+    """
+    plain = _PLAIN_SENT_BY.fullmatch(begin)
+    return None if plain is None else (plain[1].decode("ascii"), int(plain[2]) if plain[2] else None)
 
 
 @remember(4096)
@@ -135,10 +167,12 @@ class Message:
     What requests and responses share.
 
     @ivar layout: which headers there are; C{lines} stand in its order, a folded line is one line.
+    @ivar received: of a response, the octets that it still is; L{None} when it was changed, or is not written as usual.
     """
 
     __slots__ = (
-        "_call_id", "_contact", "_cseq", "_from_uri", "_tags", "_top_via", "body", "layout", "lines", "start",
+        "_call_id", "_contact", "_cseq", "_from_uri", "_tags", "_top_via", "body", "layout", "lines", "received",
+        "start",
     )  # fmt: skip
 
     def __init__(self, start: bytes, layout: Layout, lines: list[bytes], body: bytes) -> None:
@@ -146,6 +180,7 @@ class Message:
         self.layout = layout
         self.lines = lines
         self.body = body
+        self.received: bytes | None = None
         self._call_id: str | None = None
         self._contact: str | None = None
         self._cseq: tuple[int, str] | None = None
@@ -183,9 +218,18 @@ class Message:
 
     @property
     def call_id(self) -> str:
-        if self._call_id is None:
-            self._call_id = self.get("call-id") or ""
-        return self._call_id
+        call_id = self._call_id
+        if call_id is None:
+            index = self.layout.call_id
+            line = b"" if index < 0 else self.lines[index]
+            if line[:9] == b"Call-ID: ":  # as value_of() does it, without its call
+                call_id = line[9:].strip().decode("utf-8", "surrogateescape")
+                if "\r" in call_id:
+                    call_id = _unfolded(call_id)
+            else:
+                call_id = self.get("call-id") or ""
+            self._call_id = call_id
+        return call_id
 
     @property
     def cseq(self) -> tuple[int, str]:
@@ -233,10 +277,11 @@ class Message:
         """The URI text of the first Contact; an empty string when there is none, or none that is an address."""
         uri = self._contact
         if uri is None:
-            index = self.layout.at.get("contact")
+            layout = self.layout
+            index = layout.at.get("contact")
             plain = None if index is None else _PLAIN_CONTACT.fullmatch(self.lines[index])
             if plain is not None:  # as nearly everybody writes it
-                uri = plain[1].decode("ascii")
+                uri = plain[1].decode()
             elif index is not None:
                 try:
                     values = self.values("contact")
@@ -247,6 +292,11 @@ class Message:
         return uri
 
     @property
+    def tags(self) -> tuple[str | None, str | None]:
+        """C{from_tag} and C{to_tag}, for who needs both."""
+        return self._tags or self._both_tags()
+
+    @property
     def from_tag(self) -> str | None:
         return (self._tags or self._both_tags())[0]
 
@@ -255,20 +305,26 @@ class Message:
         return (self._tags or self._both_tags())[1]
 
     def _both_tags(self) -> tuple[str | None, str | None]:
-        tags = self._tags = self._tag("from"), self._tag("to")
+        of_from = of_to = None
+        layout, lines = self.layout, self.lines
+        index = layout.of_from
+        if index >= 0:
+            line = lines[index]
+            before, found, tag = line.rpartition(b">;tag=")
+            plain = found and tag.isalnum() and _GREATER not in before  # as nearly everybody writes it
+            of_from = tag.decode() if plain else tag_of(value_of(line))
+        index = layout.of_to
+        if index >= 0:
+            line = lines[index]
+            before, found, tag = line.rpartition(b">;tag=")
+            if found and tag.isalnum() and _GREATER not in before:
+                of_to = tag.decode()
+            elif (
+                found or line.find(b">") != len(line) - 1
+            ):  # else as nearly everybody writes it without a tag
+                of_to = tag_of(value_of(line))
+        tags = self._tags = of_from, of_to
         return tags
-
-    def _tag(self, key: str) -> str | None:
-        index = self.layout.at.get(key)
-        if index is None:
-            return None
-        line = self.lines[index]
-        before, found, tag = line.rpartition(b">;tag=")
-        if found and tag.isalnum() and b">" not in before:
-            return tag.decode("ascii")  # as nearly everybody writes it
-        if not found and line.endswith(b">") and line.count(b">") == 1:
-            return None
-        return tag_of(value_of(line))
 
     @property
     def top_branch(self) -> str:
@@ -283,14 +339,20 @@ class Message:
         via = self._top_via
         if via is None:
             index = self.layout.via
-            plain = _PLAIN_VIA.fullmatch(self.lines[index]) if index >= 0 else None
-            if plain is not None:  # as nearly everybody writes it
-                host, port, branch, asked = plain.groups()
-                params: Params = (("branch", branch.decode("ascii")),)
+            if index >= 0:
+                begin, _, branch = self.lines[index].partition(b";branch=")
+                sent_by = plain_sent_by(begin)
+                asked = branch[-6:] == b";rport"
                 if asked:
-                    params += (("rport", None),)
-                self._top_via = via = Via("UDP", host.decode("ascii"), int(port) if port else None, params)
-                return via
+                    branch = branch[:-6]
+                if sent_by is not None and branch.translate(None, b"-._").isalnum():
+                    # as nearly everybody writes it
+                    params: Params = (("branch", branch.decode()),)
+                    if asked:
+                        params += (("rport", None),)
+                    # Via(...) itself is a function in Python
+                    self._top_via = via = _new_tuple(Via, ("UDP", *sent_by, params))
+                    return via
             first = split_list(self.get("via") or "")
             if not first:
                 raise ParseError("no Via")
@@ -303,6 +365,7 @@ class Message:
 
     def append(self, key: str, value: str) -> None:
         """Put one header more behind the others."""
+        self.received = None
         self.layout = layout_of((*self.layout.keys, key))
         self.lines.append(header_line(key, value))
 
@@ -326,6 +389,7 @@ class Request(Message):
         self.layout = layout
         self.lines = lines
         self.body = body
+        self.received = None
         self._call_id = self._contact = self._cseq = self._from_uri = self._tags = self._top_via = None
         self.method = method
         self.uri = uri
@@ -346,6 +410,7 @@ class Response(Message):
         self.layout = layout
         self.lines = lines
         self.body = body
+        self.received = None
         self._call_id = self._contact = self._cseq = self._from_uri = self._tags = self._top_via = None
         self.status = status
         self.reason = reason
@@ -402,41 +467,43 @@ def parse(data: bytes, most_headers: int = MAX_HEADERS) -> Request | Response:
     """
     head, blank, body = data.partition(b"\r\n\r\n")
     if not blank or head[:2] in (b"\r\n", b""):
-        stripped = data.lstrip(b"\r\n")
-        head, blank, body = stripped.partition(b"\r\n\r\n")
+        data = data.lstrip(b"\r\n")
+        head, blank, body = data.partition(b"\r\n\r\n")
         if not blank:
             head = head.rstrip(b"\r\n")  # a datagram may end behind its last header
-    lines = head.split(b"\r\n")
-    breaks = len(lines) - 1
-    start = lines.pop(0)
+            data = head + b"\r\n\r\n"
+    # A CR or LF alone ends a line here, too. So there are as many lines as CRLFs, with what the pattern says of CR, only when
+    # there is none: counting them in all octets would cost as much again as the lines.
+    lines = head.splitlines()
     fault: MalformedMessage | None = None
-    if breaks > most_headers:
-        fault = MalformedMessage(f"more than {most_headers} header lines", 513)
-        del lines[most_headers:]  # what came first is enough for an answer
-    elif head.count(b"\n") != breaks:
-        fault = MalformedMessage(_ALONE)
-    for layout in learned.get((len(lines), start[:4]), ()):
+    for layout in learned.get((len(lines) - 1, head[:4]), ()):
         fits = layout.fits
-        if fits is not None:
-            if fits(head):
-                break
-        elif all(map(_startswith, lines, layout.begins)) and head.count(b"\r") == breaks:
-            layout.is_met()
+        if fits is not None and fits(head) and head[-1] != _LF and len(lines) <= most_headers:
+            start = lines.pop(0)
             break
     else:
-        if head.count(b"\r") != breaks:
-            fault = fault or MalformedMessage(_ALONE)
-        lines = _fold(lines)
-        keys = [_KEYS.get(line[: line.find(b":") + 1]) or _key_of_line(line) for line in lines]
-        if "" in keys:
-            fault = fault or MalformedMessage(f"not a header: {lines[keys.index('')][:60]!r}")
-        layout = learn(start, lines, keys) if fault is None else Layout(tuple(keys))
-    common = _STATUS_LINES.get(start)
+        start, layout, lines, fault = _line_by_line(head, most_headers)
     message: Request | Response
-    if common is not None:
-        message = Response(common[0], common[1], start, layout, lines, body)
-    else:
+    known = _STATUS_LINES.get(start)
+    plain = plain_request_line(start) if known is None else None
+    if known is None and plain is None:
         message = _with_start_line(start, layout, lines, body)
+    else:
+        # As Request() and Response() do it, without their calls.
+        if known is not None:
+            message = response = _new(Response)
+            response.status, response.reason = known
+            response.received = data
+        elif plain is not None:
+            message = request = _new(Request)
+            request.method, request.uri = plain
+            request.received = None
+        message.start = start
+        message.layout = layout
+        message.lines = lines
+        message.body = body
+        message._call_id = message._contact = message._cseq = message._from_uri = None
+        message._tags = message._top_via = None
     if layout.content_length >= 0 and _LENGTHS.get(lines[layout.content_length]) != len(body):
         try:
             _cut_to_content_length(message)
@@ -448,6 +515,32 @@ def parse(data: bytes, most_headers: int = MAX_HEADERS) -> Request | Response:
     return message
 
 
+def _line_by_line(
+    head: bytes, most_headers: int
+) -> tuple[bytes, Layout, list[bytes], MalformedMessage | None]:
+    """Start line, layout, header lines and what is wrong with them, for what is in no order that comes often."""
+    lines = head.split(b"\r\n")
+    breaks = len(lines) - 1
+    start = lines.pop(0)
+    fault: MalformedMessage | None = None
+    if breaks > most_headers:
+        fault = MalformedMessage(f"more than {most_headers} header lines", 513)
+        del lines[most_headers:]  # what came first is enough for an answer
+    elif head.count(b"\n") != breaks:
+        fault = MalformedMessage(_ALONE)
+    for layout in learned.get((len(lines), start[:4]), ()):
+        if all(map(_startswith, lines, layout.begins)) and head.count(b"\r") == breaks:
+            layout.is_met()
+            return start, layout, lines, fault
+    if head.count(b"\r") != breaks:
+        fault = fault or MalformedMessage(_ALONE)
+    lines = _fold(lines)
+    keys = [_KEYS.get(line[: line.find(b":") + 1]) or _key_of_line(line) for line in lines]
+    if "" in keys:
+        fault = fault or MalformedMessage(f"not a header: {lines[keys.index('')][:60]!r}")
+    return start, learn(start, lines, keys) if fault is None else Layout(tuple(keys)), lines, fault
+
+
 def _key_of_line(line: bytes) -> str:
     """The key of a header that is not spelled as usual; an empty string when the line is no header."""
     match = _NAME.match(line)
@@ -457,14 +550,9 @@ def _key_of_line(line: bytes) -> str:
 
 
 def _with_start_line(start: bytes, layout: Layout, lines: list[bytes], body: bytes) -> Request | Response:
+    """A message by the whole grammar of its start line, for what is not written as nearly everybody does."""
     words = start.split(b" ")
-    if len(words) == 3 and words[2] == b"SIP/2.0" and words[0] in _METHODS:
-        uri = words[1]
-        if uri and not _ODD_IN_URI.search(
-            uri
-        ):  # as nearly everybody writes it; the rest is for the whole grammar
-            return Request(_METHODS[words[0]], uri.decode("ascii"), start, layout, lines, body)
-    elif words[0] == b"SIP/2.0" and len(words) > 2 and words[1] in _STATUSES:
+    if words[0] == b"SIP/2.0" and len(words) > 2 and words[1] in _STATUSES:
         return Response(_STATUSES[words[1]], _text(start[12:]), start, layout, lines, body)
     match = _REQUEST_LINE.fullmatch(start)
     if match is not None:
@@ -493,6 +581,7 @@ def _cut_to_content_length(message: Message) -> None:
     length = int(value)
     if length < len(message.body):
         message.body = message.body[:length]
+        message.received = None
     elif length > len(message.body):
         raise MalformedMessage(f"Content-Length {length}, but {len(message.body)} octets came")
 

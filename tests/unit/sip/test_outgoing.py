@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.sip.test_message import INVITE, VIA, request, response, torture, with_lines
+from voipcluster.sip.layout import OFTEN
 from voipcluster.sip.message import Response, header_line, parse
 from voipcluster.sip.outgoing import build_request, forward_request, forward_response, reply
 from voipcluster.sip.values import Via, parse_via
@@ -73,6 +74,38 @@ class ForwardTests(SynchronousTestCase):
             self.assertEqual((copy.top_via.host, len(copy.values("via"))), ("192.0.2.10", 1))
             self.assertEqual((copy.start, copy.reason, copy.body), (b"SIP/2.0 200 Fine", "Fine", b"ok"))
         self.assertEqual(response(forward_response(response(data), b"new")).body, b"new")
+
+    def test_what_came_is_cut(self) -> None:
+        """A response as nearly all are leaves as it came, without our line; whatever else there is, the copy is the same."""
+        via = b"Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKa"
+        rest = b"v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKb\r\nCall-ID: 1\r\nContent-Length: 2"
+        head = b"SIP/2.0 200 OK\r\n"
+        messages = (
+            head + via + b"\r\n" + rest + b"\r\n\r\nok",
+            head
+            + b"X-Copy: "
+            + via
+            + b"\r\n"
+            + via
+            + b"\r\n"
+            + rest
+            + b"\r\n\r\nok",  # a line that ends as ours
+            head + b"Record-Route: <sip:b;lr>\r\n" + via + b"\r\n" + rest + b"\r\n\r\nok",
+            b"\r\n\r\n" + head + via + b"\r\n" + rest + b"\r\n\r\nok",
+            head + via + b"\r\n" + rest + b"\r\n\r\nok and more",  # behind Content-Length (18.3)
+            head + via + b"\r\n" + rest[:-1] + b"0",  # ends behind its last header
+            head + via + b"\r\n  ;folded\r\n" + rest + b"\r\n\r\nok",
+        )
+        for data in messages:
+            for _ in range(2 * OFTEN):  # before and after its order of headers has a pattern
+                answer = response(data)
+                wire = forward_response(answer)
+                self.assertNotIn(b"192.0.2.9", wire.replace(b"X-Copy: " + via, b""))
+                answer.received = None
+                self.assertEqual(wire, forward_response(answer))
+        changed = response(messages[0])
+        changed.append("require", "timer")
+        self.assertEqual(response(forward_response(changed)).get("require"), "timer")
 
     def test_responses_carry_no_overload_control_of_others(self) -> None:
         """Who answers does not say to those before us what they may send (RFC 7339 section 5.4)."""

@@ -164,7 +164,7 @@ class NodeParts:
             node=state.name,
             epoch=state.epoch,
             sources=Sources(
-                calls=lambda: len(self.calls),
+                calls=self.calls.count,
                 transactions=lambda: len(self.transactions),
                 registrations=lambda: self.registrar.owned,
                 packets=lambda: self.media.relayed_here,

@@ -117,6 +117,7 @@ class CallTable:
     All calls of this node.
 
     @param most_of_user: unanswered calls of one user, C{most_of_address}: of one address without a user; 0 is any number.
+    @ivar get: gives a call, or L{None}; C{count}: how many there are. They are the dict's own, without a call in between.
     @ivar changed: called after each change of the number of calls.
     @ivar settled: called with each call that was answered, and when a later exchange has changed it.
     @ivar over: called with each call that has ended, and why, before it is released.
@@ -127,6 +128,8 @@ class CallTable:
     def __init__(self, most_of_user: int = 0, most_of_address: int = 0) -> None:
         self._most_of_user, self._most_of_address = most_of_user, most_of_address
         self._calls: dict[CallKey, Call] = {}
+        self.get: Callable[[CallKey], Call | None] = self._calls.get
+        self.count: Callable[[], int] = self._calls.__len__
         self.unanswered: Counter[str] = Counter()
         self.changed: Callable[[], object] = lambda: None
         self.settled: Callable[[CallKey], object] = lambda key: None
@@ -142,13 +145,14 @@ class CallTable:
     def __iter__(self) -> Iterator[Call]:
         return iter(self._calls.values())
 
-    def get(self, key: CallKey) -> Call | None:
-        return self._calls.get(key)
-
     def has_room(self, user: str | None, host: str) -> bool:
         """Whether one more unanswered call of that user, or of that address when the user is unknown, may start."""
         most = self._most_of_user if user else self._most_of_address
-        return not most or self.unanswered.get(user or source_of(host), 0) < most
+        if not most:
+            return True
+        if not user and ":" in host:
+            host = source_of(host)
+        return self.unanswered.get(user or host, 0) < most
 
     def start(self, call: Call) -> Call:
         """Count a call from its INVITE on; another INVITE of its Call-ID and From tag is of the same call, which is returned."""

@@ -8,7 +8,7 @@ from voipcluster.address import SECURE, UDP, Flow, join_host_port
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.core import SipCore
-from voipcluster.sip.message import Request, Response
+from voipcluster.sip.message import COMMA, Request, Response
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import (
     Address,
@@ -52,7 +52,7 @@ class Dialogs:
         if address is None:
             return None
         host, port = flow.remote
-        if not flow.reliable and contact_key in (
+        if flow.transport == UDP and contact_key in (
             contact_hash(f"sip:{host}:{port}"),
             _default_port(host, port),
         ):
@@ -137,7 +137,7 @@ class Dialogs:
 
         @return: the Record-Route values of others, and how many there were; -1 when they cannot be read.
         """
-        if not request.has("record-route"):
+        if "record-route" not in request.layout.at:
             return [], 0
         try:
             values = request.values("record-route")
@@ -152,7 +152,7 @@ class Dialogs:
         @param before: how many values the request came with. They come back at the end and may name anybody, as the caller likes.
         """
         lines = response.layout.indexes("record-route")
-        if not lines or (len(lines) == 1 and b"," not in response.lines[lines[0]]):
+        if not lines or (len(lines) == 1 and COMMA not in response.lines[lines[0]]):
             return []  # it is ours, nearly always
         try:
             values = response.values("record-route")
@@ -169,16 +169,15 @@ class Dialogs:
         @raise PeerError: 403, the token is not ours or of another dialog.
         """
         token = self._core.call_tokens.open(text)
-        if request.to_tag is None:
+        from_tag, to_tag = request.tags
+        if to_tag is None:
             raise PeerError(
                 "a call token outside of its dialog", 403
             )  # else anybody who was called may call anywhere
         call_id = request.call_id
-        if token.names == (call_id, request.from_tag) or (
-            dialog_hash(call_id, request.from_tag or "") == token.dialog
-        ):
+        if token.names == (call_id, from_tag) or dialog_hash(call_id, from_tag or "") == token.dialog:
             return self._to_party(uri, token.callee), True
-        if dialog_hash(call_id, request.to_tag or "") == token.dialog:
+        if dialog_hash(call_id, to_tag) == token.dialog:
             return self._to_party(uri, token.caller), False
         raise PeerError("the call token of Route is of another dialog", 403)
 
@@ -210,7 +209,7 @@ class Dialogs:
         @raise PeerError: 430, the flow is ours and gone (RFC 5626 section 5.3.1).
         """
         core = self._core
-        if owner == core.own_address:
+        if owner == core.addresses[core.node]:
             if flow.connection and (epoch != core.epoch & 0xFFFFFFFF or not core.transport.is_alive(flow)):
                 raise PeerError("the connection to the client is gone", 430)
             return Target(uri, flow=flow, party=party)
@@ -231,7 +230,7 @@ def _names(uri: str, party: Party) -> bool:
 def _is_direct(request: Request, client: Handover) -> bool:
     """Whether who made a request sent it to this cluster, and no proxy in between did."""
     nodes = 0 if client.redirected else len(client.visited)
-    if request.layout.vias == 1 and b"," not in request.lines[request.layout.via]:
+    if request.layout.vias == 1 and COMMA not in request.lines[request.layout.via]:
         return True
     return len(request.values("via")) <= 1 + nodes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -205,6 +206,7 @@ class Forwarding(NamedTimers):
         "_context",
         "_copy",
         "_core",
+        "_heard_at",
         "_incoming",
         "_locate",
         "_on_end",
@@ -234,6 +236,7 @@ class Forwarding(NamedTimers):
         self._clients: dict[int, ClientTransaction | Attempts] = {}
         self._wheel = core.wheel
         self._timer = self._more_timers = None
+        self._heard_at = 0.0  # when Timer C of the only branch was to be started anew
         incoming.user = self
 
     @property
@@ -295,10 +298,16 @@ class Forwarding(NamedTimers):
             self._carry_out(context.feed(BranchAnswered(branch, response)))
         elif status < 200:
             if context.invite:
-                self._set_timer(_TIMER_C, context.timer_c)
+                self._heard_at = self._wheel.seconds()  # starting Timer C anew for each 1xx would cost more
             self._forward(response, branch)
         else:
-            self._cancel_timers()
+            timer = self._timer
+            if timer is not None:
+                if self._more_timers is None:
+                    self._timer = None
+                    timer.cancel()
+                else:
+                    self._cancel_timers()
             if not self._forward(response, branch):
                 status = 502
             if self._on_response is None:
@@ -414,6 +423,12 @@ class Forwarding(NamedTimers):
 
     def timer_fired(self, name: str) -> None:
         self._cancel_timer(name)
+        if name == _TIMER_C and self._heard_at and self._context is not None:
+            left = self._heard_at + self._context.timer_c - self._wheel.seconds()
+            if left > 0.0:
+                # whole seconds, for each duration has a queue of its own
+                self._set_timer(name, float(ceil(left)))
+                return
         self._feed(TimerFired(name))
 
     def _end(self, status: int) -> None:

@@ -7,7 +7,7 @@ import hashlib
 from voipcluster.errors import PeerError
 from voipcluster.remember import LONGEST
 from voipcluster.services.sip.core import SipCore
-from voipcluster.sip.message import Request
+from voipcluster.sip.message import COMMA, Request
 from voipcluster.sip.values import parse_via
 
 _SIGN = ".l"
@@ -39,7 +39,7 @@ class Loops:
             name = uri  # a GRUU is a place of its own: whom a call to the user reached may send it on to one of his phones
         mark = self._made.get(name) or self._make(name)
         layout = request.layout
-        if layout.vias > 1 or (layout.vias and b"," in request.lines[layout.via]):
+        if layout.vias > 1 or (layout.vias and COMMA in request.lines[layout.via]):
             for value in request.values("via"):
                 if mark in value and parse_via(value).branch.endswith(mark):
                     raise PeerError("the request was here before", 482)

@@ -16,6 +16,7 @@ class Refusals:
     Some sixty octets a refusal are kept, and no more than L{MOST} of them: a flood must not fill the memory.
 
     @param seconds: the clock.
+    @ivar some: whether any is remembered; not so for nearly all of the time, and each request asks.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
@@ -23,6 +24,7 @@ class Refusals:
         self._young: set[int] = set()
         self._old: set[int] = set()
         self._turned = 0.0  # when the young ones became old
+        self.some = False
 
     def __len__(self) -> int:
         """How many are remembered; none for nearly all of the time."""
@@ -32,6 +34,7 @@ class Refusals:
         """@param key: of the server transaction that the request did not become."""
         self._turn()
         self._young.add(hash(key))
+        self.some = True
         if len(self._young) >= MOST // 2:
             self._age()
 
@@ -51,3 +54,4 @@ class Refusals:
     def _age(self) -> None:
         self._old, self._young = self._young, set()
         self._turned = self._seconds()
+        self.some = bool(self._old)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import Interface, implementer
 
-from voipcluster.address import DEFAULT_PORT, Flow, is_ip
+from voipcluster.address import DEFAULT_PORT, UDP, Flow, is_ip
 from voipcluster.errors import TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import NamedTimers
@@ -72,9 +72,10 @@ def response_flow(via: Via, received: Via | None, flow: Flow) -> Flow:
 
     @param via: its top Via as received; C{received}: the same with the true source, or L{None} when they agree.
     """
-    if flow.reliable:
+    if flow.transport != UDP:
         return flow
-    if not via.is_plain:
+    params = via.params
+    if len(params) != 1 or params[0][0] != "branch":  # via.is_plain, without its call
         maddr = via.param("maddr")
         if maddr is not None and is_ip(maddr) and ip_address(maddr).is_multicast:
             return flow._replace(remote=(maddr, via.port or DEFAULT_PORT["UDP"]))
@@ -104,9 +105,13 @@ class ServerTransaction(NamedTimers):
         self.via = via
         self.key = key
         self.user: object | None = None
-        self._reply_flow = response_flow(request.top_via, via, flow)
+        top = request.top_via
+        if via is None and top.port == flow.remote[1]:
+            self._reply_flow = flow  # it says the truth, so the answer goes back the way it came
+        else:
+            self._reply_flow = response_flow(top, via, flow)
         # a connection may be gone when the response comes: then the Via says where to (18.2.2)
-        self._sent_by = (via or request.top_via) if flow.connection else None
+        self._sent_by = (via or top) if flow.connection else None
         self._machine: InviteServer | NonInviteServer | None = None
         self._wheel = owner.wheel
         self._timer = self._more_timers = None
@@ -118,7 +123,7 @@ class ServerTransaction(NamedTimers):
 
     def accept(self) -> None:
         """Keep state from now on: copies are answered, responses repeated."""
-        reliable = self.flow.reliable
+        reliable = self.flow.transport != UDP
         if self.request.method == "INVITE":
             self._machine = InviteServer(reliable, self._owner.durations)
         else:
@@ -291,8 +296,13 @@ class ClientTransaction(NamedTimers):
         if not machine.passes(status):
             self._carry_out(machine.feed(ResponseReceived(response)))
             return
-        if self._timer is not None:
-            self._cancel_timers()  # A and B, or E and F
+        timer = self._timer
+        if timer is not None:  # A and B, or E and F
+            if self._more_timers is None:
+                self._timer = None
+                timer.cancel()
+            else:
+                self._cancel_timers()
         user, owner = self._user, self._owner
         if type(machine) is NonInviteClient:
             self._user = None

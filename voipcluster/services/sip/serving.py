@@ -10,7 +10,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from voipcluster.address import Flow, Hop, source_of
+from voipcluster.address import UDP, Flow, Hop, source_of
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.media.offer_answer import Side
@@ -79,6 +79,7 @@ class Serving:
         self._dialogs = dialogs
         self._targets = targets
         self._media = media
+        self._relays = media.relays
         self._calls = calls
         self._claims = claims
         self._hook = hook
@@ -92,7 +93,7 @@ class Serving:
         incoming, client = accepted.incoming, accepted.client
         request = incoming.request
         located = None
-        stranger = client.user is None and not client.hops and not client.flow.reliable
+        stranger = client.user is None and not client.hops and client.flow.transport == UDP
         invite = request.method == "INVITE"
         if (
             invite
@@ -248,7 +249,7 @@ class Serving:
                     target if target.flow is not None or target.routes else self._known_here(target, accepted)
                     for target in targets
                 ]
-            relaying = call is not None and self._media.relays
+            relaying = call is not None and self._relays
             body = (
                 self._offer(request, client, targets, call) if call is not None and relaying else request.body
             )
@@ -284,7 +285,8 @@ class Serving:
             proved = bool(call.user) and client.user == call.user
             call.learn_contact(True, request.contact_uri, proved)
             proxies, recorded = self._dialogs.proxies_before_us(request)
-            call.learn_proxies(True, proxies, proved)
+            if proxies:
+                call.learn_proxies(True, proxies, proved)
             # whom we have looked up says himself where he is; whom the caller named may be anybody
             looked_up = not accepted.routes and self._core.names.meaning(accepted.uri).local
             on_response = partial(
@@ -352,10 +354,12 @@ class Serving:
             return None
         call = self._calls.get(key)
         if call is not None:
-            if response.has("contact"):
+            if "contact" in response.layout.at:
                 call.learn_contact(sender is Side.CALLER, response.contact_uri, proved)
             if recorded >= 0:
-                call.learn_proxies(False, self._dialogs.proxies_behind_us(response, recorded), proved)
+                proxies = self._dialogs.proxies_behind_us(response, recorded)
+                if proxies:
+                    call.learn_proxies(False, proxies, proved)
             if method == "INVITE" and 200 <= response.status < 300 and sender is Side.CALLEE:
                 call.leg_up(response.to_tag or "")
         if 200 <= response.status < 300 and method in REFRESHING:
@@ -364,7 +368,7 @@ class Serving:
                 call.lasts_until(self._core.wall() + interval if interval else 0.0)
             if call is not None and call.answered:
                 self._calls.settled(key)
-        if not self._media.relays:
+        if not self._relays:
             return None
         flow = target.party.flow if target.party is not None else target.flow
         source = flow.hop if flow is not None else _NOWHERE
@@ -419,7 +423,7 @@ class Serving:
                 # a target refresh (section 12.2)
                 arrival = Arrival(incoming, from_caller, token, told)
                 self._claims.learn_contact(arrival, call, passage.user)
-            if self._media.relays:
+            if self._relays:
                 # what came through another node says where it came in there
                 flow = (
                     incoming.flow

@@ -7,6 +7,7 @@ This module is on the path of every message; its figures are in C{bench/proxy.py
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
@@ -14,7 +15,7 @@ from functools import partial
 from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
-from voipcluster.address import DEFAULT_PORT, Flow, Hop, is_ip
+from voipcluster.address import DEFAULT_PORT, UDP, Flow, Hop, is_ip
 from voipcluster.balance.feedback import Upstream
 from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.net.sink import ISipSink
@@ -28,7 +29,15 @@ from voipcluster.services.sip.return_path import ReturnPath
 from voipcluster.services.sip.runners import ClientTransaction, IClientUser, ServerTransaction, response_flow
 from voipcluster.services.sip.transport import TransportService
 from voipcluster.sip.limits import BUSY
-from voipcluster.sip.message import MAX_HEADERS, MalformedMessage, Request, Response, parse
+from voipcluster.sip.message import (
+    MAX_HEADERS,
+    QUOTE,
+    MalformedMessage,
+    Request,
+    Response,
+    parse,
+    plain_cseq,
+)
 from voipcluster.sip.transaction.events import STANDARD, Durations
 from voipcluster.sip.transaction.invite_client import InviteClient
 from voipcluster.sip.transaction.matching import ClientKey, ServerKey, client_key, server_key
@@ -102,7 +111,7 @@ class TransactionService:
         self.taking_part: Callable[[Request, Via, Flow], Upstream | None] | None = None
         self.transport: TransportService
         self._user: ITransactionUser
-        self._own_vias: tuple[bytes, ...] = ()  # the begin of each Via line of ours that came back
+        self._own_vias: set[bytes] = set()  # the begin of each Via line of ours that came back
 
     def connect(self, transport: TransportService, user: ITransactionUser) -> None:
         """Say whom we send over, and who answers requests."""
@@ -249,16 +258,23 @@ class TransactionService:
             else:
                 known.feed_copy()
             return
-        received = self._true_source(via, flow)
+        params, remote = via.params, flow.remote
+        if via.host == remote[0] and len(params) == 1 and params[0][0] == "branch":
+            received = None  # as _true_source() says it, without its call
+        else:
+            received = self._true_source(via, flow)
         self.received[method if method in _COUNTED else "other"] += 1
         if method == "ACK":
             self._user.ack_received(request, flow, received)
             return
-        incoming = self._new_server(request, via, flow, received, key)
+        if len(params) > 1 and self.taking_part is not None:
+            incoming = self._new_server(request, via, flow, received, key, self.taking_part)
+        else:
+            incoming = ServerTransaction(self, request, flow, received, key)
         if method == "CANCEL":
             self._cancel(incoming)
             return
-        if self.refusals and key in self.refusals:
+        if self.refusals.some and key in self.refusals:
             incoming.refuse(503)
             return
         if len(self.servers) >= self.limit:
@@ -276,12 +292,17 @@ class TransactionService:
             self.reject(incoming, PeerError("internal error", 500))
 
     def _new_server(
-        self, request: Request, via: Via, flow: Flow, received: Via | None, key: ServerKey
+        self,
+        request: Request,
+        via: Via,
+        flow: Flow,
+        received: Via | None,
+        key: ServerKey,
+        taking_part: Callable[[Request, Via, Flow], Upstream | None],
     ) -> ServerTransaction:
-        if len(via.params) > 1 and self.taking_part is not None:
-            upstream = self.taking_part(request, via, flow)
-            if upstream is not None:
-                return FeedbackTransaction(self, request, flow, received, key, upstream)
+        upstream = taking_part(request, via, flow)
+        if upstream is not None:
+            return FeedbackTransaction(self, request, flow, received, key, upstream)
         return ServerTransaction(self, request, flow, received, key)
 
     def _is_cancel(self, request: Request) -> bool:
@@ -316,20 +337,35 @@ class TransactionService:
         self._user.cancel_received(invite)
 
     def _response(self, response: Response) -> None:
-        try:
-            client = self.clients.get(client_key(response))
-            if client is not None and b'"' in response.lines[response.layout.via]:
-                response.values("via")  # what cannot be taken apart is dropped before anything has changed
-            if client is not None and not response.lines[response.layout.via].startswith(self._own_vias):
-                self._check_via(response, client)
-            if response.status >= 300:
-                _ = response.cseq  # so is a number that none of ours can be (RFC 4475 section 3.1.2.5)
-        except ParseError:
-            client = None
+        layout, lines = response.layout, response.lines
+        line = lines[layout.via] if layout.via >= 0 else b""
+        ours = _OUR_VIA.match(line)
+        cseq = plain_cseq(lines[layout.cseq]) if layout.cseq >= 0 else None
+        client: ClientTransaction | None
+        if ours is not None and cseq is not None and ours[1] in self._own_vias and QUOTE not in line:
+            # as we write it and nearly everybody CSeq: client_key() without its call, and nothing more to check
+            client = self.clients.get((ours[2].decode(), cseq[1]))
+        else:
+            client = self._client_of(response)
         if client is None:
             self.stray_responses += 1  # RFC 6026 section 8.9: dropped, 2xx to INVITE included
             return
         client.feed_response(response)
+
+    def _client_of(self, response: Response) -> ClientTransaction | None:
+        """The transaction of a response whose Via or CSeq is not as usual, or is to be checked."""
+        try:
+            client = self.clients.get(client_key(response))
+            if client is None:
+                return None
+            if QUOTE in response.lines[response.layout.via]:
+                response.values("via")  # what cannot be taken apart is dropped before anything has changed
+            self._check_via(response, client)
+            if response.status >= 300:
+                _ = response.cseq  # so is a number that none of ours can be (RFC 4475 section 3.1.2.5)
+        except ParseError:
+            return None
+        return client
 
     def _check_via(self, response: Response, client: ClientTransaction) -> None:
         """
@@ -346,7 +382,7 @@ class TransactionService:
             raise ParseError("the topmost Via is not ours")
         begin, semicolon, _ = response.lines[response.layout.via].partition(b";")
         if len(self._own_vias) < _KEPT_VIAS:
-            self._own_vias = (*self._own_vias, begin + semicolon)
+            self._own_vias.add(begin + semicolon)
 
     def send_request(
         self,
@@ -366,9 +402,9 @@ class TransactionService:
         """
         machine: InviteClient | NonInviteClient
         if method == "INVITE":
-            machine = InviteClient(wire, flow.reliable, self.durations)
+            machine = InviteClient(wire, flow.transport != UDP, self.durations)
         else:
-            machine = NonInviteClient(wire, flow.reliable, self.durations)
+            machine = NonInviteClient(wire, flow.transport != UDP, self.durations)
         if downstreams is None:
             client = ClientTransaction(self, (branch, method), machine, flow, user, user_branch)
         else:
@@ -420,6 +456,8 @@ def _has_via(request: Request) -> bool:
         return False
 
 
+# Via as we write it: what is before the branch, and the branch
+_OUR_VIA = re.compile(rb"([^;]*+;)branch=([!-+\-.0-:=?-~]+)")
 _KEPT_VIAS = 16  # spellings: transports by addresses, and few who write them anew
 _COUNTED = frozenset(
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from voipcluster.errors import ParseError, PeerError
-from voipcluster.sip.message import Request
+from voipcluster.sip.message import COMMA, QUOTE, Request
 from voipcluster.sip.uri import parse_uri, scheme_of
 from voipcluster.sip.values import parse_name_addr
 
@@ -38,33 +38,33 @@ def check_request(request: Request) -> int:
     layout = request.layout
     if layout.flaw:
         raise Refused(layout.flaw, 400)
-    if request.cseq[1] != request.method:
-        raise Refused(f"CSeq names {request.cseq[1]}, the request is {request.method}", 400)
+    method = request.method
+    if request.cseq[1] != method:
+        raise Refused(f"CSeq names {request.cseq[1]}, the request is {method}", 400)
     if request.from_tag is None and request.top_via.branch.startswith("z9hG4bK"):
         raise Refused("From has no tag", 400)
     if request.uri[:4] != "sip:" and scheme_of(request.uri) not in _SCHEMES:
         if not scheme_of(request.uri):
             raise Refused("the Request-URI is no URI", 400)
         raise Refused("the scheme of the Request-URI is not supported", 416)
-    max_forwards = _max_forwards(request)
+    index = layout.at.get("max-forwards")
+    plain = None if index is None else _PLAIN_MAX_FORWARDS.get(request.lines[index])
+    max_forwards = _max_forwards(request) if plain is None else plain
     if max_forwards == 0:
         raise Refused("Max-Forwards is used up", 483)
     if "proxy-require" in layout.at:
         unknown = [tag for tag in request.values("proxy-require") if tag.lower() not in PROXY_EXTENSIONS]
-        if unknown and request.method not in ("ACK", "CANCEL"):
+        if unknown and method not in ("ACK", "CANCEL"):
             raise Refused("Proxy-Require", 420, (("Unsupported", ", ".join(unknown)),))
     parse_uri(request.uri)
     return max_forwards
 
 
 def _max_forwards(request: Request) -> int:
-    index = request.layout.at.get("max-forwards")
-    if index is None:
+    """By the whole grammar, for what is not written as nearly everybody does."""
+    value = request.get("max-forwards")
+    if value is None:
         return 71
-    plain = _PLAIN_MAX_FORWARDS.get(request.lines[index])
-    if plain is not None:
-        return plain
-    value = request.get("max-forwards") or ""
     number = value.lstrip("0") or value[:1]  # zeros in front mean nothing (RFC 4475 section 3.1.1.1)
     if not (number.isascii() and number.isdigit() and len(number) <= 3) or int(number) > 255:
         raise ParseError(f"not a Max-Forwards: {value[:20]!r}")
@@ -79,7 +79,7 @@ def check_display_names(request: Request) -> None:
     """
     for key in ("from", "to"):
         line = request.lines[request.layout.at[key]]
-        if (b'"' in line or b"," in line) and not _PLAIN_NAME.fullmatch(line):
+        if (QUOTE in line or COMMA in line) and not _PLAIN_NAME.fullmatch(line):
             address = parse_name_addr(request.get(key) or "")
-            if "," in address.display and b'"' not in line.partition(b"<")[0]:
+            if "," in address.display and QUOTE not in line.partition(b"<")[0]:
                 raise ParseError(f"a comma without quotes in the display name of {key}")

@@ -21,7 +21,7 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
     via = request.top_via
     params = via.params
     branch = (params[0][1] or "") if params and params[0][0] == "branch" else via.branch
-    if branch.startswith(COOKIE) and len(branch) > len(COOKIE):
+    if branch[:7] == COOKIE and len(branch) > 7:
         return (branch, via.host, str(via.port or ""), method)
     # an element of RFC 2543: all that identifies the request, but the tag of To, which an ACK has and its INVITE has not
     number = request.cseq[0]
@@ -39,6 +39,6 @@ def client_key(response: Response) -> ClientKey:
     match = BRANCH.search(lines[layout.via]) if layout.via >= 0 else None
     cseq = plain_cseq(lines[layout.cseq]) if layout.cseq >= 0 else None
     return (
-        "" if match is None else match[1].decode("ascii"),
+        "" if match is None else match[1].decode(),
         response.cseq_method if cseq is None else cseq[1],
     )

@@ -28,6 +28,7 @@ class RefusalsTests(SynchronousTestCase):
         self.clock.advance(LIFE)
         self.assertNotIn("x", self.refusals)
         self.assertEqual(len(self.refusals), 0)
+        self.assertFalse(self.refusals.some)
 
     def test_a_flood(self) -> None:
         """However many there are, the latest are known, and memory stays the same."""
