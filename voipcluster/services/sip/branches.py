@@ -21,5 +21,5 @@ class Branches:
         ready = self._ready
         if not ready:
             text = self._octets(_RANDOM * _AT_ONCE).hex()
-            ready.extend(COOKIE + text[at : at + 2 * _RANDOM] for at in range(0, len(text), 2 * _RANDOM))
+            ready += [COOKIE + text[at : at + 2 * _RANDOM] for at in range(0, len(text), 2 * _RANDOM)]
         return ready.pop()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import define, field
 
-from voipcluster.address import TLS, UDP, Flow, is_ipv6, join_host_port
+from voipcluster.address import TLS, UDP, Flow, join_host_port
 from voipcluster.balance.handover import HandoverTokens
 from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
@@ -145,7 +145,7 @@ class SipCore:
 
     def address_towards(self, flow: Flow) -> Address:
         """What we are called by somebody of that flow's transport and family, for Record-Route."""
-        key = (flow.transport, is_ipv6(flow.remote[0]))
+        key = (flow.transport, ":" in flow.remote[0])
         address = self._towards.get(key)
         if address is None:
             try:

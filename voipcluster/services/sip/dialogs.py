@@ -54,7 +54,7 @@ class Dialogs:
         host, port = flow.remote
         if flow.transport == UDP and contact_key in (
             contact_hash(f"sip:{host}:{port}"),
-            _default_port(host, port),
+            contact_hash(f"sip:{host}") if port == 5060 else b"",
         ):
             return None
         epoch = core.epoch if owner == core.node else core.epochs(owner)
@@ -233,7 +233,3 @@ def _is_direct(request: Request, client: Handover) -> bool:
     if request.layout.vias == 1 and COMMA not in request.lines[request.layout.via]:
         return True
     return len(request.values("via")) <= 1 + nodes
-
-
-def _default_port(host: str, port: int) -> bytes:
-    return contact_hash(f"sip:{host}") if port == 5060 else b""

@@ -212,6 +212,7 @@ class Forwarding(NamedTimers):
         "_on_end",
         "_on_heard",
         "_on_response",
+        "_target",
     )
 
     def __init__(
@@ -236,6 +237,7 @@ class Forwarding(NamedTimers):
         self._clients: dict[int, ClientTransaction | Attempts] = {}
         self._wheel = core.wheel
         self._timer = self._more_timers = None
+        self._target: Target | None = None  # who gave the final response, when that was the only branch
         self._heard_at = 0.0  # when Timer C of the only branch was to be started anew
         incoming.user = self
 
@@ -310,8 +312,9 @@ class Forwarding(NamedTimers):
                     self._cancel_timers()
             if not self._forward(response, branch):
                 status = 502
-            if self._on_response is None:
+            if self._on_heard is None:
                 # what lingers for 32 s needs no more: it passes on each 2xx that comes yet
+                self._target = None if self._on_response is None else self._target_of(context, branch)
                 self._context, self._clients = None, _NO_CLIENTS
             self._end(status)
 
@@ -410,16 +413,21 @@ class Forwarding(NamedTimers):
                 return True
             self._incoming.answer(502)
             return False
-        if self._on_response is not None and self._context is not None:
-            target = self._context.target(branch)
-            if (
-                target.flow is None and target.party is None
-            ):  # found by its name: where it was found is where it is
-                client = self._clients.get(branch)
-                target = target if client is None else target._replace(flow=client.flow)
-            body = self._on_response(target, response)
+        if self._on_response is not None:
+            target = self._target if self._context is None else self._target_of(self._context, branch)
+            if target is not None:
+                body = self._on_response(target, response)
         self._incoming.respond(response.status, forward_response(response, body))
         return True
+
+    def _target_of(self, context: ProxyContext, branch: int) -> Target:
+        """Who answers on a branch, and where from."""
+        target = context.target(branch)
+        if target.flow is None and target.party is None:
+            # found by its name: where it was found is where it is
+            client = self._clients.get(branch)
+            return target if client is None else target._replace(flow=client.flow)
+        return target
 
     def timer_fired(self, name: str) -> None:
         self._cancel_timer(name)

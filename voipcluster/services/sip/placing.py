@@ -244,8 +244,6 @@ def redirected_client(
 
     @raise PeerError: 403, the token is not ours, too old, for another call, or was not made for a client.
     """
-    if ";hop=" not in uri_text:
-        return None
     uri = parse_uri(uri_text)
     token = uri.param("hop")
     if token is None or not core.names.is_node(uri):

@@ -74,7 +74,13 @@ class ProxyService:
     def request_received(self, incoming: ServerTransaction) -> None:
         request = incoming.request
         max_forwards = check_request(request)
-        names = self._core.names
+        if "route" in request.layout.at:
+            self._along_route(incoming, max_forwards)
+        else:
+            self._without_route(incoming, request.uri, None, max_forwards)
+
+    def _along_route(self, incoming: ServerTransaction, max_forwards: int) -> None:
+        request, names = incoming.request, self._core.names
         token = own_call_token(request, names)
         if token is not None:
             self._in_dialog(incoming, request.uri, token, [], max_forwards)
@@ -100,18 +106,25 @@ class ProxyService:
                     client = Handover(flow=incoming.flow, ingress=self._core.node, user=client.user)
                 self._new(incoming, client, routed.uri, routed.routes, max_forwards)
                 return
-        elif request.has("route") and self._along_another_node(incoming, routed, max_forwards):
+        elif self._along_another_node(incoming, routed, max_forwards):
             return
+        self._without_route(incoming, routed.uri, self._without_nodes(request, routed), max_forwards)
+
+    def _without_route(
+        self, incoming: ServerTransaction, uri: str, routes: list[str] | None, max_forwards: int
+    ) -> None:
+        """A request that no Route of ours says anything about; C{routes}: those of others, C{uri}: its Request-URI then."""
+        request = incoming.request
         if request.to_tag is not None and request.method != "REGISTER":
             # within a dialog, but not along a Record-Route of ours: nothing says that we may relay it
             raise Refused("no Route of ours leads to that dialog", 481)
         check_display_names(request)
-        client = Handover(flow=incoming.flow, ingress=self._core.node)
-        uri = routed.uri
-        redirected = redirected_client(self._core, request, uri, client)
-        if redirected is not None:
-            client, uri = redirected
-        self._new(incoming, client, uri, self._without_nodes(request, routed), max_forwards)
+        client = Handover(incoming.flow, self._core.node)
+        if ";hop=" in uri:
+            redirected = redirected_client(self._core, request, uri, client)
+            if redirected is not None:
+                client, uri = redirected
+        self._new(incoming, client, uri, routes, max_forwards)
 
     def _in_dialog(
         self,
@@ -195,7 +208,7 @@ class ProxyService:
     def _without_nodes(self, request: Request, routed: Routed) -> list[str] | None:
         """What is left of Route when a Service-Route of ours named another node: any node can place a new request."""
         routes = routed.routes
-        if routes is None and request.has("route"):
+        if routes is None:
             routes = request.values("route")
         if not routes or not self._core.names.is_node(route_uri(routes[0])):
             return routed.routes
@@ -277,7 +290,7 @@ class ProxyService:
             return
         self.arrived()
         registering = request.method == "REGISTER" and local
-        if not registering:
+        if not registering and "max-breadth" in request.layout.at:
             incoming_breadth(request)  # who may not be forwarded even once is told so before anything is kept
         # a redirect moves the URI to another host, so it must be one of ours; and it would lose the Route
         if (
@@ -301,9 +314,9 @@ class ProxyService:
             known, used = self._access.caller(incoming, client, target, bool(routes))
         if known is None:
             return
-        if not registering:
+        if not registering and known.user is None:
             self._admit(incoming, known)
-        if request.has(ASSERTED) and not client.hops:
+        if ASSERTED in request.layout.at and not client.hops:
             # only our own nodes are in the trust domain (RFC 3325 section 5): a client cannot assert who it is
             used = [*used, *request.layout.indexes(ASSERTED)]
         placing.carry_out(

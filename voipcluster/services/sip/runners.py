@@ -261,7 +261,6 @@ class ClientTransaction(NamedTimers):
             self._carry_out(machine.start())
             return
         # the effects of start() over UDP
-        machine.begin()
         name = "A" if type(machine) is InviteClient else "E"
         self._set_timer(name, self._owner.durations.t1)
         self._owner.transport.send(machine.wire, self.flow, self.feed_failure)

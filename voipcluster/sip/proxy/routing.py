@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from attrs import evolve, field, frozen
 
 from voipcluster.address import DEFAULT_PORT, join_host_port
-from voipcluster.remember import LONGEST
+from voipcluster.remember import remember
 from voipcluster.sip.message import Request
 from voipcluster.sip.route import Address, route_uri
 from voipcluster.sip.uri import SipUri, parse_uri, unescape
@@ -39,6 +40,7 @@ class Names:
 
     @ivar own: (host, port) of each address that this node listens on or is known by.
     @ivar cluster: the same of every node of the cluster, this one included.
+    @ivar meaning: gives all that is asked of a URI which comes with each request of somebody. @raise ParseError: it is none.
     @ivar domains: the SIP domains that the cluster serves, in lower case; the first one is the default.
     """
 
@@ -46,7 +48,7 @@ class Names:
     cluster: frozenset[Address]
     domains: tuple[str, ...]
     _own_routes: frozenset[bytes] = field(init=False, repr=False, eq=False)
-    _meanings: dict[str, Meaning] = field(init=False, repr=False, eq=False, factory=dict)
+    meaning: Callable[[str], Meaning] = field(init=False, repr=False, eq=False)
 
     @_own_routes.default
     def _begin_of_our_route_lines(self) -> frozenset[bytes]:
@@ -55,21 +57,13 @@ class Names:
             for address in self.own
         )
 
-    def meaning(self, text: str) -> Meaning:
-        """
-        All of the following about a URI that comes with each request of somebody.
+    @meaning.default
+    def _remembered_meanings(self) -> Callable[[str], Meaning]:
+        return remember(_KEPT)(self._meaning)
 
-        @raise ParseError: it is none.
-        """
-        known = self._meanings.get(text)
-        if known is None:
-            uri = parse_uri(text)
-            known = Meaning(uri, self.domain_of(uri), self.is_local(uri), self.aor(uri))
-            if len(text) <= LONGEST:
-                if len(self._meanings) >= _KEPT:
-                    self._meanings.clear()
-                self._meanings[text] = known
-        return known
+    def _meaning(self, text: str) -> Meaning:
+        uri = parse_uri(text)
+        return Meaning(uri, self.domain_of(uri), self.is_local(uri), self.aor(uri))
 
     def is_own(self, uri: SipUri) -> bool:
         """Whether a URI resolves to this very node."""

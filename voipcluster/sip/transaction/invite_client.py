@@ -57,20 +57,15 @@ class InviteClient:
         if self.reliable:
             return [SendRequest(self.wire), SetTimer("B", 64 * self.durations.t1)]
         # Timer B starts when A fires first, for the rest of its time: most answers come sooner, and need one timer less
-        self._timer_a = self.durations.t1
-        return [SendRequest(self.wire), SetTimer("A", self._timer_a)]
-
-    def begin(self) -> None:
-        """Over UDP, the same as C{start()} without effects: C{wire} is to be sent, and Timer A started with T1."""
-        self._timer_a = self.durations.t1
+        return [SendRequest(self.wire), SetTimer("A", self.durations.t1)]
 
     def feed(self, event: Event) -> list[Effect]:
         match self.state, event:
             case ((State.CALLING | State.PROCEEDING), ResponseReceived(response)):
                 return self._answered(response)
             case State.CALLING, TimerFired("A"):
-                first = self._timer_a == self.durations.t1
-                self._timer_a *= 2
+                first = not self._timer_a
+                self._timer_a = 2 * (self._timer_a or self.durations.t1)
                 effects: list[Effect] = [SendRequest(self.wire), SetTimer("A", self._timer_a)]
                 return [*effects, SetTimer("B", 63 * self.durations.t1)] if first else effects
             case State.CALLING, TimerFired("B"):

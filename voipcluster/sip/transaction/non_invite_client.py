@@ -49,9 +49,6 @@ class NonInviteClient:
         # Timer F starts when E fires first, for the rest of its time: most answers come sooner, and need one timer less
         return [SendRequest(self.wire), SetTimer("E", self.durations.t1)]
 
-    def begin(self) -> None:
-        """Over UDP, the same as C{start()} without effects: C{wire} is to be sent, and Timer E started with T1."""
-
     def passes(self, status: int) -> bool:
         """
         The arrow of nearly every request, as C{feed(ResponseReceived(...))} takes it but without events and effects.

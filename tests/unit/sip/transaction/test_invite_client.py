@@ -43,10 +43,9 @@ class InviteClientTests(MachineCase):
         self.assertEqual(self.play(TimerFired("A")), [SEND, SetTimer("A", 2.0)])
 
     def test_short_start(self) -> None:
-        """C{begin} leaves the same state as C{start}, whose effects it stands for (section 17.1)."""
+        """Over UDP C{start} changes nothing: who carries out its two effects himself need not call it (section 17.1)."""
         long, short = InviteClient(INVITE, reliable=False), InviteClient(INVITE, reliable=False)
         self.assertEqual(long.start(), [SendRequest(INVITE), SetTimer("A", 0.5)])
-        short.begin()
         self.assertEqual(long, short)
 
     def test_short_way(self) -> None:
