@@ -62,6 +62,7 @@ class ProxyService:
         self._dialogs = dialogs
         self._claims = claims
         self._serving = serving
+        self._within = serving.within
         self._placing = placing
         self._registrar = registrar
         self._edge = Edge(core, dialogs)
@@ -142,9 +143,9 @@ class ProxyService:
             if error.status_hint != FLOW_FAILED:
                 raise
             # to a user agent that is a phone which cannot be reached; the caller of a BYE is not to try again
-            self._serving.flow_lost(request)
+            self._within.flow_lost(request)
             raise PeerError(str(error), 480) from None
-        self._serving.in_dialog(incoming, target, from_caller, routes, max_forwards, token, told)
+        self._within.serve(incoming, target, from_caller, routes, max_forwards, token, told)
 
     def _along_another_node(self, incoming: ServerTransaction, routed: Routed, max_forwards: int) -> bool:
         """
@@ -236,7 +237,7 @@ class ProxyService:
                 copy = Copy(request, None, max_forwards, [])
                 copy.via = via
                 target, from_caller = self._dialogs.target_in_dialog(request, request.uri, own_token)
-                self._serving.ack(request, flow, copy, target, from_caller)
+                self._within.ack(request, flow, copy, target, from_caller)
                 return
             routed = preprocess_route(request, self._core.names)
             if routed.own is None:
@@ -251,7 +252,7 @@ class ProxyService:
             copy.via = via
             if call is not None:
                 target, from_caller = self._dialogs.target_in_dialog(request, routed.uri, call)
-                self._serving.ack(request, flow, copy, target, from_caller)
+                self._within.ack(request, flow, copy, target, from_caller)
             elif flow_token is not None:
                 copy.over_flow = True
                 copy.send_ack(self._core, self._target_of(routed.uri, flow_token))

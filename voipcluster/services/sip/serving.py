@@ -10,15 +10,16 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from voipcluster.address import UDP, Flow, Hop, source_of
+from voipcluster.address import UDP, source_of
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.shares import Holder, ShareTaken
 from voipcluster.services.media.relay import CallKey, MediaService
-from voipcluster.services.sip.access import AMPLIFICATION, ASSERTED
+from voipcluster.services.sip.access import AMPLIFICATION
+from voipcluster.services.sip.answers import Answers
 from voipcluster.services.sip.calls import Call, CallTable
-from voipcluster.services.sip.claims import FREE, STARTS_NOTHING, Arrival, Claims
+from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.forwarding import Copy, Forwarding
@@ -27,14 +28,13 @@ from voipcluster.services.sip.loops import Loops
 from voipcluster.services.sip.riding import HEADER
 from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.transactions import ServerTransaction
-from voipcluster.sip.message import Request, Response
+from voipcluster.services.sip.within_dialogs import WithinDialogs
+from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext, Target
-from voipcluster.sip.session_timer import REFRESHING, Session, SessionTimer, agreed
+from voipcluster.sip.session_timer import SessionTimer
 from voipcluster.sip.uri import is_sips
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
-WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})
-
 
 _NO_TIMER = SessionTimer()
 
@@ -58,6 +58,7 @@ class Accepted(NamedTuple):
 class Serving:
     """
     @param hook: provides L{ICallHook}, or L{None}.
+    @ivar within: what comes later within the dialogs.
     @ivar completed: called when a new request got its final response.
     """
 
@@ -86,6 +87,8 @@ class Serving:
         self._timer_c = timer_c
         self._session_timer = session_timer
         self._loops = Loops(core)
+        self._answers = Answers(core, dialogs, media, calls)
+        self.within = WithinDialogs(core, media, calls, claims, self._answers, timer_c, session_timer)
         self.completed: Callable[[], object] = lambda: None
 
     def serve(self, accepted: Accepted) -> None:
@@ -290,7 +293,14 @@ class Serving:
             # whom we have looked up says himself where he is; whom the caller named may be anybody
             looked_up = not accepted.routes and self._core.names.meaning(accepted.uri).local
             on_response = partial(
-                self._answered, call.key, request.cseq[0], "INVITE", Side.CALLEE, session, recorded, looked_up
+                self._answers.answered,
+                call.key,
+                request.cseq[0],
+                "INVITE",
+                Side.CALLEE,
+                session,
+                recorded,
+                looked_up,
             )
         forwarding = Forwarding(
             self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
@@ -331,191 +341,6 @@ class Serving:
             else:
                 self._calls.failed(call.key, f"failed {status}" if status else "no answer")
         self.completed()
-
-    def _answered(
-        self,
-        key: CallKey,
-        cseq: int,
-        method: str,
-        sender: Side,
-        session: Session | None,
-        recorded: int,
-        proved: bool,
-        target: Target,
-        response: Response,
-    ) -> bytes | None:
-        """
-        The body of a response to forward: an answer, or an offer in it, is translated by the relay.
-
-        @param recorded: how many Record-Route values the request came with; -1: nothing is learned from those of the response.
-        @param proved: whether none but a user of ours, or whom we chose in his place, can have answered.
-        """
-        if response.status == 100:
-            return None
-        call = self._calls.get(key)
-        if call is not None:
-            if "contact" in response.layout.at:
-                call.learn_contact(sender is Side.CALLER, response.contact_uri, proved)
-            if recorded >= 0:
-                proxies = self._dialogs.proxies_behind_us(response, recorded)
-                if proxies:
-                    call.learn_proxies(False, proxies, proved)
-            if method == "INVITE" and 200 <= response.status < 300 and sender is Side.CALLEE:
-                call.leg_up(response.to_tag or "")
-        if 200 <= response.status < 300 and method in REFRESHING:
-            interval = agreed(session, response)
-            if call is not None and (interval or call.expires):
-                call.lasts_until(self._core.wall() + interval if interval else 0.0)
-            if call is not None and call.answered:
-                self._calls.settled(key)
-        if not self._relays:
-            return None
-        flow = target.party.flow if target.party is not None else target.flow
-        source = flow.hop if flow is not None else _NOWHERE
-        try:
-            return self._media.message_passes(
-                key,
-                sender=sender,
-                method=method,
-                status=response.status,
-                cseq=cseq,
-                to_tag=response.to_tag,
-                content_type=response.get("content-type"),
-                body=response.body,
-                source=source,
-            )
-        except PeerError as error:
-            self._log.warn(
-                "call {call}: an answer cannot be relayed: {error}", call=key.call_id, error=str(error)
-            )
-            return None
-
-    # -- later requests of a dialog
-
-    def in_dialog(
-        self,
-        incoming: ServerTransaction,
-        target: Target,
-        from_caller: bool,
-        routes: list[str] | None,
-        max_forwards: int,
-        token: str,
-        told: str | None = None,
-    ) -> None:
-        """Bring a request within a dialog to the other party; C{token}: that of our Route; C{told}: see L{Arrival}."""
-        request = incoming.request
-        key = self._key(request, from_caller)
-        sender = Side.CALLER if from_caller else Side.CALLEE
-        on_response = None
-        body = None
-        method = request.method
-        call = self._calls.get(key)
-        passage = FREE
-        if method not in STARTS_NOTHING:
-            found = self._claims.passage(Arrival(incoming, from_caller, token, told), call, target, routes)
-            if found is None:
-                return
-            passage = found
-        session = None
-        if method in WITH_MEDIA and call is not None:
-            if method in REFRESHING:
-                session = self._session_timer.onward(request)
-                # a target refresh (section 12.2)
-                arrival = Arrival(incoming, from_caller, token, told)
-                self._claims.learn_contact(arrival, call, passage.user)
-            if self._relays:
-                # what came through another node says where it came in there
-                flow = (
-                    incoming.flow
-                    if told is None
-                    else self._claims.origin(Arrival(incoming, from_caller, token, told))
-                )
-                source = incoming.flow.hop if flow is None else flow.hop
-                body = self._media_request(key, sender, request, source)
-            receiver = Side.CALLEE if from_caller else Side.CALLER
-            proved = self._claims.answers_prove(call, target, not from_caller, routes)
-            on_response = partial(self._answered, key, request.cseq[0], method, receiver, session, -1, proved)
-        incoming.accept()
-        if method == "INVITE":
-            incoming.answer(100)
-        context = ProxyContext(method == "INVITE", self._timer_c, 64 * self._core.transactions.durations.t1)
-        asserted = request.layout.indexes(ASSERTED)
-        if passage.drop:
-            asserted = (*passage.drop, *asserted)
-        copy = (
-            Copy(request, incoming, max_forwards, routes, asserted, body)
-            if session is None
-            else Copy(
-                request, incoming, max_forwards, routes, (*session.drop, *asserted), body, add=session.add
-            )
-        )
-        copy.over_flow = passage.over_flow
-        Forwarding(
-            self._core,
-            incoming,
-            context,
-            copy,
-            on_response=on_response,
-            on_end=partial(self._later_ended, key, method, _callee_tag(request, from_caller))
-            if method in ("BYE", "INVITE")
-            else None,
-        ).start_at(target)
-
-    def ack(self, request: Request, flow: Flow, copy: Copy, target: Target, from_caller: bool) -> None:
-        """Bring the ACK for a 2xx to the callee: a request of its own, without transaction (17.1.1.3, 16.11)."""
-        if request.body:
-            key = self._key(request, from_caller)
-            if self._calls.get(key) is not None:
-                sender = Side.CALLER if from_caller else Side.CALLEE
-                copy.body = self._media_request(key, sender, request, flow.hop)
-                self._calls.settled(key)
-        copy.drop_lines = request.layout.indexes(ASSERTED)
-        copy.send_ack(self._core, target)
-
-    def _media_request(self, key: CallKey, sender: Side, request: Request, source: Hop) -> bytes:
-        tag = request.to_tag if sender is Side.CALLER else request.from_tag
-        return self._media.message_passes(
-            key,
-            sender=sender,
-            method=request.method,
-            status=None,
-            cseq=request.cseq[0],
-            to_tag=tag,
-            content_type=request.get("content-type"),
-            body=request.body,
-            source=source,
-        )
-
-    def _key(self, request: Request, from_caller: bool) -> CallKey:
-        return CallKey(request.call_id, (request.from_tag if from_caller else request.to_tag) or "")
-
-    def flow_lost(self, request: Request) -> None:
-        """The other party of a dialog cannot be reached any more: a BYE ends the call all the same (15.1.1)."""
-        if request.method == "BYE":
-            for from_caller in (True, False):
-                self._dialog_over(self._key(request, from_caller), _callee_tag(request, from_caller), "bye")
-
-    def _later_ended(self, key: CallKey, method: str, callee_tag: str, status: int) -> None:
-        # a BYE ends its dialog whatever is answered, but for a challenge (15.1.1); these two say that there is none (12.2.1.2)
-        if (method == "BYE" and status not in (401, 407)) or status in (408, 481):
-            self._dialog_over(key, callee_tag, "bye" if method == "BYE" else f"lost {status}")
-
-    def _dialog_over(self, key: CallKey, callee_tag: str, reason: str) -> None:
-        """Two phones that answered at once are two dialogs; the caller ends one of them and stays in the call (13.2.2.4)."""
-        call = self._calls.get(key)
-        if call is None:
-            return
-        if call.leg_over(callee_tag):
-            self._calls.end(key, reason)
-        else:
-            self._calls.settled(key)
-
-
-def _callee_tag(request: Request, from_caller: bool) -> str:
-    return (request.to_tag if from_caller else request.from_tag) or ""
-
-
-_NOWHERE = Hop("UDP", "0.0.0.0", 0)  # noqa: S104 - an address that no packet comes from
 
 
 class _Waiting:
