@@ -418,6 +418,23 @@ class OneNodeTests(CallCase):
         self.assertEqual(self.alice.took(), [487])
         self.assertEqual(len(self.node.calls), 0)
 
+    def test_timer_c_anew(self) -> None:
+        """Each response from 101 to 199 lets the phone ring for another three minutes (section 16.7 step 2)."""
+        self.registered()
+        self.alice.send(self.node, "INVITE", BOB)
+        invite = self.bob.request()
+        self.bob.reply(invite, 180)
+        for _ in range(3):
+            self.world.wait(100, step=0.5)
+            self.bob.reply(invite, 183)
+        self.world.wait(184, step=0.5)
+        self.assertEqual(self.bob.took(), ["INVITE"])
+        self.alice.took()
+        self.world.wait(2.2)
+        self.assertEqual(set(self.bob.took()), {"CANCEL"})
+        self.bob.reply(invite, 487)
+        self.assertEqual((self.alice.took(), len(self.node.calls)), ([487], 0))
+
     def test_phone_forgets(self) -> None:
         """A phone that rang and then ignores CANCEL leaves nothing behind after 64*T1 (section 9.1)."""
         self.registered()
