@@ -94,8 +94,9 @@ class FailoverTests(AttemptsCase):
             seen.append((what["status"], getattr(what["source"], "host", "")))
             return what["body"]
 
-        self.node.media = self.node.serving._media
-        self.node.media._off, self.node.media.message_passes = False, message_passes
+        serving = self.node.serving
+        serving._relays = serving._answers._relays = True  # as with a relay that is on from the start
+        serving._media._off, serving._media.message_passes = False, message_passes
         self.invite()
         self.one.reply(self.one.request("INVITE"), 503)
         self.two.reply(self.two.request("INVITE"), 183, body=b"early")
