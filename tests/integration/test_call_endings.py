@@ -177,6 +177,8 @@ class MediaTimeout(EndingTestCase):
         await self.all_free()
         self.assertGreater(self.reactor.seconds() - silent, 1.9)
         self.assertIn("no media any more in call", self.primary.log.read_text())
+        (record,) = await self.primary.ask("calls", call_id=here.call_id)
+        self.assertEqual((record["state"], record["reason"]), ("ended", "media time-out"))
 
     async def test_one_voice_keeps_a_call(self) -> None:
         """A call in which only one side speaks goes on; a BYE behind a time-out still reaches the other phone."""
