@@ -165,6 +165,29 @@ class UserSpaceTests(TestCase):
         self.assertEqual([data for data, _ in callee.heard], [rtp(n) for n in range(5)])
         self.assertEqual(stranger.heard, [])
 
+    async def test_who_has_not_heard_of_the_end(self) -> None:
+        """Ports go to the next call at once: who still sends for the former one is not heard in it, and hears nothing of it."""
+        self.media.stopService()
+        self.media = self.service(first=42990, quarantine=0)
+        pairs = []
+        for last in range(5, 15):
+            caller, callee = self.party(f"127.0.0.{last}"), self.party(f"127.0.1.{last}")
+            for_caller, for_callee = self.call(caller, callee, f"127.0.0.{last}", f"127.0.1.{last}")
+            for old_caller, old_callee, *_ in pairs:
+                for port in range(42990, 43000):
+                    old_caller.say(rtp(last, b"late"), (NODE, port))
+                    old_callee.say(rtp(last, b"late"), (NODE, port))
+            caller.say(rtp(last), for_caller)
+            callee.say(rtp(last), for_callee)
+            await caller.hears(1)
+            await callee.hears(1)
+            self.media.call_ended(CALL, "BYE")
+            pairs.append((caller, callee, for_caller, for_callee))
+        self.assertLess(len({number for *_, one, other in pairs for number in (one[1], other[1])}), 20)
+        for number, pair in enumerate(pairs, 5):
+            for party in pair[:2]:
+                self.assertEqual([data for data, _ in party.heard], [rtp(number)])
+
     async def test_true_peer_wins_the_race(self) -> None:
         """A source on the phone's own host that came first loses to the signalled address (attack M3)."""
         caller, callee, attacker = self.party(), self.party(), self.party()
