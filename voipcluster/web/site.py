@@ -117,6 +117,7 @@ def node_site(reactor: IReactorTime, view: INodeView, host: str, sip: IResource 
         ("dashboard.css", "text/css"),
         ("dashboard.js", "text/javascript"),
         ("plot.js", "text/javascript"),
+        ("call.js", "text/javascript"),
     ):
         static.putChild(name.encode("ascii"), Asset(STATIC / name, f"{kind}; charset=utf-8"))
     static.putChild(b"icon.svg", Asset(STATIC / "icon.svg", "image/svg+xml"))

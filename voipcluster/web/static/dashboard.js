@@ -127,9 +127,9 @@ function party(key) {
   return (call) => {
     const button = make("button", orDash(call[key]).replace(/^sips?:/, ""), "link");
     button.type = "button";
-    button.title = "why this node";
+    button.title = "how it sounds, and why this node";
     button.dataset.call = call.call_id; /* two calls of the same people are two buttons */
-    button.addEventListener("click", () => explain(call.call_id));
+    button.addEventListener("click", () => openCall(call.call_id));
     return button;
   };
 }
@@ -201,48 +201,6 @@ async function showRegistrations() {
   showMore("registrations-more", rows.length);
 }
 
-async function explain(callId) {
-  const hops = byId("explain-hops");
-  byId("explain-call").textContent = callId;
-  hops.replaceChildren(make("p", "asking the nodes"));
-  byId("explain").showModal();
-  try {
-    const answer = await ask(`/api/explain/${encodeURIComponent(callId)}`);
-    hops.replaceChildren(...answer.flatMap(explainHop));
-    if (!answer.length) hops.replaceChildren(make("p", "no placement of this call is remembered"));
-  } catch (error) {
-    hops.replaceChildren(make("p", error.message, "bad"));
-  }
-}
-
-function explainHop(hop, index) {
-  const milliseconds = (value) => (typeof value === "number" ? `${Math.round(1000 * value)} ms` : "–");
-  const number = (value) => (typeof value === "number" ? value.toFixed(2) : "–");
-  const target = hop.chosen && hop.chosen !== hop.node ? ` to ${hop.chosen}` : "";
-  const candidates = hop.candidates || [];
-  const table = make("table");
-  if (candidates.length) fill(table, [
-    ["candidate", nodeOf],
-    ["state", (row) => row.state],
-    ["workload", (row) => number(row.workload), "right"],
-    ["wait", (row) => milliseconds(row.wait), "right"],
-    ["room", (row) => (row.room >= 0 ? `${Math.round(row.room)}/s` : "–"), "right"],
-    ["age", (row) => reportAge(row.age), "right"],
-    ["reason", (row) => row.reason, "long"],
-  ], candidates, "");
-  candidates.forEach((row, at) => {
-    if (row.node === hop.chosen) table.tBodies[0].rows[at].className = "chosen";
-  });
-  const plan = hop.share >= 0
-    ? `, the plan gives ${Math.round(100 * hop.share)} % away${hop.fresh ? "" : ", reports too old to compare"}` : "";
-  return [
-    make("h3", `${index + 1}. ${hop.node}: ${hop.outcome}${target}`),
-    make("p", `${orDash(hop.reason)}; policy ${hop.policy}, own workload ${number(hop.own)}, `
-      + `gate ${number(hop.gate)}, own wait ${milliseconds(hop.delay)}${plan}`),
-    table,
-  ];
-}
-
 async function turn() {
   const live = byId("live");
   try {
@@ -253,7 +211,7 @@ async function turn() {
     showStatus(status);
     showCalls(calls);
     showHistory(history);
-    await showRegistrations();
+    await Promise.all([showRegistrations(), refreshCall()]);
     live.className = "good";
     live.textContent = "live";
   } catch (error) {

@@ -1,0 +1,80 @@
+"""The web page's view of one call, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from tests.conformance.flow_case import Talk
+from tests.conformance.test_call_quality import NTP, CallQualityCase
+from tests.integration.run_page import Page
+from tests.rtcp_packets import block, receiver_report, sender_report
+
+HOSTILE = "<img src=x onerror=document.title=1>"
+
+
+class CallViewTests(CallQualityCase):
+    options = (*CallQualityCase.options, "--set", "web.port=8080")
+
+    async def told(self, page: Page, element: str) -> str:
+        return str(await page.run(f"document.getElementById({json.dumps(element)}).textContent"))
+
+    async def reported(self, talk: Talk) -> None:
+        """A report of each side, and a second one 10 % worse of the callee."""
+        for of_caller in (True, False):
+            await self.report(talk, sender_report(1 + of_caller, NTP), of_caller=of_caller)
+        for of_caller, lost, highest in ((True, 0, 250), (False, 0, 250), (False, 25, 500)):
+            told = block(2 - of_caller, fraction=lost and 26, lost=lost, highest=highest, last=0xB7052000)
+            await self.report(talk, receiver_report(1 + of_caller, told), of_caller=of_caller)
+
+    async def test_a_call_is_clicked_on(self) -> None:
+        """Streams, figures and their course of a call, text of strangers as text, and what is left when it has ended."""
+        caller, callee = self.udp("alice"), await self.phone("bob")
+        talk = await self.talk(caller, callee)
+        await self.reported(talk)
+        page = Page(self.reactor)
+        self.at_end(page.close)
+        await page.open(f"http://{self.node.address}:8080/")
+        await self.until(lambda: page.run("!!document.querySelector('#calls button')"), "the call is listed")
+        await page.run("document.querySelector('#calls button').click()")
+        await self.until(lambda: page.run("!!document.querySelector('#call-media td')"), "its media is shown")
+        text = await self.told(page, "call-media")
+        for part in (
+            "audio, RTP/AVP, PCMU/8000",
+            "from end to end and back",
+            "caller",
+            "callee",
+            "10.0 %",
+            "0.0 %",
+        ):
+            self.assertIn(part, text)
+        self.assertIn(talk.invite.call_id, await self.told(page, "call-id"))
+        await self.until(lambda: page.run("!!document.querySelector('#call-hops h3')"), "why this node")
+        drawn = await page.run("callPlot.data.datasets.map((set) => [set.label, set.data.length])")
+        self.assertEqual(
+            drawn,
+            [
+                ["callee hears, MOS", 2],
+                ["callee lost, %", 2],
+                ["caller hears, MOS", 1],
+                ["caller lost, %", 1],
+            ],
+        )
+        if folder := os.environ.get("SCREENSHOTS"):
+            await page.screenshot(Path(folder) / "call.png")
+        await self.hangs_up(talk.caller, talk.callee)
+        ended = "document.getElementById('call-facts').textContent.includes('ended after')"
+        await self.until(lambda: page.run(ended), "its end is shown")
+        row = dict.fromkeys(("kind", "protocol", "codec", "trouble", "missing"), HOSTILE)
+        call = {
+            "from": HOSTILE,
+            "reason": HOSTILE,
+            "state": "ended",
+            "streams": [{**row, "directions": [{"from": HOSTILE}]}],
+        }
+        seen = "[document.getElementById('call').textContent, document.querySelectorAll('#call img').length]"
+        # at once, since the page asks again each second
+        text, images = await page.run(f"showCall({json.dumps(call)}); {seen}")
+        self.assertGreaterEqual(text.count(HOSTILE), 6)
+        self.assertEqual(images, 0)
