@@ -21,7 +21,9 @@ from tests.integration.test_media_relay import rtp, sdp
 from tests.network import Host, Network, refused
 from voipcluster.address import Hop
 from voipcluster.media.offer_answer import Side
+from voipcluster.media.offload import Crossing
 from voipcluster.media.sdp import SessionDescription
+from voipcluster.media.target import Address
 from voipcluster.net import nft_table
 from voipcluster.net.nft_load import load
 from voipcluster.net.nft_probe import Kernel, Opened
@@ -34,6 +36,12 @@ CALL = CallKey("call@192.0.2.10", "a")
 RELAY, CALLER, CALLEE = "192.0.2.1", "192.0.2.10", "192.0.2.20"
 RELAY6, CALLER6, CALLEE6 = "2001:db8::1", "2001:db8::10", "2001:db8::20"
 DROP = "table inet firewall { chain forward { type filter hook forward priority 0; policy drop; }\n}\n"
+MASQUERADE = """
+table inet nat {
+  chain pre { type nat hook prerouting priority -100; udp dport 9 redirect to 10; }
+  chain post { type nat hook postrouting priority 100; masquerade random; }
+}
+"""
 RTCP = b"\x80\xc9\x00\x01ssrc"
 STUN = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12)
 SIOCETHTOOL, SET_TX_CHECKSUM = 0x8946, 0x17  # of linux/sockios.h and linux/ethtool.h
@@ -216,15 +224,27 @@ class ForwardingTests(KernelCase):
     async def test_what_falls_through(self) -> None:
         """RTCP and STUN on the same port, and fragments, are relayed by the process (RFC 5761, RFC 7983)."""
         media = self.service()
-        a, for_a, b, for_b = await self.call(media)
-        before = media.relayed_here
-        for payload in (RTCP, STUN, rtp(7, b"x" * 1600)):
-            a.sendto(payload, for_a)
-            self.assertEqual(select.select([b], [], [], 0)[0], [])
-            await self.until(lambda: select.select([b], [], [], 0)[0], "what the process relays")
-            self.assertEqual(heard(b), (payload, for_b))
+        for caller, callee in ((CALLER, CALLEE), (CALLER6, CALLEE6)):
+            a, for_a, b, for_b = await self.call(media, caller, callee)
+            self.assertTrue(self.offloaded(media))
+            before = media.relayed_here
+            for payload in (RTCP, STUN, rtp(7, b"x" * 1600)):
+                a.sendto(payload, for_a)
+                self.assertEqual(select.select([b], [], [], 0)[0], [])
+                await self.until(lambda b=b: select.select([b], [], [], 0)[0], "what the process relays")
+                self.assertEqual(heard(b), (payload, for_b))
+            await media.counted()
+            self.assertEqual((media.relayed_here - before, media.statistics().kernel_packets), (3, 0))
+            media.call_ended(CALL, "BYE")
+
+    async def test_nat_on_the_same_machine(self) -> None:
+        """Connection tracking and NAT on the relay's own host know the first packets, and do not touch what is relayed."""
+        self.relay.run("nft", "-f", "-", stdin=MASQUERADE)
+        media = self.service()
+        self.exchange(await self.call(media))
+        self.assertTrue(self.offloaded(media))
         await media.counted()
-        self.assertEqual((media.relayed_here - before, media.statistics().kernel_packets), (3, 0))
+        self.assertEqual(media.statistics().kernel_packets, 10)
 
     async def test_stranger(self) -> None:
         """A third host that sends to the ports is not relayed, and gets nothing (attacks M1, M2)."""
@@ -361,6 +381,16 @@ class TroubleTests(KernelCase):
         self.assertEqual([one.packets for one in opened.table.relayed()], [10, 10])
         opened.table.apply([], [one.crossing for one in opened.table.found])
         self.assertEqual(opened.table.relayed(), [])
+
+    async def test_broken_table(self) -> None:
+        """A table that was left, and whose rules do not work any more, is made anew."""
+        first = self.open_kernel([RELAY], 42000, 100, 0x52)
+        first.table.apply([(Crossing(*(Address(RELAY, port) for port in (1, 42000, 42002, 2))), "call tag")])
+        first.table.close()
+        self.relay.run("nft", "flush", "chain", "inet", "voipcluster_192_0_2_1_42000", "to_peer")
+        media = self.service()
+        self.exchange(await self.call(media))
+        self.assertTrue(self.offloaded(media))
 
     async def test_not_forwarded(self) -> None:
         """Without forwarding, auto stays in user space and tells which sysctl it is; of one IP version, too."""
