@@ -41,6 +41,7 @@ def commands(table: str, mark: int, size: int) -> str:
         "udp checksum 0",
         "@th,48,16 set 0",
     )  # else nft would put a wrong sum in (RFC 768)
+    done = "meta mark set 0 accept"  # over the loopback interface it comes to the input, too, and is as it should be then
     to_peer = [
         "udp length < 20 accept",  # shorter than an RTP header (RFC 3550 section 5.1)
         "@th,64,2 != 2 accept",  # STUN, DTLS, ZRTP (RFC 7983)
@@ -52,9 +53,9 @@ def commands(table: str, mark: int, size: int) -> str:
         f"{stream6} {to_port} ip6 daddr set meta mark map @daddr6 accept",
     ]
     as_relay = [
-        f"meta nfproto ipv4 {unsummed} {from_port} {still_unsummed} ip saddr set meta mark map @saddr4 accept",
-        f"meta nfproto ipv4 {from_port} ip saddr set meta mark map @saddr4 accept",
-        f"{from_port} ip6 saddr set meta mark map @saddr6 accept",
+        f"meta nfproto ipv4 {unsummed} {from_port} {still_unsummed} ip saddr set meta mark map @saddr4 {done}",
+        f"meta nfproto ipv4 {from_port} ip saddr set meta mark map @saddr4 {done}",
+        f"{from_port} ip6 saddr set meta mark map @saddr6 {done}",
         "drop",  # of a stream that ended while the packet was on its way
     ]
     ours = f"meta mark & 0xffff0000 == {mark:#010x} goto as_relay"
