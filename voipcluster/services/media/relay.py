@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
-from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
@@ -38,7 +37,7 @@ from voipcluster.services.media.kernel_path import (
 from voipcluster.services.media.listening import Listening, Trouble
 from voipcluster.services.media.ports import OpenPort, RelayAddress, RelayPorts, by_family, targets_for
 from voipcluster.services.media.saved import SavedMedia, Traffic
-from voipcluster.services.media.snapshots import MediaSnapshot, stream_snapshot
+from voipcluster.services.media.snapshots import MediaSnapshot, MediaStatistics, stream_snapshot
 
 PERIOD = 1.0  # seconds between looks at the counters
 SOCKETS_PER_PAIR = 2
@@ -50,29 +49,6 @@ class CallKey(NamedTuple):
 
     call_id: str
     from_tag: str
-
-
-@frozen
-class MediaStatistics:
-    """
-    C{packets_per_second} is of the last full second, both directions; C{ports_free} counts pairs outside quarantine;
-    the totals are since the start. C{path} is C{kernel}, C{userspace} or C{off}, C{reason} why it is not the kernel. Of the
-    packets C{kernel_packets} did not come to this process, C{kernel_rate} a second of late.
-    """
-
-    sessions: int
-    ports_free: int
-    ports_total: int
-    packets_per_second: float
-    total_sessions: int
-    total_packets: int
-    total_octets: int
-    total_timeouts: int
-    total_refused: int
-    path: str
-    reason: str
-    kernel_packets: int
-    kernel_rate: float
 
 
 class MediaService(Service):

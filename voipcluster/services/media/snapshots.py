@@ -66,6 +66,29 @@ class MediaSnapshot:
     streams: tuple[StreamSnapshot, ...]
 
 
+@frozen
+class MediaStatistics:
+    """
+    C{packets_per_second} is of the last full second, both directions; C{ports_free} counts pairs outside quarantine;
+    the totals are since the start. C{path} is C{kernel}, C{userspace} or C{off}, C{reason} why it is not the kernel. Of the
+    packets C{kernel_packets} did not come to this process, C{kernel_rate} a second of late.
+    """
+
+    sessions: int
+    ports_free: int
+    ports_total: int
+    packets_per_second: float
+    total_sessions: int
+    total_packets: int
+    total_octets: int
+    total_timeouts: int
+    total_refused: int
+    path: str
+    reason: str
+    kernel_packets: int
+    kernel_rate: float
+
+
 def stream_snapshot(index: int, line: Line) -> StreamSnapshot:
     stream, silence = line.stream, line.stream.silence
     missing = None if silence is None else silence.missing
