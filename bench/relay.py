@@ -5,7 +5,7 @@ Run: C{python -m bench.relay [--calls 50,100,200]}. Needs gcc and Debian's C{rtp
 root everything happens in its own network namespace. One call is G.711 both ways: 100 packets a second. The figure is the
 CPU time of relay and load together (C{/proc/PID/task/*/schedstat}) for each packet that came out, less what the same load
 costs when it sends straight to the other party: so what the kernel does for the relay counts, in whoever's time it falls. Median
-and lowest over one-second slices; beside it what the relay's own process used. Delays are over those of the load alone, too.
+and lowest over one-second slices, each less that of the load's own turn in the same round; beside it what the relay's own process used. Delays are over those of the load alone, too.
 
 Relay and load share one CPU: on two virtual CPUs each packet would wake the other one, which costs more than either
 relay does (C{--split} shows it). C{--kernel-target} and C{--userspace-target} make the exit status 1 when the ratio to rtpengine
@@ -40,7 +40,7 @@ NG = ("127.0.0.1", 2223)
 LOAD, KERNEL, USERSPACE, RTPENGINE = NAMES = (
     "load alone", "voipcluster, kernel", "voipcluster, user space", "rtpengine, user space",
 )  # fmt: skip
-WARM = 2  # seconds: latching, and caches
+WARM = 1  # seconds: latching, and caches
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
 
 
@@ -254,6 +254,11 @@ def compare(calls: int, rounds: int, seconds: int, python: str, split: bool) -> 
     }
 
 
+def above(figures: Mapping[str, Any], name: str) -> list[float]:
+    """What each second cost above the same second of the load's turn just before: the machine's speed drifts from turn to turn."""
+    return [one - alone for one, alone in zip(figures[name]["whole"], figures[LOAD]["whole"], strict=False)]
+
+
 def show(result: Mapping[str, Any]) -> dict[str, float]:
     """Print one result; gives the ratio to rtpengine of each path of ours."""
     calls = result["calls"]
@@ -269,10 +274,11 @@ def show(result: Mapping[str, Any]) -> dict[str, float]:
     for name, one in figures.items():
         if name == LOAD:
             continue
-        extra[name] = statistics.median(one["whole"]) - base
+        differences = above(figures, name)
+        extra[name] = statistics.median(differences)
         p50, p99 = (statistics.median(column) for column in zip(*one["delays"], strict=True))
         print(
-            f"  {name:24} CPU us/packet: median {extra[name]:5.2f}  lowest {min(one['whole']) - base:5.2f}"
+            f"  {name:24} CPU us/packet: median {extra[name]:5.2f}  lowest {min(differences):5.2f}"
             f"  own process {statistics.median(one['own']):5.2f}"
             f"  calls a core {0.8e6 / 100 / max(extra[name], 0.01):6.0f}  kB a call {one['memory_kb']:5.1f}"
             f"  added delay p50 {p50 - still[0]:4.0f} p99 {p99 - still[1]:5.0f} us"
@@ -316,8 +322,7 @@ def plot(results: Sequence[Mapping[str, Any]], to: Path) -> None:
         points = [
             (
                 result["calls"],
-                100 * result["calls"] * 1e-6 * 100
-                * (statistics.median(result["figures"][name]["whole"]) - statistics.median(result["figures"][LOAD]["whole"])),
+                100 * result["calls"] * 1e-6 * 100 * statistics.median(above(result["figures"], name)),
             )
             for result in results
             if name in result["figures"]
