@@ -4,8 +4,9 @@ CPU per relayed RTP packet: this relay in the kernel and in user space beside rt
 Run: C{python -m bench.relay [--calls 50,100,200]}. Needs gcc and Debian's C{rtpengine}, and root for the kernel path; as
 root everything happens in its own network namespace. One call is G.711 both ways: 100 packets a second. The figure is the
 CPU time of relay and load together (C{/proc/PID/task/*/schedstat}) for each packet that came out, less what the same load
-costs when it sends straight to the other party: so what the kernel does for the relay counts, in whoever's time it falls. Median
-and lowest over one-second slices, each less that of the load's own turn in the same round; beside it what the relay's own process used. Delays are over those of the load alone, too.
+costs when it sends straight to the other party, in its turn of the same round: so what the kernel does for the relay
+counts, in whoever's time it falls. Median and lowest over one-second slices; beside it what the relay's own process used.
+Delays are over those of the load alone, too.
 
 Relay and load share one CPU: on two virtual CPUs each packet would wake the other one, which costs more than either
 relay does (C{--split} shows it). C{--kernel-target} and C{--userspace-target} make the exit status 1 when the ratio to rtpengine
@@ -255,7 +256,7 @@ def compare(calls: int, rounds: int, seconds: int, python: str, split: bool) -> 
 
 
 def above(figures: Mapping[str, Any], name: str) -> list[float]:
-    """What each second cost above the same second of the load's turn just before: the machine's speed drifts from turn to turn."""
+    """What each second cost above that of the load alone in the same round, for the machine's speed drifts."""
     return [one - alone for one, alone in zip(figures[name]["whole"], figures[LOAD]["whole"], strict=False)]
 
 

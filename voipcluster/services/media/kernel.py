@@ -23,8 +23,12 @@ from voipcluster.net.nft_elements import Relayed, mark_of, octets_of
 from voipcluster.net.nft_table import LIFETIME, KernelUnavailable
 from voipcluster.net.rtp import RtpPort
 
-PERIOD = 1.0  # seconds between readings of the counters, at least
-SHARE = 0.01  # of the reactor's time that reading them may take
+PERIOD = 2.0  # seconds between readings of the counters, at least
+SHARE = 0.005  # of the reactor's time that reading them may take
+LEAVING = (
+    3  # readings after which what has left is read too, where a reading takes long and the path is proved
+)
+LONG = 0.02  # seconds
 FIRST_LOOK = 0.3  # seconds after which a path that has not been proved is looked at
 AT_ONCE = 32  # lines refreshed after one reading
 
@@ -84,7 +88,9 @@ class KernelLine:
         self.refused: tuple[Handed, ...] = ()  # what did not get through, and is not tried again
         self.since = 0.0
         self.seen: dict[Crossing, tuple[int, int]] = {}  # packets and octets of RTP that were counted
-        self.left: dict[Crossing, int] = {}
+        self.left: dict[
+            Crossing, tuple[int, int]
+        ] = {}  # packets that had come and had left, at the last look at both
 
     def update(self, handed: tuple[Handed, ...]) -> None:
         """Event: these ports feed each other now, or, when empty, none do any longer."""
@@ -135,6 +141,7 @@ class KernelRelay:
         self._unclaimed = {one.crossing: one for one in table.found}
         self._next: IDelayedCall | None = None
         self._reading = self._closed = False
+        self._looks = 0
         self._warned: set[str] = set()
         self._waiting: list[Deferred[None]] = []
         self.packets, self.rate = 0, 0.0
@@ -274,7 +281,11 @@ class KernelRelay:
         began = self._clock.seconds()
         families = {one.crossing.family for line in self._lines for one in line.handed}
         maps = [f"stream{family}" for family in sorted(families)]
-        reading = self._counters.read([*maps, "sport"])
+        self._looks += 1
+        proved = all(self._passages[family].proved for family in families)
+        if self._looks % LEAVING == 0 or self._counters.spent < LONG or not proved:
+            maps.append("sport")
+        reading = self._counters.read(maps or ["sport"])
         reading.addCallbacks(self._settle, self._lost, callbackArgs=(began,))
         reading.addErrback(lambda failure: self._log.failure("counters of the kernel", failure=failure))
         reading.addBoth(self._looked)
@@ -305,22 +316,23 @@ class KernelRelay:
             if line.since > began or line not in self._lines:
                 continue  # what was read may be older than the line
             family = line.handed[0].crossing.family
-            streams, left = counted.get(f"stream{family}", {}), counted["sport"]
+            streams, left = counted.get(f"stream{family}", {}), counted.get("sport")
+            marks = {crossing: mark_of(base, crossing) for crossing, _ in line.handed}
+            if any(mark not in streams or (left is not None and mark not in left) for mark in marks.values()):
+                missing.append(line)
+                continue
             counts = {}
-            for crossing, _ in line.handed:
-                mark = mark_of(base, crossing)
-                if mark not in streams or mark not in left:
-                    missing.append(line)
-                    break
+            for crossing, mark in marks.items():
                 packets, octets = streams[mark]
                 counts[crossing] = packets, octets_of(family, packets, octets)
-            before = {crossing: line.seen.get(crossing, (0, 0))[0] for crossing in counts}
             self.packets += line.credit(counts)
-            passage = self._passages[family]
-            for crossing, (packets, _) in counts.items():
-                out = left[mark_of(base, crossing)][0]
-                verdict = passage.counted(packets - before[crossing], out - line.left.get(crossing, 0), now)
-                line.left[crossing] = out
+            if left is None:
+                continue
+            for crossing, (taken, _) in counts.items():
+                out = left[marks[crossing]][0]
+                before = line.left.get(crossing, (0, 0))
+                line.left[crossing] = taken, out
+                verdict = self._passages[family].counted(taken - before[0], out - before[1], now)
                 if verdict is Verdict.LINE and line in self._lines:
                     self._give_back(line)
                 elif verdict is Verdict.ALL:
@@ -362,7 +374,8 @@ class KernelRelay:
                 self._warn(f"what the kernel relays could not be refreshed: {error.strerror}")
                 continue
             self.packets += line.credit(last)
-            line.seen, line.left, line.since = seen, {}, now
+            line.seen, line.since = seen, now
+            line.left = {crossing: (count[0], 0) for crossing, count in seen.items()}
 
     # mending
 
@@ -403,7 +416,7 @@ class KernelRelay:
                 line.handed = ()
             else:
                 line.since = now
-                line.left = {}
+                line.left.update((crossing, (count[0], 0)) for crossing, count in seen.items())
         self._forget([c for c in there if c not in ours and c not in self._unclaimed])
         return True
 

@@ -48,8 +48,8 @@ class KernelRelayTests(SynchronousTestCase):
     def started(self) -> KernelRelay:
         self.table = NftTable(NAME, 0x52, 1000, self.nftables.connect, self.nftables.fill)
         self.table.open()
-        reading = CounterReading(NAME, self.readers, self.clock.seconds, self.nftables.connect)
-        return KernelRelay(self.clock, self.table, reading, frozenset({4}))
+        self.reading: Any = CounterReading(NAME, self.readers, self.clock.seconds, self.nftables.connect)
+        return KernelRelay(self.clock, self.table, self.reading, frozenset({4}))
 
     def tearDown(self) -> None:
         self.relay.close()
@@ -105,7 +105,7 @@ class KernelRelayTests(SynchronousTestCase):
         self.traffic(100)
         self.turn()
         self.assertEqual(port.packets, 110)
-        self.assertAlmostEqual(self.relay.rate, 200.0)
+        self.assertAlmostEqual(self.relay.rate, 200 / PERIOD)
 
     def test_last_counts(self) -> None:
         """What came between the last look and the end is counted too."""
@@ -203,6 +203,30 @@ class KernelRelayTests(SynchronousTestCase):
         self.turn()
         self.turn()
         self.assertEqual(line.handed[0].port.packets, 15)
+
+    def test_many_streams(self) -> None:
+        """Where reading takes long, what has left is read each third time, and readings are farther apart."""
+        line = self.line()
+        self.traffic(10)
+        self.turn()
+        asked: list[list[str]] = []
+        read = self.reading.read
+
+        def long_reading(maps: list[str]) -> Any:
+            asked.append(maps)
+            done = read(maps)
+            self.reading.spent = 0.05
+            return done
+
+        self.reading.read = long_reading
+        for _ in range(6):
+            self.traffic(100)
+            self.turn(10.0)
+            self.reading.spent = 0.05
+        self.assertEqual(
+            ["sport" in maps for maps in asked].count(True), 3, "and the first one, before it took long"
+        )
+        self.assertEqual((line.handed[0].port.packets, len(line.handed)), (610, 2))
 
     def test_ruleset_is_flushed(self) -> None:
         """Another program sweeps everything away: the table is made anew, with all lines, and one warning says so."""
