@@ -12,7 +12,9 @@ from twisted.internet.defer import gatherResults
 
 from tests.integration.harness import ClusterTestCase
 from tests.integration.played_manager import PlayedManager
+from tests.network import refused
 from voipcluster.phone import Phone, PhoneCall
+from voipcluster.phone.media import PACKET_TIME
 from voipcluster.store.calls import NAME, CallStore
 
 CALLS = 40
@@ -45,9 +47,9 @@ class RestartCase(ClusterTestCase):
     alice: Phone
     bob: Phone
 
-    async def start_calls(self, count: int, *options: str) -> None:
+    async def start_calls(self, count: int, *options: str, relay: str = "userspace") -> None:
         await self.start_cluster(
-            "--set", "media.relay=userspace", "--set", "media.quarantine=1", *options, nodes="a"
+            "--set", f"media.relay={relay}", "--set", "media.quarantine=1", *options, nodes="a"
         )
         await self.add_users("alice", "bob")
         self.alice = self.phone("alice", host=self.address(100), capacity=count, tone=600)
@@ -270,3 +272,67 @@ class KillTests(RestartCase):
         self.assertNotIn("does not go on", log)
         await self.hang_up_all()
         await self.nothing_is_left()
+
+
+class KernelTests(RestartCase):
+    skip = refused() or None
+
+    async def test_kill_9_with_calls_in_the_kernel(self) -> None:
+        """
+        kill -9 with 40 calls up: while no process is there they talk on, and at most 0.1 % of the packets are lost, in no gap of
+        100 ms. The next process has every call again, with its counters, and each BYE is answered with 200.
+        """
+        await self.start_calls(CALLS, relay="kernel")
+        await self.until(self.is_all_in_kernel, "nothing passes the process any more")
+        heard = await self.listen()
+        before = await self.rows()
+        await self.kill(self.primary)
+        await self.audio_goes_on(100)
+        await self.cluster.restart(self.primary)
+        await self.audio_goes_on(50)
+        after = await self.rows()
+        missing = [gap for one in heard for gap in one.missing]
+        packets = sum(len(one.numbers) for one in heard)
+        self.assertLessEqual(sum(missing), packets / 1000, f"of {packets}")
+        self.assertLess((max(missing, default=0) + 1) * PACKET_TIME, 0.1)
+        self.assertEqual(after.keys(), {call.call_id for call in self.callers})
+        for call_id, row in after.items():
+            self.assertGreater(row["duration"], before[call_id]["duration"])
+        self.assertEqual(await self.through_the_process(), 0)
+
+        async def counted() -> bool:
+            rows = await self.rows()
+            return all(rows[call_id]["packets"] >= row["packets"] + 200 for call_id, row in before.items())
+
+        await self.until(counted, "what the kernel relayed without a process is counted")
+        await self.hang_up_all()
+        await self.nothing_is_left()
+
+    async def test_what_the_kernel_relays_for_nobody(self) -> None:
+        """A call that is not in the journal is not relayed any more as soon as there is a process again."""
+        await self.start_calls(2, relay="kernel")
+        await self.until(self.is_all_in_kernel, "nothing passes the process any more")
+        lost, good = self.callers
+        await self.kill(self.primary)
+        octets = self.journal.read_bytes()
+        self.journal.write_bytes(octets.replace(lost.call_id.encode(), b"!" * len(lost.call_id)))
+        await self.audio_goes_on(20)
+        await self.cluster.restart(self.primary)
+
+        async def is_silent() -> bool:
+            count = lost.packets_received, self.far(lost).packets_received
+            await self.tick(0.2)
+            return count == (lost.packets_received, self.far(lost).packets_received)
+
+        await self.until(is_silent, "nobody is heard in the call that is lost")
+        self.assertEqual((await self.rows()).keys(), {good.call_id})
+        heard = good.packets_received
+        await self.until(lambda: good.packets_received > heard + 20, "the other call goes on")
+
+    async def through_the_process(self) -> float:
+        return await self.metric('voipcluster_media_packets_total{result="relayed"}')
+
+    async def is_all_in_kernel(self) -> bool:
+        before = await self.through_the_process()
+        await self.tick(0.2)
+        return await self.through_the_process() == before

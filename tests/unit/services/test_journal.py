@@ -228,7 +228,10 @@ class JournalTests(MediaTestCase):
             self.clock.advance(1)
         self.assertGreater(self.store.touched, touched)
         self.restart()
-        self.assertEqual(self.media.statistics().total_packets, COUNTED + 1)
+        (snapshot,) = self.media.calls()
+        caller = snapshot.streams[0].caller
+        assert caller is not None
+        self.assertEqual(caller.packets, COUNTED + 1)
 
     def test_an_orderly_stop(self) -> None:
         """All calls are written as they are at the end, those that were answered just now and the last packet included."""

@@ -316,9 +316,9 @@ class MediaService(Service):
                 refused[call] = str(error)
                 for number in numbers:
                     self._pool.give_back(number, now)
-        # what was counted before is part of the totals, but not of the rate
-        self._sessions += len(self._calls)
-        self._counted, _ = self._traffic()
+        # what was counted before is the calls', and no work of this process
+        packets, octets = self._traffic()
+        self._ended = self._ended[0] - packets, self._ended[1] - octets
         return refused
 
     # looking on
