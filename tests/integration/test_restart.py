@@ -144,6 +144,7 @@ class StopTests(RestartCase):
         self.patch(os, "environ", {**os.environ, "NOTIFY_SOCKET": manager.path})
         await self.start_calls(4)
         node = self.primary
+        self.assertEqual((await self.cluster.status())["a"]["media"]["restart"], "waits")
         node.manager = manager
         heard = await self.listen()
         ways = {call: call.remote_media for call in self.both}
@@ -254,6 +255,8 @@ class KillTests(RestartCase):
         that the far phone answers with 200; all ports come back.
         """
         await self.start_calls(CALLS)
+        told = "a restart stops media at a: no service manager keeps the sockets"
+        self.assertIn(told, await self.primary.voipctl("status"))
         before = await self.rows()
         heard = await self.listen()
         await self.kill(self.primary)
@@ -284,6 +287,7 @@ class KernelTests(RestartCase):
         """
         await self.start_calls(CALLS, relay="kernel")
         await self.until(self.is_all_in_kernel, "nothing passes the process any more")
+        self.assertEqual((await self.cluster.status())["a"]["media"]["restart"], "goes on")
         heard = await self.listen()
         before = await self.rows()
         await self.kill(self.primary)

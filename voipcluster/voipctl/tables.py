@@ -70,13 +70,15 @@ def status(answer: Mapping[str, Any], verbose: bool) -> str:
 
 
 def _media_reasons(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Why media is not relayed by the kernel, or not all of it; one line a reason."""
+    """Why media is not relayed by the kernel, or not all of it, and what stops it at a restart; one line a reason."""
     by_reason: dict[str, list[str]] = {}
     for node in nodes:
         media = node.get("media")  # missing from nodes of an earlier version, and from those that are silent
-        if isinstance(media, Mapping) and media.get("reason"):
-            by_reason.setdefault(clean(media["reason"]), []).append(clean(node.get("name")))
-    return [f"media in user space at {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+        for key, text in (("reason", "media in user space"), ("restart_reason", "a restart stops media")):
+            if isinstance(media, Mapping) and media.get(key):
+                line = f"{text} at {{}}: {clean(media[key])}"
+                by_reason.setdefault(line, []).append(clean(node.get("name")))
+    return [line.replace("{}", ", ".join(names), 1) for line, names in by_reason.items()]
 
 
 # of what is counted the workload is the share of its limit; CALLS is the count itself

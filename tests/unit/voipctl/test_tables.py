@@ -51,6 +51,17 @@ class AnswerTests(SynchronousTestCase):
             self.assertEqual(text[2].split(), ["old"] + ["-"] * 8)
             self.assertEqual(text[3].split()[4:], ["0.00", "-", "-", "-", "-"])
 
+    def test_media(self) -> None:
+        """Below the table: why media is in user space, and what stops it at a restart; nodes with one reason share a line."""
+        kept = {"path": "userspace", "reason": "no right", "restart": "waits", "restart_reason": ""}
+        stops = {**kept, "reason": "", "restart": "stops", "restart_reason": "nobody {} keeps\nit"}
+        medias = (kept, stops, stops, None, {"path": "kernel", "reason": ""})
+        nodes = [{"name": name, "media": media} for name, media in zip("abcde", medias, strict=True)]
+        self.assertEqual(
+            tables.status({"nodes": nodes}, False).splitlines()[-2:],
+            ["media in user space at a: no right", "a restart stops media at b, c: nobody {} keeps?it"],
+        )
+
     def test_resources(self) -> None:
         """With C{--verbose} there is a column for each resource that any node measures, in one order."""
         parts = ({"cpu": 0.5}, {"delay": 0.25, "calls": 1.0})

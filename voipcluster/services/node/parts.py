@@ -342,6 +342,11 @@ class NodeParts:
     def serve(self, accepted: Any) -> None:
         self.proxy.serve(accepted)
 
+    @property
+    def kept_trouble(self) -> str:
+        """Why nobody keeps the sockets of this node while its process is exchanged; empty when somebody may."""
+        return self._surroundings.kept.trouble
+
     def is_user(self, aor: str) -> bool:
         username, _, domain = aor.rpartition("@")
         return self.accounts.get(username, domain) is not None

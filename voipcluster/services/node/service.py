@@ -132,6 +132,12 @@ class NodeService(NodeParts, Service):
             domains=", ".join(cluster.domain),
             address=node.address,
         )
+        restart = self.view.own_media()
+        if restart["restart"] == "stops":
+            self._log.info(
+                "a restart will stop the media of calls for a moment: {reason}",
+                reason=restart["restart_reason"],
+            )
         if self.state.is_primary and len(self.cluster.members()) == 1:
             self._founded(self.cluster.create_token())
 

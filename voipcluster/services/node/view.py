@@ -15,6 +15,7 @@ from voipcluster.balance.report import Report
 from voipcluster.balance.state import NodeState
 from voipcluster.errors import UsageError
 from voipcluster.services.commands import INodeControl
+from voipcluster.services.media.kernel_path import USERSPACE
 from voipcluster.services.media.snapshots import MediaSnapshot
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
@@ -93,9 +94,19 @@ class NodeView:
         }
 
     def own_media(self) -> Row:
-        """Who relays media here, C{kernel}, C{userspace} or C{off}, and why it is not the kernel where that was tried."""
+        """
+        Who relays media here, C{kernel}, C{userspace} or C{off}, and why it is not the kernel where that was tried; and what an
+        orderly restart does to it: it C{goes on}, C{waits}, or C{stops} until the node is back, and why.
+        """
         statistics = self._node.media.statistics()
-        return {"path": statistics.path, "reason": statistics.reason}
+        trouble = self._node.kept_trouble
+        restart = "goes on" if statistics.path != USERSPACE else "stops" if trouble else "waits"
+        return {
+            "path": statistics.path,
+            "reason": statistics.reason,
+            "restart": restart,
+            "restart_reason": trouble if restart == "stops" else "",
+        }
 
     def registrations(self, aor: str | None) -> list[Row]:
         now = self._node.core.seconds()
