@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from itertools import cycle
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
@@ -11,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol
 from twisted.trial.unittest import TestCase
 
+from tests.integration.video import FEEDBACK, video_sdp, vp8
 from voipcluster.address import Hop
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.sdp import SessionDescription
@@ -233,6 +235,40 @@ class UserSpaceTests(TestCase):
         caller.say(report, (host, number + 1))
         await callee.hears(1)
         self.assertEqual(callee.heard[0][0], report)
+
+    async def test_video_bit_for_bit(self) -> None:
+        """
+        Every packet of a VP8 stream arrives as it was sent, and each kind of feedback on the way back, on its own port and on
+        that of RTP (RFC 4585, RFC 5104, RFC 5761).
+        """
+        for mux in (False, True):
+            self.media.call_ended(CALL, "next")
+            sender, reports, viewer, feedback = (self.party() for _ in range(4))
+            if mux:
+                reports, feedback = sender, viewer
+            for_viewer = self.passes(
+                Side.CALLER, "INVITE", None, video_sdp(sender.port, reports.port, mux=mux), "127.0.0.1"
+            )
+            for_sender = self.passes(
+                Side.CALLEE, "INVITE", 200, video_sdp(viewer.port, feedback.port, mux=mux), "127.0.0.1"
+            )
+            (host, number), shift = for_viewer, 0 if mux else 1
+            viewer.say(rtp(0), for_viewer)
+            await sender.hears(1)
+            sent: list[bytes] = []
+            for frame, kind in zip(vp8(40, seed=mux), cycle(FEEDBACK), strict=False):
+                for packet in frame:
+                    sender.say(packet, for_sender)
+                sent += frame
+                await viewer.hears(len(sent))
+                heard = len(reports.heard)
+                feedback.say(FEEDBACK[kind], (host, number + shift))
+                await reports.hears(heard + 1)
+            self.assertEqual([data for data, _ in viewer.heard], sent)
+            said = [data for data, _ in reports.heard if data != rtp(0)]
+            self.assertEqual(
+                said, [FEEDBACK[kind] for kind, _ in zip(cycle(FEEDBACK), range(40), strict=False)]
+            )
 
     async def test_silent_destination_does_not_hurt(self) -> None:
         """ICMP errors from a closed phone port change nothing for the other direction."""

@@ -36,6 +36,7 @@ from voipcluster.config.kinds import (
 POLICIES = ("planned", "sequence", "least-loaded", "two-choices")
 MODES = ("forward", "redirect", "auto")
 RELAYS = ("auto", "kernel", "userspace", "off")
+ICE = ("relay", "pass", "remove")
 ROLES = ("primary", "secondary")
 ALGORITHMS = ("SHA-256", "MD5")
 
@@ -172,6 +173,11 @@ class MediaOptions:
     )
     marks: int = option(
         0x52, Whole(1, 255), "upper octet of the packet marks (nftables, ip rule) that the kernel path uses"
+    )
+    ice: str = option(
+        "relay",
+        Choice(ICE),
+        "relay | pass | remove: what becomes of ICE in session descriptions (docs/sdp.md)",
     )
     timeout: float = option(
         60.0, Number(1, 86_400, "s"), "s without any packet of a call after which its relay is given up"

@@ -25,6 +25,11 @@ class Part(NamedTuple):
     length: tuple[int, int] | None = None
 
 
+def is_fragment(content_type: str) -> bool:
+    """Whether a body has candidates that trickle (RFC 8840 section 9)."""
+    return content_type.partition(";")[0].strip().lower() == "application/trickle-ice-sdpfrag"
+
+
 def find_sdp(content_type: str | None, body: bytes) -> Part | None:
     """
     @param content_type: value of the Content-Type header, or L{None} when there is none.

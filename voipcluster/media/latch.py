@@ -99,11 +99,18 @@ class Connect:
 
 
 @frozen
+class Guard:
+    """Effect: send there, and take media from there alone; report everything else (checks of ICE from other addresses)."""
+
+    address: Address
+
+
+@frozen
 class Accept:
     """Effect: forward this datagram."""
 
 
-Effect = Aim | Connect | Accept
+Effect = Aim | Connect | Guard | Accept
 
 
 class State(Enum):

@@ -128,6 +128,11 @@ class OfferAnswer:
         """The negotiation without what is under way: that begins anew with the next copy of its request, or never ends."""
         return OfferAnswer({e: p for e, p in self._exchanges.items() if p.state is _State.SETTLED})
 
+    def offerer(self, exchange: Exchange) -> Side | None:
+        """Who offered, or offers, in an exchange; L{None} when nobody has or it is forgotten."""
+        progress = self._exchanges.get(exchange)
+        return None if progress is None else progress.offerer
+
     def feed(self, event: MessagePassed) -> list[Effect]:
         if event.status is None:
             return self._request(event)

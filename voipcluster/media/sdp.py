@@ -1,18 +1,17 @@
 """
-Session descriptions as lines that stay as they came (RFC 8866): only what the relay has to know is read, and only
-the octets that it has to change are changed.
+Session descriptions as lines that stay as they came (RFC 8866): only what the relay has to know is read. What it has to
+change, changes L{voipcluster.media.rewriting}.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from enum import Enum
 from itertools import pairwise
 from sys import intern
 from typing import Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from voipcluster.errors import ParseError
 from voipcluster.media.codec import Codec, codecs_of
@@ -21,13 +20,11 @@ from voipcluster.remember import remember
 
 MAX_MEDIA_LINES = 32
 
-_MEDIA = re.compile(rb"m=([\x21-\x7e]+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +([\x21-\x7e]+)((?: [^\r\n]*)?)")
+MEDIA = re.compile(rb"m=([\x21-\x7e]+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +([\x21-\x7e]+)((?: [^\r\n]*)?)")
 _CONNECTION = re.compile(rb"c=[ ]*([\x21-\x7e]+) +([\x21-\x7e]+) +([\x21-\x7e]+) *")
-_RTCP = re.compile(rb"a=rtcp:([0-9]{1,5})(?: +IN +IP[46] +([\x21-\x7e]+))? *")
-# Other ways to the peer, past the relay: ICE (RFC 8839), RFC 6947. Both ends fall back to c= and m=.
-_BYPASS = re.compile(
-    rb"a=(?:candidate|remote-candidates|end-of-candidates|ice-[a-z0-9-]+|altc)(?=[:\s]|$)", re.IGNORECASE
-)
+_RTCP = re.compile(rb"([0-9]{1,5})(?: +IN +IP[46] +([\x21-\x7e]+))? *")
+_UFRAG = re.compile(rb"[A-Za-z0-9+/]{4,256}")  # RFC 8839 section 5.4
+_SECOND_COMPONENT = re.compile(rb"[A-Za-z0-9+/]{1,32} +2 ")
 
 
 class Direction(Enum):
@@ -47,7 +44,20 @@ class Transport(Enum):
     UNTOUCHED = "untouched"
 
 
-_DIRECTIONS = {b"a=" + d.value.encode(): d for d in Direction}
+class Ice(Enum):
+    """What the writer does about ICE on a line (RFC 8839): nothing, checks, or answers to checks (RFC 8445 section 2.5)."""
+
+    NONE = "none"
+    FULL = "full"
+    LITE = "lite"
+
+
+_DIRECTIONS = {d.value.encode(): d for d in Direction}
+_READ = {
+    *(b"rtcp", b"rtcp-mux", b"rtcp-mux-only", b"mid", b"ice-ufrag", b"ice-lite"),
+    b"bundle-only",
+    *_DIRECTIONS,
+}
 
 
 @remember(64)
@@ -71,6 +81,11 @@ class MediaLine:
     @ivar rtcp_port: from C{a=rtcp} (RFC 3605), else the port above.
     @ivar rtcp_host: from C{a=rtcp}, else C{host}.
     @ivar codecs: its formats by name, those of media alone.
+    @ivar ufrag: of the writer's ICE agent, empty without ICE.
+    @ivar mid: what C{a=group} calls the line (RFC 5888).
+    @ivar mux_only: it has no port for RTCP alone (RFC 8858): by C{a=rtcp-mux-only}, or because its candidates are of RTP
+        alone.
+    @ivar bundle_only: port 0 does not refuse the line, it uses the transport of its BUNDLE group (RFC 9143 section 6).
     """
 
     kind: str
@@ -82,6 +97,11 @@ class MediaLine:
     rtcp_mux: bool
     direction: Direction
     codecs: tuple[Codec, ...] = ()
+    ice: Ice = Ice.NONE
+    ufrag: str = ""
+    mid: str = ""
+    mux_only: bool = False
+    bundle_only: bool = False
 
     @property
     def transport(self) -> Transport:
@@ -92,27 +112,42 @@ class MediaLine:
         return self.port != 0 and self.transport is not Transport.UNTOUCHED
 
     @property
+    def muted(self) -> bool:
+        """
+        Nothing is to be sent to the writer, by the null address (RFC 3264 section 8.4).
+
+        Not with ICE: there it says that the candidates are still to come (RFC 8840 section 4.1.1).
+        """
+        return self.ice is not Ice.FULL and is_unspecified(self.host)
+
+    @property
     def held(self) -> bool:
-        """The writer wants no media: inactive, sendonly, or the null address (RFC 3264 section 8.4)."""
-        return self.direction in {Direction.SENDONLY, Direction.INACTIVE} or is_unspecified(self.host)
+        """The writer wants no media: inactive, sendonly, or the null address."""
+        return self.direction in {Direction.SENDONLY, Direction.INACTIVE} or self.muted
 
 
 @frozen
-class _Section:
+class Section:
     """The session (C{begin} 0) or one media section: lines C{begin} to before C{end}; C{connection} is a line number."""
 
     begin: int
     end: int
     connection: int | None
+    attributes: dict[bytes, bytes] = field(repr=False)  # of those that are read
 
 
 @frozen
 class SessionDescription:
-    """A parsed description; C{media} has one entry per C{m=} line, in order."""
+    """
+    A parsed description; C{media} has one entry per C{m=} line, in order.
+
+    @ivar bundles: the C{mid}s of each BUNDLE group, as listed (RFC 9143 section 7.1).
+    """
 
     lines: tuple[bytes, ...]
     media: tuple[MediaLine, ...]
-    _sections: tuple[_Section, ...]
+    sections: tuple[Section, ...]
+    bundles: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def parse(cls, body: bytes) -> Self:
@@ -126,65 +161,61 @@ class SessionDescription:
         begins = [0, *(n for n, line in enumerate(lines) if line.startswith(b"m=")), len(lines)]
         if len(begins) - 2 > MAX_MEDIA_LINES:
             raise ParseError(f"SDP has {len(begins) - 2} media lines, more than {MAX_MEDIA_LINES}", 488)
-        sections = tuple(
-            _Section(begin, end, _first(lines, begin, end, b"c=")) for begin, end in pairwise(begins)
-        )
-        session = sections[0]
-        host = "" if session.connection is None else _connection_host(lines[session.connection])
-        direction = _direction(lines, session, Direction.SENDRECV)
-        media = tuple(_media_line(lines, section, host, direction) for section in sections[1:])
-        return cls(lines, media, sections)
+        session, *rest = (_section(lines, begin, end) for begin, end in pairwise(begins))
+        host = "" if session.connection is None else connection_host(lines[session.connection])
+        media = tuple(_media_line(lines, section, session, host) for section in rest)
+        return cls(lines, media, (session, *rest), _bundles(lines, session))
 
-    def rewritten(self, host: str, ports: Mapping[int, tuple[int, int]]) -> bytes:
+    def owners(self, *, answer: bool) -> dict[int, int]:
         """
-        The description with our address in place of the writer's.
+        The lines that use the transport of another one of their BUNDLE group, by position, and that of the other
+        (RFC 9143 sections 7.2 and 7.3).
 
-        A C{c=} line with the null address stays: it means hold. Of a line C{49170/2} only one port is relayed.
-
-        @param host: an IP literal for every line in C{ports}.
-        @param ports: by position of the media line: our (RTP, RTCP) ports.
+        In an answer these are all lines of the group but the first. In an offer those with the address of the first: the
+        answerer may still want the others for themselves.
         """
-        if not ports:
-            return b"".join(self.lines)
-        out = list(self.lines)
-        address = b"IN IP6 " if ":" in host else b"IN IP4 "
-        address += host.encode("ascii")
-        session = self._sections[0]
-        inheriting = {
-            n
-            for n, section in enumerate(self._sections[1:])
-            if section.connection is None and self.media[n].port != 0
-        }
-        at_session = session.connection is not None and inheriting <= ports.keys()
-        if at_session and session.connection is not None:
-            _set_connection(out, session.connection, address)
-        _drop_bypass(out, session)
-        for n, (rtp, rtcp) in ports.items():
-            section = self._sections[n + 1]
-            _drop_bypass(out, section)
-            out[section.begin] = _with_port(self.lines[section.begin], rtp)
-            if section.connection is not None:
-                _set_connection(out, section.connection, address)
-                for more in range(section.connection + 1, section.end):
-                    if out[more].startswith(b"c="):
-                        out[more] = b""  # a second layer or stream would lead past the relay
-            elif not at_session and not is_unspecified(self.media[n].host):
-                _insert_connection(out, section, address)
-            for number in range(section.begin + 1, section.end):
-                if out[number].startswith(b"a=rtcp:"):
-                    out[number] = b"a=rtcp:%d" % rtcp + _end_of_line(out[number])
-        return b"".join(out)
+        found: dict[int, int] = {}
+        places = {line.mid: n for n, line in enumerate(self.media) if line.mid} if self.bundles else {}
+        for group in self.bundles:
+            live = [n for mid in group if (n := places.get(mid)) is not None and self.media[n].relayed]
+            for n in live[1:]:
+                first, line = self.media[live[0]], self.media[n]
+                same = (first.host, first.port) == (line.host, line.port) and not is_unspecified(line.host)
+                if n != live[0] and (answer or same):
+                    found[n] = live[0]
+        return found
+
+    def bundle_only(self) -> list[int]:
+        """Lines of an offer that have no transport of their own: port 0, but not refused (RFC 9143 section 6)."""
+        return [n for n, line in enumerate(self.media) if line.port == 0 and line.bundle_only]
 
 
-def _first(lines: tuple[bytes, ...], begin: int, end: int, prefix: bytes) -> int | None:
-    return next((n for n in range(begin, end) if lines[n].startswith(prefix)), None)
+def _section(lines: tuple[bytes, ...], begin: int, end: int) -> Section:
+    connection = None
+    attributes: dict[bytes, bytes] = {}
+    for number in range(begin, end):
+        line = lines[number]
+        if line.startswith(b"a="):
+            name, _, value = line[2:].rstrip().partition(b":")
+            if name in _READ:
+                attributes[name] = value
+            elif name == b"candidate" and _SECOND_COMPONENT.match(value):
+                attributes[b"second-component"] = value
+        elif connection is None and line.startswith(b"c="):
+            connection = number
+    return Section(begin, end, connection, attributes)
 
 
-def _end_of_line(line: bytes) -> bytes:
+def end_of_line(line: bytes) -> bytes:
     return line[len(line.rstrip(b"\r\n")) :]
 
 
-def _connection_host(line: bytes) -> str:
+def connection_host(line: bytes) -> str:
+    """
+    The address of a C{c=} line; empty when it is none of the Internet.
+
+    @raise ParseError: C{status_hint} is 488.
+    """
     found = _CONNECTION.fullmatch(line.rstrip(b"\r\n"))
     if found is None:
         raise ParseError("SDP line c= has not the form c=IN IP4 address", 488)
@@ -193,33 +224,34 @@ def _connection_host(line: bytes) -> str:
     return found[3].partition(b"/")[0].decode("ascii")
 
 
-def _direction(lines: tuple[bytes, ...], section: _Section, inherited: Direction) -> Direction:
-    for number in range(section.begin, section.end):
-        if (direction := _DIRECTIONS.get(lines[number].strip())) is not None:
-            return direction
-    return inherited
+def _direction(section: Section) -> Direction | None:
+    return next((d for name, d in _DIRECTIONS.items() if name in section.attributes), None)
 
 
-def _media_line(
-    lines: tuple[bytes, ...], section: _Section, session_host: str, inherited: Direction
-) -> MediaLine:
-    found = _MEDIA.fullmatch(lines[section.begin].rstrip(b"\r\n"))
+def _ice(section: Section, session: Section) -> tuple[Ice, str]:
+    ufrag = section.attributes.get(b"ice-ufrag") or session.attributes.get(b"ice-ufrag") or b""
+    if _UFRAG.fullmatch(ufrag) is None:
+        return Ice.NONE, ""
+    return Ice.LITE if b"ice-lite" in session.attributes else Ice.FULL, ufrag.decode("ascii")
+
+
+def _media_line(lines: tuple[bytes, ...], section: Section, session: Section, session_host: str) -> MediaLine:
+    found = MEDIA.fullmatch(lines[section.begin].rstrip(b"\r\n"))
     port = 65536 if found is None else int(found[2])
     if found is None or port > 65535 or (found[3] is not None and int(found[3]) == 0):
         raise ParseError("SDP line m= has not the form m=media port protocol formats", 488)
-    host = session_host if section.connection is None else _connection_host(lines[section.connection])
-    rtcp_port, rtcp_host, mux = port + 1, host, False
-    for number in range(section.begin + 1, section.end):
-        line = lines[number]
-        if line.startswith(b"a=rtcp:"):
-            rtcp = _RTCP.fullmatch(line.rstrip(b"\r\n"))
-            if rtcp is None or not 1 <= int(rtcp[1]) <= 65535:
-                raise ParseError("SDP line a=rtcp has not the form a=rtcp:port IN IP4 address", 488)
-            rtcp_port = int(rtcp[1])
-            rtcp_host = host if rtcp[2] is None else rtcp[2].decode("ascii")
-        elif line.startswith(b"a=rtcp-mux"):
-            mux = True
-    line_ = MediaLine(
+    host = session_host if section.connection is None else connection_host(lines[section.connection])
+    attributes = section.attributes
+    rtcp_port, rtcp_host = port + 1, host
+    if (value := attributes.get(b"rtcp")) is not None:
+        rtcp = _RTCP.fullmatch(value)
+        if rtcp is None or not 1 <= int(rtcp[1]) <= 65535:
+            raise ParseError("SDP line a=rtcp has not the form a=rtcp:port IN IP4 address", 488)
+        rtcp_port = int(rtcp[1])
+        rtcp_host = host if rtcp[2] is None else rtcp[2].decode("ascii")
+    ice, ufrag = _ice(section, session)
+    mux = b"rtcp-mux" in attributes or b"rtcp-mux-only" in attributes
+    line = MediaLine(
         kind=intern(found[1].decode("ascii")),
         port=port,
         protocol=intern(found[4].decode("ascii")),
@@ -227,38 +259,22 @@ def _media_line(
         rtcp_port=rtcp_port,
         rtcp_host=rtcp_host,
         rtcp_mux=mux,
-        direction=_direction(lines, section, inherited),
+        direction=_direction(section) or _direction(session) or Direction.SENDRECV,
         codecs=codecs_of(found[5], lines[section.begin + 1 : section.end]),
+        ice=ice,
+        ufrag=ufrag,
+        mid=attributes.get(b"mid", b"").decode("ascii", "replace"),
+        mux_only=mux
+        and (
+            b"rtcp-mux-only" in attributes or (ice is not Ice.NONE and b"second-component" not in attributes)
+        ),
+        bundle_only=b"bundle-only" in attributes,
     )
-    if line_.relayed and not host:
-        raise ParseError(f"SDP has no usable c= line for m={line_.kind}", 488)
-    return line_
+    if line.relayed and not host:
+        raise ParseError(f"SDP has no usable c= line for m={line.kind}", 488)
+    return line
 
 
-def _with_port(line: bytes, port: int) -> bytes:
-    found = _MEDIA.match(line)
-    assert found is not None, "parse() accepted this line"
-    last = found.end(2) if found[3] is None else found.end(3)
-    return line[: found.start(2)] + b"%d" % port + line[last:]
-
-
-def _set_connection(out: list[bytes], number: int, address: bytes) -> None:
-    line = out[number]
-    if not is_unspecified(_connection_host(line)):
-        out[number] = b"c=" + address + _end_of_line(line)
-
-
-def _insert_connection(out: list[bytes], section: _Section, address: bytes) -> None:
-    title = section.begin + 1  # the order is m=, i=, c= (RFC 8866 section 9)
-    place = title if title < section.end and out[title].startswith(b"i=") else section.begin
-    ending = _end_of_line(out[place])
-    if ending:
-        out[place] += b"c=" + address + ending
-    else:
-        out[place] += b"\r\nc=" + address
-
-
-def _drop_bypass(out: list[bytes], section: _Section) -> None:
-    for number in range(section.begin, section.end):
-        if _BYPASS.match(out[number]):
-            out[number] = b""
+def _bundles(lines: tuple[bytes, ...], session: Section) -> tuple[tuple[str, ...], ...]:
+    found = (lines[n] for n in range(session.begin, session.end) if lines[n].startswith(b"a=group:BUNDLE "))
+    return tuple(tuple(line.decode("ascii", "replace").split()[1:]) for line in found)

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from attrs import define, field
 
 from voipcluster.media.codec import Codec, agreed
+from voipcluster.media.ice import Agent, Checked, IceLatch
 from voipcluster.media.latch import Accept, Arrived, Effect, HeardFrom, Latch, Signalled
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.quality import StreamQuality
-from voipcluster.media.sdp import Direction, MediaLine, Transport
+from voipcluster.media.sdp import Direction, Ice, MediaLine, Transport
 from voipcluster.media.silence import Silence
 from voipcluster.media.target import Address, Targets, is_unspecified
 
@@ -41,6 +42,7 @@ class Stream:
     @ivar kind: C{audio}, C{video}, ... of the line in force.
     @ivar lines: what each side last said about itself; missing until it spoke.
     @ivar quality: what RTCP told, from the first of it on; C{silence}: who sends, once media was due.
+    @ivar agents: that answer the ICE checks of a side; missing where it was told nothing of ICE.
     """
 
     targets: Targets
@@ -49,7 +51,9 @@ class Stream:
     lines: dict[Side, MediaLine] = field(factory=dict)
     quality: StreamQuality | None = None
     silence: Silence | None = None
+    agents: dict[Side, Agent] = field(factory=dict)
     _latches: dict[Spot, Latch] = field(factory=dict)
+    ice_latches: dict[Spot, IceLatch] = field(factory=dict)
 
     @property
     def paired(self) -> bool:
@@ -85,13 +89,28 @@ class Stream:
         return agreed(self.lines[Side.CALLER].codecs, self.lines[Side.CALLEE].codecs)
 
     def muted(self, side: Side) -> bool:
-        """The side asked for nothing to be sent, by the null address (RFC 3264 section 8.4)."""
-        return side in self.lines and is_unspecified(self.lines[side].host)
+        """The side asked for nothing to be sent, by the null address."""
+        return side in self.lines and self.lines[side].muted
 
-    def latch(self, spot: Spot) -> Latch:
+    def checks(self, side: Side) -> bool:
+        """Whether the side makes ICE checks, so that they alone say where its media goes."""
+        line = self.lines.get(side)
+        return line is not None and line.ice is Ice.FULL and side in self.agents
+
+    def latch(self, spot: Spot) -> Latch | IceLatch:
+        """The one in force."""
+        return self.ice_latch(spot) if self.checks(spot.side) else self.plain_latch(spot)
+
+    def plain_latch(self, spot: Spot) -> Latch:
         latch = self._latches.get(spot)
         if latch is None:
             latch = self._latches[spot] = Latch(self.window)
+        return latch
+
+    def ice_latch(self, spot: Spot) -> IceLatch:
+        latch = self.ice_latches.get(spot)
+        if latch is None:
+            latch = self.ice_latches[spot] = IceLatch()
         return latch
 
     def described(
@@ -113,7 +132,13 @@ class Stream:
         ]
         effects: list[Directed] = []
         for spot, address in zip(SPOTS[side], addresses if self.paired else addresses[:1], strict=False):
-            latch = self.latch(spot)
+            if self.checks(side):
+                self._latches.pop(spot, None)  # without ICE, should it come to that again, all is open
+                nominated = self.ice_latch(spot)
+                nominated.checked = line.transport is Transport.RTP
+                effects += [Directed(spot, e) for e in nominated.expect(line.ufrag, address, now)]
+                continue
+            latch = self.plain_latch(spot)
             latch.checked = line.transport is Transport.RTP
             if not self.muted(side):
                 vouched = self.targets.vouched(address, source)
@@ -126,12 +151,21 @@ class Stream:
         """Event: a datagram at a latch that is not firm. One from our own ports teaches nothing: it would come back."""
         if self.targets.usable(*event.source) is None:
             return []
-        effects = [Directed(spot, effect) for effect in self.latch(spot).feed(event, now)]
+        if self.checks(spot.side):
+            return [Directed(spot, effect) for effect in self.ice_latch(spot).arrived(event)]
+        effects = [Directed(spot, effect) for effect in self.plain_latch(spot).feed(event, now)]
         if effects and isinstance(effects[0].effect, Accept) and self.paired:
             sibling = SPOTS[spot.side][1 - spot.component]
             heard = HeardFrom(event.source.host, media=spot.component == RTP)
-            effects += [Directed(sibling, effect) for effect in self.latch(sibling).feed(heard, now)]
+            effects += [Directed(sibling, effect) for effect in self.plain_latch(sibling).feed(heard, now)]
         return effects
+
+    def checked(self, spot: Spot, check: Checked, now: float) -> list[Directed]:
+        """Event: a good ICE check, perhaps before its agent described itself. One from our own ports teaches nothing."""
+        if self.targets.usable(*check.source) is None:
+            return []
+        effects = self.ice_latch(spot).heard(check, now)
+        return [Directed(spot, effect) for effect in effects] if self.checks(spot.side) else []
 
     def remote(self, spot: Spot) -> Address | None:
         """Where media for that side goes now."""

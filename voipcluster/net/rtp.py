@@ -30,6 +30,8 @@ MAX_DATAGRAM = 2048  # octets: more than any path carries without fragments, RTP
 AT_A_TIME = 128  # ports read per wake-up; SIP gets its turn in between
 _BACKLOG = 256  # datagrams that can wait in a socket when it is connected
 
+_NO_MEDIA = {Kind.STUN, Kind.OTHER}
+
 _log = Logger()
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -76,6 +78,7 @@ class RtpPort:
     @ivar out: sends one datagram to this port's own peer; changes with L{aim} and L{connect}.
     @ivar label: whatever the owner calls this port.
     @ivar checked: an RTP line: short datagrams and unknown protocols are dropped.
+    @ivar guarded: takes media of its peer alone, see L{guard}.
     @ivar strangers: datagrams that were not forwarded, without those that the kernel turned away.
     """
 
@@ -87,6 +90,7 @@ class RtpPort:
         "connected",
         "errors",
         "forward",
+        "guarded",
         "label",
         "octets",
         "out",
@@ -101,7 +105,7 @@ class RtpPort:
         self._sink = sink
         self.forward: Send = nowhere
         self.out: Send = nowhere
-        self.checked, self.connected = True, False
+        self.checked, self.connected, self.guarded = True, False, False
         self.packets = self.octets = self.strangers = self.errors = 0
 
     def fileno(self) -> int:
@@ -148,7 +152,15 @@ class RtpPort:
         except OSError:
             self.errors += 1
             return
+        if self.guarded and source[:2] == self._remote and kind_of(datagram) not in _NO_MEDIA:
+            self.accept(datagram)
+            return
         self._sink(self, datagram, Address(*source[:2]))
+
+    @property
+    def latched(self) -> bool:
+        """Media of one peer alone is forwarded."""
+        return self.connected or self.guarded
 
     def accept(self, datagram: bytes) -> None:
         """Count and forward a datagram that the latch let in."""
@@ -161,11 +173,25 @@ class RtpPort:
 
     def aim(self, remote: Address | None) -> None:
         """Send to that address, or nowhere; report datagrams from anyone."""
+        self.guarded = False
         if self.connected:
             self._socket.disconnect()
             self.connected = False
         self._remote = remote
         self.out = nowhere if remote is None else self._send_to_remote
+
+    def guard(self, remote: Address) -> None:
+        """Send to that address, and forward media from there without asking; report all else, from anyone."""
+        self.aim(remote)
+        self.guarded = True
+
+    def answer(self, datagram: bytes, to: Address) -> None:
+        """Send one datagram of our own; a way that is closed now is the asker's loss."""
+        assert not self.connected, "a connected socket sends to its peer alone"
+        try:
+            self._socket.sendto(datagram, to)
+        except OSError:
+            self.errors += 1
 
     def _send_to_remote(self, datagram: bytes) -> None:
         assert self._remote is not None, "aim() chose this"

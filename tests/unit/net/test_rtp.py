@@ -87,6 +87,36 @@ class RtpPortTests(SynchronousTestCase):
         self.port.doRead()
         self.assertEqual(self.far.sent, [(b"t38", FAR)])
 
+    def test_guarded(self) -> None:
+        """Media of the peer passes unseen; its checks, and all of others, are reported (RFC 8445)."""
+        self.join()
+        self.port.guard(PEER)
+        check = b"\x00\x01" + bytes(18)
+        for datagram, source in (
+            (RTP, PEER),
+            (RTP, STRANGER),
+            (check, PEER),
+            (b"text", PEER),
+            (REPORT, PEER),
+        ):
+            self.near.arrive(datagram, source)
+            self.port.doRead()
+        self.assertEqual([datagram for datagram, _ in self.far.sent], [RTP, REPORT])
+        self.assertEqual(self.seen, [(RTP, STRANGER), (check, PEER), (b"text", PEER)])
+        self.port.out(RTP)
+        self.port.answer(b"no", STRANGER)
+        self.assertEqual(self.near.sent, [(RTP, PEER), (b"no", STRANGER)])
+        self.port.aim(PEER)
+        self.near.arrive(RTP, PEER)
+        self.port.doRead()
+        self.assertEqual(self.seen[3:], [(RTP, PEER)])
+
+    def test_answer_without_a_way(self) -> None:
+        """A datagram of our own that cannot be sent is counted and no more."""
+        self.near.error = OSError(101, "Network is unreachable")
+        self.port.answer(b"no", STRANGER)
+        self.assertEqual((self.near.sent, self.port.errors), ([], 1))
+
     def test_aim_opens_again(self) -> None:
         """A new address dissolves the connection: strangers are reported again, and media goes there."""
         self.port.connect(PEER)

@@ -12,9 +12,13 @@ from attrs import evolve
 
 from voipcluster.errors import PeerError
 from voipcluster.media.activity import Activity
-from voipcluster.media.latch import Aim, Connect, Latch, State
+from voipcluster.media.agents import Agents
+from voipcluster.media.ice import Agent, IceLatch
+from voipcluster.media.latch import Aim, Connect, Guard, Latch, State
+from voipcluster.media.offer_answer import Side
 from voipcluster.media.stream import SPOTS, Directed, Spot, Stream
 from voipcluster.media.target import Targets
+from voipcluster.services.media.arrival import IcePolicy
 from voipcluster.services.media.call import RelayedCall
 from voipcluster.services.media.line import Leg, Line
 from voipcluster.services.media.ports import RelayPorts
@@ -26,6 +30,7 @@ def adopt(
     traffic: Traffic,
     relay: RelayPorts,
     new_stream: partial[Stream],
+    ice: IcePolicy,
     activity: Activity,
     now: float,
 ) -> RelayedCall:
@@ -37,13 +42,14 @@ def adopt(
     """
     lines: dict[int, Line] = {}
     call = RelayedCall(
-        relay=relay, new_stream=new_stream, activity=activity, started=saved.started, answered=True, lines=lines,
+        relay=relay, new_stream=new_stream, ice=ice, activity=activity, started=saved.started, answered=True, lines=lines,
         closed_packets=saved.closed[0], closed_octets=saved.closed[1], negotiation=saved.negotiation,
-        in_force=saved.in_force,
+        in_force=saved.in_force, agents=Agents(ice.credentials, saved.agents) if saved.agents else None, passed=saved.passed,
     )  # fmt: skip
     try:
         for index, one in saved.lines.items():
-            lines[index] = Line(_stream(new_stream(), one, now), one.born, relay.seconds, relay.kernel_line())
+            stream = _stream(new_stream(), one, saved.agents, now)
+            lines[index] = Line(stream, one.born, relay.seconds, relay.kernel_line(), bridged=one.bridged)
             lines[index].heard = relay.heard
             _open(lines[index], one, relay)
     except (OSError, KeyError) as error:
@@ -65,9 +71,20 @@ def adopt(
     return call
 
 
-def _stream(new: Stream, saved: SavedLine, now: float) -> Stream:
+def _stream(new: Stream, saved: SavedLine, agents: dict[Side, Agent], now: float) -> Stream:
     latches = {spot: _checked(latch, new.targets, new.window, now) for spot, latch in saved.latches.items()}
-    return evolve(new, kind=saved.kind, lines=saved.said, latches=latches)
+    nominated = {
+        spot: IceLatch(
+            checked=latches[spot].checked,
+            ufrag=ice.ufrag,
+            remote=None if ice.remote is None else new.targets.usable(*ice.remote),
+            signalled=ice.signalled,
+        )
+        for spot, ice in saved.ice.items()
+        if spot in latches
+    }
+    told = {side: agents[side] for side in saved.told if side in agents}
+    return evolve(new, kind=saved.kind, lines=saved.said, latches=latches, ice_latches=nominated, agents=told)
 
 
 def _open(line: Line, saved: SavedLine, relay: RelayPorts) -> None:
@@ -99,7 +116,7 @@ def _aim(line: Line) -> None:
     _wire(line)
     line.execute(
         [
-            Directed(spot, Connect(latch.remote))
+            Directed(spot, (Guard if isinstance(latch, IceLatch) else Connect)(latch.remote))
             for spot, latch in latches
             if latch.state is State.LATCHED and latch.remote is not None
         ]

@@ -8,6 +8,8 @@ from attrs import define, field, frozen
 
 from voipcluster.errors import PeerError
 from voipcluster.media.activity import Activity
+from voipcluster.media.agents import Agents
+from voipcluster.media.ice import Agent
 from voipcluster.media.offer_answer import (
     Answered,
     Confirmed,
@@ -16,14 +18,18 @@ from voipcluster.media.offer_answer import (
     MessagePassed,
     OfferAnswer,
     Offered,
+    Repeated,
     RolledBack,
     Side,
 )
-from voipcluster.media.sdp import MediaLine, SessionDescription, Transport
+from voipcluster.media.rewriting import Shown, rewritten
+from voipcluster.media.sdp import Ice, MediaLine, SessionDescription, Transport
 from voipcluster.media.shares import Holder
+from voipcluster.media.showing import Reader
 from voipcluster.media.stream import RTP, SPOTS, Stream
 from voipcluster.media.target import is_unspecified, literal
 from voipcluster.net.rtp import RtpPort
+from voipcluster.services.media.arrival import Arrival, IcePolicy
 from voipcluster.services.media.line import Leg, Line
 from voipcluster.services.media.ports import RelayPorts
 
@@ -34,10 +40,11 @@ MAX_FORKS = (
 
 @frozen
 class Description:
-    """What one side said about itself, and from which host."""
+    """What one side said about itself, and from which host; C{shared} lines use the transport of another one."""
 
     media: tuple[MediaLine, ...]
     source: str
+    shared: frozenset[int] = frozenset()
 
 
 @define
@@ -63,6 +70,7 @@ class RelayedCall:
 
     _relay: RelayPorts
     _new_stream: partial[Stream]
+    _ice: IcePolicy
     activity: Activity
     started: float
     answered: bool = False
@@ -76,15 +84,13 @@ class RelayedCall:
     _in_force: dict[Side, Description] = field(factory=dict)
     _moves: int = 0
     _ports: tuple[RtpPort, ...] | None = None  # all of them, for counting every second; None after a change
+    agents: Agents | None = None
+    passed: frozenset[int] = frozenset()  # lines that are left to the ICE of both sides
 
-    def passes(
-        self, message: MessagePassed, sdp: bytes | None, source: str, target_family: int | None, now: float
-    ) -> bytes | None:
+    def passes(self, message: MessagePassed, sdp: bytes | None, arrival: Arrival, now: float) -> bytes | None:
         """
         A message of the call passes.
 
-        @param source: host that it came from.
-        @param target_family: 4 or 6 for the hop that it goes to, when known.
         @return: the description to send on; the same object when it stays.
         @raise PeerError: an offer or answer that cannot be relayed (488), or no ports for it (503).
         """
@@ -106,14 +112,28 @@ class RelayedCall:
                 raise fault
             translated, described = sdp, None
             if description is not None and used:
-                described = Description(description.media, source)
-                translated = self._translate(description, message, target_family)
+                offer = self._answered_offer(message, effects)
+                owners = description.owners(answer=offer is not None)
+                described = Description(description.media, arrival.source, frozenset(owners))
+                translated = self._translate(description, message, arrival, offer, owners)
             for effect in effects:
                 self._apply(effect, described, now)
         except PeerError:
             self._undo(message, now)
             raise
         return translated
+
+    def _answered_offer(self, message: MessagePassed, effects: list[Effect]) -> tuple[MediaLine, ...] | None:
+        """The offer that the description of a message answers; L{None} when it is an offer."""
+        exchange = next(
+            effect.exchange for effect in effects if isinstance(effect, Offered | Answered | Repeated)
+        )
+        offerer = self._negotiation.offerer(exchange)
+        if offerer is None or offerer is message.sender:
+            return None
+        pending = self._pending.get(exchange)
+        offer = self._in_force.get(offerer) if pending is None else pending.offer
+        return () if offer is None else offer.media
 
     def _undo(self, message: MessagePassed, now: float) -> None:
         """The message is not sent on; the offer in a request ends here as if it had been refused."""
@@ -172,12 +192,16 @@ class RelayedCall:
         self._forget(exchange)
 
     def _forget(self, exchange: Exchange) -> Pending | None:
+        if self.agents is not None:
+            self.agents.settled(exchange)
         pending = self._pending.pop(exchange, None)
         if not self._pending:
             self._pending = {}  # an emptied table keeps its size
         return pending
 
     def _roll_back(self, exchange: Exchange, now: float) -> None:
+        if self.agents is not None:
+            self.agents.rolled_back(exchange)
         pending = self._forget(exchange)
         if not self.answered:
             return  # the whole call fails with its first offer, or is tried again with credentials
@@ -194,7 +218,7 @@ class RelayedCall:
             line = self.lines.get(index)
             if line is None:
                 continue
-            if media.relayed:
+            if media.relayed and index not in description.shared:
                 due = final or self.answered
                 line.execute(line.stream.described(side, media, description.source, now, due=due))
                 # what the far side sends is wired anew, too: both have a say in where RTCP goes
@@ -209,14 +233,23 @@ class RelayedCall:
     # translating
 
     def _translate(
-        self, description: SessionDescription, message: MessagePassed, target_family: int | None
+        self,
+        description: SessionDescription,
+        message: MessagePassed,
+        arrival: Arrival,
+        offer: tuple[MediaLine, ...] | None,
+        owners: dict[int, int],
     ) -> bytes:
         """Our ports in place of the sender's. Ports of both sides are opened here, so that the answer finds its own."""
-        facing = message.sender.other
-        ports: dict[int, tuple[int, int]] = {}
-        family = self._family(facing, target_family, description)
+        sender, facing = message.sender, message.sender.other
+        known = self._in_force.get(facing)
+        reader = Reader(() if known is None else known.media, offer, arrival.browser and not self.answered)
+        family = self._family(facing, arrival.target_family, description)
+        if offer is None:
+            self._offered(message.exchange, sender, description)
+        shown: dict[int, Shown] = {}
         for index, media in enumerate(description.media):
-            if not media.relayed:
+            if not media.relayed or index in owners or index in self.passed:
                 continue
             line = self.lines.get(index)
             if line is None:
@@ -225,9 +258,38 @@ class RelayedCall:
                 )
                 line.heard = self._relay.heard
             number = self._leg(index, line, facing, family, media).number
-            self._sender_leg(index, line, message.sender, family, media)
-            ports[index] = (number, number + 1)
-        return description.rewritten(self._relay.shown(facing, family), ports)
+            self._sender_leg(index, line, sender, family, media)
+            terms = reader.terms(index, media, ice=self._ice.mode == "relay")
+            if terms.ice:
+                line.stream.agents[facing] = self._agent(facing)
+            if media.ice is Ice.FULL and self._ice.mode == "relay":
+                line.stream.agents[sender] = self._agent(sender)
+            if offer is not None:
+                bridged = reader.bridged(index, media)
+                line.bridged = None if bridged is None else facing if bridged else sender
+            shown[index] = Shown(number, number + 1, *terms)
+        shown |= {index: shown[owner] for index, owner in owners.items() if owner in shown}
+        for index in description.bundle_only() if offer is None else ():
+            terms = reader.terms(index, description.media[index], ice=self._ice.mode == "relay")
+            shown[index] = Shown(0, 0, *terms)
+        credentials = self._agent(facing).current if any(line.ice for line in shown.values()) else None
+        return rewritten(description, self._relay.shown(facing, family), shown, credentials)
+
+    def _offered(self, exchange: Exchange, sender: Side, description: SessionDescription) -> None:
+        if self._ice.mode == "pass":
+            self.passed = frozenset(
+                n
+                for n, media in enumerate(description.media)
+                if n not in self.lines and media.relayed and media.ice is not Ice.NONE
+            )
+        before = self._in_force.get(sender)
+        if self.agents is not None and before is not None:
+            self.agents.offered(exchange, sender, before.media, description.media)
+
+    def _agent(self, side: Side) -> Agent:
+        if self.agents is None:
+            self.agents = Agents(self._ice.credentials)
+        return self.agents.facing(side)
 
     def _family(self, side: Side, target: int | None, description: SessionDescription) -> int:
         known = self._in_force.get(side)

@@ -7,11 +7,12 @@ from functools import partial
 
 from attrs import define, field
 
-from voipcluster.media.latch import Accept, Aim, Arrived, Connect
+from voipcluster.media.ice import answer
+from voipcluster.media.latch import Accept, Aim, Arrived, Connect, Guard
 from voipcluster.media.offer_answer import Exchange, Side
 from voipcluster.media.offload import crossings
-from voipcluster.media.rtp import is_rtcp, kind_of
-from voipcluster.media.stream import RTP, Directed, Spot, Stream
+from voipcluster.media.rtp import Kind, is_rtcp, kind_of
+from voipcluster.media.stream import RTCP, RTP, SPOTS, Directed, Spot, Stream
 from voipcluster.media.target import Address
 from voipcluster.net.rtp import RtpPort, Send, Sink, nowhere
 from voipcluster.services.media.kernel import Handed, KernelLine
@@ -41,6 +42,7 @@ class Line:
     @ivar heard: gets the RTCP that can be read.
     @ivar moves: how often a latch has moved because of what arrived.
     @ivar kernel: is told which ports feed each other, so that the kernel may do it; L{None} where it cannot.
+    @ivar bridged: the side whose RTCP comes and goes on its RTP port although that of the other does not (RFC 5761).
     """
 
     stream: Stream
@@ -50,6 +52,7 @@ class Line:
     legs: dict[Side, Leg] = field(factory=dict)
     heard: Heard | None = None
     moves: int = 0
+    bridged: Side | None = None
     sink: Sink = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -70,7 +73,11 @@ class Line:
         """A datagram came to a port that is not latched; C{port.label} is its spot."""
         spot = port.label
         assert isinstance(spot, Spot), "ports of a line are labelled so"
-        directed = self.stream.arrived(spot, Arrived(source, kind_of(datagram)), self._seconds())
+        kind = kind_of(datagram)
+        if kind is Kind.STUN and spot.side in self.stream.agents:
+            self._checked(port, spot, datagram, source)
+            return
+        directed = self.stream.arrived(spot, Arrived(source, kind), self._seconds())
         if any(isinstance(effect, Accept) for _, effect in directed):
             port.accept(datagram)
         else:
@@ -81,6 +88,21 @@ class Line:
             for changed, effect in directed:
                 if not isinstance(effect, Accept):
                     self.wire(changed)
+            self.offload()
+
+    def _checked(self, port: RtpPort, spot: Spot, datagram: bytes, source: Address) -> None:
+        """STUN ends here: its password is ours."""
+        said, check = answer(self.stream.agents[spot.side], datagram, source)
+        if said is not None:
+            port.answer(said, source)
+        if check is None:
+            port.strangers += 1
+            return
+        directed = self.stream.checked(spot, check, self._seconds())
+        if directed:
+            self.moves += 1
+            self.execute(directed)
+            self.wire(spot)
             self.offload()
 
     def execute(self, directed: list[Directed]) -> None:
@@ -100,26 +122,40 @@ class Line:
                         port.connect(effect.address)
                     except OSError:  # no route now: the latch goes on filtering, sending counts the errors
                         port.aim(effect.address)
+                elif isinstance(effect, Guard):
+                    port.guard(effect.address)
                 elif isinstance(effect, Aim):
                     port.aim(effect.address)
 
     def wire(self, spot: Spot) -> None:
         """Let the ports of the far side forward to where this spot's media goes now."""
-        leg, far = self.legs.get(spot.side), self.legs.get(spot.side.other)
-        if leg is None or far is None:
+        far = self.legs.get(spot.side.other)
+        if far is None or spot.side not in self.legs:
             return
-        remote = self.stream.remote(spot)
-        near = [] if remote is None else leg.ports.get(remote.family, [])
-        out = near[spot.component].out if spot.component < len(near) else nowhere
-        if out is not nowhere and self.heard is not None and self._is_heard(spot):
-            out = partial(self._pass_on, spot, out)
-        for ports in far.ports.values():
-            if spot.component < len(ports):
-                ports[spot.component].forward = out
+        for component in (RTP, RTCP) if self.bridged is not None else (spot.component,):
+            forward = self._towards(spot.side, component)
+            for ports in far.ports.values():
+                if component < len(ports):
+                    ports[component].forward = forward
 
-    def _is_heard(self, spot: Spot) -> bool:
-        """Only where RTCP comes and can be read: packets of media take the short way."""
-        return not self.stream.protected and (spot.component != RTP or self.stream.muxed)
+    def _towards(self, side: Side, component: int) -> Send:
+        """Where a port of the far side sends what comes to it."""
+        rtp = self._out(SPOTS[side][RTP])
+        apart = self.bridged is side.other and component == RTP
+        if apart:
+            out = _apart(rtp, self._out(SPOTS[side][RTCP]))
+        else:
+            out = rtp if self.bridged is side else self._out(SPOTS[side][component])
+        # only where RTCP comes and can be read: packets of media take the short way
+        comes = component != RTP or apart or self.stream.muxed
+        if out is nowhere or self.heard is None or self.stream.protected or not comes:
+            return out
+        return partial(self._pass_on, SPOTS[side][component], out)
+
+    def _out(self, spot: Spot) -> Send:
+        remote = self.stream.remote(spot)
+        near = [] if remote is None else self.legs[spot.side].ports.get(remote.family, [])
+        return near[spot.component].out if spot.component < len(near) else nowhere
 
     def _pass_on(self, spot: Spot, out: Send, datagram: bytes) -> None:
         """A datagram for that spot goes on, and is shown if it is RTCP."""
@@ -137,7 +173,7 @@ class Line:
         if self.kernel is None:
             return
         media = {
-            side: {f: ports[RTP] for f, ports in leg.ports.items() if ports and ports[RTP].connected}
+            side: {f: ports[RTP] for f, ports in leg.ports.items() if ports and ports[RTP].latched}
             for side, leg in self.legs.items()
         }
         facing = {side: {f: port.address() for f, port in ports.items()} for side, ports in media.items()}
@@ -148,3 +184,12 @@ class Line:
         """Take back what the kernel relays; its counts are in the ports then."""
         if self.kernel is not None:
             self.kernel.update(())
+
+
+def _apart(rtp: Send, rtcp: Send) -> Send:
+    """RTP and RTCP that came on one port go to two."""
+
+    def send(datagram: bytes) -> object:
+        return (rtcp if is_rtcp(datagram) else rtp)(datagram)
+
+    return send

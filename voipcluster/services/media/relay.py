@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, cast
@@ -15,14 +16,16 @@ from twisted.logger import Logger
 from voipcluster.address import Hop
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.media.activity import Activity, Counted
-from voipcluster.media.body import find_sdp, replace_part
+from voipcluster.media.body import find_sdp, is_fragment, replace_part
 from voipcluster.media.offer_answer import MessagePassed, Side
 from voipcluster.media.ports import NoPorts, PortPool
+from voipcluster.media.rewriting import without_candidates
 from voipcluster.media.shares import Holder, Shares
 from voipcluster.media.stream import Stream
 from voipcluster.net.nft_probe import Kernel
 from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, port_readers, raise_descriptor_limit
 from voipcluster.services.media.adopt import adopt
+from voipcluster.services.media.arrival import Arrival, IcePolicy
 from voipcluster.services.media.call import RelayedCall
 from voipcluster.services.media.kernel_path import (
     KERNEL,
@@ -60,6 +63,7 @@ class MediaService(Service):
         both sides are latched, and C{"auto"} there if it can.
     @param marks: upper octet of the marks that the kernel path gives to packets, 1 to 255.
     @param kernel: that of this machine when not given.
+    @param ice: see L{IcePolicy}.
     @param timeout: seconds without a packet after which an answered call is over; C{hold_timeout} while on hold.
     @param setup_timeout: seconds without a message after which a call that nobody answered is forgotten. The proxy's
         Timer C comes first; this is the net below it.
@@ -71,6 +75,7 @@ class MediaService(Service):
     @param shares: of all ports, what one holder may have, by kind; see L{voipcluster.media.shares}.
     @param silence: see L{Listening}.
     @ivar on_trouble: called with a call, and what was found wrong with its media.
+    @param octets: so many that nobody can guess.
     @ivar on_timeout: called with the call whose media timed out; its ports are freed right after.
     @ivar on_moved: called with an answered call whose latches have moved, up to a second later.
     @raise UsageError: no address, or no port pair in the range.
@@ -87,6 +92,7 @@ class MediaService(Service):
         addresses: Sequence[RelayAddress],
         callee_addresses: Sequence[RelayAddress] | None = None,
         relay: str = "userspace",
+        ice: str = "relay",
         timeout: float = 60.0,
         hold_timeout: float = 3600.0,
         setup_timeout: float = 600.0,
@@ -98,6 +104,7 @@ class MediaService(Service):
         trusted: Callable[[str], bool] = lambda host: False,
         shares: Mapping[str, float] = {},
         silence: float = 10.0,
+        octets: Callable[[int], bytes] = os.urandom,
         readers: Callable[[IReactorFDSet], IReaders] = port_readers,
         open_port: OpenPort = open_rtp_port,
         marks: int = MARKS,
@@ -107,6 +114,7 @@ class MediaService(Service):
             raise UsageError("the media relay needs an address")
         self._reactor = reactor
         self._off = relay == OFF
+        self._ice = IcePolicy.of(ice, octets)
         self._timeouts = timeout, hold_timeout, setup_timeout
         self._pool = PortPool(*ports, quarantine=quarantine, start=start)
         self._addresses = {
@@ -220,12 +228,14 @@ class MediaService(Service):
             if method != "INVITE" or status is not None or not record:
                 return body
             relayed = self._open(call, holders)
+        if method == "INFO":
+            hides = content_type is not None and self._ice.mode != "pass" and is_fragment(content_type)
+            return without_candidates(body) if hides else body
         try:
             part = find_sdp(content_type, body)
             sdp = None if part is None else body[part.begin : part.end]
             passed = MessagePassed(sender, method, status, cseq, sdp is not None, to_tag)
-            family = None if target is None else (6 if ":" in target.host else 4)
-            translated = relayed.passes(passed, sdp, source.host, family, self._reactor.seconds())
+            translated = relayed.passes(passed, sdp, Arrival.of(source, target), self._reactor.seconds())
         except PeerError as error:
             self._refused += isinstance(error, NoPorts)
             if opened:
@@ -249,7 +259,7 @@ class MediaService(Service):
     def _open(self, call: CallKey, holders: tuple[Holder, ...]) -> RelayedCall:
         now = self._reactor.seconds()
         relayed = RelayedCall(
-            self._relay_ports(call, holders), self._new_stream, self._new_activity(now), now
+            self._relay_ports(call, holders), self._new_stream, self._ice, self._new_activity(now), now
         )
         self._calls[call] = relayed
         self._sessions += 1
@@ -310,7 +320,7 @@ class MediaService(Service):
                     )
                 activity = self._new_activity(now)
                 relay = self._relay_ports(call, saved.holders)
-                self._calls[call] = adopt(saved, traffic, relay, self._new_stream, activity, now)
+                self._calls[call] = adopt(saved, traffic, relay, self._new_stream, self._ice, activity, now)
                 self._shares.adopt(saved.holders, len(numbers))
             except PeerError as error:
                 refused[call] = str(error)

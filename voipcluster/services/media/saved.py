@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, get_type_hints
 
-from attrs import frozen
+from attrs import Factory, frozen
 from cattrs.cols import is_namedtuple
 from cattrs.preconf.json import JsonConverter, make_converter
 
+from voipcluster.media.ice import Agent
 from voipcluster.media.latch import Latch
 from voipcluster.media.offer_answer import Exchange, OfferAnswer, Side
 from voipcluster.media.sdp import MediaLine
 from voipcluster.media.shares import Holder
 from voipcluster.media.stream import SPOTS, Spot
+from voipcluster.media.target import Address
 from voipcluster.net.rtp import RtpPort
 from voipcluster.services.media.call import Description, RelayedCall
 from voipcluster.services.media.line import Line
@@ -28,10 +30,21 @@ Traffic = list[tuple[int, int, int, int]]
 
 
 @frozen
+class SavedIce:
+    """The part of an L{IceLatch} that is in force; what else was checked is checked again soon."""
+
+    ufrag: str
+    remote: Address | None
+    signalled: Address | None
+
+
+@frozen
 class SavedLine:
     """
     @ivar said: what each side last said about the line, by L{Stream.lines}.
     @ivar legs: per side the number, and how many ports it has in each family.
+    @ivar told: the sides that were told of ICE on the line.
+    @ivar bridged: see L{Line}.
     """
 
     born: Exchange
@@ -39,11 +52,17 @@ class SavedLine:
     said: dict[Side, MediaLine]
     latches: dict[Spot, Latch]
     legs: dict[Side, tuple[int, dict[int, int]]]
+    ice: dict[Spot, SavedIce] = Factory(dict)
+    told: frozenset[Side] = frozenset()
+    bridged: Side | None = None
 
 
 @frozen
 class SavedMedia:
-    """C{closed}: packets and octets of lines that are over. Times are those of the reactor's clock, seconds since 1970."""
+    """
+    C{closed}: packets and octets of lines that are over. C{agents} and C{passed} are for ICE, see L{RelayedCall}. Times are those
+    of the reactor's clock, seconds since 1970.
+    """
 
     started: float
     negotiation: OfferAnswer
@@ -51,6 +70,8 @@ class SavedMedia:
     lines: dict[int, SavedLine]
     closed: tuple[int, int] = (0, 0)
     holders: tuple[Holder, ...] = ()
+    agents: dict[Side, Agent] = Factory(dict)
+    passed: frozenset[int] = frozenset()
 
     @property
     def numbers(self) -> frozenset[int]:
@@ -83,6 +104,8 @@ def saved(call: RelayedCall) -> SavedMedia:
         lines={index: _saved_line(line) for index, line in lines.items()},
         closed=(call.closed_packets, call.closed_octets),
         holders=call.holders,
+        agents={} if call.agents is None else call.agents.by_side,
+        passed=call.passed,
     )
 
 
@@ -92,11 +115,17 @@ def _saved_line(line: Line) -> SavedLine:
         line.born,
         stream.kind,
         stream.lines,
-        {spot: stream.latch(spot) for side in line.legs for spot in SPOTS[side][: 1 + stream.paired]},
+        {spot: stream.plain_latch(spot) for side in line.legs for spot in SPOTS[side][: 1 + stream.paired]},
         {
             side: (leg.number, {family: len(ports) for family, ports in leg.ports.items()})
             for side, leg in line.legs.items()
         },
+        {
+            spot: SavedIce(latch.ufrag, latch.remote, latch.signalled)
+            for spot, latch in stream.ice_latches.items()
+        },
+        frozenset(stream.agents),
+        line.bridged,
     )
 
 

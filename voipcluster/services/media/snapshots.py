@@ -119,7 +119,7 @@ def _leg_snapshot(line: Line, side: Side) -> LegSnapshot | None:
         local=facing[RTP].address(),
         signalled=latch.signalled,
         remote=remote,
-        latched=any(port.connected for port in media),
+        latched=any(port.latched for port in media),
         packets=sum(port.packets for port in media),
         octets=sum(port.octets for port in media),
         strangers=sum(port.strangers for port in media),

@@ -224,6 +224,7 @@ class NodeParts:
             relay=media.relay,
             marks=media.marks,
             kernel=surroundings.kernel,
+            ice=media.ice,
             timeout=media.timeout,
             hold_timeout=media.hold_timeout,
             quarantine=media.quarantine,
@@ -235,6 +236,7 @@ class NodeParts:
             start=int(surroundings.random() * (1 << 16)),
             readers=surroundings.rtp_readers,
             open_port=partial(surroundings.kept.open_rtp, surroundings.open_rtp),
+            octets=surroundings.octets,
         )
         self.cluster_side = ClusterSide(self)
         self.registrar = RegistrarService(

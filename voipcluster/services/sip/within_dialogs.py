@@ -18,7 +18,7 @@ from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.session_timer import REFRESHING, SessionTimer
 
-WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})
+WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE", "INFO"})  # INFO: trickled candidates (RFC 8840)
 
 
 class WithinDialogs:
