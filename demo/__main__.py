@@ -54,6 +54,7 @@ class Demo:
         settings = (
             f"limits.calls={CALLS_A_NODE}",
             f'cluster.domain=["{DOMAIN}"]',
+            "media.relay=userspace",  # a demonstration leaves the rules of the machine's firewall alone
         )
         options = [word for setting in settings for word in ("--set", setting)]
         self.cluster = Cluster(clock, folder, options)
