@@ -41,6 +41,7 @@ NG = ("127.0.0.1", 2223)
 LOAD, KERNEL, USERSPACE, RTPENGINE = NAMES = (
     "load alone", "voipcluster, kernel", "voipcluster, user space", "rtpengine, user space",
 )  # fmt: skip
+OVERRUN = 0.05  # of the packets lost
 WARM = 1  # seconds: latching, and caches
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
 
@@ -283,12 +284,12 @@ def show(result: Mapping[str, Any]) -> dict[str, float]:
             f"  own process {statistics.median(one['own']):5.2f}"
             f"  calls a core {0.8e6 / 100 / max(extra[name], 0.01):6.0f}  kB a call {one['memory_kb']:5.1f}"
             f"  added delay p50 {p50 - still[0]:4.0f} p99 {p99 - still[1]:5.0f} us"
-            f"  ({len(one['whole'])} slices, {one['lost']} under way or lost)"
+            f"  ({len(one['whole'])} slices, {one['lost']} under way or lost{', OVERRUN' if overrun(result, name) else ''})"
         )
     ratios = {
         name: extra[name] / extra[RTPENGINE]
         for name in (KERNEL, USERSPACE)
-        if {name, RTPENGINE} <= set(extra)
+        if {name, RTPENGINE} <= set(extra) and not overrun(result, name) and not overrun(result, RTPENGINE)
     }
     print(
         "  ratio to rtpengine: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()),
@@ -310,8 +311,14 @@ def joined(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [by_calls[calls] for calls in sorted(by_calls)]
 
 
+def overrun(result: Mapping[str, Any], name: str) -> bool:
+    """Whether so much was lost that there was no CPU left: then the figure says nothing."""
+    one = result["figures"][name]
+    return bool(one["lost"] > OVERRUN * len(one["whole"]) * result["calls"] * 100)
+
+
 def plot(results: Sequence[Mapping[str, Any]], to: Path) -> None:
-    """CPU of one core against calls, for each relay."""
+    """CPU of one core against calls, for each relay, as far as it keeps up."""
     import matplotlib  # noqa: PLC0415 - only for those who want a plot
 
     matplotlib.use("svg")
@@ -326,7 +333,7 @@ def plot(results: Sequence[Mapping[str, Any]], to: Path) -> None:
                 100 * result["calls"] * 1e-6 * 100 * statistics.median(above(result["figures"], name)),
             )
             for result in results
-            if name in result["figures"]
+            if name in result["figures"] and not overrun(result, name)
         ]  # fmt: skip
         if points:
             axes.plot(*zip(*points, strict=True), style, label=name)
