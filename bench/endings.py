@@ -35,6 +35,9 @@ SETTINGS = (
 )
 KEPT = ("voipcluster_calls", "voipcluster_transactions", "voipcluster_media_streams", "voipcluster_timers")
 WARM = 200  # calls of each ending before the first look
+FILL = (
+    10_000  # calls of the first one, where growth is looked at: more than the caches of URIs and values hold
+)
 SETTLED = 30.0  # s, at most: 64*T1, the media time-out, and what a busy machine takes
 SILENT = ("both crash",)  # endings that nothing but the media time-out shows
 GROWTH = 0.25  # kB a call, at most: the figures of the dashboard and the log of limits grow in steps
@@ -92,6 +95,10 @@ def run(endings: list[str], timeout: str, calls: int, mixed: bool) -> bool:
     ):
         load.register()
         load.run(endings, min(WARM, calls))
+        if calls > 10 * WARM:
+            load.run(endings[:1], FILL)
+        settles(process.pid, None)
+        time.sleep(1.0)  # the last ports have rested
         base = settles(process.pid, None)
         if base["voipcluster_calls"] or base["voipcluster_transactions"]:
             raise SystemExit(f"the node does not come to rest behind {WARM} calls of each ending: {base}")
