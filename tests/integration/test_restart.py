@@ -94,7 +94,7 @@ class RestartCase(ClusterTestCase):
         firm = [
             latches[f"{side} 0"]["state"] == "firm"
             for table in tables.values()
-            for latches in [table["media"]["lines"]["0"]["latches"]]
+            for latches in [table["latches"]["0"]["plain"]]
             for side in ("caller", "callee")
         ]
         return len(firm) == 2 * len(self.callers) and all(firm)

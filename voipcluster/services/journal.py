@@ -20,7 +20,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from voipcluster.services.media.relay import CallKey, MediaService
-from voipcluster.services.media.saved import CONVERTER, SavedMedia, Traffic, saved, traffic_of
+from voipcluster.services.media.saved import (
+    CONVERTER,
+    Latches,
+    SavedMedia,
+    Traffic,
+    latches_of,
+    saved,
+    traffic_of,
+)
 from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.store.calls import Change, Loaded
 
@@ -31,6 +39,9 @@ COUNTED = 10  # seconds in which the counters of every call are written once
 LONGEST_ABSENCE = 600.0  # seconds after which nobody waits for this node any more
 BYE_REPEATED = 32.0  # seconds: 64*T1, for which a BYE is sent again (RFC 3261 section 17.1.2.2)
 TOLD = 20  # calls that cannot go on are told one by one, up to here
+
+
+Relayed = tuple[SavedMedia, Latches, Traffic]
 
 
 class ICallStore(Protocol):
@@ -65,6 +76,7 @@ class CallJournal(Service):
         self._clock, self._store, self._run = clock, store, run
         self._calls, self._media = calls, media
         self._changed: dict[CallKey, None] = {}
+        self._moved: dict[CallKey, None] = {}
         self._written: dict[CallKey, int] = {}  # what is in the journal, and the packets that were told last
         self._to_count: list[CallKey] = []
         self._next: IDelayedCall | None = None
@@ -80,6 +92,13 @@ class CallJournal(Service):
         self._changed[key] = None
         if self._next is None and self.running:
             self._schedule(WRITE_DELAY)
+
+    def moved(self, key: CallKey) -> None:
+        """The latches of a call have moved, and nothing else."""
+        if key in self._written and key not in self._changed:
+            self._moved[key] = None
+            if self._next is None and self.running:
+                self._schedule(WRITE_DELAY)
 
     def ended(self, key: CallKey) -> None:
         """A call is over."""
@@ -119,32 +138,31 @@ class CallJournal(Service):
         for fault in loaded.faults:
             self._log.warn("the journal of calls: {fault}", fault=fault)
         absence = max(0.0, self._clock.seconds() - loaded.written)
-        found: dict[CallKey, tuple[Call, SavedMedia | None, Traffic]] = {}
+        found: dict[CallKey, tuple[Call, Relayed | None]] = {}
         lost: dict[CallKey, str] = {}
         for key, table in loaded.calls.items():
             try:
                 found[CallKey(*key)] = _read(CallKey(*key), table)
             except Exception as error:  # whatever was in it: cattrs has no exception of its own for that
                 lost[CallKey(*key)] = f"its record cannot be read: {type(error).__name__}: {error}"
-        for key, (call, media, _) in list(found.items()):
-            reason = self._too_late(call, media, absence)
+        for key, (call, relayed) in list(found.items()):
+            reason = self._too_late(call, relayed, absence)
             if reason:
                 lost[key] = reason
                 del found[key]
-        relayed = {key: (media, traffic) for key, (_, media, traffic) in found.items() if media is not None}
-        refused = self._media.adopt(relayed)
-        for key, (call, _, _) in found.items():
+        refused = self._media.adopt({key: one for key, (_, one) in found.items() if one is not None})
+        for key, (call, _) in found.items():
             if key not in refused:
                 self._calls.adopt(call)
         self.adopted, self.lost = len(found) - len(refused), len(lost | refused)
         self._tell(lost | refused, absence)
 
-    def _too_late(self, call: Call, media: SavedMedia | None, absence: float) -> str:
+    def _too_late(self, call: Call, relayed: Relayed | None, absence: float) -> str:
         if absence > LONGEST_ABSENCE:
             return f"nobody was here for {absence:.0f} s"
         if call.expires:
             return "its session has expired" if call.expires <= self._clock.seconds() else ""
-        if media is None and absence > BYE_REPEATED:
+        if relayed is None and absence > BYE_REPEATED:
             return "its end may have been missed, and nothing else would tell of it"
         return ""
 
@@ -169,8 +187,18 @@ class CallJournal(Service):
 
     def _due(self) -> None:
         self._next = None
-        if self._writing is None and self._changed:
-            self._write(list(islice(self._changed, AT_A_TIME)))
+        if self._writing is None and (self._changed or self._moved):
+            moved = list(islice(self._moved, AT_A_TIME))
+            for key in moved:
+                del self._moved[key]
+            latches = [change for key in moved if (change := self._moved_latches(key)) is not None]
+            self._write(list(islice(self._changed, AT_A_TIME)), latches)
+
+    def _moved_latches(self, key: CallKey) -> Change | None:
+        relayed = self._media.relayed(key)
+        if relayed is None or key not in self._written or key in self._changed:
+            return None
+        return key, {"latches": CONVERTER.unstructure(latches_of(relayed)), "traffic": traffic_of(relayed)}
 
     def _write(self, keys: Iterable[CallKey], counted: Iterable[Change] = ()) -> Deferred[None]:
         """Never fails: what could not be written waits for the next time."""
@@ -195,6 +223,7 @@ class CallJournal(Service):
         table: dict[str, Any] = {"call": CONVERTER.unstructure(call)}
         if relayed is not None:
             table["media"] = CONVERTER.unstructure(saved(relayed))
+            table["latches"] = CONVERTER.unstructure(latches_of(relayed))
             table["traffic"] = traffic_of(relayed)
         return table
 
@@ -204,7 +233,7 @@ class CallJournal(Service):
 
     def _is_written(self, _: object) -> None:
         self._writing, self._failing = None, False
-        if self._changed and self.running and self._next is None:
+        if (self._changed or self._moved) and self.running and self._next is None:
             self._schedule(WRITE_DELAY if len(self._changed) < AT_A_TIME else 0.0)
 
     def _is_not_written(self, failure: Failure, changes: list[Change]) -> None:
@@ -245,13 +274,14 @@ class CallJournal(Service):
             self._writing.addCallbacks(self._is_written, self._is_not_written, errbackArgs=([],))
 
 
-def _read(key: CallKey, table: dict[str, Any]) -> tuple[Call, SavedMedia | None, Traffic]:
+def _read(key: CallKey, table: dict[str, Any]) -> tuple[Call, Relayed | None]:
     """@raise Exception: of any kind, it is no call."""
     call = CONVERTER.structure(table["call"], Call)
     if call.key != key or not call.answered:
         raise ValueError("of another call")
-    media = table.get("media")
-    if media is None:
-        return call, None, []
-    traffic: Traffic = CONVERTER.structure(table.get("traffic", []), Traffic)
-    return call, CONVERTER.structure(media, SavedMedia), traffic
+    if "media" not in table:
+        return call, None
+    media = CONVERTER.structure(table["media"], SavedMedia)
+    latches: Latches = CONVERTER.structure(table["latches"], Latches)
+    traffic: Traffic = CONVERTER.structure(table["traffic"], Traffic)
+    return call, (media, latches, traffic)

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import Factory, frozen
 
@@ -47,6 +47,14 @@ class Loaded:
     faults: tuple[str, ...] = ()
 
 
+class Place(NamedTuple):
+    """Where a record is in the file, and which keys its table has."""
+
+    offset: int
+    length: int
+    names: frozenset[str]
+
+
 class CallStore:
     """
     The journal in one state directory. All methods block: at the start in any thread, then in one at a time.
@@ -58,9 +66,8 @@ class CallStore:
         self.path = path
         self._file = -1
         self._size = self._garbage = 0
-        self._places: dict[
-            Key, list[tuple[int, int]]
-        ] = {}  # where the records of a call are: offset and length
+        self._places: dict[Key, list[Place]] = {}  # the records of a call that count
+        self._names: dict[frozenset[str], frozenset[str]] = {}  # few, and shared by all places
 
     # -- reading
 
@@ -144,16 +151,14 @@ class CallStore:
             if begins:
                 self.close()
             raise
-        for key, whole, place in places:
-            known = self._places.get(key)
-            if whole or known is None:
+        for key, place in places:
+            if "call" in place.names:
                 self._forget(key)
-                self._places[key] = [place]
-            else:
-                self._garbage += sum(length for _, length in known[1:])
-                known[1:] = [place]
-        for key in ended:
-            self._garbage += len(_line(key, None))
+            known = self._places.setdefault(key, [])
+            self._garbage += sum(old.length for old in known if old.names <= place.names)
+            known[:] = [*(old for old in known if not old.names <= place.names), place]
+        for key, length in ended:
+            self._garbage += length
             self._forget(key)
         if self._garbage > max(GARBAGE, self._size // 2):
             self._rewrite()
@@ -172,7 +177,7 @@ class CallStore:
             self._places.clear()
 
     def _forget(self, key: Key) -> None:
-        self._garbage += sum(length for _, length in self._places.pop(key, ()))
+        self._garbage += sum(place.length for place in self._places.pop(key, ()))
 
     @property
     def _new(self) -> Path:
@@ -185,9 +190,9 @@ class CallStore:
 
     def _append_all(
         self, head: bytes, changes: Sequence[Change]
-    ) -> tuple[list[tuple[Key, bool, tuple[int, int]]], list[Key]]:
-        """What was written: the key, whether it is a whole table, and where it is; and the calls that have ended."""
-        out, places, ended = bytearray(head), [], []
+    ) -> tuple[list[tuple[Key, Place]], list[tuple[Key, int]]]:
+        """What was written, and where it is; and the calls that have ended, with the length of that."""
+        out, places, ended = bytearray(head), list[tuple[Key, Place]](), list[tuple[Key, int]]()
         for key, table in changes:
             if table is None and key not in self._places:
                 continue
@@ -195,9 +200,10 @@ class CallStore:
             if len(line) > MAX_LINE:
                 continue
             if table is None:
-                ended.append(key)
+                ended.append((key, len(line)))
             else:
-                places.append((key, "call" in table, (self._size + len(out), len(line))))
+                names = self._names.setdefault(frozenset(table), frozenset(table))
+                places.append((key, Place(self._size + len(out), len(line), names)))
             out += line
         try:
             _write_all(self._file, out, self._size)
@@ -212,12 +218,12 @@ class CallStore:
         """Only the records that count, in a new file that takes the place of the old one whole."""
         old, file = self._file, self._create()
         try:
-            out, places = bytearray(_head()), dict[Key, list[tuple[int, int]]]()
+            out, places = bytearray(_head()), dict[Key, list[Place]]()
             for key, kept in self._places.items():
                 places[key] = []
-                for offset, length in kept:
-                    places[key].append((len(out), length))
-                    out += os.pread(old, length, offset)
+                for place in kept:
+                    places[key].append(place._replace(offset=len(out)))
+                    out += os.pread(old, place.length, place.offset)
             _write_all(file, out, 0)
             os.replace(self._new, self.path)
         except OSError:

@@ -85,7 +85,7 @@ class JournalTests(MediaTestCase):
     def start(self) -> None:
         self.calls = CallTable()
         self.journal = CallJournal(self.clock, self.store, self.in_thread, self.calls, self.media)
-        self.calls.settled = self.media.on_moved = self.journal.changed
+        self.calls.settled, self.media.on_moved = self.journal.changed, self.journal.moved
 
         def released(key: CallKey, reason: str) -> None:
             self.media.call_ended(key, reason)
@@ -216,7 +216,7 @@ class JournalTests(MediaTestCase):
         self.network.deliver(RTP, Address(ALICE, 4000), for_alice)
         for _ in range(2):
             self.clock.advance(1)
-        latches = self.store.tables[CALL]["media"]["lines"]["0"]["latches"]
+        latches = self.store.tables[CALL]["latches"]["0"]["plain"]
         self.assertIn("firm", [latch["state"] for latch in latches.values()])
         for _ in range(COUNTED):
             self.network.deliver(RTP, Address(ALICE, 4000), for_alice)

@@ -156,13 +156,14 @@ class JournalTests(SynchronousTestCase):
         for number in range(300):
             key = (f"{number}@h", "a")
             self.store.write([(key, table(number))])
+            self.store.write([(key, {"latches": number, "traffic": [0]})])
             self.store.write([(key, {"traffic": [number]})])
-            expected[key] = table(number, traffic=[number])
+            expected[key] = table(number, latches=number, traffic=[number])
             if number % 3:
                 self.store.write([(key, None)])
                 del expected[key]
         self.assertEqual(self.calls(), expected)
-        self.assertLess(self.path.stat().st_size, 4000 + 2 * 150 * len(expected))
+        self.assertLess(self.path.stat().st_size, 4000 + 2 * 250 * len(expected))
 
     def test_a_disk_that_is_full(self) -> None:
         """What could not be written whole is not there, and can be written later."""

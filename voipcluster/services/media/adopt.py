@@ -22,11 +22,19 @@ from voipcluster.services.media.arrival import IcePolicy
 from voipcluster.services.media.call import RelayedCall
 from voipcluster.services.media.line import Leg, Line
 from voipcluster.services.media.ports import RelayPorts
-from voipcluster.services.media.saved import SavedLine, SavedMedia, Traffic, ports_in_order
+from voipcluster.services.media.saved import (
+    Latches,
+    SavedLatches,
+    SavedLine,
+    SavedMedia,
+    Traffic,
+    ports_in_order,
+)
 
 
 def adopt(
     saved: SavedMedia,
+    latches: Latches,
     traffic: Traffic,
     relay: RelayPorts,
     new_stream: partial[Stream],
@@ -48,7 +56,7 @@ def adopt(
     )  # fmt: skip
     try:
         for index, one in saved.lines.items():
-            stream = _stream(new_stream(), one, saved.agents, now)
+            stream = _stream(new_stream(), one, latches.get(index, SavedLatches()), saved.agents, now)
             lines[index] = Line(stream, one.born, relay.seconds, relay.kernel_line(), bridged=one.bridged)
             lines[index].heard = relay.heard
             _open(lines[index], one, relay)
@@ -71,8 +79,10 @@ def adopt(
     return call
 
 
-def _stream(new: Stream, saved: SavedLine, agents: dict[Side, Agent], now: float) -> Stream:
-    latches = {spot: _checked(latch, new.targets, new.window, now) for spot, latch in saved.latches.items()}
+def _stream(
+    new: Stream, saved: SavedLine, kept: SavedLatches, agents: dict[Side, Agent], now: float
+) -> Stream:
+    latches = {spot: _checked(latch, new.targets, new.window, now) for spot, latch in kept.plain.items()}
     nominated = {
         spot: IceLatch(
             checked=latches[spot].checked,
@@ -80,7 +90,7 @@ def _stream(new: Stream, saved: SavedLine, agents: dict[Side, Agent], now: float
             remote=None if ice.remote is None else new.targets.usable(*ice.remote),
             signalled=ice.signalled,
         )
-        for spot, ice in saved.ice.items()
+        for spot, ice in kept.ice.items()
         if spot in latches
     }
     told = {side: agents[side] for side in saved.told if side in agents}

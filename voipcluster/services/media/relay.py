@@ -39,7 +39,7 @@ from voipcluster.services.media.kernel_path import (
 )
 from voipcluster.services.media.listening import Listening, Trouble
 from voipcluster.services.media.ports import OpenPort, RelayAddress, RelayPorts, by_family, targets_for
-from voipcluster.services.media.saved import SavedMedia, Traffic
+from voipcluster.services.media.saved import Latches, SavedMedia, Traffic
 from voipcluster.services.media.snapshots import MediaSnapshot, MediaStatistics, stream_snapshot
 
 PERIOD = 1.0  # seconds between looks at the counters
@@ -299,7 +299,7 @@ class MediaService(Service):
         """What is relayed of a call, for its journal."""
         return self._calls.get(call)
 
-    def adopt(self, calls: Mapping[CallKey, tuple[SavedMedia, Traffic]]) -> dict[CallKey, str]:
+    def adopt(self, calls: Mapping[CallKey, tuple[SavedMedia, Latches, Traffic]]) -> dict[CallKey, str]:
         """
         Make calls of an earlier process again, right after the start.
 
@@ -308,9 +308,9 @@ class MediaService(Service):
         refused: dict[CallKey, str] = {}
         if self._off:
             return dict.fromkeys(calls, "media.relay is off now")
-        free = self._pool.take_these({number for saved, _ in calls.values() for number in saved.numbers})
+        free = self._pool.take_these({number for saved, *_ in calls.values() for number in saved.numbers})
         now = self._reactor.seconds()
-        for call, (saved, traffic) in calls.items():
+        for call, (saved, latches, traffic) in calls.items():
             numbers = saved.numbers & free
             free -= numbers
             try:
@@ -320,7 +320,9 @@ class MediaService(Service):
                     )
                 activity = self._new_activity(now)
                 relay = self._relay_ports(call, saved.holders)
-                self._calls[call] = adopt(saved, traffic, relay, self._new_stream, self._ice, activity, now)
+                self._calls[call] = adopt(
+                    saved, latches, traffic, relay, self._new_stream, self._ice, activity, now
+                )
                 self._shares.adopt(saved.holders, len(numbers))
             except PeerError as error:
                 refused[call] = str(error)

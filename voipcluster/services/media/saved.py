@@ -39,6 +39,18 @@ class SavedIce:
 
 
 @frozen
+class SavedLatches:
+    """Those of one line; they move when media begins, after the rest has been written."""
+
+    plain: dict[Spot, Latch] = Factory(dict)
+    ice: dict[Spot, SavedIce] = Factory(dict)
+
+
+Latches = dict[int, SavedLatches]
+"""By line."""
+
+
+@frozen
 class SavedLine:
     """
     @ivar said: what each side last said about the line, by L{Stream.lines}.
@@ -50,9 +62,7 @@ class SavedLine:
     born: Exchange
     kind: str
     said: dict[Side, MediaLine]
-    latches: dict[Spot, Latch]
     legs: dict[Side, tuple[int, dict[int, int]]]
-    ice: dict[Spot, SavedIce] = Factory(dict)
     told: frozenset[Side] = frozenset()
     bridged: Side | None = None
 
@@ -94,6 +104,23 @@ def traffic_of(call: RelayedCall) -> Traffic:
     return [(port.packets, port.octets, port.strangers, port.errors) for port in ports_in_order(lines)]
 
 
+def latches_of(call: RelayedCall) -> Latches:
+    """As they are; they change, so it is to be made a table at once."""
+    _, _, lines = call.at_rest()
+    return {index: _saved_latches(line) for index, line in lines.items()}
+
+
+def _saved_latches(line: Line) -> SavedLatches:
+    stream = line.stream
+    return SavedLatches(
+        {spot: stream.plain_latch(spot) for side in line.legs for spot in SPOTS[side][: 1 + stream.paired]},
+        {
+            spot: SavedIce(latch.ufrag, latch.remote, latch.signalled)
+            for spot, latch in stream.ice_latches.items()
+        },
+    )
+
+
 def saved(call: RelayedCall) -> SavedMedia:
     """What the call is now; holds parts of it that change, so it is to be made a table at once."""
     negotiation, in_force, lines = call.at_rest()
@@ -115,14 +142,9 @@ def _saved_line(line: Line) -> SavedLine:
         line.born,
         stream.kind,
         stream.lines,
-        {spot: stream.plain_latch(spot) for side in line.legs for spot in SPOTS[side][: 1 + stream.paired]},
         {
             side: (leg.number, {family: len(ports) for family, ports in leg.ports.items()})
             for side, leg in line.legs.items()
-        },
-        {
-            spot: SavedIce(latch.ufrag, latch.remote, latch.signalled)
-            for spot, latch in stream.ice_latches.items()
         },
         frozenset(stream.agents),
         line.bridged,

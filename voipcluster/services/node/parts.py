@@ -295,7 +295,7 @@ class NodeParts:
         self.calls.changed = self.calls_changed
         self.media.on_timeout = lambda key: self.calls.end(key, "media time-out")
         self.journal = CallJournal(clock, self._store.calls, self._store.run, self.calls, self.media)
-        self.calls.settled = self.media.on_moved = self.journal.changed
+        self.calls.settled, self.media.on_moved = self.journal.changed, self.journal.moved
         self.calls.released = self._call_released
         self.records = CallRecords(config.limits.ended_calls, self._record_row, self._watch)
         self.calls.over, self.media.on_trouble = self._call_over, self.records.trouble

@@ -22,23 +22,33 @@ from tests.unit.services.media.media_case import (
 from voipcluster.media.target import Address
 from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import CallKey
-from voipcluster.services.media.saved import CONVERTER, SavedMedia, Traffic, saved, traffic_of
+from voipcluster.services.media.saved import (
+    CONVERTER,
+    Latches,
+    SavedMedia,
+    Traffic,
+    latches_of,
+    saved,
+    traffic_of,
+)
 
 ALICE_RTP, BOB_RTP = Address(ALICE, 4000), Address(BOB, 5000)
 STRANGER = Address("203.0.113.66", 4000)
 
 
 class AdoptTests(MediaTestCase):
-    def journal(self, *calls: CallKey) -> dict[CallKey, tuple[SavedMedia, Traffic]]:
+    def journal(self, *calls: CallKey) -> dict[CallKey, tuple[SavedMedia, Latches, Traffic]]:
         """What comes back of a journal, through JSON."""
         found = {}
         for key in calls or (CALL,):
             relayed = self.media.relayed(key)
             assert relayed is not None
-            text = json.dumps(CONVERTER.unstructure(saved(relayed))), json.dumps(traffic_of(relayed))
+            whole = saved(relayed), latches_of(relayed), traffic_of(relayed)
+            texts = [json.dumps(CONVERTER.unstructure(part)) for part in whole]
             found[key] = (
-                CONVERTER.structure(json.loads(text[0]), SavedMedia),
-                CONVERTER.structure(json.loads(text[1]), Traffic),
+                CONVERTER.structure(json.loads(texts[0]), SavedMedia),
+                CONVERTER.structure(json.loads(texts[1]), Latches),
+                CONVERTER.structure(json.loads(texts[2]), Traffic),
             )
         return found
 
@@ -286,10 +296,11 @@ class AdoptTests(MediaTestCase):
         self.talk(for_alice, for_bob)
         journal = self.journal()
         self.kill()
-        text = json.dumps(CONVERTER.unstructure(journal[CALL][0])).replace(BOB, "127.0.0.1")
-        hostile = CONVERTER.structure(json.loads(text), SavedMedia)
+        media, latches, traffic = journal[CALL]
+        text = json.dumps(CONVERTER.unstructure(latches)).replace(BOB, "127.0.0.1")
+        hostile = CONVERTER.structure(json.loads(text), Latches)
         self.media = self.service(addresses=[RelayAddress(NODE), RelayAddress(NODE6)])
-        self.assertEqual(self.media.adopt({CALL: (hostile, journal[CALL][1])}), {})
+        self.assertEqual(self.media.adopt({CALL: (media, hostile, traffic)}), {})
         self.assertEqual(self.hears(ALICE_RTP, for_alice), [])
 
     def test_it_can_be_told_what_moved(self) -> None:
@@ -319,7 +330,13 @@ class AdoptTests(MediaTestCase):
             {**table, "in_force": {"nobody": {}}},
             {**table, "started": "yesterday"},
             {**table, "lines": {"0": {**table["lines"]["0"], "legs": {"caller": [1]}}}},
-            {**table, "lines": {"0": {**table["lines"]["0"], "latches": {"caller 7": {}}}}},
         ):
             self.assertRaises(wrong_tables, CONVERTER.structure, wrong, SavedMedia)
+        for wrong in (
+            [],
+            {"x": {}},
+            {"0": {"plain": {"caller 7": {}}}},
+            {"0": {"plain": {"caller 0": {"state": "no state"}}}},
+        ):
+            self.assertRaises(wrong_tables, CONVERTER.structure, wrong, Latches)
         self.assertEqual(CONVERTER.structure({**table, "later": 1}, SavedMedia), self.journal()[CALL][0])

@@ -10,7 +10,15 @@ from voipcluster.address import Hop
 from voipcluster.media import stun
 from voipcluster.media.sdp import Ice, SessionDescription
 from voipcluster.media.target import Address
-from voipcluster.services.media.saved import CONVERTER, SavedMedia, Traffic, saved, traffic_of
+from voipcluster.services.media.saved import (
+    CONVERTER,
+    Latches,
+    SavedMedia,
+    Traffic,
+    latches_of,
+    saved,
+    traffic_of,
+)
 
 REPORT = b"\x80\xc9\x00\x01ssrc"
 DTLS = b"\x16\xfe\xff" + bytes(20)
@@ -373,10 +381,15 @@ class RestartTests(IceTestCase):
         self.check(for_alice, to_alice, WIFI, "alic")
         relayed = self.media.relayed(CALL)
         assert relayed is not None
-        table = json.loads(json.dumps([CONVERTER.unstructure(saved(relayed)), traffic_of(relayed)]))
+        parts = saved(relayed), latches_of(relayed), traffic_of(relayed)
+        table = json.loads(json.dumps([CONVERTER.unstructure(part) for part in parts]))
         self.media.stopService()
         self.media = self.service()
-        journal = CONVERTER.structure(table[0], SavedMedia), CONVERTER.structure(table[1], Traffic)
+        journal = (
+            CONVERTER.structure(table[0], SavedMedia),
+            CONVERTER.structure(table[1], Latches),
+            CONVERTER.structure(table[2], Traffic),
+        )
         self.assertEqual(self.media.adopt({CALL: journal}), {})
         self.assertEqual(self.heard(RTP, STRANGER, to_alice), [])
         self.assertEqual(self.heard(REPORT, WIFI, to_alice), [Address(BOB, 5001)])
