@@ -316,27 +316,3 @@ class AdoptTests(MediaTestCase):
         self.talk(for_alice, for_bob)
         self.clock.advance(1)
         self.assertEqual(moved, [CALL])
-
-    def test_tables_that_are_none(self) -> None:
-        """Tables of any other shape raise, whatever they are."""
-        self.establish()
-        table = json.loads(json.dumps(CONVERTER.unstructure(self.journal()[CALL][0])))
-        wrong_tables = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-        for wrong in (
-            {},
-            [],
-            None,
-            {**table, "lines": {"x": {}}},
-            {**table, "in_force": {"nobody": {}}},
-            {**table, "started": "yesterday"},
-            {**table, "lines": {"0": {**table["lines"]["0"], "legs": {"caller": [1]}}}},
-        ):
-            self.assertRaises(wrong_tables, CONVERTER.structure, wrong, SavedMedia)
-        for wrong in (
-            [],
-            {"x": {}},
-            {"0": {"plain": {"caller 7": {}}}},
-            {"0": {"plain": {"caller 0": {"state": "no state"}}}},
-        ):
-            self.assertRaises(wrong_tables, CONVERTER.structure, wrong, Latches)
-        self.assertEqual(CONVERTER.structure({**table, "later": 1}, SavedMedia), self.journal()[CALL][0])
