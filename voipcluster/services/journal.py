@@ -34,7 +34,7 @@ from voipcluster.store.calls import Change, Loaded
 
 WRITE_DELAY = 0.25  # seconds that changes wait for company
 RETRY_DELAY = 5.0  # seconds after the disk did not take them
-AT_A_TIME = 200  # calls written in one go: about 10 ms of the reactor's time
+AT_A_TIME = 100  # calls written in one go: about 10 ms of the reactor's time
 COUNTED = 10  # seconds in which the counters of every call are written once
 LONGEST_ABSENCE = 600.0  # seconds after which nobody waits for this node any more
 BYE_REPEATED = 32.0  # seconds: 64*T1, for which a BYE is sent again (RFC 3261 section 17.1.2.2)
