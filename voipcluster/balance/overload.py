@@ -64,19 +64,19 @@ class Sample(NamedTuple):
 
 
 STALLED = 2  # samples longer than C{longest} in a row are no stall any more, but how slow the node is
-DRAIN, HARDEST = 2.0, 0.5  # how much less is let in for each second of delay beyond the target, and the most
-KEEP, GO = 0.97, 0.99  # of the capacity, with and without a queue
-DOWN = 0.98  # when the queue does not get shorter although the limit holds: the estimate was too high
-FALLING = 0.98
-FEW, ENOUGH = 0.05, 30.0  # refusals beside requests let in, and of these, that tell what a request costs
+AIM = 0.4  # of the target: the delay that is held while control is active, so that something always waits to be done
+DRAIN, HARDEST = 2.0, 0.5  # how much less is let in for each second of delay beyond that, and the most
+KEEP, SHORT = 0.97, 0.25  # of the capacity while something waits; what is less than this part of the aim is no queue
+FALLING = 0.98  # a delay that falls so in a tick: the limit does what it is for
+SLOPE, STEEPEST = 2.0, 0.02  # per second: how fast the estimate follows the delay, for each second of it; the most in a tick
+REFUSAL = 0.08  # of a request: what refusing one takes, to begin with (bench/overload.py measures it)
 UP, FASTER, FASTEST = (
     0.01,
     0.002,
     0.06,
 )  # more each tick that the limit binds and nothing waits, and faster with each
 BINDING = 0.9  # of the limit: more is let in only while the limit is what keeps it out
-NARROWEST, WIDEST = 0.5, 4.0
-BACK = 1.05  # each tick without a queue, until the estimate is believed again
+ENOUGH = 30.0  # requests that tell what one costs
 
 
 @define
@@ -84,7 +84,8 @@ class OverloadController:
     """
     @ivar active: whether a limit holds.
     @ivar allowed: new requests per second to let in while it does.
-    @ivar capacity: what the node is thought to manage, per second; 0 before its first overload.
+    @ivar capacity: what the node is thought to manage, per second, while it refuses as many as it does; 0 before its first
+        overload.
     @ivar offered: per second, smoothed.
     """
 
@@ -94,12 +95,12 @@ class OverloadController:
     capacity: float = 0.0
     offered: float = 0.0
     _admitted: float = 0.0  # per second, smoothed
+    _refused: float = 0.0  # the same
     _cost: float = 0.0  # CPU seconds of a request
     _share: float = 1.0  # of a CPU, that the node gets when it wants all
     _seen: float = 0.0  # requests, and what they took, of which the cost is known
     _used: float = 0.0
-    _waste: float = 0.0  # share of a CPU that goes into anything but what is let in: refusals, copies
-    _trim: float = 1.0  # what experience makes of the estimate
+    _most: float = 0.0  # what it manages per second when it refuses nobody
     _delay: float = 0.0
     _calm: float = 0.0  # seconds in which control was not needed
     _streak: int = 0
@@ -112,22 +113,19 @@ class OverloadController:
         keep = math.exp(-elapsed / (5 * settings.tick))
         self.offered = self.offered * keep + sample.offered / elapsed * (1.0 - keep)
         self._admitted = self._admitted * keep + sample.admitted / elapsed * (1.0 - keep)
+        keep = math.exp(-elapsed / (3 * settings.tick))
+        self._refused = self._refused * keep + sample.refused / elapsed * (1.0 - keep)
         if elapsed > settings.longest:
             self._stalled += 1
             if self._stalled < STALLED:
                 return  # the process stood still: what waits now says nothing about what it can do
         else:
             self._stalled = 0
-        self._learn_cost(sample, elapsed)
-        waits = sample.delay > self.target
-        self._learn_share(sample, elapsed, waits)
-        if waits:
-            if not self.active:
-                self.active, self._trim, self._calm = True, 1.0, 0.0
-                self.allowed = math.inf
+        self._learn(sample, elapsed)
+        if not self.active and sample.delay > self.target:
+            self._begin(sample, elapsed)
+        if self.active:
             self._hold(sample, elapsed)
-        elif self.active:
-            self._probe(sample, elapsed)
         self._delay = sample.delay
 
     @property
@@ -140,59 +138,47 @@ class OverloadController:
             settings.target, min(settings.latest, settings.queue * self._cost / max(self._share, 0.01))
         )
 
-    def _learn_cost(self, sample: Sample, elapsed: float) -> None:
-        if sample.refused <= FEW * sample.admitted:
-            keep = math.exp(-elapsed / self.settings.memory)
-            self._seen = self._seen * keep + sample.admitted
-            self._used = self._used * keep + sample.busy
-            if self._seen >= ENOUGH:
-                self._cost = self._used / self._seen
+    def _learn(self, sample: Sample, elapsed: float) -> None:
+        """What a request costs; refused ones count as the part of one that they are, or those let in would seem dearer."""
+        keep = math.exp(-elapsed / self.settings.memory)
+        self._seen = self._seen * keep + sample.admitted + REFUSAL * sample.refused
+        self._used = self._used * keep + sample.busy
+        if self._seen >= ENOUGH:
+            self._cost = self._used / self._seen
 
-    def _learn_share(self, sample: Sample, elapsed: float, waits: bool) -> None:
-        if waits:
-            share = min(1.0, sample.busy / elapsed)
-            self._share = share if not self.active else self._share + 0.3 * (share - self._share)
-        waste = (sample.busy - self._cost * sample.admitted) / elapsed if self._cost else 0.0
-        self._waste += (1.0 - math.exp(-elapsed / (3 * self.settings.tick))) * (waste - self._waste)
+    def _begin(self, sample: Sample, elapsed: float) -> None:
+        self.active, self._calm, self._streak, self.allowed = True, 0.0, 0, math.inf
+        self._share = min(1.0, sample.busy / elapsed)
+        self._most = self._share / self._cost if self._cost else sample.admitted / elapsed
 
     def _hold(self, sample: Sample, elapsed: float) -> None:
-        """Something waited all the time: the limit, and less for as long as the queue is long."""
-        self._streak, self._calm = 0, 0.0
-        if sample.delay <= self._delay * FALLING and self.allowed < math.inf:
-            return  # the limit does what it is for
-        if self._binds():
-            self._trim = max(NARROWEST, self._trim * DOWN)
-        self._estimate(sample, elapsed)
-        less = min(HARDEST, DRAIN * (sample.delay - self.target))
-        self._allow(KEEP - less)
+        """
+        Keep a short queue: the estimate follows what it does, and what waits too long is drained.
 
-    def _probe(self, sample: Sample, elapsed: float) -> None:
-        """The queue ran empty: more, while the limit is what keeps others out, and no limit when there is no need of one."""
-        if self._binds():
-            self._streak += 1
-            self._trim = min(WIDEST, self._trim * (1.0 + min(FASTEST, UP + FASTER * self._streak)))
-        else:
+        Nothing that waits means that more could be done, if the limit was what kept it out.
+        """
+        aim = AIM * self.target
+        over = sample.delay - aim
+        binds = self._admitted >= BINDING * self.allowed
+        if over > 0.0:
             self._streak = 0
-        if self._trim < 1.0 and sample.delay < self.target / 4:
-            self._trim = min(1.0, self._trim * BACK)
-        self._estimate(sample, elapsed)
-        self._allow(GO)
-        if self.offered < self.settings.release * self.capacity:
-            self._calm += elapsed
-            if self._calm >= self.settings.rest:
-                self.active, self.allowed = False, math.inf
-        else:
+            if binds and FALLING * self._delay < sample.delay:
+                self._most *= 1.0 - min(STEEPEST, SLOPE * over * elapsed)
+        elif binds and sample.delay <= SHORT * aim:
+            self._streak += 1
+            self._most *= 1.0 + min(FASTEST, UP + FASTER * self._streak)
+        elif binds:
+            self._most *= 1.0 - SLOPE * over * elapsed
+        self.capacity = max(self.settings.least, self._most - REFUSAL * self._refused)
+        less = min(HARDEST, DRAIN * over) if over > 0.0 else 0.0
+        self.allowed = max(self.settings.least, self.capacity * ((KEEP if over > 0.0 else 1.0) - less))
+        self._rest(over, elapsed)
+
+    def _rest(self, over: float, elapsed: float) -> None:
+        """Control ends when there was room for some time."""
+        if over > 0.0 or self.offered >= self.settings.release * self.capacity:
             self._calm = 0.0
-
-    def _binds(self) -> bool:
-        """Whether as much came in as may."""
-        return self._admitted >= BINDING * self.allowed
-
-    def _estimate(self, sample: Sample, elapsed: float) -> None:
-        if self._cost > 0.0 and self._share > 0.0:
-            self.capacity = max(0.0, self._share - max(0.0, self._waste)) / self._cost * self._trim
-        else:
-            self.capacity = max(self.settings.least, sample.admitted / elapsed)
-
-    def _allow(self, part: float) -> None:
-        self.allowed = max(self.settings.least, self.capacity * part)
+            return
+        self._calm += elapsed
+        if self._calm >= self.settings.rest:
+            self.active, self.allowed = False, math.inf

@@ -16,6 +16,7 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any, NamedTuple
 
 from twisted.internet.error import ConnectionDone
@@ -32,6 +33,7 @@ from voipcluster.net.thinning import thin
 from voipcluster.net.waiting import SPACE, Waiting, has_stamps, stamp_datagrams
 
 BATCH = 64  # datagrams in one wake-up: spreads the reactor's own cost, which is that of four datagrams
+LEAST_BATCH, LONGEST = 8, 0.03  # on a slow machine fewer, so that a wake-up takes no longer than so many s
 RECEIVE_BUFFER, SEND_BUFFER = 8 << 20, 1 << 20  # octets; the kernel gives what it allows
 _LARGEST = 65535
 _KEPT = 8192  # flows that are remembered
@@ -106,14 +108,21 @@ class UdpPort:
     """
 
     def __init__(
-        self, reactor: IReactorFDSet, bound: socket.socket, sink: ISipSink, errors: SinkErrors
+        self,
+        reactor: IReactorFDSet,
+        bound: socket.socket,
+        sink: ISipSink,
+        errors: SinkErrors,
+        seconds: Callable[[], float] = monotonic,
     ) -> None:
         self._reactor, self._socket, self._sink, self._errors = reactor, bound, sink, errors
+        self._seconds = seconds
         self.sendto = bound.sendto
         self.local: tuple[str, int] = bound.getsockname()[:2]
         self._flows: dict[tuple[str, int], Flow] = {}  # one object a source: transactions hold it for 32 s
         self._ipv6 = ":" in self.local[0]
         self._open = False
+        self._batch = BATCH
         self.outbox: list[Outgoing] | None = None
         self.sieve: Callable[[list[tuple[bytes, Flow]]], list[tuple[bytes, Flow]]] | None = None
         self.waiting = Waiting() if has_stamps(bound) else None
@@ -187,6 +196,7 @@ class UdpPort:
         raise TransportError(f"{error.strerror or error} (to {Hop(UDP, *remote)})")
 
     def doRead(self) -> None:
+        begun = self._seconds()
         batch = self._read_batch()
         if self.sieve is not None:
             batch = self.sieve(batch)
@@ -202,6 +212,15 @@ class UdpPort:
             if not self._open:
                 return
         self._send_outbox()
+        if len(batch) >= LEAST_BATCH:
+            self._fit_batch(len(batch), self._seconds() - begun)
+
+    def _fit_batch(self, count: int, took: float) -> None:
+        """Read as much in one wake-up as can be answered soon: with a small share of a CPU each datagram takes long."""
+        if took > LONGEST:
+            self._batch = max(LEAST_BATCH, count // 2)
+        elif self._batch < BATCH and took < LONGEST / 2:
+            self._batch = min(BATCH, self._batch + LEAST_BATCH)
 
     def _send_outbox(self) -> None:
         """Send what the wake-up gave to send; what this gives to send in its turn goes at once."""
@@ -234,7 +253,7 @@ class UdpPort:
         batch: list[tuple[bytes, Flow]] = []
         recvfrom, ipv6, flows = self._socket.recvfrom, self._ipv6, self._flows
         receive = recvfrom if self.waiting is None else self._receive_first
-        for count in range(BATCH):
+        for count in range(self._batch):
             try:
                 data, source = receive(_LARGEST)
             except BlockingIOError:

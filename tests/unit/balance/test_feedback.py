@@ -123,7 +123,7 @@ class AdmittingTests(ServerCase):
         for _ in range(50):
             taken = self.admitted(ALICE, 300) if self.server.active else 50
             honest = self.admitted(BOB, 40) if self.server.active else 40
-            self.tick(0.05, alice=taken, bob=honest)
+            self.tick(0.008 if self.server.active else 0.05, alice=taken, bob=honest)
         self.assertGreater(self.server.refused[Priority.CALL], 1000)
         self.assertGreaterEqual(self.server.upstreams[BOB].bucket.rate, 350)
         self.assertGreater(upstream.told.value, 30)

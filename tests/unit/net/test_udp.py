@@ -14,7 +14,7 @@ from tests.unit.net.fakes import FakeReactor, FakeSink, FakeSocket
 from voipcluster.address import Flow, Hop
 from voipcluster.errors import TransportError
 from voipcluster.net.sink import ISipSink, SinkErrors
-from voipcluster.net.udp import BATCH, Outgoing, UdpPort
+from voipcluster.net.udp import BATCH, LEAST_BATCH, LONGEST, Outgoing, UdpPort
 
 ALICE, BOB = ("198.51.100.1", 5060), ("198.51.100.2", 5062)
 REQUEST = b"OPTIONS sip:a.example SIP/2.0\r\n\r\n"
@@ -88,6 +88,33 @@ class UdpPortTests(SynchronousTestCase):
         self.assertEqual(len(self.sink.calls), BATCH)
         self.port.doRead()
         self.assertEqual(len(self.sink.calls), BATCH + 1)
+
+    def test_a_slow_machine_reads_less_at_once(self) -> None:
+        """What a wake-up gives to send leaves at its end, which must not be long after it came; and back, where it is quick."""
+        self.port._seconds = self.reactor.seconds
+        lasts = 2 * LONGEST / BATCH
+
+        def received(data: bytes, flow: Flow) -> None:
+            self.sink.calls.append((data, flow))
+            self.reactor.advance(lasts)
+
+        self.sink.bytes_received = received  # type: ignore[method-assign]  # takes its time
+
+        def counts(times: int) -> list[int]:
+            seen = []
+            for _ in range(times):
+                self.socket.incoming.extend([(REQUEST, ALICE)] * BATCH)
+                before = len(self.sink.calls)
+                self.port.doRead()
+                seen.append(len(self.sink.calls) - before)
+                self.socket.incoming.clear()
+            return seen
+
+        self.assertEqual(counts(4), [BATCH, BATCH // 2, BATCH // 2, BATCH // 2])
+        lasts *= 100
+        self.assertEqual(counts(4)[-1], LEAST_BATCH)
+        lasts = 0.0
+        self.assertEqual(counts(10)[-1], BATCH)
 
     def test_keep_alives_are_dropped(self) -> None:
         """Empty datagrams and those of CRLFs go nowhere and are not answered (RFC 5626 section 4.4.1)."""

@@ -15,6 +15,7 @@ from voipcluster.address import Flow
 from voipcluster.balance.admission import Priority
 from voipcluster.balance.feedback import OverloadServer, Upstream
 from voipcluster.balance.overload import OverloadController, OverloadSettings
+from voipcluster.balance.thinning import Thinning
 from voipcluster.errors import ParseError
 from voipcluster.services.notices import Notices
 from voipcluster.services.sip.access import AMPLIFICATION
@@ -36,13 +37,6 @@ from voipcluster.sip.shedding import (
 )
 from voipcluster.sip.values import Via, parse_via, split_list
 
-# Beside what is let in the node may have so many times that to refuse before the kernel throws away the rest unread.
-REFUSALS, MANY = 0.1, 0.3
-STEP, LEAST_PASSING, DWELL = (
-    0.7,
-    0.02,
-    0.4,
-)  # the share that passes changes by this factor; s between two changes
 
 
 class OverloadService:
@@ -78,14 +72,18 @@ class OverloadService:
         self.server.anybody.release(self.server.sequence)
         self._pass = transactions.bytes_received
         self._is_guarding = False
-        self._thin, self.passing = thin, 1.0
-        self._thinned_at, self._refusals = 0.0, 0
-        self._counted = 0
+        self._thin, self._thinning = thin, Thinning()
+        self._refusals = self._invites = self._counted = 0
 
     @property
     def active(self) -> bool:
         """Whether new requests are limited now."""
         return self._is_guarding
+
+    @property
+    def passing(self) -> float:
+        """The share of new INVITEs that the kernel lets through."""
+        return self._thinning.passing
 
     @property
     def refused(self) -> int:
@@ -106,32 +104,21 @@ class OverloadService:
         guards = self.server.active and self._enabled
         if self._is_guarding is not guards:
             self._turn(delay)
-        refusals, self._refusals = self._refusals, 0
         if self._thin is not None:
-            self._let_through(refusals / max(elapsed, 1e-6))
+            self._let_through(self._thin, elapsed)
 
-    def _let_through(self, refused: float) -> None:
-        """
-        Say how many of the new INVITEs the kernel lets through, so that refusing takes little of what serving needs.
-
-        @param refused: INVITEs that were refused in the last tick, per second, copies too.
-        """
-        now, allowed = self._seconds(), self.server.controller.allowed
-        passing = self.passing
-        if not self._is_guarding:
-            passing = 1.0
-        elif now - self._thinned_at < DWELL:
-            return
-        elif refused > MANY * allowed:
-            passing = max(
-                LEAST_PASSING, passing * max(STEP**4, (1 + REFUSALS) * allowed / (allowed + refused))
-            )
-        elif refused < REFUSALS * allowed / 2:
-            passing = min(1.0, passing / STEP)
-        if passing != self.passing:
-            assert self._thin is not None, "it is asked before"
-            self.passing, self._thinned_at = passing, now
-            self._thin(passing)
+    def _let_through(self, thin: Callable[[float], object], elapsed: float) -> None:
+        """Say how many of the new INVITEs the kernel lets through."""
+        invites, refusals = self._transactions.received["INVITE"], self._refusals
+        admitted, self._invites, self._refusals = invites - self._invites, invites, 0
+        thinning = self._thinning
+        changed = (
+            thinning.feed(elapsed, admitted, refusals, self.server.controller.allowed)
+            if self._is_guarding
+            else thinning.release()
+        )
+        if changed:
+            thin(thinning.passing)
 
     def _turn(self, delay: float) -> None:
         self._is_guarding = not self._is_guarding

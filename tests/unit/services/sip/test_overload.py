@@ -289,7 +289,7 @@ class FeedbackTests(OverloadCase):
         self.receive(self.fresh(more=";oc"))
         self.user.incoming[-1].accept()
         sequences = []
-        for _ in range(8):
+        for _ in range(16):
             for _ in range(100):
                 self.receive(self.fresh(more=";oc"))
             self.clock.advance(0.1)
