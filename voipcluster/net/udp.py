@@ -146,9 +146,15 @@ class UdpPort:
         self._reactor.addReader(self)
 
     def close(self) -> None:
-        """Stop reading and close the socket; harmless when closed."""
+        """
+        Stop reading and close the socket; harmless when closed.
+
+        What waits to be sent is sent, and nobody is told if it cannot be: whoever would be is closing, and has called this.
+        """
         if self._open:
             self._reactor.removeReader(self)
+        if self.outbox:
+            self.outbox = [(data, remote, None) for data, remote, _ in self.outbox]
         self._send_outbox()
         self._open = False
         self._socket.close()

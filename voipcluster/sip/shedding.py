@@ -45,8 +45,8 @@ _LONGEST: Final = 80  # octets of one; a longer one is somebody who wants to fil
 _BRANCH = re.compile(rb";branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)(?=;|$)")
 _TAKES_AWAY = re.compile(rb"\r\n[Ee]xpires[ \t]*:[ \t]*0+\r\n|;expires=0+(?![0-9])")
 _RECEIVED = re.compile(rb';received=[^;,"]*')
-_PRIORITY = re.compile(rb"\r\nresource-priority[ \t]*:[^\r\n]*\b(?:esnet|ets|wps)\.")
-_SOS: Final = b"urn:service:sos"
+_HANDOVER = re.compile(rb";ho=([A-Za-z0-9_-]+)")
+_CALL_TOKEN = re.compile(rb";call=([A-Za-z0-9_-]+)")
 
 _sent_by: dict[bytes, tuple[str, str]] = {}
 
@@ -72,6 +72,12 @@ class Glance(NamedTuple):
     def key(self) -> tuple[str, str, str, str]:
         """The key of its transaction, as L{voipcluster.sip.transaction.matching.server_key} makes it."""
         return (self.branch, self.host, self.port, self.method)
+
+    @property
+    def call_id(self) -> str:
+        """The Call-ID."""
+        line = next(line for line in self.lines if _NAMES[line[: line.find(b":")]] == _CALL_ID)
+        return line.partition(b":")[2].strip().decode("utf-8", "surrogateescape")
 
 
 def glance(data: bytes) -> Glance | None:
@@ -144,18 +150,6 @@ def _read_sent_by(head: bytes) -> tuple[str, str] | None:
     return known
 
 
-def is_emergency(data: bytes, authorized: bool) -> bool:
-    """
-    Whether a request is for an emergency service (RFC 5031), or of a caller of such (RFC 4412, RFC 7135).
-
-    @param authorized: whether Resource-Priority counts; not from anybody (RFC 4412 section 4.7).
-    """
-    start = data.find(b" ") + 1
-    if data[start : start + 4] in (b"urn:", b"URN:") and data[start : start + len(_SOS)].lower() == _SOS:
-        return True
-    return authorized and data.find(b"esource-") >= 0 and _PRIORITY.search(data.lower()) is not None
-
-
 def takes_state_away(data: bytes) -> bool:
     """Whether it ends a registration or subscription: refusing that keeps what could go (RFC 5390 REQ 19)."""
     return _TAKES_AWAY.search(data, 0, data.find(b"\r\n\r\n") + 2) is not None
@@ -165,9 +159,16 @@ def has_credentials(data: bytes) -> bool:
     return data.find(b"uthorization:") >= 0
 
 
-def is_handed_over(data: bytes) -> bool:
-    """Whether its Route seems to carry a hand-over token."""
-    return data.find(b";ho=") >= 0
+def handover_token(data: bytes) -> str:
+    """The hand-over token that it carries, perhaps a forged one; nothing: none."""
+    found = _HANDOVER.search(data)
+    return "" if found is None else found[1].decode("ascii")
+
+
+def call_token(data: bytes) -> str:
+    """The same of the token of a dialog."""
+    found = _CALL_TOKEN.search(data)
+    return "" if found is None else found[1].decode("ascii")
 
 
 class Refusal(NamedTuple):

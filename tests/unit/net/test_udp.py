@@ -231,6 +231,21 @@ class UdpPortTests(SynchronousTestCase):
         self.assertEqual((self.socket.sent, self.socket.closed), ([(b"farewell", ALICE)], True))
         self.assertIsNone(self.port.outbox)
 
+    def test_nobody_is_told_while_the_port_closes(self) -> None:
+        """Who closes it would be told from within (C{TransportService.send}: never from in here)."""
+        told: list[TransportError] = []
+        self.socket.send_errors.extend([OSError(errno.EMSGSIZE, "Message too long")] * 4)
+
+        def received(data: bytes, flow: Flow) -> None:
+            assert self.port.outbox is not None
+            self.port.outbox.extend([(b"large", BOB, told.append), (b"next", ALICE, told.append)])
+            self.port.close()
+
+        self.sink.bytes_received = received  # type: ignore[method-assign]  # closes the port it came from
+        self.socket.incoming.append((REQUEST, ALICE))
+        self.port.doRead()
+        self.assertEqual((told, self.socket.sent), ([], [(b"next", ALICE)]))
+
     def test_full_buffer_drops(self) -> None:
         """A full socket buffer loses the datagram as a network does, and counts it."""
         self.socket.send_errors.append(BlockingIOError(errno.EAGAIN, "full"))

@@ -9,11 +9,11 @@ from voipcluster.sip.message import Response, parse
 from voipcluster.sip.outgoing import reply
 from voipcluster.sip.shedding import (
     Glance,
+    call_token,
     glance,
+    handover_token,
     has_credentials,
     is_ack_of,
-    is_emergency,
-    is_handed_over,
     refusal,
     takes_state_away,
 )
@@ -160,25 +160,6 @@ class RefusalTests(SynchronousTestCase):
 
 
 class PriorityTests(SynchronousTestCase):
-    def test_emergencies(self) -> None:
-        """urn:service:sos (RFC 5031), and the namespaces of emergency callers (RFC 4412, RFC 7135)."""
-        for good in (
-            request(uri="urn:service:sos"),
-            request(uri="urn:service:sos.fire"),
-            request(uri="URN:service:SOS"),
-            request(headers=["Resource-Priority: esnet.1"]),
-            request(headers=["resource-priority: dsn.flash, wps.0"]),
-        ):
-            self.assertTrue(is_emergency(good.to_bytes(), True), good.to_bytes())
-            self.assertEqual(is_emergency(good.to_bytes(), False), good.uri[:1] in "uU")
-        for bad in (
-            request(),
-            request(uri="urn:service:counseling"),
-            request(headers=["Resource-Priority: dsn.routine"]),
-            request(headers=["Subject: urn:service:sos esnet.1"]),
-        ):
-            self.assertFalse(is_emergency(bad.to_bytes(), True), bad.to_bytes())
-
     def test_what_takes_state_away(self) -> None:
         """Refusing it would keep what could go (RFC 5390 REQ 19)."""
         for header in ("Expires: 0", "Contact: <sip:a@x>;expires=0", "Contact: <sip:a@x>;expires=0;q=1"):
@@ -190,5 +171,14 @@ class PriorityTests(SynchronousTestCase):
         self.assertTrue(has_credentials(request(headers=['Authorization: Digest username="a"']).to_bytes()))
         self.assertTrue(has_credentials(request(headers=["Proxy-Authorization: Digest x=1"]).to_bytes()))
         self.assertFalse(has_credentials(request().to_bytes()))
-        self.assertTrue(is_handed_over(request(headers=["Route: <sip:192.0.2.9;lr;ho=abc>"]).to_bytes()))
-        self.assertFalse(is_handed_over(request().to_bytes()))
+
+    def test_tokens(self) -> None:
+        """Of a hand-over and of a dialog, genuine or not."""
+        for name, found in (("ho", handover_token), ("call", call_token)):
+            data = request(headers=[f"Route: <sip:192.0.2.9;lr;{name}=a_b-c>, <sip:x>"]).to_bytes()
+            self.assertEqual((found(data), found(request().to_bytes())), ("a_b-c", ""))
+
+    def test_call_id(self) -> None:
+        data = request().to_bytes()
+        self.assertEqual(seen(data).call_id, request().call_id)
+        self.assertEqual(seen(data.replace(b"Call-ID:", b"i :").replace(b"i :", b"i: ")).call_id, request().call_id)

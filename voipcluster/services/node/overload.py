@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from voipcluster.balance.overload import OverloadSettings
+from voipcluster.errors import PeerError
+from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.downstream import Downstreams
 from voipcluster.services.sip.overload import OverloadService
 
@@ -37,11 +40,12 @@ def overload_of(
         lambda: tuple(host for host, _ in node.core.addresses.values()),
         enabled=options.enabled,
         thin=thin if options.kernel else None,
+        is_handover=partial(_opens, node.core),
+        is_call=partial(_opens_call, node.core),
     )
-    if options.feedback:
-        node.transactions.taking_part = service.taking_part
+    node.transactions.taking_part = service.taking_part if options.feedback else service.leaving_out
     if options.offer:
-        node.core.downstreams = Downstreams(seconds, rand)
+        node.core.downstreams = Downstreams(seconds, rand, node.limiting.is_known)
 
     def sampled(elapsed: float, busy: float, delay: float) -> None:
         load = node.workload.workload()
@@ -53,3 +57,21 @@ def overload_of(
 
     node.workload.sampled = sampled
     return service
+
+
+def _opens(core: SipCore, token: str, call_id: str) -> bool:
+    """Whether a node of the cluster made this hand-over token, lately and for that call."""
+    try:
+        core.handovers.open(token, call_id, core.wall())
+    except PeerError:
+        return False
+    return True
+
+
+def _opens_call(core: SipCore, token: str) -> bool:
+    """Whether a node of the cluster made this token of a dialog."""
+    try:
+        core.call_tokens.open(token)
+    except PeerError:
+        return False
+    return True

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from voipcluster.address import Flow
 from voipcluster.balance.throttle import Feedback, ServerRecord, Throttle
 from voipcluster.errors import ParseError
 from voipcluster.services.sip.runners import ClientTransaction
+from voipcluster.sip.emergency import is_urgent
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.overload import told
 from voipcluster.sip.transaction.events import PassFailure, PassTimeout
@@ -24,25 +26,41 @@ MOST = 4096  # servers that are remembered; the one that said something longest 
 class Downstreams:
     """
     @param rand: gives floats from 0.0 to below 1.0.
+    @param is_known: whether who sends on that flow is another node, trusted, or proved a password.
     @ivar records: what we know of each (address, port) that has answered with C{oc}.
     @ivar held_back: how many requests were not sent for it.
     """
 
-    def __init__(self, seconds: Callable[[], float], rand: Callable[[], float]) -> None:
-        self._seconds, self._rand = seconds, rand
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        rand: Callable[[], float],
+        is_known: Callable[[Flow], bool] = lambda flow: False,
+    ) -> None:
+        self._seconds, self._rand, self._is_known = seconds, rand, is_known
         self.records: dict[Address, ServerRecord] = {}
         self.held_back = 0
 
-    def admits(self, remote: Address, request: Request) -> bool:
-        """Whether a request may go there now; an ACK always may, since without it the other side repeats its answer."""
+    def admits(self, remote: Address, request: Request, source: Flow | None = None) -> bool:
+        """
+        Whether a request may go there now; an ACK always may, since without it the other side repeats its answer.
+
+        @param source: where it came from, or L{None}.
+        """
         record = self.records.get(remote)
         if record is None or request.method == "ACK":
             return True
         now = self._seconds()
-        if record.throttle.admits(is_protected(request), now) and record.limit.admits(now):
+        if record.throttle.admits(self._is_protected(request, source), now) and record.limit.admits(now):
             return True
         self.held_back += 1
         return False
+
+    def _is_protected(self, request: Request, source: Flow | None) -> bool:
+        """Whether a request is of the category that is held back last: within a dialog, or an emergency (section 5.10.1)."""
+        return request.to_tag is not None or is_urgent(
+            request, source is not None and self._is_known(source)
+        )
 
     def heard(self, remote: Address, response: Response) -> None:
         """A response of that server: it lives, and perhaps says how much it takes."""
@@ -68,13 +86,6 @@ class Downstreams:
         record = self.records.get(remote)
         if record is not None:
             record.limit.failed(self._seconds())
-
-
-def is_protected(request: Request) -> bool:
-    """Whether a request is of the category that is held back last: within a dialog, or an emergency (section 5.10.1)."""
-    if request.to_tag is not None:
-        return True
-    return request.uri[:15].lower() == "urn:service:sos" or request.has("resource-priority")
 
 
 class DownstreamTransaction(ClientTransaction):

@@ -46,7 +46,8 @@ class FeedbackTransaction(ServerTransaction):
         self._carry_out(self._machine.feed(Respond(status, wire)))
 
     def _carry_out(self, effects: Sequence[object]) -> None:
-        told = written(*self._upstream.told)
+        upstream = self._upstream
+        told = written(*upstream.told) if upstream.algorithm else b""
         super()._carry_out(
             [
                 SendResponse(with_told(effect.wire, told)) if isinstance(effect, SendResponse) else effect

@@ -127,7 +127,8 @@ class Copy:
             downstreams = None  # a phone, or whatever else sends over that flow itself
         if downstreams is not None:
             offer = OFFER
-            if downstreams.records and not downstreams.admits(flow.remote, request):
+            source = None if self.incoming is None else self.incoming.flow
+            if downstreams.records and not downstreams.admits(flow.remote, request, source):
                 raise Throttled(f"{flow} has asked for fewer requests")
         if uri[3:4] in "sS" and flow.transport not in SECURE:  # with "sip:" there is a colon
             raise TransportError("a sips URI is not sent to in the clear")  # section 26.2.2

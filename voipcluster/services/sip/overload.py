@@ -8,41 +8,50 @@ L{OverloadService.received} stands in front of the transaction layer, and goes a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.logger import Logger
 
 from voipcluster.address import Flow
-from voipcluster.balance.admission import Priority
+from voipcluster.balance.admission import DEPTH, Priority
 from voipcluster.balance.feedback import OverloadServer, Upstream
 from voipcluster.balance.overload import OverloadController, OverloadSettings
+from voipcluster.balance.rate import Bucket
 from voipcluster.balance.thinning import Thinning
+from voipcluster.balance.throttle import Feedback
 from voipcluster.errors import ParseError
 from voipcluster.services.notices import Notices
 from voipcluster.services.sip.access import AMPLIFICATION
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import TransportService
+from voipcluster.sip.emergency import is_emergency
 from voipcluster.sip.message import Request
 from voipcluster.sip.overload import offered, written
 from voipcluster.sip.shedding import (
     NEW_METHODS,
     Glance,
+    call_token,
     glance,
+    handover_token,
     has_credentials,
     is_ack_of,
-    is_emergency,
-    is_handed_over,
     refusal,
     takes_state_away,
 )
 from voipcluster.sip.values import Via, parse_via, split_list
 
 
+UNSEEN: Final = 1.0  # of what strangers send and only the parser can take apart, for each new request that is let in
+LEAST_UNSEEN: Final = 20.0  # a second
+SILENT: Final = ""  # the algorithm of an upstream that is told nothing
+
 
 class OverloadService:
     """
     @param mark: the begin of the tag in our refusals; such as nobody can guess, so that no other ACK is taken for theirs.
     @param nodes: the addresses of the cluster's nodes.
+    @param is_handover: whether a hand-over token is one of ours for that Call-ID; C{is_call}: whether the token of a dialog is.
     @param thin: lets the kernel throw away new INVITEs but for a share of them; L{None}: it does not.
     @param enabled: whether anything is refused here; upstreams that take part are told all the same.
     @ivar server: how much is let in, and what others are told.
@@ -62,10 +71,15 @@ class OverloadService:
         nodes: Callable[[], tuple[str, ...]] = tuple,
         enabled: bool = True,
         thin: Callable[[float], object] | None = None,
+        is_handover: Callable[[str, str], bool] = lambda token, call_id: False,
+        is_call: Callable[[str], bool] = lambda token: False,
     ) -> None:
         self._enabled, self._seconds, self._wall = enabled, seconds, wall
         self._transactions, self._transport, self._limiting = transactions, transport, limiting
         self._mark, self._nodes = mark.encode("ascii"), nodes
+        self._silent = Upstream(SILENT, Feedback(SILENT, 0.0, 0.0, 0.0))
+        self._is_handover, self._is_call = is_handover, is_call
+        self._unseen = Bucket(LEAST_UNSEEN, LEAST_UNSEEN)
         self._notices = Notices(seconds, self._log)
         self.server = OverloadServer(OverloadController(settings))
         self.server.sequence = round(wall(), 3)
@@ -104,6 +118,9 @@ class OverloadService:
         guards = self.server.active and self._enabled
         if self._is_guarding is not guards:
             self._turn(delay)
+        if guards:
+            rate = self._unseen.rate = max(LEAST_UNSEEN, UNSEEN * self.server.controller.allowed)
+            self._unseen.size = max(LEAST_UNSEEN, DEPTH * rate)
         if self._thin is not None:
             self._let_through(self._thin, elapsed)
 
@@ -142,7 +159,7 @@ class OverloadService:
         """Stands in for L{TransactionService.bytes_received}."""
         seen = glance(data)
         if seen is None:
-            if not is_ack_of(data, self._mark):
+            if not is_ack_of(data, self._mark) and self._reads(data, flow):
                 self._pass(data, flow)
             return
         key = seen.key
@@ -164,6 +181,21 @@ class OverloadService:
             if upstream is self.server.anybody:
                 upstream.refused += 1
         self._refuse(data, seen, flow, now, upstream)
+
+    def _reads(self, data: bytes, flow: Flow) -> bool:
+        """
+        Whether what cannot be refused unread is read: of strangers no more than some of it.
+
+        Anybody can write a tag into To, make up a method or fold a line. So what a stranger sends has to carry a token of ours,
+        and whatever else he sends has a limit; beyond that it is lost, as in a network, and he sends it again.
+        """
+        if data.startswith(b"SIP/") or self.server.calls_only or self._limiting.is_known(flow):
+            return True
+        token = call_token(data)
+        if (token and self._is_call(token)) or self._unseen.take(self._seconds()) == 0.0:
+            return True
+        self._limiting.refused["unread"] += 1
+        return False
 
     def _meet(self, seen: Glance, flow: Flow) -> Upstream | None:
         """Who offers C{oc} is told what it may send even when this request is refused."""
@@ -192,8 +224,10 @@ class OverloadService:
         if is_emergency(data, known := self._limiting.is_known(flow)):
             # of anybody, who may only say so, it is the last to be refused, but not let in without end
             return Priority.EMERGENCY if known else Priority.PAID
-        if is_handed_over(data) and flow.remote[0] in self._nodes():
-            return Priority.PAID
+        if flow.remote[0] in self._nodes():
+            token = handover_token(data)  # the address alone says nothing: that of a datagram can be forged
+            if token and self._is_handover(token, seen.call_id):
+                return Priority.PAID
         if method == "INVITE":
             limiting = self._limiting
             if limiting.is_proven(flow):
@@ -241,3 +275,11 @@ class OverloadService:
         else:
             upstream.others += 1
         return upstream
+
+    def leaving_out(self, request: Request, via: Via, flow: Flow) -> Upstream | None:
+        """
+        In place of L{taking_part} where nobody is told anything: what an upstream says ends here all the same.
+
+        Whoever is behind us would take it for ours (RFC 7339 section 5.6), and say to the upstream how much B{we} may send.
+        """
+        return None if offered(via) is None else self._silent

@@ -75,7 +75,7 @@ class TransactionService:
     @param limit: of server transactions; what comes then is refused with 503.
     @param most_headers: of one message; C{largest}: its octets.
     @ivar answered: how many final answers were given, by (method, status).
-    @ivar taking_part: gives the upstream whose request it is when that takes part in overload control; L{None}: nobody does.
+    @ivar taking_part: gives the upstream whose request it is when that says C{oc}; L{None}: it is not asked.
     @ivar resolving: looks up the names in Via, or L{None}: then a response is not sent to a name.
     """
 
@@ -226,8 +226,9 @@ class TransactionService:
             # where its sender waits cannot be read: the answer goes where it came from
             request.assume_top_via(Via(flow.transport, *flow.remote))
         try:
-            incoming = ServerTransaction(
-                self, request, flow, self._true_source(request.top_via, flow), server_key(request)
+            via = request.top_via
+            incoming = self._new_server(
+                request, via, flow, self._true_source(via, flow), server_key(request)
             )
         except PeerError:
             return
@@ -312,7 +313,8 @@ class TransactionService:
     def _turn_away(self, verdict: int, request: Request, flow: Flow, key: ServerKey) -> None:
         """A request beyond the limits: a user whom we know hears of it, a stranger does not, and is disconnected."""
         if verdict == BUSY:
-            incoming = ServerTransaction(self, request, flow, self._true_source(request.top_via, flow), key)
+            via = request.top_via
+            incoming = self._new_server(request, via, flow, self._true_source(via, flow), key)
             incoming.refuse(503, None, [("retry-after", str(self.limiting.retry_after(flow)))])
         elif flow.connection:
             self.transport.close(flow)

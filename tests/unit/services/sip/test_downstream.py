@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.unit.services.sip.test_transactions import BOB, OURS, TO_BOB, TransactionCase
+from tests.unit.services.sip.test_transactions import BOB, FROM_ALICE, OURS, TO_BOB, TransactionCase
 from tests.unit.sip.messages import VIA, request, response
-from voipcluster.services.sip.downstream import MOST, Downstreams, DownstreamTransaction, is_protected
+from voipcluster.services.sip.downstream import MOST, Downstreams, DownstreamTransaction
 from voipcluster.sip.message import Response
 
 LOSS = ';oc=100;oc-algo="loss";oc-validity=500;oc-seq=1.0'
@@ -58,14 +58,17 @@ class DownstreamsTests(TransactionCase):
         self.assertTrue(self.downstreams.admits(BOB, request("ACK", to_tag="b")))
 
     def test_dialogs_and_emergencies_are_held_back_last(self) -> None:
-        """Section 5.10.1."""
+        """Section 5.10.1; what a stranger says of himself in Resource-Priority does not count (RFC 4412 section 4.7)."""
+        self.downstreams = Downstreams(self.clock.seconds, lambda: 0.5, lambda flow: flow == FROM_ALICE)
         self.downstreams.heard(BOB, said(LOSS.replace("100", "50")))
-        self.assertTrue(is_protected(request("BYE", to_tag="b1")))
-        self.assertTrue(is_protected(request(uri="urn:service:sos")))
-        self.assertTrue(is_protected(request(headers=["Resource-Priority: ets.0"])))
-        self.assertFalse(is_protected(request("MESSAGE")))
-        self.assertTrue(self.downstreams.admits(BOB, request("BYE", to_tag="b1")))
-        self.assertFalse(self.downstreams.admits(BOB, request()))
+        priority = request(headers=["Resource-Priority: ets.0"])
+        for protected in (request("BYE", to_tag="b1"), request(uri="urn:service:sos"), priority):
+            self.assertTrue(self.downstreams.admits(BOB, protected, FROM_ALICE), protected.to_bytes())
+        routine = request(headers=["Resource-Priority: dsn.routine"])
+        for reducible in (request(), request("MESSAGE"), routine):
+            self.assertFalse(self.downstreams.admits(BOB, reducible, FROM_ALICE), reducible.to_bytes())
+        self.assertFalse(self.downstreams.admits(BOB, priority, TO_BOB))
+        self.assertFalse(self.downstreams.admits(BOB, priority))
 
     def test_a_silent_server_is_left_alone(self) -> None:
         """Behind two time-outs it is probed, and served as ever with its first answer (section 5.9)."""

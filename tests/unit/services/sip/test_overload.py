@@ -9,8 +9,10 @@ from voipcluster.balance.overload import OverloadSettings
 from voipcluster.services.sip.feedback import FeedbackTransaction
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.overload import OverloadService
+from voipcluster.sip.limits import BUSY
 from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.overload import OFFER, told
+from voipcluster.sip.transaction.matching import server_key
 
 PLAIN = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK"
 
@@ -183,6 +185,54 @@ class GuardTests(OverloadCase):
         self.assertEqual(self.flood(1, stranger), 1, "where no passwords are there are no strangers")
         limiting.reserves = with_passwords
 
+    def test_strangers_do_not_escape_by_what_only_the_parser_can_read(self) -> None:
+        """Anybody can write a tag into To, make up a method or fold a line: of that no more is read than of new requests."""
+        self.overloaded()
+        self.flood()
+        for odd in (
+            lambda: self.fresh(to_tag="made-up"),
+            lambda: self.fresh("BYE", to_tag="made-up"),
+            lambda: self.fresh("FROBNICATE"),
+            lambda: self.fresh(headers=["Subject: a\r\n b"]),
+            lambda: self.fresh(headers=["Route: <sip:192.0.2.9;lr;call=forged>"], to_tag="made-up"),
+        ):
+            self.clock.advance(1.0)
+            before = len(self.user.incoming)
+            for _ in range(1000):
+                self.receive(odd())
+            self.assertTrue(1 <= len(self.user.incoming) - before <= 150, len(self.user.incoming) - before)
+        self.assertGreater(self.service.limiting.refused["unread"], 4000)
+
+    def test_whom_we_know_is_read(self) -> None:
+        """Who proved a password, other nodes, and whoever carries a token of one of our dialogs."""
+        self.overload._is_call = lambda token: token == "genuine"
+        self.overloaded()
+        route = "Route: <sip:192.0.2.9;lr;call=genuine>"
+        before = len(self.user.incoming)
+        for _ in range(300):
+            self.receive(self.fresh("BYE", to_tag="b1", headers=[route]))
+        self.trusted.add(ALICE[0])
+        for _ in range(300):
+            self.receive(self.fresh("BYE", to_tag="b1"))
+        self.assertEqual(len(self.user.incoming) - before, 600)
+
+    def test_a_hand_over_is_known_by_its_token(self) -> None:
+        """Not by where it seems to come from: the source of a datagram can be forged."""
+        self.overload._nodes = lambda: (ALICE[0],)
+        self.overload._is_handover = lambda token, call_id: (token, call_id) == ("genuine", "call-1")
+        self.overloaded()
+        self.flood()
+        heard = len(self.user.incoming)
+        forged = self.fresh(headers=["Route: <sip:192.0.2.9;lr;ho=forged>"]).to_bytes()
+        genuine = self.fresh(headers=["Route: <sip:192.0.2.9;lr;ho=genuine>"]).to_bytes()
+        self.service.bytes_received(forged, FROM_ALICE)
+        self.service.bytes_received(
+            genuine.replace(b"call-1", b"call-2").replace(PLAIN.encode(), PLAIN.encode() + b"other"), FROM_ALICE
+        )
+        self.assertEqual(len(self.user.incoming), heard)
+        self.service.bytes_received(genuine, FROM_ALICE)
+        self.assertEqual(len(self.user.incoming), heard + 1)
+
     def test_somebody_banned_hears_nothing(self) -> None:
         """A flood is not answered, overload or not."""
         self.service.limiting._limits._interval = 5.0
@@ -276,6 +326,28 @@ class FeedbackTests(OverloadCase):
         self.receive(self.fresh(more=";oc"))
         self.user.incoming[-1].refuse(403)
         self.assertEqual(self.said(), ("loss", 0.0, 0.0, 1e9))
+
+    def test_turned_off(self) -> None:
+        """Then nobody is told anything, and what an upstream says ends here all the same (section 5.6)."""
+        self.service.taking_part = self.overload.leaving_out
+        self.receive(self.fresh(more=f";rport{OFFER}"))
+        incoming = self.user.incoming[-1]
+        assert incoming.via is not None
+        self.assertEqual({name for name, _ in incoming.via.params}, {"branch", "rport", "received"})
+        incoming.accept()
+        incoming.answer(486)
+        self.assertIsNone(self.said())
+        self.assertNotIn(b";oc", self.network.log[-1][2])
+
+    def test_answers_of_the_transaction_layer(self) -> None:
+        """What is malformed or beyond a limit is answered with it, too (section 5.2)."""
+        broken = self.fresh(more=OFFER).to_bytes().replace(b"Content-Length: 0", b"Content-Length: x")
+        self.service.bytes_received(broken, FROM_ALICE)
+        self.assertEqual(self.said(), ("rate", 0.0, 0.0, 1e9))
+        self.assertEqual(self.statuses(), [400])
+        self.service._turn_away(BUSY, parsed := self.fresh(more=OFFER), FROM_ALICE, server_key(parsed))
+        self.assertEqual(self.said(), ("rate", 0.0, 0.0, 1e9))
+        self.assertEqual(self.statuses(), [503])
 
     def test_nobody_behind_us_sees_it(self) -> None:
         """The Via that is forwarded has nothing of it (section 5.6)."""

@@ -1,0 +1,46 @@
+"""
+Which requests are kept out last: calls for help (RFC 5031), and those of callers who have to be heard first (RFC 4412).
+
+The one definition, for requests that are looked at unread (L{is_emergency}) and for those that were parsed (L{is_urgent}):
+
+  - the Request-URI is C{urn:service:sos} or one of its sub-services, whoever sends it;
+  - or Resource-Priority names a value of the namespaces C{esnet}, C{ets} or C{wps}, and who sends it is known to us: another
+    node, one of C{limits.trusted}, or who proved a password (RFC 4412 section 4.7). Other namespaces mean nothing here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from voipcluster.errors import ParseError
+from voipcluster.sip.message import Request
+
+_SOS: Final = "urn:service:sos"
+_URI: Final = re.compile(rb"[A-Z]+ (?i:urn:service:sos)(?=[. ])")
+_LINE: Final = re.compile(rb"\r\nresource-priority[ \t]*:[^\r\n]*(?<![a-z0-9_.-])(?:esnet|ets|wps)\.", re.IGNORECASE)
+_VALUE: Final = re.compile(r"\s*(?:esnet|ets|wps)\.", re.IGNORECASE)
+
+
+def is_emergency(data: bytes, known: bool) -> bool:
+    """
+    The same of the octets of a request without folded lines; nothing else of it is checked.
+
+    @param known: whether who sent it is known to us.
+    """
+    if _URI.match(data) is not None:
+        return True
+    return known and data.find(b"esource-") >= 0 and _LINE.search(data, 0, data.find(b"\r\n\r\n") + 2) is not None
+
+
+def is_urgent(request: Request, known: bool) -> bool:
+    """@param known: whether who sent the request is known to us."""
+    uri = request.uri.lower()
+    if uri == _SOS or uri.startswith(_SOS + "."):
+        return True
+    if not known or not request.has("resource-priority"):
+        return False
+    try:
+        return any(_VALUE.match(value) for value in request.values("resource-priority"))
+    except ParseError:
+        return False
