@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable
 from typing import ClassVar
 
+from twisted.internet.task import LoopingCall
+
 from tests.conformance.case import ConformanceTestCase, Dialog
+from tests.conformance.flow_case import FlowTestCase
 from tests.conformance.marks import requirement
 from tests.conformance.peer import Peer
 from tests.conformance.wire import Message
@@ -221,3 +224,53 @@ class FloodTests(ConformanceTestCase):
                 bob.reply(message, 200, body=bob.sdp() if message.method == "INVITE" else b"")
 
         return took
+
+
+class RelayBoundTests(FlowTestCase):
+    """The packets of the relay are what is too much, and not signalling (RFC 6357 section 1)."""
+
+    options = ("--set", "limits.packets_per_second=40")
+
+    async def test_only_calls_that_need_the_relay_are_refused(self) -> None:
+        """INVITE gets 503; registrations, messages and what belongs to a call go on, and calls, too, when there is room again."""
+        alice, bob, carol = self.udp("alice"), await self.phone("bob"), self.udp("carol")
+        talk = await self.talk(alice, bob)
+        speaking = LoopingCall(lambda: (talk.spoken.say(talk.for_caller), talk.answered.say(talk.for_callee)))
+        speaking.clock = self.reactor
+        speaking.start(0.02)
+        try:
+            await self.until(self.is_full, "the relay has more to do than it may", 10.0)
+            invite = carol.invite("bob", body=self.media(carol).sdp())
+            refused = await carol.exchange(invite)
+            self.assertEqual(refused.status, 503)
+            carol.ack(invite, refused)
+            self.assertEqual((await carol.register()).status, 200)
+            for method in ("MESSAGE", "OPTIONS"):
+                message = carol.request(method, "bob")
+                carol.send(message)
+                bob.reply(await bob.expect(method), 200)
+                self.assertEqual((await carol.final(message)).status, 200, method)
+            await self.passes(
+                talk.callee,
+                talk.caller,
+                "INVITE",
+                body=talk.answered.sdp(version=2),
+                answer=talk.spoken.sdp(version=2),
+            )
+            await self.both_hear(talk)
+        finally:
+            speaking.stop()
+        await self.until(self.has_room, "the relay has room again", 10.0)
+        again = await self.talk(carol, bob)
+        await self.hangs_up(again.caller, again.callee)
+        await self.hangs_up(talk.caller, talk.callee)
+
+    async def packets(self) -> float:
+        numbers = await self.node.numbers()
+        return numbers['voipcluster_workload_component{resource="packets"}']
+
+    async def is_full(self) -> bool:
+        return await self.packets() >= 1.0
+
+    async def has_room(self) -> bool:
+        return await self.packets() < 0.5

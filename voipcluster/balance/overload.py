@@ -66,9 +66,15 @@ class Sample(NamedTuple):
 STALLED = 2  # samples longer than C{longest} in a row are no stall any more, but how slow the node is
 AIM = 0.4  # of the target: the delay that is held while control is active, so that something always waits to be done
 DRAIN, HARDEST = 2.0, 0.5  # how much less is let in for each second of delay beyond that, and the most
-KEEP, SHORT = 0.97, 0.25  # of the capacity while something waits; what is less than this part of the aim is no queue
+KEEP, SHORT = (
+    0.97,
+    0.25,
+)  # of the capacity while something waits; what is less than this part of the aim is no queue
 FALLING = 0.98  # a delay that falls so in a tick: the limit does what it is for
-SLOPE, STEEPEST = 2.0, 0.02  # per second: how fast the estimate follows the delay, for each second of it; the most in a tick
+SLOPE, STEEPEST = (
+    2.0,
+    0.02,
+)  # per second: how fast the estimate follows the delay, for each second of it; the most in a tick
 REFUSAL = 0.08  # of a request: what refusing one takes, to begin with (bench/overload.py measures it)
 UP, FASTER, FASTEST = (
     0.01,

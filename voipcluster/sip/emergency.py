@@ -18,7 +18,9 @@ from voipcluster.sip.message import Request
 
 _SOS: Final = "urn:service:sos"
 _URI: Final = re.compile(rb"[A-Z]+ (?i:urn:service:sos)(?=[. ])")
-_LINE: Final = re.compile(rb"\r\nresource-priority[ \t]*:[^\r\n]*(?<![a-z0-9_.-])(?:esnet|ets|wps)\.", re.IGNORECASE)
+_LINE: Final = re.compile(
+    rb"\r\nresource-priority[ \t]*:[^\r\n]*(?<![a-z0-9_.-])(?:esnet|ets|wps)\.", re.IGNORECASE
+)
 _VALUE: Final = re.compile(r"\s*(?:esnet|ets|wps)\.", re.IGNORECASE)
 
 
@@ -30,7 +32,11 @@ def is_emergency(data: bytes, known: bool) -> bool:
     """
     if _URI.match(data) is not None:
         return True
-    return known and data.find(b"esource-") >= 0 and _LINE.search(data, 0, data.find(b"\r\n\r\n") + 2) is not None
+    return (
+        known
+        and data.find(b"esource-") >= 0
+        and _LINE.search(data, 0, data.find(b"\r\n\r\n") + 2) is not None
+    )
 
 
 def is_urgent(request: Request, known: bool) -> bool:

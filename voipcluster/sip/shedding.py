@@ -12,7 +12,6 @@ import re
 import zlib
 from typing import Final, NamedTuple
 
-from voipcluster.address import bracketed
 from voipcluster.sip.overload import without_params
 
 _BEGINS: Final = {
@@ -44,7 +43,9 @@ _LONGEST: Final = 80  # octets of one; a longer one is somebody who wants to fil
 
 _BRANCH = re.compile(rb";branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)(?=;|$)")
 _TAKES_AWAY = re.compile(rb"\r\n[Ee]xpires[ \t]*:[ \t]*0+\r\n|;expires=0+(?![0-9])")
-_RECEIVED = re.compile(rb';received=[^;,"]*')
+_RECEIVED = re.compile(rb';[ \t]*received[ \t]*=[^;,"]*', re.IGNORECASE)
+_RPORT = re.compile(rb";rport(?:=[0-9]*)?(?=[ \t]*(?:;|$))")
+_ONE_VALUE = re.compile(rb'(?:[^",\\]|"(?:[^"\\]|\\.)*")*')
 _HANDOVER = re.compile(rb";ho=([A-Za-z0-9_-]+)")
 _CALL_TOKEN = re.compile(rb";call=([A-Za-z0-9_-]+)")
 
@@ -126,9 +127,14 @@ def glance(data: bytes) -> Glance | None:
 
 
 def first_end(line: bytes) -> int:
-    """Where the first one of several values of a line ends; the whole line where that takes more than a look."""
+    """Where the first one of several values of a line ends."""
     comma = line.find(b",")
-    return len(line) if comma < 0 or line.find(b'"', 0, comma) >= 0 else comma
+    if comma < 0:
+        return len(line)
+    if line.find(b'"', 0, comma) < 0:
+        return comma
+    match = _ONE_VALUE.match(line)
+    return len(line) if match is None else match.end()
 
 
 def has_tag(line: bytes) -> bool:
@@ -181,9 +187,6 @@ class Refusal(NamedTuple):
     port: int
 
 
-_ENDS: Final = frozenset(
-    (b"", b"=", b";", b",", b" ")
-)  # of the name of a parameter, the first is that of the line
 _START: Final = b"SIP/2.0 503 Service Unavailable"
 _END: Final = b"Content-Length: 0\r\n\r\n"
 
@@ -199,20 +202,19 @@ def refusal(seen: Glance, source: tuple[str, int], mark: bytes, told: bytes = b"
     """
     lines, via, to = [_START, *seen.lines, _END], seen.via + 1, seen.to + 1
     lines[to] = b"%b;tag=%b%08x" % (lines[to].rstrip(), mark, zlib.crc32(seen.branch.encode("latin-1")))
-    line, asked = _RECEIVED.sub(b"", lines[via]), False  # it is ours to say
-    at = line.find(b";rport", 0, first_end(line))
-    if at >= 0:
-        value = line[at + 6 : at + 7]
-        asked = value in _ENDS  # else it is another parameter that begins alike
-        if asked and value != b"=":
-            line = b"%b;rport=%d%b" % (line[:at], source[1], line[at + 6 :])
+    end = first_end(lines[via])
+    line, rest = _RECEIVED.sub(b"", lines[via][:end]), lines[via][end:]  # it is ours to say
+    asked = line.find(b";rport") >= 0
+    if asked:
+        line, count = _RPORT.subn(b";rport=%d" % source[1], line, 1)
+        asked = count > 0  # else it is another parameter that begins alike
     if asked or source[0] != seen.host:
-        told = b";received=%b%b" % (bracketed(source[0]).encode("ascii"), told)
+        told = b";received=%b%b" % (source[0].encode("ascii"), told)
     if told:
         line = without_params(line)
         at = line.find(b";branch=") + 8 + len(seen.branch)
         line = line[:at] + told + line[at:]
-    lines[via] = line
+    lines[via] = line + rest
     return Refusal(b"\r\n".join(lines), source[1] if asked else int(seen.port or 5060))
 
 

@@ -9,10 +9,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.sip.messages import request
 from voipcluster.sip.emergency import is_emergency, is_urgent
 
-URIS = ("sip:bob@example.com", "urn:service:sos", "URN:Service:SOS.fire", "urn:service:sosumi", "urn:service:counseling")
+URIS = (
+    "sip:bob@example.com",
+    "urn:service:sos",
+    "URN:Service:SOS.fire",
+    "urn:service:sosumi",
+    "urn:service:counseling",
+)
 HEADERS = (
-    "Resource-Priority: esnet.1", "resource-priority: dsn.flash, wps.0", "RESOURCE-PRIORITY : ETS.4", "Resource-Priority: dsn.routine",
-    "Resource-Priority: x-ets.1", "Resource-Priority: q735.0,esnet.0", "Subject: urn:service:sos esnet.1",
+    "Resource-Priority: esnet.1", "resource-priority: dsn.flash, wps.0", "RESOURCE-PRIORITY : ETS.4",
+    "Resource-Priority: dsn.routine", "Resource-Priority: x-ets.1", "Resource-Priority: q735.0,esnet.0",
+    "Subject: urn:service:sos esnet.1",
 )  # fmt: skip
 
 

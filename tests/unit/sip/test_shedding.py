@@ -181,4 +181,6 @@ class PriorityTests(SynchronousTestCase):
     def test_call_id(self) -> None:
         data = request().to_bytes()
         self.assertEqual(seen(data).call_id, request().call_id)
-        self.assertEqual(seen(data.replace(b"Call-ID:", b"i :").replace(b"i :", b"i: ")).call_id, request().call_id)
+        self.assertEqual(
+            seen(data.replace(b"Call-ID:", b"i :").replace(b"i :", b"i: ")).call_id, request().call_id
+        )

@@ -58,9 +58,7 @@ class Downstreams:
 
     def _is_protected(self, request: Request, source: Flow | None) -> bool:
         """Whether a request is of the category that is held back last: within a dialog, or an emergency (section 5.10.1)."""
-        return request.to_tag is not None or is_urgent(
-            request, source is not None and self._is_known(source)
-        )
+        return request.to_tag is not None or is_urgent(request, source is not None and self._is_known(source))
 
     def heard(self, remote: Address, response: Response) -> None:
         """A response of that server: it lives, and perhaps says how much it takes."""

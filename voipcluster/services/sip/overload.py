@@ -41,8 +41,9 @@ from voipcluster.sip.shedding import (
 )
 from voipcluster.sip.values import Via, parse_via, split_list
 
-
-UNSEEN: Final = 1.0  # of what strangers send and only the parser can take apart, for each new request that is let in
+UNSEEN: Final = (
+    1.0  # of what strangers send and only the parser can take apart, for each new request that is let in
+)
 LEAST_UNSEEN: Final = 20.0  # a second
 SILENT: Final = ""  # the algorithm of an upstream that is told nothing
 

@@ -227,9 +227,7 @@ class TransactionService:
             request.assume_top_via(Via(flow.transport, *flow.remote))
         try:
             via = request.top_via
-            incoming = self._new_server(
-                request, via, flow, self._true_source(via, flow), server_key(request)
-            )
+            incoming = self._new_server(request, via, flow, self._true_source(via, flow), server_key(request))
         except PeerError:
             return
         incoming.refuse(error.status_hint, None, (("Warning", _warning(error)),))

@@ -227,7 +227,8 @@ class GuardTests(OverloadCase):
         genuine = self.fresh(headers=["Route: <sip:192.0.2.9;lr;ho=genuine>"]).to_bytes()
         self.service.bytes_received(forged, FROM_ALICE)
         self.service.bytes_received(
-            genuine.replace(b"call-1", b"call-2").replace(PLAIN.encode(), PLAIN.encode() + b"other"), FROM_ALICE
+            genuine.replace(b"call-1", b"call-2").replace(PLAIN.encode(), PLAIN.encode() + b"other"),
+            FROM_ALICE,
         )
         self.assertEqual(len(self.user.incoming), heard)
         self.service.bytes_received(genuine, FROM_ALICE)

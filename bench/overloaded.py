@@ -1,0 +1,281 @@
+"""
+A real node, held to a share of a CPU, under more calls than it can take, and Kamailio in the same run.
+
+Each proxy is one process with one worker, held to a share of one CPU by the scheduler (cgroup), so that sipp on the other CPU
+can offer ten times what it takes. Nobody takes part in overload control; INVITE and BYE are repeated after 500 ms and then ever
+later, as RFC 3261 asks. The capacity is the highest rate that is carried with at most 1 % of copies, searched in the same run,
+for each proxy its own. Goodput counts the calls whose BYE was answered.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from subprocess import Popen
+
+from attrs import define, frozen
+
+from bench.common import HERE, cpu_seconds, listens, running, start, wait_until
+from bench.proxies import CALLEE, CALLER, CPU, PROXY, kamailio, voipcluster
+
+PERIOD = 40_000  # us of the scheduler's quota
+SETTLE, MEASURE = 5, 15  # seconds
+STEP = 1.1  # from one rate to the next in the search for the capacity
+GOALS = {3.0: 0.95, 10.0: 0.80}
+RECOVERED, FALSE = 0.99, 0  # goals: of what is offered, from the first second on; refusals at 0.90
+
+Proxy = Callable[[Path], AbstractContextManager["Popen[str]"]]
+SIPP = ("sipp", "-i", "127.0.0.1", "-nostdin", "-deadcall_wait", 0, "-buff_size", 1 << 21)
+
+
+def guarded(folder: Path) -> AbstractContextManager[Popen[str]]:
+    """With overload control, as it is by default."""
+    return voipcluster(folder, "overload.enabled=true")
+
+
+PROXIES: dict[str, Proxy] = {"voipcluster": guarded, "kamailio": kamailio}
+
+
+@contextmanager
+def quota(pid: int, share: float) -> Iterator[None]:
+    """Hold a process, with its threads and children, to a share of one CPU."""
+    first = Path("/sys/fs/cgroup/cpu")
+    folder = (first if first.is_dir() else Path("/sys/fs/cgroup")) / f"voipcluster-bench-{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise SystemExit(f"{folder}: {error.strerror}; the quota needs a writable cgroup, and root") from None
+    try:
+        if first.is_dir():
+            (folder / "cpu.cfs_period_us").write_text(str(PERIOD))
+            (folder / "cpu.cfs_quota_us").write_text(str(int(PERIOD * share)))
+        else:
+            (folder / "cpu.max").write_text(f"{int(PERIOD * share)} {PERIOD}")
+        family = [pid]
+        for member in family:
+            (folder / "cgroup.procs").write_text(str(member))
+            for task in Path(f"/proc/{member}/task").glob("*"):
+                family += [int(child) for child in (task / "children").read_text().split()]
+        yield
+    finally:
+        for member in (folder / "cgroup.procs").read_text().split():
+            (folder.parent / "cgroup.procs").write_text(member)
+        folder.rmdir()
+
+
+@frozen
+class Run:
+    """Per second, while measured; C{load}: the share of a CPU that the callers took, which must not be all of one."""
+
+    offered: float
+    done: float
+    refused: float
+    copies: float
+    cpu: float
+    load: float
+
+    def __str__(self) -> str:
+        return (
+            f"offered {self.offered:7.1f}  done {self.done:7.1f}  refused {self.refused:7.1f}  "
+            f"copies {self.copies:7.1f} /s  cpu {self.cpu:.3f}  callers' cpu {self.load:.2f}"
+        )
+
+
+@define
+class Bed:
+    """One proxy under its quota, a callee behind it, and what callers run against it."""
+
+    folder: Path
+    process: Popen[str]
+
+    def call(self, name: str, rate: float, seconds: float, scenario: Path | None = None) -> Popen[str]:
+        """Begin to offer calls."""
+        scenario = scenario or HERE / "sipp" / "uac_overload.xml"
+        most = max(1000, round(rate * (seconds + 5)))
+        argv = [*SIPP, "-sf", scenario, "-p", CALLER, "-r", max(1, round(rate)), "-l", most, "-trace_stat"]
+        argv += ["-stf", self.statistics(name), "-fd", 1, PROXY]
+        return start(argv, self.folder / f"{name}.log", 1 - CPU)
+
+    def statistics(self, name: str) -> Path:
+        return self.folder / f"{name}.csv"
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """What the callers counted, one a second."""
+        file = self.statistics(name)
+        if not file.exists():
+            return []
+        with file.open() as lines:
+            return [row for row in csv.DictReader(lines, delimiter=";") if row.get("OutgoingCall(C)")]
+
+    def measure(self, rate: float, settle: int, measure: int, scenario: Path | None = None) -> Run:
+        """Offer calls at one rate."""
+        with running(self.call("caller", rate, settle + measure, scenario)) as caller:
+            time.sleep(settle + 0.5)
+            used, load = cpu_seconds(self.process.pid), cpu_seconds(caller.pid)
+            time.sleep(measure + 0.5)
+            used, load = cpu_seconds(self.process.pid) - used, cpu_seconds(caller.pid) - load
+        read, seconds = self.rows("caller"), settle + measure
+        if len(read) < seconds:
+            raise SystemExit(f"sipp ended early: {len(read)} of {seconds} s")
+
+        def rise(column: str) -> float:
+            return (
+                int(read[seconds - 1].get(column) or 0) - int(read[settle - 1].get(column) or 0)
+            ) / measure
+
+        names = ("OutgoingCall(C)", "done(C)", "refused(C)", "Retransmissions(C)")
+        return Run(*(rise(name) for name in names), used / measure, load / measure)
+
+
+@contextmanager
+def bed(proxy: Proxy, share: float) -> Iterator[Bed]:
+    """A proxy of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="voipcluster-overload-"))
+    try:
+        with proxy(folder) as process:
+            if proxy is not kamailio:
+                _register(folder)
+            callee = start(
+                [*SIPP, "-sf", HERE / "sipp" / "uas.xml", "-p", CALLEE], folder / "callee.log", 1 - CPU
+            )
+            with running(callee), quota(process.pid, share):
+                wait_until(lambda: listens(CALLEE), "the callee", folder / "callee.log")
+                yield Bed(folder, process)
+    finally:
+        if not os.environ.get("BENCH_KEEP"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _register(folder: Path) -> None:
+    (folder / "users.csv").write_text("SEQUENTIAL\nbob;\n")
+    argv = [*SIPP, "-sf", HERE / "sipp" / "register.xml", "-p", CALLEE, "-inf", folder / "users.csv", "-m", 1]
+    if start([*argv, PROXY], folder / "register.log", 1 - CPU).wait(20):
+        raise SystemExit(f"bob does not register: {(folder / 'register.log').read_text()[-2000:]}")
+
+
+def _run(proxy: Proxy, share: float, rate: float, settle: int, measure: int) -> Run:
+    with bed(proxy, share) as there:
+        return there.measure(rate, settle, measure)
+
+
+def capacity(proxy: Proxy, share: float) -> float:
+    """Calls per second, to a tenth: in larger steps up to the first rate that is too much, then in small ones from below."""
+    rate, best, step = 1500 * share, 0.0, 1.4
+    while True:
+        result = _run(proxy, share, rate, 2, 5)
+        good = result.done >= 0.97 * result.offered and result.copies <= 0.01 * result.offered
+        print(f"    at {rate:.0f}/s: {'carried' if good else 'too much'}   {result}", flush=True)
+        if good:
+            best = rate
+        elif step > STEP:
+            step = STEP
+            if not best:
+                rate /= 1.6
+                step = 1.4
+                continue
+            rate = best
+        else:
+            return best
+        rate *= step
+
+
+@frozen
+class Plan:
+    """
+    @ivar names: of the proxies; C{loads}: times the capacity; C{most}: the greatest load for another proxy than ours, which sipp
+        has to be able to offer.
+    @ivar share: of a CPU; C{known}: the capacity of each, where it is not to be searched.
+    """
+
+    names: tuple[str, ...]
+    loads: tuple[float, ...]
+    share: float
+    known: dict[str, float]
+    most: float = 3.0
+    settle: int = SETTLE
+    measure: int = MEASURE
+
+
+def capacities(plan: Plan) -> dict[str, float]:
+    found = {}
+    for name in plan.names:
+        found[name] = plan.known.get(name) or capacity(PROXIES[name], plan.share)
+        print(f"{name}: {found[name]:.0f} calls/s with {plan.share:g} of a CPU", flush=True)
+    return found
+
+
+def processes(plan: Plan) -> bool:
+    """Prints a line a run, the proxies in turns; whether voipcluster reaches its goals."""
+    most, reached = capacities(plan), True
+    for times in plan.loads:
+        results: dict[str, float] = {}
+        for name in plan.names:
+            if name != "voipcluster" and times > plan.most:
+                continue
+            result = _run(PROXIES[name], plan.share, times * most[name], plan.settle, plan.measure)
+            results[name] = result.done / most[name]
+            print(f"  {name:12}{times:4g} times: goodput {results[name]:.3f}   {result}", flush=True)
+        if "voipcluster" not in results:
+            continue
+        goodput, goal, other = results["voipcluster"], GOALS.get(times, 0.0), results.get("kamailio")
+        beside = "" if other is None else f"; Kamailio {other:.3f} of its own"
+        print(f"{times:g} times: {goodput:.3f} of the capacity (goal {goal:g}){beside}", flush=True)
+        reached = reached and goodput >= max(goal, other or 0.0)
+    return reached
+
+
+def steady(plan: Plan, seconds: int = 60) -> bool:
+    """
+    False refusals: 0.90 of the capacity, where calls come by chance.
+
+    sipp begins its calls one after the other at equal distance; here each waits for up to four seconds first, by chance, so
+    that what comes in any short time is all but Poisson's.
+    """
+    most = capacities(plan)["voipcluster"]
+    with bed(guarded, plan.share) as there:
+        scenario = there.folder / "steady.xml"
+        text = (HERE / "sipp" / "uac_overload.xml").read_text()
+        pause = '<pause distribution="uniform" min="0" max="4000"/>\n  <send retrans="500">'
+        scenario.write_text(text.replace('<send retrans="500">', pause, 1))
+        result = there.measure(0.9 * most, SETTLE, seconds, scenario)
+    refused = round(result.refused * seconds)
+    print(f"  {result}")
+    print(f"0.9 times by chance: {refused} of {result.offered * seconds:.0f} refused (goal {FALSE})")
+    return refused <= FALSE
+
+
+def recovery(plan: Plan, seconds: int = 60) -> bool:
+    """Five times the capacity for a minute; then those callers are gone, and others offer 0.8 of it."""
+    most = capacities(plan)["voipcluster"]
+    with bed(guarded, plan.share) as there:
+        flood = there.call("flood", 5 * most, seconds)
+        time.sleep(seconds)
+        flood.kill()
+        flood.wait()
+        with running(there.call("after", 0.8 * most, 30)):
+            time.sleep(20)
+        rows = there.rows("after")
+
+    def count(second: int, column: str) -> int:
+        return int(rows[second - 1].get(column) or 0)
+
+    # a call takes a moment: what was begun from the first second on up to the eleventh ought to be done in the twelfth
+    offered = count(11, "OutgoingCall(C)") - count(1, "OutgoingCall(C)")
+    lost = max(0, count(11, "OutgoingCall(C)") - count(13, "done(C)")) + count(13, "refused(C)")
+    before = max(0, count(1, "OutgoingCall(C)") - count(3, "done(C)"))
+    taken = 1.0 - max(0, lost - before) / max(1, offered)
+    print(
+        f"behind {seconds} s of 5 times: {taken:.4f} of {offered} calls from the first second on (goal {RECOVERED})"
+    )
+    return taken >= RECOVERED
+
+
+if __name__ == "__main__":
+    sys.exit("python -m bench.overload processes")
