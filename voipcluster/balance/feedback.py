@@ -195,11 +195,13 @@ class OverloadServer:
         self.refused[priority] += 1
         return False
 
-    def tick(self, elapsed: float, busy: float, delay: float, admitted: int, wall: float) -> None:
+    def tick(
+        self, elapsed: float, busy: float, delay: float, admitted: int, wall: float, hidden: bool = False
+    ) -> None:
         """
         Look at what was since the tick before, and say anew who gets what.
 
-        @param elapsed: C{busy}, C{delay}, C{admitted}: as in L{Sample}; C{admitted} counts those of all.
+        @param elapsed: C{busy}, C{delay}, C{admitted}: as in L{Sample}; C{admitted} counts those of all; C{hidden} likewise.
         @param wall: seconds since 1970, which number what is told (section 4.4).
         """
         was_active = self.controller.active
@@ -220,7 +222,7 @@ class OverloadServer:
         self._other_demand = self._other_demand * keep + others / elapsed * (1.0 - keep)
         self._other_refused = 0
         offered = sum(demands) * elapsed + others
-        self.controller.feed(Sample(elapsed, busy, delay, admitted, offered, refused))
+        self.controller.feed(Sample(elapsed, busy, delay, admitted, offered, refused, hidden))
         if self.controller.active:
             self._share_out(upstreams, demands, changed)
         elif was_active:

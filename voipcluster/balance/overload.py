@@ -53,6 +53,7 @@ class Sample(NamedTuple):
     @ivar delay: seconds that the oldest message had waited when the node came to it; the least of all times that it did.
     @ivar admitted: new requests that were let in; C{refused}: that were not, by us.
     @ivar offered: both, and those that others held back for us.
+    @ivar hidden: whether more is offered than is seen here, such as what the kernel throws away.
     """
 
     elapsed: float
@@ -61,6 +62,7 @@ class Sample(NamedTuple):
     admitted: int
     offered: float
     refused: int = 0
+    hidden: bool = False
 
 
 STALLED = 2  # samples longer than C{longest} in a row are no stall any more, but how slow the node is
@@ -178,11 +180,11 @@ class OverloadController:
         self.capacity = max(self.settings.least, self._most - REFUSAL * self._refused)
         less = min(HARDEST, DRAIN * over) if over > 0.0 else 0.0
         self.allowed = max(self.settings.least, self.capacity * ((KEEP if over > 0.0 else 1.0) - less))
-        self._rest(over, elapsed)
+        self._rest(sample, over, elapsed)
 
-    def _rest(self, over: float, elapsed: float) -> None:
-        """Control ends when there was room for some time."""
-        if over > 0.0 or self.offered >= self.settings.release * self.capacity:
+    def _rest(self, sample: Sample, over: float, elapsed: float) -> None:
+        """Control ends when there was room for some time, and nothing is kept out unseen: all of it would come at once."""
+        if over > 0.0 or sample.hidden or self.offered >= self.settings.release * self.capacity:
             self._calm = 0.0
             return
         self._calm += elapsed

@@ -16,7 +16,7 @@ REFUSALS: Final = 0.15  # beside one request that is let in; bench/overload.py c
 FEW, MANY = REFUSALS / 2, REFUSALS * 2  # within these nothing is changed
 SPAN: Final = 0.4  # s that are counted together; a copy comes back after half a second at the earliest
 LEAST: Final = 0.002
-RISE, FALL = 1.5, 0.2  # the most by which the part changes at once
+RISE, FALL = 3.0, 0.2  # the most by which the part changes at once
 
 
 @define
@@ -29,15 +29,22 @@ class Thinning:
     _elapsed: float = 0.0
     _admitted: int = 0
     _refused: int = 0
+    _old: float = 0.0  # seconds in which what is seen came before the last change
 
-    def feed(self, elapsed: float, admitted: int, refused: int, allowed: float) -> bool:
+    def feed(self, elapsed: float, admitted: int, refused: int, allowed: float, delay: float = 0.0) -> bool:
         """
         Take what was seen in C{elapsed} seconds.
 
         @param admitted: INVITEs that were let in; C{refused}: that were not, copies too.
-        @param allowed: new requests a second that may be let in.
+        @param allowed: new requests a second that can be let in.
+        @param delay: seconds that what is seen has waited.
         @return: whether C{passing} is another one now.
         """
+        if self._old > 0.0:
+            self._old = (
+                min(self._old, delay) - elapsed
+            )  # it waited in the buffer, and says nothing of the change
+            return False
         self._elapsed += elapsed
         self._admitted += admitted
         self._refused += refused
@@ -51,7 +58,10 @@ class Thinning:
         elif turned_away < FEW * allowed and before < 1.0:
             wanted = (1.0 + REFUSALS) * allowed
             self.passing = min(1.0, before * (min(RISE, max(1.0, wanted / seen)) if seen else RISE))
-        return self.passing != before
+        if self.passing == before:
+            return False
+        self._old = delay
+        return True
 
     def release(self) -> bool:
         """There is no overload: all of them pass. Whether that is new."""
@@ -60,4 +70,4 @@ class Thinning:
         return before != 1.0
 
     def _begin(self) -> None:
-        self._elapsed, self._admitted, self._refused = 0.0, 0, 0
+        self._elapsed, self._admitted, self._refused, self._old = 0.0, 0, 0, 0.0

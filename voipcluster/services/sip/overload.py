@@ -44,6 +44,7 @@ from voipcluster.sip.values import Via, parse_via, split_list
 UNSEEN: Final = (
     1.0  # of what strangers send and only the parser can take apart, for each new request that is let in
 )
+T1: Final = 0.5  # s, RFC 3261 section 17.1.1.1
 LEAST_UNSEEN: Final = 20.0  # a second
 SILENT: Final = ""  # the algorithm of an upstream that is told nothing
 
@@ -89,6 +90,7 @@ class OverloadService:
         self._is_guarding = False
         self._thin, self._thinning = thin, Thinning()
         self._refusals = self._invites = self._counted = 0
+        self._late = False
 
     @property
     def active(self) -> bool:
@@ -115,7 +117,8 @@ class OverloadService:
         received = self._transactions.received
         count = sum([received[method] for method in NEW_METHODS])
         admitted, self._counted = count - self._counted, count
-        self.server.tick(elapsed, busy, delay, admitted, self._wall())
+        self.server.tick(elapsed, busy, delay, admitted, self._wall(), self._thinning.passing < 1.0)
+        self._late = delay > T1
         guards = self.server.active and self._enabled
         if self._is_guarding is not guards:
             self._turn(delay)
@@ -123,15 +126,15 @@ class OverloadService:
             rate = self._unseen.rate = max(LEAST_UNSEEN, UNSEEN * self.server.controller.allowed)
             self._unseen.size = max(LEAST_UNSEEN, DEPTH * rate)
         if self._thin is not None:
-            self._let_through(self._thin, elapsed)
+            self._let_through(self._thin, elapsed, delay)
 
-    def _let_through(self, thin: Callable[[float], object], elapsed: float) -> None:
+    def _let_through(self, thin: Callable[[float], object], elapsed: float, delay: float) -> None:
         """Say how many of the new INVITEs the kernel lets through."""
         invites, refusals = self._transactions.received["INVITE"], self._refusals
         admitted, self._invites, self._refusals = invites - self._invites, invites, 0
         thinning = self._thinning
         changed = (
-            thinning.feed(elapsed, admitted, refusals, self.server.controller.allowed)
+            thinning.feed(elapsed, admitted, refusals, self.server.controller.capacity, delay)
             if self._is_guarding
             else thinning.release()
         )
@@ -242,11 +245,14 @@ class OverloadService:
         return Priority.REFRESH if method == "SUBSCRIBE" and takes_state_away(data) else Priority.OTHER
 
     def _refuse(self, data: bytes, seen: Glance, flow: Flow, now: float, upstream: Upstream | None) -> None:
+        """Answer with 503; over UDP nothing while all waits for so long that a copy of it waits already, which is answered."""
+        if seen.method == "INVITE":
+            self._refusals += 1
+        if self._late and not flow.reliable:
+            return
         limiting = self._limiting
         if (limiting.shunned and limiting.shuns(data, flow)) or limiting.check(flow.remote, now):
             return
-        if seen.method == "INVITE":
-            self._refusals += 1
         told = b"" if upstream is None else written(*upstream.told)
         answer = refusal(seen, flow.remote, self._mark, told)
         if len(answer.wire) > AMPLIFICATION * len(data):
