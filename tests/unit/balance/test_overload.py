@@ -88,6 +88,17 @@ class ControllerTests(SynchronousTestCase):
             ticks += 1
         self.assertTrue(20 <= ticks <= 40, ticks)
 
+    def test_it_does_not_end_while_something_is_kept_out_unseen(self) -> None:
+        """What the kernel throws away nobody counts, and all of it would come at once."""
+        subject = OverloadController()
+        subject.feed(sample(0.06))
+        for _ in range(100):
+            subject.feed(sample(0.0, 20, 0.02)._replace(hidden=True))
+        self.assertTrue(subject.active)
+        for _ in range(30):
+            subject.feed(sample(0.0, 20, 0.02))
+        self.assertFalse(subject.active)
+
     def test_it_does_not_end_while_much_is_held_back(self) -> None:
         subject = OverloadController()
         for _ in range(10):

@@ -59,6 +59,15 @@ class ThinningTests(SynchronousTestCase):
         for _ in range(10):
             self.assertFalse(self.subject.feed(SPAN, 40, round(SPAN * REFUSALS * ALLOWED), ALLOWED))
 
+    def test_what_waited_before_a_change_says_nothing_of_it(self) -> None:
+        """Else a full buffer, from which the same comes for a second yet, would close the node for all."""
+        self.assertTrue(self.subject.feed(SPAN, 0, 1000, ALLOWED, 1.5))
+        for _ in range(14):
+            self.assertFalse(self.subject.feed(0.1, 0, 250, ALLOWED, 1.5))
+        while not self.subject.feed(0.1, 5, 250, ALLOWED, 0.3):
+            pass
+        self.assertGreaterEqual(self.subject.passing, 0.01)
+
     def test_one_tick_says_nothing(self) -> None:
         """Of a few requests."""
         self.assertFalse(self.subject.feed(SPAN / 4, 2, 60, ALLOWED))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REASONS = (
     "banned", "user", "password", "unanswered calls", "unanswered requests", "strangers", "within dialogs", "registrations",
-    "backlog", "media ports",
+    "backlog", "unread", "media ports",
 )  # of L{Limiting.refused}  # fmt: skip
 
 

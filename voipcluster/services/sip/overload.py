@@ -181,7 +181,8 @@ class OverloadService:
             ):
                 self._pass(data, flow)
                 return
-            refusals.note(key)
+            if flow.reliable or not self._late:
+                refusals.note(key)
             if upstream is self.server.anybody:
                 upstream.refused += 1
         self._refuse(data, seen, flow, now, upstream)

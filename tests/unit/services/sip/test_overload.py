@@ -185,6 +185,28 @@ class GuardTests(OverloadCase):
         self.assertEqual(self.flood(1, stranger), 1, "where no passwords are there are no strangers")
         limiting.reserves = with_passwords
 
+    def test_what_is_too_old_is_not_answered(self) -> None:
+        """
+        Where all waits for longer than T1 a copy of it waits already (RFC 3261 section 17.1.1.2): it is looked at instead, and is
+        no copy of something refused. Over a stream there are no copies.
+        """
+        self.tick(0.6, 100)
+        self.flood(10)
+        self.network.log.clear()
+        self.tick(0.6, 0)
+        self.flood(300)
+        self.assertEqual(self.statuses(), [])
+        refused = self.fresh()
+        self.receive(refused)
+        answered = self.service.answered["INVITE", 503]
+        self.receive(self.fresh(), Flow("TCP", HERE, ALICE, 7))
+        self.assertEqual(self.service.answered["INVITE", 503], answered + 1)
+        self.tick(0.0, 0)
+        self.clock.advance(1.0)
+        heard = len(self.user.incoming)
+        self.receive(refused)
+        self.assertEqual(len(self.user.incoming), heard + 1)
+
     def test_strangers_do_not_escape_by_what_only_the_parser_can_read(self) -> None:
         """Anybody can write a tag into To, make up a method or fold a line: of that no more is read than of new requests."""
         self.overloaded()
