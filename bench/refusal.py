@@ -49,14 +49,14 @@ class _Nobody:
 def refused() -> float:
     """CPU seconds of a refusal: INVITE read, looked at and answered, its ACK read and known, by the code that a node runs."""
     invite = (HERE / "sipp" / "uac_overload.xml").read_text().partition("CDATA[\n")[2].partition("]]>")[0]
-    text = re.sub(r"\[\w+\]", "12345", invite).replace("\n", "\r\n")
+    invite = invite.replace("[local_ip]", "127.0.0.1").replace("\n", "\r\n")
     reactor, now = FakeReactor(), time.monotonic
-    limiting = Limiting(now, LimitSettings(per_address=0.0, per_user=0.0))
+    limiting = Limiting(now, LimitSettings(requests_per_address=0.0))
     transactions = TransactionService(TimerWheel(reactor), bytes(32), limiting=limiting)
     wire = _Wire()
     transactions.connect(wire, _Nobody())  # type: ignore[arg-type]  # of a transport only send() is used
     overload = OverloadService(OverloadSettings(), now, time.time, transactions, wire, limiting, "mark")  # type: ignore[arg-type]
-    overload.sampled(0.1, 0.1, 1.0)
+    overload.sampled(0.1, 0.1, 0.3)
     overload.server._others.rate = 1e-9
     overload.server._others.admits(min(overload.server.refused), 0.0)
     overload.server._others._level = -1e9
@@ -65,7 +65,8 @@ def refused() -> float:
         port = UdpPort(reactor, open_udp_socket("127.0.0.1", 0), transactions, SinkErrors(reactor))
         wire.port = port
         port.start()
-        number = 0
+        here = str(caller.getsockname()[1])
+        text, number = re.sub(r"\[\w+\]", "12345", invite.replace("[local_port]", here)), 0
         for _ in range(ROUNDS):
             for _ in range(AT_ONCE):
                 number += 1

@@ -12,10 +12,12 @@ from typing import Final
 
 from attrs import define
 
-REFUSALS: Final = 0.15  # beside one request that is let in; bench/overload.py compares other shares
+REFUSALS: Final = 0.15  # beside one request that is let in; docs/benchmarks.md compares other shares
 FEW, MANY = REFUSALS / 2, REFUSALS * 2  # within these nothing is changed
-SPAN: Final = 0.4  # s that are counted together; a copy comes back after half a second at the earliest
+SPAN, LONGEST = 0.4, 1.0  # s that are counted together: as many as it takes to see C{ENOUGH} INVITEs
+ENOUGH: Final = 80
 LEAST: Final = 0.002
+LEAST_ROOM: Final = 0.1  # of the capacity, for INVITEs
 RISE, FALL = 3.0, 0.2  # the most by which the part changes at once
 
 
@@ -29,35 +31,45 @@ class Thinning:
     _elapsed: float = 0.0
     _admitted: int = 0
     _refused: int = 0
+    _others: int = 0
     _old: float = 0.0  # seconds in which what is seen came before the last change
 
-    def feed(self, elapsed: float, admitted: int, refused: int, allowed: float, delay: float = 0.0) -> bool:
+    def feed(
+        self,
+        elapsed: float,
+        admitted: int,
+        refused: int,
+        capacity: float,
+        delay: float = 0.0,
+        others: int = 0,
+    ) -> bool:
         """
         Take what was seen in C{elapsed} seconds.
 
         @param admitted: INVITEs that were let in; C{refused}: that were not, copies too.
-        @param allowed: new requests a second that can be let in.
+        @param capacity: new requests a second that can be let in; C{others}: that were and are no INVITEs.
         @param delay: seconds that what is seen has waited.
         @return: whether C{passing} is another one now.
         """
         if self._old > 0.0:
-            self._old = (
-                min(self._old, delay) - elapsed
-            )  # it waited in the buffer, and says nothing of the change
+            # what is seen waited in the buffer since before the change, and says nothing of it
+            self._old = min(self._old, delay) - elapsed
             return False
         self._elapsed += elapsed
         self._admitted += admitted
         self._refused += refused
-        if self._elapsed < SPAN:
+        self._others += others
+        seen = self._admitted + self._refused
+        if self._elapsed < SPAN or (seen < ENOUGH and self._elapsed < LONGEST):
             return False
-        let_in, turned_away = self._admitted / self._elapsed, self._refused / self._elapsed
+        room = max(LEAST_ROOM * capacity, capacity - self._others / self._elapsed)
+        turned_away, before = self._refused / self._elapsed, self.passing
+        change = (1.0 + REFUSALS) * room * self._elapsed / seen if seen else RISE
         self._begin()
-        seen, before = let_in + turned_away, self.passing
-        if turned_away > MANY * allowed:
-            self.passing = max(LEAST, before * max(FALL, (let_in + REFUSALS * allowed) / seen))
-        elif turned_away < FEW * allowed and before < 1.0:
-            wanted = (1.0 + REFUSALS) * allowed
-            self.passing = min(1.0, before * (min(RISE, max(1.0, wanted / seen)) if seen else RISE))
+        if turned_away > MANY * room:
+            self.passing = max(LEAST, before * min(1.0, max(FALL, change)))
+        elif turned_away < FEW * room:
+            self.passing = min(1.0, before * max(1.0, min(RISE, change)))
         if self.passing == before:
             return False
         self._old = delay
@@ -70,4 +82,4 @@ class Thinning:
         return before != 1.0
 
     def _begin(self) -> None:
-        self._elapsed, self._admitted, self._refused, self._old = 0.0, 0, 0, 0.0
+        self._elapsed, self._admitted, self._refused, self._others, self._old = 0.0, 0, 0, 0, 0.0

@@ -29,7 +29,7 @@ class ThinningTests(SynchronousTestCase):
             self.room = min(20.0, self.room + (ALLOWED - others) * 0.1)
             admitted = min(came, int(self.room))
             self.room -= admitted
-            self.subject.feed(0.1, admitted, came - admitted, ALLOWED)
+            self.subject.feed(0.1, admitted, came - admitted, ALLOWED, others=round(others / 10))
             if tick >= ticks // 2:
                 self.admitted += admitted / (ticks - ticks // 2) / 0.1
                 self.refused += (came - admitted) / (ticks - ticks // 2) / 0.1

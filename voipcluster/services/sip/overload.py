@@ -126,15 +126,17 @@ class OverloadService:
             rate = self._unseen.rate = max(LEAST_UNSEEN, UNSEEN * self.server.controller.allowed)
             self._unseen.size = max(LEAST_UNSEEN, DEPTH * rate)
         if self._thin is not None:
-            self._let_through(self._thin, elapsed, delay)
+            self._let_through(self._thin, elapsed, delay, admitted)
 
-    def _let_through(self, thin: Callable[[float], object], elapsed: float, delay: float) -> None:
+    def _let_through(self, thin: Callable[[float], object], elapsed: float, delay: float, count: int) -> None:
         """Say how many of the new INVITEs the kernel lets through."""
         invites, refusals = self._transactions.received["INVITE"], self._refusals
         admitted, self._invites, self._refusals = invites - self._invites, invites, 0
         thinning = self._thinning
         changed = (
-            thinning.feed(elapsed, admitted, refusals, self.server.controller.capacity, delay)
+            thinning.feed(
+                elapsed, admitted, refusals, self.server.controller.capacity, delay, max(0, count - admitted)
+            )
             if self._is_guarding
             else thinning.release()
         )
