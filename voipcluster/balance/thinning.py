@@ -13,12 +13,11 @@ from typing import Final
 from attrs import define
 
 REFUSALS: Final = 0.15  # beside one request that is let in; docs/benchmarks.md compares other shares
-FEW, MANY = REFUSALS / 2, REFUSALS * 2  # within these nothing is changed
-SPAN, LONGEST = 0.4, 1.0  # s that are counted together: as many as it takes to see C{ENOUGH} INVITEs
-ENOUGH: Final = 80
+MANY: Final = 0.3  # of the room: more are refused than this before anything is thrown away
+SPAN: Final = 0.4  # s that are counted together
+ENOUGH: Final = 0.25  # a smaller change than by this is none: each costs the kernel some milliseconds
 LEAST: Final = 0.002
 LEAST_ROOM: Final = 0.1  # of the capacity, for INVITEs
-RISE, FALL = 3.0, 0.2  # the most by which the part changes at once
 
 
 @define
@@ -29,51 +28,37 @@ class Thinning:
 
     passing: float = 1.0
     _elapsed: float = 0.0
-    _admitted: int = 0
-    _refused: int = 0
+    _seen: int = 0
     _others: int = 0
-    _old: float = 0.0  # seconds in which what is seen came before the last change
+    _unread: float = 0.0
 
-    def feed(
-        self,
-        elapsed: float,
-        admitted: int,
-        refused: int,
-        capacity: float,
-        delay: float = 0.0,
-        others: int = 0,
-    ) -> bool:
+    def feed(self, elapsed: float, seen: int, unread: float, capacity: float, others: int = 0) -> bool:
         """
-        Take what was seen in C{elapsed} seconds.
+        Take what came in C{elapsed} seconds.
 
-        @param admitted: INVITEs that were let in; C{refused}: that were not, copies too.
+        @param seen: INVITEs that were looked at, copies too.
+        @param unread: datagrams that were thrown away, and by how many more wait than before, or fewer. So all that came is
+            known at once, and not only when its turn comes.
         @param capacity: new requests a second that can be let in; C{others}: that were and are no INVITEs.
-        @param delay: seconds that what is seen has waited.
         @return: whether C{passing} is another one now.
         """
-        if self._old > 0.0:
-            # what is seen waited in the buffer since before the change, and says nothing of it
-            self._old = min(self._old, delay) - elapsed
-            return False
         self._elapsed += elapsed
-        self._admitted += admitted
-        self._refused += refused
+        self._seen += seen
         self._others += others
-        seen = self._admitted + self._refused
-        if self._elapsed < SPAN or (seen < ENOUGH and self._elapsed < LONGEST):
+        self._unread += unread
+        if self._elapsed < SPAN:
             return False
+        offered = max(0.0, self._seen + self._unread) / self._elapsed
         room = max(LEAST_ROOM * capacity, capacity - self._others / self._elapsed)
-        turned_away, before = self._refused / self._elapsed, self.passing
-        change = (1.0 + REFUSALS) * room * self._elapsed / seen if seen else RISE
         self._begin()
-        if turned_away > MANY * room:
-            self.passing = max(LEAST, before * min(1.0, max(FALL, change)))
-        elif turned_away < FEW * room:
-            self.passing = min(1.0, before * max(1.0, min(RISE, change)))
-        if self.passing == before:
+        before = self.passing
+        wanted = min(1.0, max(LEAST, (1.0 + REFUSALS) * room / offered)) if offered else 1.0
+        if before == 1.0 and offered <= (1.0 + MANY) * room:
             return False
-        self._old = delay
-        return True
+        if wanted < 1.0 and (1.0 - ENOUGH) * before < wanted < before / (1.0 - ENOUGH):
+            return False
+        self.passing = wanted
+        return before != wanted
 
     def release(self) -> bool:
         """There is no overload: all of them pass. Whether that is new."""
@@ -82,4 +67,4 @@ class Thinning:
         return before != 1.0
 
     def _begin(self) -> None:
-        self._elapsed, self._admitted, self._refused, self._others, self._old = 0.0, 0, 0, 0, 0.0
+        self._elapsed, self._seen, self._others, self._unread = 0.0, 0, 0, 0.0

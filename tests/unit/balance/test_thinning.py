@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from voipcluster.balance.thinning import LEAST, REFUSALS, SPAN, Thinning
 
 ALLOWED = 100.0
+MOST = 50  # INVITEs that the node reads in a tick
 
 
 class ThinningTests(SynchronousTestCase):
@@ -16,74 +17,77 @@ class ThinningTests(SynchronousTestCase):
         self.subject = Thinning()
         self.rand = random.Random("thinning")
         self.refused = self.admitted = self.room = 0.0
+        self.waiting = self.changes = 0
+
+    def chance(self, mean: float) -> int:
+        """A number of Poisson's, of that mean."""
+        came, left = 0, self.rand.expovariate(1.0)
+        while left < mean:
+            came += 1
+            left += self.rand.expovariate(1.0)
+        return came
 
     def run_for(self, seconds: float, offered: float, others: float = 0.0) -> None:
         """So many INVITEs a second by chance, of which C{ALLOWED - others} have room, and some at once; counts the last half."""
         ticks = round(seconds / 0.1)
         self.admitted = self.refused = 0.0
+        self.changes = 0
         for tick in range(ticks):
-            came, left = 0, self.rand.expovariate(1.0)
-            while left < offered * self.subject.passing * 0.1:
-                came += 1
-                left += self.rand.expovariate(1.0)
+            passed = self.chance(offered * self.subject.passing * 0.1)
+            dropped = self.chance(offered * (1.0 - self.subject.passing) * 0.1)
+            before = self.waiting
+            seen = min(MOST, self.waiting + passed)
+            self.waiting += passed - seen
             self.room = min(20.0, self.room + (ALLOWED - others) * 0.1)
-            admitted = min(came, int(self.room))
+            admitted = min(seen, int(self.room))
             self.room -= admitted
-            self.subject.feed(0.1, admitted, came - admitted, ALLOWED, others=round(others / 10))
+            unread = dropped + self.waiting - before
+            self.changes += self.subject.feed(0.1, seen, unread, ALLOWED, round(others / 10))
             if tick >= ticks // 2:
                 self.admitted += admitted / (ticks - ticks // 2) / 0.1
-                self.refused += (came - admitted) / (ticks - ticks // 2) / 0.1
+                self.refused += (seen - admitted) / (ticks - ticks // 2) / 0.1
 
     def test_few_are_refused_and_the_node_has_enough_to_do(self) -> None:
         """Whatever is offered, copies too: nearly all that may be let in is there, and little is refused beside it."""
         for times in (2, 10, 60):
             self.run_for(60.0, times * ALLOWED)
             self.assertGreater(self.admitted, 0.93 * ALLOWED, times)
-            self.assertLess(self.refused, 2.5 * REFUSALS * ALLOWED, times)
+            self.assertLess(self.refused, 2.0 * REFUSALS * ALLOWED, times)
+            self.assertLess(
+                self.changes, 12, times
+            )  # each is a program for the kernel to compile, some milliseconds
 
-    def test_it_follows(self) -> None:
-        """Within some seconds, down and up."""
-        self.run_for(5.0, 60 * ALLOWED)
-        self.assertLess(self.refused, 0.5 * ALLOWED)
-        self.run_for(10.0, 2 * ALLOWED)
-        self.assertGreater(self.admitted, 0.85 * ALLOWED)
+    def test_at_once(self) -> None:
+        """What waits and was not read yet counts, so that no long queue comes of a flood; and back as quickly."""
+        self.run_for(SPAN, 60 * ALLOWED)
+        self.assertLess(self.subject.passing, 0.04)
+        self.run_for(2.0, 2 * ALLOWED)
+        self.assertGreater(self.subject.passing, 0.4)
+
+    def test_nothing_is_thrown_away_of_a_little_too_much(self) -> None:
+        """As long as refusing it takes little."""
+        self.run_for(30.0, 1.1 * ALLOWED)
+        self.assertEqual(self.subject.passing, 1.0)
 
     def test_other_requests_have_their_part(self) -> None:
         """Where REGISTERs take half of the room, no more INVITEs are let through than find some."""
         self.run_for(60.0, 20 * ALLOWED, others=ALLOWED / 2)
         self.assertLess(self.refused, 2.5 * REFUSALS * ALLOWED)
 
-    def test_what_is_nearly_right_stays(self) -> None:
-        """Each change costs two system calls a socket."""
-        self.assertTrue(self.subject.feed(SPAN, 40, 200, ALLOWED))
-        for _ in range(10):
-            self.assertFalse(self.subject.feed(SPAN, 40, round(SPAN * REFUSALS * ALLOWED), ALLOWED))
-
-    def test_what_waited_before_a_change_says_nothing_of_it(self) -> None:
-        """Else a full buffer, from which the same comes for a second yet, would close the node for all."""
-        self.assertTrue(self.subject.feed(SPAN, 0, 1000, ALLOWED, 1.5))
-        for _ in range(14):
-            self.assertFalse(self.subject.feed(0.1, 0, 250, ALLOWED, 1.5))
-        while not self.subject.feed(0.1, 5, 250, ALLOWED, 0.3):
-            pass
-        self.assertGreaterEqual(self.subject.passing, 0.01)
-
     def test_one_tick_says_nothing(self) -> None:
         """Of a few requests."""
-        self.assertFalse(self.subject.feed(SPAN / 4, 2, 60, ALLOWED))
+        self.assertFalse(self.subject.feed(SPAN / 4, 60, 60, ALLOWED))
         self.assertEqual(self.subject.passing, 1.0)
 
     def test_never_all(self) -> None:
-        """Of nothing that comes through nothing could be learned."""
-        for _ in range(50):
-            self.subject.feed(SPAN, 0, 100_000, ALLOWED)
+        """Of nothing that comes through nothing could be learned; and where nothing comes all may pass."""
+        self.subject.feed(SPAN, 0, 1_000_000, ALLOWED)
         self.assertEqual(self.subject.passing, LEAST)
-        for _ in range(50):
-            self.subject.feed(SPAN, 0, 0, ALLOWED)
+        self.subject.feed(SPAN, 0, -1000, ALLOWED)
         self.assertEqual(self.subject.passing, 1.0)
 
     def test_the_end(self) -> None:
-        self.subject.feed(SPAN, 40, 200, ALLOWED)
+        self.subject.feed(SPAN, 100, 300, ALLOWED)
         self.assertTrue(self.subject.release())
         self.assertEqual(self.subject.passing, 1.0)
         self.assertFalse(self.subject.release())

@@ -55,6 +55,7 @@ class OverloadService:
     @param nodes: the addresses of the cluster's nodes.
     @param is_handover: whether a hand-over token is one of ours for that Call-ID; C{is_call}: whether the token of a dialog is.
     @param thin: lets the kernel throw away new INVITEs but for a share of them; L{None}: it does not.
+    @param unread: datagrams that came and were not read since it was last asked, see L{Thinning.feed}.
     @param enabled: whether anything is refused here; upstreams that take part are told all the same.
     @ivar server: how much is let in, and what others are told.
     """
@@ -75,12 +76,13 @@ class OverloadService:
         thin: Callable[[float], object] | None = None,
         is_handover: Callable[[str, str], bool] = lambda token, call_id: False,
         is_call: Callable[[str], bool] = lambda token: False,
+        unread: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._enabled, self._seconds, self._wall = enabled, seconds, wall
         self._transactions, self._transport, self._limiting = transactions, transport, limiting
         self._mark, self._nodes = mark.encode("ascii"), nodes
         self._silent = Upstream(SILENT, Feedback(SILENT, 0.0, 0.0, 0.0))
-        self._is_handover, self._is_call = is_handover, is_call
+        self._is_handover, self._is_call, self._unread = is_handover, is_call, unread
         self._unseen = Bucket(LEAST_UNSEEN, LEAST_UNSEEN)
         self._notices = Notices(seconds, self._log)
         self.server = OverloadServer(OverloadController(settings))
@@ -126,17 +128,16 @@ class OverloadService:
             rate = self._unseen.rate = max(LEAST_UNSEEN, UNSEEN * self.server.controller.allowed)
             self._unseen.size = max(LEAST_UNSEEN, DEPTH * rate)
         if self._thin is not None:
-            self._let_through(self._thin, elapsed, delay, admitted)
+            self._let_through(self._thin, elapsed, admitted)
 
-    def _let_through(self, thin: Callable[[float], object], elapsed: float, delay: float, count: int) -> None:
-        """Say how many of the new INVITEs the kernel lets through."""
+    def _let_through(self, thin: Callable[[float], object], elapsed: float, count: int) -> None:
+        """Say how many of the new INVITEs the kernel lets through; C{count}: new requests that were let in."""
         invites, refusals = self._transactions.received["INVITE"], self._refusals
         admitted, self._invites, self._refusals = invites - self._invites, invites, 0
-        thinning = self._thinning
+        unread, thinning = self._unread(), self._thinning
+        capacity = self.server.controller.capacity
         changed = (
-            thinning.feed(
-                elapsed, admitted, refusals, self.server.controller.capacity, delay, max(0, count - admitted)
-            )
+            thinning.feed(elapsed, admitted + refusals, unread, capacity, max(0, count - admitted))
             if self._is_guarding
             else thinning.release()
         )
