@@ -67,7 +67,7 @@ class Sample(NamedTuple):
 
 STALLED = 2  # samples longer than C{longest} in a row are no stall any more, but how slow the node is
 AIM = 0.4  # of the target: the delay that is held while control is active, so that something always waits to be done
-DRAIN, HARDEST = 2.0, 0.5  # how much less is let in for each second of delay beyond that, and the most
+DRAIN, HARDEST = 3.0, 0.5  # how much less is let in for each second of delay beyond that, and the most
 KEEP, SHORT = (
     0.97,
     0.25,
@@ -130,8 +130,10 @@ class OverloadController:
         else:
             self._stalled = 0
         self._learn(sample, elapsed)
-        if not self.active and sample.delay > self.target:
-            self._begin(sample, elapsed)
+        if not self.active and sample.delay > self.settings.target:
+            self._share = min(1.0, sample.busy / elapsed)  # of a CPU, which the node wants all of
+            if sample.delay > self.target:
+                self._begin(sample, elapsed)
         if self.active:
             self._hold(sample, elapsed)
         self._delay = sample.delay
@@ -156,7 +158,6 @@ class OverloadController:
 
     def _begin(self, sample: Sample, elapsed: float) -> None:
         self.active, self._calm, self._streak, self.allowed = True, 0.0, 0, math.inf
-        self._share = min(1.0, sample.busy / elapsed)
         self._most = self._share / self._cost if self._cost else sample.admitted / elapsed
 
     def _hold(self, sample: Sample, elapsed: float) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from attrs import define
 
 REFUSALS: Final = 0.15  # beside one request that is let in; docs/benchmarks.md compares other shares
-MANY: Final = 0.3  # of the room: more are refused than this before anything is thrown away
+MANY: Final = 1.0  # beside one that is let in; before more are refused nothing is thrown away, since that comes again
 SPAN: Final = 0.4  # s that are counted together
 ENOUGH: Final = 0.25  # a smaller change than by this is none: each costs the kernel some milliseconds
 LEAST: Final = 0.002

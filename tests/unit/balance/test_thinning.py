@@ -49,7 +49,7 @@ class ThinningTests(SynchronousTestCase):
 
     def test_few_are_refused_and_the_node_has_enough_to_do(self) -> None:
         """Whatever is offered, copies too: nearly all that may be let in is there, and little is refused beside it."""
-        for times in (2, 10, 60):
+        for times in (3, 10, 60):
             self.run_for(60.0, times * ALLOWED)
             self.assertGreater(self.admitted, 0.93 * ALLOWED, times)
             self.assertLess(self.refused, 2.0 * REFUSALS * ALLOWED, times)
@@ -61,12 +61,12 @@ class ThinningTests(SynchronousTestCase):
         """What waits and was not read yet counts, so that no long queue comes of a flood; and back as quickly."""
         self.run_for(SPAN, 60 * ALLOWED)
         self.assertLess(self.subject.passing, 0.04)
-        self.run_for(2.0, 2 * ALLOWED)
-        self.assertGreater(self.subject.passing, 0.4)
+        self.run_for(2.0, 3 * ALLOWED)
+        self.assertGreater(self.subject.passing, 0.25)
 
     def test_nothing_is_thrown_away_of_a_little_too_much(self) -> None:
-        """As long as refusing it takes little."""
-        self.run_for(30.0, 1.1 * ALLOWED)
+        """As long as refusing it takes little: who hears 503 does not come again."""
+        self.run_for(30.0, 1.3 * ALLOWED)
         self.assertEqual(self.subject.passing, 1.0)
 
     def test_other_requests_have_their_part(self) -> None:
