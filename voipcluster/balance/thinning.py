@@ -13,10 +13,14 @@ from typing import Final
 from attrs import define
 
 REFUSALS: Final = 0.15  # beside one request that is let in; docs/benchmarks.md compares other shares
-MANY: Final = 1.0  # beside one that is let in; before more are refused nothing is thrown away, since that comes again
+MANY: Final = (
+    1.0  # beside one that is let in; before more are refused nothing is thrown away, since that comes again
+)
 SPAN: Final = 0.4  # s that are counted together
 ENOUGH: Final = 0.25  # a smaller change than by this is none: each costs the kernel some milliseconds
-LEAST: Final = 0.002
+LEAST, ALL = 0.002, 0.9  # where more than that may pass all may
+SMOOTH: Final = 0.3  # how much a new count counts
+FASTEST: Final = 0.9  # how fast the delay may grow, as far as is believed
 LEAST_ROOM: Final = 0.1  # of the capacity, for INVITEs
 
 
@@ -30,41 +34,60 @@ class Thinning:
     _elapsed: float = 0.0
     _seen: int = 0
     _others: int = 0
-    _unread: float = 0.0
+    _dropped: int = 0
+    _delay: float = 0.0  # at the begin of what is counted
+    _before: float = 0.0  # what was offered then, per second
 
-    def feed(self, elapsed: float, seen: int, unread: float, capacity: float, others: int = 0) -> bool:
+    def feed(
+        self, elapsed: float, seen: int, dropped: int, delay: float, capacity: float, others: int = 0
+    ) -> bool:
         """
-        Take what came in C{elapsed} seconds.
+        Take what was seen in C{elapsed} seconds.
 
-        @param seen: INVITEs that were looked at, copies too.
-        @param unread: datagrams that were thrown away, and by how many more wait than before, or fewer. So all that came is
-            known at once, and not only when its turn comes.
+        @param seen: INVITEs that were looked at, copies too; C{dropped}: datagrams that the kernel threw away.
+        @param delay: seconds that what is looked at has waited.
         @param capacity: new requests a second that can be let in; C{others}: that were and are no INVITEs.
         @return: whether C{passing} is another one now.
         """
         self._elapsed += elapsed
         self._seen += seen
         self._others += others
-        self._unread += unread
+        self._dropped += dropped
         if self._elapsed < SPAN:
             return False
-        offered = max(0.0, self._seen + self._unread) / self._elapsed
+        offered = self._offered(delay)
         room = max(LEAST_ROOM * capacity, capacity - self._others / self._elapsed)
-        self._begin()
+        self._begin(delay)
         before = self.passing
-        wanted = min(1.0, max(LEAST, (1.0 + REFUSALS) * room / offered)) if offered else 1.0
+        wanted = max(LEAST, (1.0 + REFUSALS) * room / offered) if offered else 1.0
         if before == 1.0 and offered <= (1.0 + MANY) * room:
             return False
         if wanted < 1.0 and (1.0 - ENOUGH) * before < wanted < before / (1.0 - ENOUGH):
             return False
-        self.passing = wanted
-        return before != wanted
+        self.passing = wanted if wanted < ALL else 1.0
+        return before != self.passing
+
+    def _offered(self, delay: float) -> float:
+        """
+        INVITEs that come, per second, at once and not only when their turn comes.
+
+        What is thrown away is a known part of them. While nothing is, it shows in the queue: when what is looked at came half a
+        second later than what was half a second before, as many come as are looked at; when it came less later, more.
+        """
+        if self.passing < 1.0:
+            offered = self._dropped / (1.0 - self.passing) / self._elapsed
+            if self._before / 2 < offered < self._before * 2:  # else it is quite another load
+                offered = self._before + SMOOTH * (offered - self._before)
+            self._before = offered
+            return offered
+        growth = min(FASTEST, max(0.0, (delay - self._delay) / self._elapsed))
+        return self._seen / self._elapsed / (1.0 - growth)
 
     def release(self) -> bool:
         """There is no overload: all of them pass. Whether that is new."""
         before, self.passing = self.passing, 1.0
-        self._begin()
+        self._begin(0.0)
         return before != 1.0
 
-    def _begin(self) -> None:
-        self._elapsed, self._seen, self._others, self._unread = 0.0, 0, 0, 0.0
+    def _begin(self, delay: float) -> None:
+        self._elapsed, self._seen, self._others, self._dropped, self._delay = 0.0, 0, 0, 0, delay

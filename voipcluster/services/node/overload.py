@@ -11,7 +11,6 @@ from voipcluster.errors import PeerError
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.downstream import Downstreams
 from voipcluster.services.sip.overload import OverloadService
-from voipcluster.services.sip.unread import Unread
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
@@ -43,7 +42,7 @@ def overload_of(
         thin=thin if options.kernel else None,
         is_handover=partial(_opens, node.core),
         is_call=partial(_opens_call, node.core),
-        unread=Unread(lambda: [port.backlog() for port in node.transport.udp_ports]),
+        lost=lambda: sum(port.backlog().lost for port in node.transport.udp_ports),
     )
     node.transactions.taking_part = service.taking_part if options.feedback else service.leaving_out
     if options.offer:

@@ -55,7 +55,7 @@ class OverloadService:
     @param nodes: the addresses of the cluster's nodes.
     @param is_handover: whether a hand-over token is one of ours for that Call-ID; C{is_call}: whether the token of a dialog is.
     @param thin: lets the kernel throw away new INVITEs but for a share of them; L{None}: it does not.
-    @param unread: datagrams that came and were not read since it was last asked, see L{Thinning.feed}.
+    @param lost: datagrams that the kernel threw away so far.
     @param enabled: whether anything is refused here; upstreams that take part are told all the same.
     @ivar server: how much is let in, and what others are told.
     """
@@ -76,13 +76,13 @@ class OverloadService:
         thin: Callable[[float], object] | None = None,
         is_handover: Callable[[str, str], bool] = lambda token, call_id: False,
         is_call: Callable[[str], bool] = lambda token: False,
-        unread: Callable[[], float] = lambda: 0.0,
+        lost: Callable[[], int] = lambda: 0,
     ) -> None:
         self._enabled, self._seconds, self._wall = enabled, seconds, wall
         self._transactions, self._transport, self._limiting = transactions, transport, limiting
         self._mark, self._nodes = mark.encode("ascii"), nodes
         self._silent = Upstream(SILENT, Feedback(SILENT, 0.0, 0.0, 0.0))
-        self._is_handover, self._is_call, self._unread = is_handover, is_call, unread
+        self._is_handover, self._is_call, self._lost = is_handover, is_call, lost
         self._unseen = Bucket(LEAST_UNSEEN, LEAST_UNSEEN)
         self._notices = Notices(seconds, self._log)
         self.server = OverloadServer(OverloadController(settings))
@@ -91,7 +91,7 @@ class OverloadService:
         self._pass = transactions.bytes_received
         self._is_guarding = False
         self._thin, self._thinning = thin, Thinning()
-        self._refusals = self._invites = self._counted = 0
+        self._refusals = self._invites = self._counted = self._dropped = 0
         self._late = False
 
     @property
@@ -128,16 +128,23 @@ class OverloadService:
             rate = self._unseen.rate = max(LEAST_UNSEEN, UNSEEN * self.server.controller.allowed)
             self._unseen.size = max(LEAST_UNSEEN, DEPTH * rate)
         if self._thin is not None:
-            self._let_through(self._thin, elapsed, admitted)
+            self._let_through(self._thin, elapsed, delay, admitted)
 
-    def _let_through(self, thin: Callable[[float], object], elapsed: float, count: int) -> None:
+    def _let_through(self, thin: Callable[[float], object], elapsed: float, delay: float, count: int) -> None:
         """Say how many of the new INVITEs the kernel lets through; C{count}: new requests that were let in."""
         invites, refusals = self._transactions.received["INVITE"], self._refusals
         admitted, self._invites, self._refusals = invites - self._invites, invites, 0
-        unread, thinning = self._unread(), self._thinning
-        capacity = self.server.controller.capacity
+        lost, thinning = self._lost(), self._thinning
+        dropped, self._dropped = lost - self._dropped, lost
         changed = (
-            thinning.feed(elapsed, admitted + refusals, unread, capacity, max(0, count - admitted))
+            thinning.feed(
+                elapsed,
+                admitted + refusals,
+                dropped,
+                delay,
+                self.server.controller.capacity,
+                max(0, count - admitted),
+            )
             if self._is_guarding
             else thinning.release()
         )

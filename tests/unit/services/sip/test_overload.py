@@ -278,6 +278,8 @@ class ThinningTests(OverloadCase):
         super().make(enabled)
         self.passing: list[float] = []
         self.overload._thin = self.passing.append
+        self.lost = 0
+        self.overload._lost = lambda: self.lost
 
     def test_refusals_take_little(self) -> None:
         """Where more is refused than a part of what is let in, the kernel throws away what would be; never all of it."""
@@ -285,7 +287,7 @@ class ThinningTests(OverloadCase):
         self.assertEqual(self.passing, [])
         for _ in range(30):
             self.flood(400)
-            self.overload._unread = lambda: 2000.0
+            self.lost += round(3000 * (1.0 - self.overload.passing))
             self.tick(0.3, 0)
         self.assertTrue(0.0 < self.passing[-1] < 0.1, self.passing)
 
@@ -294,6 +296,7 @@ class ThinningTests(OverloadCase):
         self.overloaded()
         for _ in range(10):
             self.flood(400)
+            self.lost += round(3000 * (1.0 - self.overload.passing))
             self.tick(0.3, 100)
         least = self.passing[-1]
         for _ in range(60):
