@@ -88,6 +88,7 @@ def main() -> None:
     )
     parser.add_argument("--settle", type=int, default=SETTLE, help="seconds before what is measured")
     parser.add_argument("--measure", type=int, default=MEASURE, help="seconds")
+    parser.add_argument("--seconds", type=int, default=60, help="of steady, and of the flood before recovery")
     options = parser.parse_args()
     if options.what == "model":
         sys.exit(0 if model(options.seed) else 1)
@@ -104,7 +105,15 @@ def main() -> None:
             parser.error(f"--capacity: {name!r} is none of {', '.join(PROXIES)}")
         known[name] = float(rate)
     loads = tuple(float(one) for one in options.loads.split(","))
-    plan = Plan(names, loads, options.share, known, settle=options.settle, measure=options.measure)
+    plan = Plan(
+        names,
+        loads,
+        options.share,
+        known,
+        settle=options.settle,
+        measure=options.measure,
+        seconds=options.seconds,
+    )
     run = {"processes": processes, "steady": steady, "recovery": recovery}[options.what]
     sys.exit(0 if run(plan) else 1)
 

@@ -191,6 +191,7 @@ class Plan:
     """
     @ivar names: of the proxies; C{loads}: times the capacity; C{most}: the greatest load for another proxy than ours, which sipp
         has to be able to offer.
+    @ivar seconds: that the flood before a recovery lasts, and that false refusals are looked for.
     @ivar share: of a CPU; C{known}: the capacity of each, where it is not to be searched.
     """
 
@@ -201,6 +202,7 @@ class Plan:
     most: float = 3.0
     settle: int = SETTLE
     measure: int = MEASURE
+    seconds: int = 60
 
 
 def capacities(plan: Plan) -> dict[str, float]:
@@ -231,14 +233,14 @@ def processes(plan: Plan) -> bool:
     return reached
 
 
-def steady(plan: Plan, seconds: int = 60) -> bool:
+def steady(plan: Plan) -> bool:
     """
     False refusals: 0.90 of the capacity, where calls come by chance.
 
     sipp begins its calls one after the other at equal distance; here each waits for up to four seconds first, by chance, so
     that what comes in any short time is all but Poisson's.
     """
-    most = capacities(plan)["voipcluster"]
+    most, seconds = capacities(plan)["voipcluster"], plan.seconds
     with bed(guarded, plan.share) as there:
         scenario = there.folder / "steady.xml"
         text = (HERE / "sipp" / "uac_overload.xml").read_text()
@@ -251,9 +253,9 @@ def steady(plan: Plan, seconds: int = 60) -> bool:
     return refused <= FALSE
 
 
-def recovery(plan: Plan, seconds: int = 60) -> bool:
+def recovery(plan: Plan) -> bool:
     """Five times the capacity for a minute; then those callers are gone, and others offer 0.8 of it."""
-    most = capacities(plan)["voipcluster"]
+    most, seconds = capacities(plan)["voipcluster"], plan.seconds
     with bed(guarded, plan.share) as there:
         flood = there.call("flood", 5 * most, seconds)
         time.sleep(seconds)
