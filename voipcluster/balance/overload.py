@@ -67,7 +67,7 @@ class Sample(NamedTuple):
 
 STALLED = 2  # samples longer than C{longest} in a row are no stall any more, but how slow the node is
 AIM = 0.4  # of the target: the delay that is held while control is active, so that something always waits to be done
-DRAIN, HARDEST = 2.0, 0.4  # how much less is let in for each second of delay beyond that, and the most
+DRAIN, HARDEST = 2.0, 0.9  # how much less is let in for each second of delay beyond that, and the most
 KEEP, SHORT = (
     0.97,
     0.25,

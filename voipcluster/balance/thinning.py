@@ -46,7 +46,7 @@ class Thinning:
 
         @param seen: INVITEs that were looked at, copies too; C{dropped}: datagrams that the kernel threw away.
         @param delay: seconds that what is looked at has waited.
-        @param capacity: new requests a second that can be let in; C{others}: that were and are no INVITEs.
+        @param capacity: new requests a second that may be let in; C{others}: that were and are no INVITEs.
         @return: whether C{passing} is another one now.
         """
         self._elapsed += elapsed

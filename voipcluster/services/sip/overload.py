@@ -142,7 +142,7 @@ class OverloadService:
                 admitted + refusals,
                 dropped,
                 delay,
-                self.server.controller.capacity,
+                self.server.controller.allowed,
                 max(0, count - admitted),
             )
             if self._is_guarding
