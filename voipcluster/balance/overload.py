@@ -27,6 +27,8 @@ class OverloadSettings:
     @ivar memory: seconds for which the cost of a request is remembered.
     @ivar rest: seconds that the offered rate stays below C{release} of the capacity before control ends; a single quiet
         sample would reopen the flood.
+    @ivar untried: of the first estimate, for a node that has served for less than C{memory}: the ACK and BYE of its first calls
+        are still to come.
     @ivar least: requests per second that are let in whatever happens, so that no state lasts for ever.
     """
 
@@ -38,6 +40,7 @@ class OverloadSettings:
     memory: float = 5.0
     rest: float = 2.0
     release: float = 0.85
+    untried: float = 1.0
     least: float = 1.0
 
     def __attrs_post_init__(self) -> None:
@@ -108,6 +111,7 @@ class OverloadController:
     _share: float = 1.0  # of a CPU, that the node gets when it wants all
     _seen: float = 0.0  # requests, and what they took, of which the cost is known
     _used: float = 0.0
+    _served: float = 0.0  # seconds in which requests were let in
     _most: float = 0.0  # what it manages per second when it refuses nobody
     _delay: float = 0.0
     _calm: float = 0.0  # seconds in which control was not needed
@@ -151,6 +155,7 @@ class OverloadController:
     def _learn(self, sample: Sample, elapsed: float) -> None:
         """What a request costs; refused ones count as the part of one that they are, or those let in would seem dearer."""
         keep = math.exp(-elapsed / self.settings.memory)
+        self._served += elapsed if sample.admitted else 0.0
         self._seen = self._seen * keep + sample.admitted + REFUSAL * sample.refused
         self._used = self._used * keep + sample.busy
         if self._seen >= ENOUGH:
@@ -159,6 +164,8 @@ class OverloadController:
     def _begin(self, sample: Sample, elapsed: float) -> None:
         self.active, self._calm, self._streak, self.allowed = True, 0.0, 0, math.inf
         self._most = self._share / self._cost if self._cost else sample.admitted / elapsed
+        if self._served < self.settings.memory:
+            self._most *= self.settings.untried
 
     def _hold(self, sample: Sample, elapsed: float) -> None:
         """

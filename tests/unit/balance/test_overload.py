@@ -133,6 +133,15 @@ class ControllerTests(SynchronousTestCase):
         self.assertTrue(subject.active)
         self.assertTrue(90 <= subject.capacity <= 110, subject.capacity)
 
+    def test_a_node_that_has_just_started(self) -> None:
+        """It does not know yet what a call costs in all; once it has served for some seconds it does."""
+        young, old = (OverloadController(OverloadSettings(untried=0.5)) for _ in range(2))
+        for _ in range(60):
+            old.feed(sample())
+        for subject, capacity in ((young, 500), (old, 1000)):
+            subject.feed(sample(0.06))
+            self.assertAlmostEqual(subject.capacity, capacity, 3)
+
     def test_settings(self) -> None:
         with self.assertRaisesRegex(UsageError, "overload target"):
             OverloadSettings(target=0.0)

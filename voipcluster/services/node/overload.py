@@ -15,6 +15,8 @@ from voipcluster.services.sip.overload import OverloadService
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
 
+UNTRIED = 0.5  # see L{OverloadSettings}; a call is an INVITE and, later, half as much again
+
 
 def overload_of(
     node: NodeParts,
@@ -30,7 +32,7 @@ def overload_of(
             port.thin(passing)
 
     service = OverloadService(
-        OverloadSettings(target=options.target),
+        OverloadSettings(target=options.target, untried=UNTRIED),
         seconds,
         node.core.wall,
         node.transactions,
