@@ -47,7 +47,9 @@ PROXIES: dict[str, Proxy] = {"voipcluster": guarded, "kamailio": kamailio}
 def quota(pid: int, share: float) -> Iterator[None]:
     """Hold a process, with its threads and children, to a share of one CPU."""
     first = Path("/sys/fs/cgroup/cpu")
-    folder = (first if first.is_dir() else Path("/sys/fs/cgroup")) / f"voipcluster-bench-{os.getpid()}-{time.time():.0f}"
+    folder = (
+        first if first.is_dir() else Path("/sys/fs/cgroup")
+    ) / f"voipcluster-bench-{os.getpid()}-{time.time():.0f}"
     try:
         folder.mkdir()
     except OSError as error:

@@ -227,7 +227,8 @@ class TransactionService:
             request.assume_top_via(Via(flow.transport, *flow.remote))
         try:
             via = request.top_via
-            incoming = self._new_server(request, via, flow, self._true_source(via, flow), server_key(request))
+            received, key = self._true_source(via, flow), server_key(request)
+            incoming = self._new_server(request, via, flow, received, key, self.taking_part)
         except PeerError:
             return
         incoming.refuse(error.status_hint, None, (("Warning", _warning(error)),))
@@ -297,9 +298,9 @@ class TransactionService:
         flow: Flow,
         received: Via | None,
         key: ServerKey,
-        taking_part: Callable[[Request, Via, Flow], Upstream | None],
+        taking_part: Callable[[Request, Via, Flow], Upstream | None] | None,
     ) -> ServerTransaction:
-        upstream = taking_part(request, via, flow)
+        upstream = None if taking_part is None else taking_part(request, via, flow)
         if upstream is not None:
             return FeedbackTransaction(self, request, flow, received, key, upstream)
         return ServerTransaction(self, request, flow, received, key)
@@ -312,7 +313,8 @@ class TransactionService:
         """A request beyond the limits: a user whom we know hears of it, a stranger does not, and is disconnected."""
         if verdict == BUSY:
             via = request.top_via
-            incoming = self._new_server(request, via, flow, self._true_source(via, flow), key)
+            received = self._true_source(via, flow)
+            incoming = self._new_server(request, via, flow, received, key, self.taking_part)
             incoming.refuse(503, None, [("retry-after", str(self.limiting.retry_after(flow)))])
         elif flow.connection:
             self.transport.close(flow)
