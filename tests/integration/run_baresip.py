@@ -15,11 +15,13 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.protocols.basic import NetstringReceiver
 
 from demo.programs import Program
-from tests.integration.sound import heard_tones, write_tone
+from tests.integration.sound import heard_tones, latest_tone, write_tone
 from voipcluster.address import Hop, join_host_port
 
 MODULES = Path("/usr/lib/baresip/modules")
 TONE_SECONDS = 120  # the call ends with the audio file
+CODECS = {"PCMU/8000/1": "g711", "G722/16000/1": "g722", "opus/48000/2": "opus"}  # module by codec
+ENCRYPTIONS = {"": "", "srtp-mand": "srtp", "dtls_srtp": "dtls_srtp"}  # module by mediaenc
 HOST = "127.0.0.1"  # its RTP leaves from there, whatever it is told: another address would not be the one it signals
 _SLOTS = 250  # instances at once on one machine: ports in tens for SIP, in forties for RTP
 
@@ -41,6 +43,7 @@ class Baresip:
     @param hz: the tone that it sends.
     @param answer: whether it answers by itself.
     @param ca: the file with the CA of the proxy's certificate, for TLS.
+    @param codec: of L{CODECS}; C{encryption}: of L{ENCRYPTIONS}.
     @param outbound: whether the proxy takes all that it sends; else its account is one of the proxy's address.
     @ivar address: 127.0.0.1 and the port that it takes SIP at.
     """
@@ -58,6 +61,8 @@ class Baresip:
         expires: int = 600,
         outbound: bool = True,
         ca: Path | None = None,
+        codec: str = "PCMU/8000/1",
+        encryption: str = "",
     ) -> None:
         self._reactor, self.user = reactor, user
         slot = _free_slot()
@@ -66,15 +71,17 @@ class Baresip:
         # not in the test's folder: baresip cuts the names of its recordings at 128 characters
         self._folder = Path(tempfile.mkdtemp(prefix="baresip-"))
         transport = proxy.transport.lower()
-        tone = write_tone(self._folder / "tone.wav", hz, TONE_SECONDS).absolute()
+        rate, channels = (int(number) for number in codec.split("/")[1:])
+        tone = write_tone(self._folder / "tone.wav", hz, TONE_SECONDS, rate, channels)
+        modules = [CODECS[codec], *([ENCRYPTIONS[encryption]] if encryption else [])]
         lines = [
             f"sip_listen {join_host_port(*self.address)}",
             f"net_interface {HOST}",
-            f"audio_source aufile,{tone}",
+            f"audio_source aufile,{tone.absolute()}",
             "audio_player aubridge,nowhere",
             f"rtp_ports {20000 + 40 * slot}-{20038 + 40 * slot}",
             f"module_path {MODULES}",
-            *(f"module {name}.so" for name in ("g711", "aufile", "aubridge", "sndfile")),
+            *(f"module {name}.so" for name in (*modules, "aufile", "aubridge", "sndfile")),
             *(f"module_tmp {name}.so" for name in ("uuid", "account")),
             *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp")),
             f"ctrl_tcp_listen {HOST}:{self._control_port}",
@@ -84,7 +91,8 @@ class Baresip:
             lines.append(f"sip_cafile {ca}")
         where = join_host_port(proxy.host, proxy.port)
         account = f"<sip:{user}@{domain if outbound else where};transport={transport}>"
-        account += f";auth_user={user};auth_pass={password};regint={expires};audio_codecs=PCMU/8000/1"
+        account += f";auth_user={user};auth_pass={password};regint={expires};audio_codecs={codec}"
+        account += f";mediaenc={encryption}" if encryption else ""
         account += f';outbound="sip:{where};transport={transport}"' if outbound else ""
         account += ";answermode=auto" if answer else ""
         (self._folder / "config").write_text("\n".join(lines) + "\n")
@@ -126,6 +134,24 @@ class Baresip:
         start = len(self.program.output)
         self._control.command("hangup")
         return self.program.saw("(?i)call (terminated|closed)|session closed|terminate call", start=start)
+
+    def command(self, name: str) -> None:
+        """What a user may type, such as C{hold}, C{resume} or C{reinvite}."""
+        assert self._control is not None, "registered() first"
+        self._control.command(name)
+
+    def hears(self) -> int | None:
+        """The tone that it has heard last, in Hz, as far as its recording is written."""
+        recordings = self._recordings()
+        return latest_tone(recordings[-1]) if recordings else None
+
+    def heard_so_far(self) -> int:
+        """Octets of what it has heard; it records nothing while nothing comes."""
+        return sum(path.stat().st_size for path in self._recordings())
+
+    def _recordings(self) -> list[Path]:
+        """The oldest first."""
+        return sorted(self._folder.glob("dump-*-dec.wav"), key=lambda path: path.stat().st_mtime)
 
     async def stop(self) -> None:
         if self._control is not None and self._control.transport is not None:

@@ -80,7 +80,6 @@ class BrowserTests(ClusterTestCase):
         await self.start_cluster(
             *("--set", f"tls.certificate={pair.certificate}", "--set", f"tls.key={pair.key}"),
             *("--set", "websocket.port=8443", "--set", f'websocket.origins=["{browser.origin}"]'),
-            *("--set", "media.relay=off"),  # which does not speak WebRTC
             nodes="ab",
         )
         await self.add_users("alice", "bob")

@@ -1,0 +1,167 @@
+"""Phones that people have, through the relay, on each of its paths: what each of them hears, in every phase of a call."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from tests.integration.harness import ClusterTestCase
+from tests.integration.run_baresip import Baresip
+from tests.integration.run_linphone import Linphone
+from tests.network import refused
+
+CALLS = [
+    ("PCMU/8000/1", ""),
+    ("G722/16000/1", ""),
+    ("opus/48000/2", ""),
+    ("PCMU/8000/1", "srtp-mand"),
+    ("PCMU/8000/1", "dtls_srtp"),
+]
+
+MORE = 20_000  # octets of a recording: 0.1 s with Opus, 1.2 s with PCMU
+
+
+class Pair(NamedTuple):
+    """Two phones in a call; each is to hear the tone of the other one."""
+
+    caller: Baresip
+    callee: Baresip
+    tones: tuple[int, int]
+
+
+class PhoneCase(ClusterTestCase):
+    path: ClassVar[str]
+
+    async def start(self, *users: str) -> None:
+        await self.start_cluster("--set", f"media.relay={self.path}", nodes="a")
+        await self.add_users(*users)
+
+    async def pair(self, number: int, codec: str = "PCMU/8000/1", encryption: str = "") -> Pair:
+        """A call that is up, with tones of its own."""
+        tones = 400 + 100 * number, 1000 + 100 * number
+        caller, callee = (f"{side}{number}" for side in ("from", "to"))
+        phones = await gatherResults(
+            [
+                Deferred.fromCoroutine(
+                    self.baresip(user, hz=hz, answer=answer, codec=codec, encryption=encryption)
+                )
+                for user, hz, answer in ((caller, tones[0], False), (callee, tones[1], True))
+            ],
+            consumeErrors=True,
+        )
+        await self.reachable(callee)
+        await phones[0].dial(f"sip:{callee}@example.com")
+        return Pair(*phones, tones)
+
+    async def both_hear(self, *pairs: Pair) -> None:
+        """From now on, that is: what they have heard before does not count."""
+        phones = [phone for pair in pairs for phone in (pair.caller, pair.callee)]
+        before = [phone.heard_so_far() for phone in phones]
+
+        def heard() -> bool:
+            grown = (phone.heard_so_far() > size + MORE for phone, size in zip(phones, before, strict=True))
+            return all(grown) and all((p.callee.hears(), p.caller.hears()) == p.tones for p in pairs)
+
+        await self.until(heard, "both hear each other")
+
+    async def nothing_comes(self, *phones: Baresip) -> None:
+        async def silent() -> bool:
+            before = [phone.heard_so_far() for phone in phones]
+            await self.tick(0.5)
+            return before == [phone.heard_so_far() for phone in phones]
+
+        await self.until(silent, "the held hear nothing")
+
+    async def both_send(self, calls: int) -> None:
+        """From now on: baresip 1.0 plays, and so records, nothing after a hold, with or without a proxy, but it sends."""
+        before = await self.packets()
+        self.assertEqual(len(before), calls)
+
+        async def more() -> bool:
+            return all(
+                now > then + 25
+                for now, then in zip(sum(await self.packets(), ()), sum(before, ()), strict=True)
+            )
+
+        await self.until(more, "both are relayed again")
+
+    async def packets(self) -> list[tuple[int, ...]]:
+        """Of each call, received from the caller and from the callee."""
+        rows = await self.primary.ask("calls", call_id=None)
+        found = []
+        for row in sorted(rows, key=lambda row: row["call_id"]):
+            [call] = await self.primary.ask("calls", call_id=row["call_id"])
+            [stream] = call["streams"]
+            found.append(tuple(direction["packets"] for direction in stream["directions"]))
+        return found
+
+    async def kernel_packets(self) -> float:
+        """How many packets the kernel has relayed, as F{/metrics} says."""
+        name = 'voipcluster_media_packets_total{result="relayed in kernel"} '
+        lines = str(await self.primary.ask("metrics")).splitlines()
+        return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+    async def everything(self) -> None:
+        """Codecs, encryptions and an unrelated phone at once, with hold, resume and a re-INVITE in each call."""
+        numbers = range(len(CALLS))
+        await self.start(*(f"{side}{n}" for n in numbers for side in ("from", "to")), "carol", "dave")
+        pairs = await gatherResults(
+            [Deferred.fromCoroutine(self.pair(n, *CALLS[n])) for n in numbers], consumeErrors=True
+        )
+        await self.both_hear(*pairs)
+        status = await self.cluster.status()
+        self.assertEqual(status["a"]["media"]["path"], self.path)
+        for pair in pairs:
+            pair.callee.command("reinvite")
+        await self.both_hear(*pairs)
+        for pair in pairs:
+            pair.caller.command("hold")
+        await self.nothing_comes(*(pair.callee for pair in pairs))
+        for pair in pairs:
+            pair.caller.command("resume")
+        await self.both_send(len(pairs))
+        self.assertEqual(await self.kernel_packets() > 100 * len(pairs), self.path == "kernel")
+        for pair in pairs:
+            await pair.caller.hang_up()
+
+    async def linphone(self) -> None:
+        await self.start("carol", "dave")
+        carol = Linphone(
+            self.reactor, "carol", "example.com", self.passwords["carol"], self.primary.hop(), 700
+        )
+        self._programs.append(carol.program)
+        self.at_end(carol.stop)
+        dave = await self.baresip("dave", hz=1700, answer=True)
+        await self.reachable("carol", "dave")
+        await carol.dial("sip:dave@example.com")
+        await self.until(lambda: dave.hears() == 700, "baresip hears linphonec")
+        before = dave.heard_so_far()
+        await self.until(lambda: dave.heard_so_far() > before + MORE, "the call goes on")
+        await carol.hang_up()
+        await self.until(lambda: 1700 in carol.heard(), "linphonec has heard baresip")
+
+
+class UserSpaceTests(PhoneCase):
+    path = "userspace"
+
+    async def test_phones(self) -> None:
+        """Relayed by the sockets of the node."""
+        await self.everything()
+
+    async def test_linphone(self) -> None:
+        """A phone of another family and baresip hear each other."""
+        await self.linphone()
+
+
+class KernelTests(PhoneCase):
+    path = "kernel"
+    skip = refused() or None
+
+    async def test_phones(self) -> None:
+        """Relayed by the kernel; RTCP and the handshakes of DTLS by the sockets."""
+        await self.everything()
+
+    async def test_linphone(self) -> None:
+        """A phone of another family and baresip hear each other."""
+        await self.linphone()
