@@ -48,7 +48,8 @@ class KernelNodeTests(BadInputTestCase):
         await self.start_cluster("--set", "media.relay=kernel")
         await self.add_users("alice", "bob")
         status = await self.cluster.status()
-        self.assertEqual([row["media"] for row in status.values()], [{"path": "kernel", "reason": ""}] * 3)
+        media = [row["media"] for row in status.values()]
+        self.assertEqual([(row["path"], row["reason"]) for row in media], [("kernel", "")] * 3)
         self.assertEqual(len(self.tables()), 3)
         for number, node in enumerate(self.cluster.nodes):
             alice, bob = (self.phone(user, node, tone=tone) for user, tone in (("alice", 1200), ("bob", 700)))
