@@ -10,7 +10,7 @@ import sys
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.simulate.goals import GOALS, QUICK, Goal
+from voipcluster.simulate.goals import GOALS, QUICK, SEEDS, Goal
 from voipcluster.simulate.outcome import simulate
 
 
@@ -21,7 +21,7 @@ def goal(name: str) -> Goal:
 
 class GoalTests(SynchronousTestCase):
     def assertMet(self, name: str) -> None:
-        figures = goal(name).run(quick=True)
+        figures = goal(name).run(quick=True, seeds=SEEDS[:1])
         self.assertTrue(any(figure.goal is not None for figure in figures))
         self.assertEqual([str(figure) for figure in figures if not figure.met], [])
 
@@ -35,7 +35,7 @@ class GoalTests(SynchronousTestCase):
 
     def test_beside_the_literal_rule(self) -> None:
         """The rule without guards falls off its cliff where the policy does not: a third of the goodput and more is gone."""
-        self.assertLess(goal("literal").run(quick=True)[0].value, 0.65)
+        self.assertLess(goal("literal").run(quick=True, seeds=SEEDS[:1])[0].worst, 0.65)
 
     def test_old_reports(self) -> None:
         """Reports each second, or each four seconds, and no others."""

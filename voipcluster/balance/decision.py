@@ -25,11 +25,11 @@ class Gates:
     @ivar hand_over_cost: what handing a call over costs as a share of serving it: the INVITE and its responses cross us, the
         rest of the call does not. More than can be handed over is refused.
     @ivar plan_delay: seconds; with less own delay the plan's share is not given away, because the node is idle.
-    @ivar slow: seconds; from this own delay on a node gives to a quicker one, where all are above the threshold for want of time.
+    @ivar slow: seconds; from this own delay on a node gives to a quicker one, where all are above the threshold for want of time;
+        but not while it is less than twice the mean delay of all.
     @ivar improve: how much of the own delay the quicker one may have.
-    @ivar calm: seconds; with old reports a node whose own delay is longer gives so much more away that it is shorter after
-        C{drain} seconds.
-    @ivar late: seconds; a node where a request would wait longer takes no planned share.
+    @ivar late: seconds; a node where a request would wait longer takes no planned share, unless it is less than three times the
+        mean delay of all.
     @ivar fresh: share of the nodes that must be heard on time for reports to be compared.
     @ivar replan: seconds between plans while only numbers change.
     """
@@ -45,8 +45,6 @@ class Gates:
     slow: float = 0.06
     improve: float = 0.3
     late: float = 0.05
-    calm: float = 0.03
-    drain: float = 0.5
     fresh: float = 0.9
     replan: float = 0.05
 

@@ -33,7 +33,7 @@ from voipcluster.balance.membership import (
     Membership,
     Node,
 )
-from voipcluster.balance.policy import IBalancingPolicy, ILevelling, IPlan, Rand
+from voipcluster.balance.policy import Even, IBalancingPolicy, ILevelling, IPlan, Rand
 from voipcluster.balance.reasons import STANDING, Reasons
 from voipcluster.balance.state import NodeState
 
@@ -47,6 +47,7 @@ OPEN, SHED, FULL, DRAIN, UNKNOWN = (
 STARTING = "it has just started, and takes a part of its share"
 EPSILON = 1e-9  # workloads are quotients: 0.85 - 0.80 is a little less than 0.05
 REFUSED_FOR = 0.5  # s, the default of oc-validity (RFC 7339 section 4.3)
+SLOW_TIMES, LATE_TIMES = 2.0, 3.0  # of the mean wait of all: from there on Gates.slow and Gates.late count
 BACK_OFF = (
     0.5  # share that is kept from a node that refused, where all are busy; keeping all away makes waves
 )
@@ -81,6 +82,8 @@ class Placement:
     _planned_at: float = 0.0
     _planned_version: tuple[int, int] = (-1, -1)
     _top_weight: float = 1.0
+    _leveller: Any = None  # the plan, when it is one that levels
+    _even: Even = field(factory=Even)
     _reasons: Reasons = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -104,9 +107,10 @@ class Placement:
         if below and not (may_leave and policy.own_place and not request.hops):
             if may_leave and not request.hops and own.delay > gates.plan_delay:
                 plan = self._current_plan(own, now)
-                if plan.share and rand() < plan.share:
+                share = plan.share if self._leveller is None else self._leveller.share_at(own.delay)
+                if share and self._even.part(share, rand):
                     search = _Search(request, own, gate, now, below)
-                    name = self._first(search, plan, rand, planned=True)
+                    name = self._first(search, plan, self._even.draw, planned=True)
                     if name:
                         return self._hand_over(search, name, "the plan gives this share away")
             return Serve(
@@ -119,12 +123,8 @@ class Placement:
         if may_leave:
             plan = self._current_plan(own, now)
             levelling: Any = None  # how, when time is what is short
-            if (
-                not must_leave
-                and own.workload.measured > own.workload.counted
-                and ILevelling.providedBy(plan)
-            ):
-                levelling = plan
+            if not must_leave and own.workload.measured > own.workload.counted:
+                levelling = self._leveller
             if levelling is not None and not levelling.pairs:
                 # an old table shows who was below: all would choose the same few, and more so the older it is
                 name, why = self._level(search, levelling, rand)
@@ -187,8 +187,8 @@ class Placement:
             name = self._first(search, plan, rand, planned=False)
             if name:
                 return self._hand_over(search, name, f"{why}, and this is the first below the threshold")
-            if ILevelling.providedBy(plan):
-                name, because = self._level(search, plan, rand)
+            if self._leveller is not None:
+                name, because = self._level(search, self._leveller, rand)
                 if name:
                     return self._hand_over(search, name, f"{why}, and {because}")
         if own.controlled and not search.request.hops and not self._must_leave(search.request, own):
@@ -224,12 +224,14 @@ class Placement:
             arrival_rate=own.arrival_rate,
             capacity=own.capacity,
             weight=own.weight,
+            heard=now,
         )
         on_time = sum(node.heartbeat(now) for node in others)
         fresh = on_time >= self.gates.fresh * len(others)
         plan = self.policy.plan(this, others, fresh)
         self._reasons.planned(plan, fresh)
         self._top_weight = max((own.weight, *(node.weight for node in others)))
+        self._leveller = plan if ILevelling.providedBy(plan) else None
         self._plan, self._planned_version, self._planned_at = plan, version, now
         return plan
 
@@ -281,18 +283,17 @@ class Placement:
 
         One hop only, since each costs time that nobody has.
         """
-        own, gates, share = search.own, self.gates, plan.share
+        own, gates = search.own, self.gates
         search.levelling = True
         if search.request.hops or search.request.refused:
             return "", ""  # each hop and each refusal costs time that nobody has
-        if not plan.pairs and own.delay > gates.calm and own.arrival_rate:
-            # the own queue is the one thing that is known as it is now: what is too long of it leaves, too
-            share += (own.delay - gates.calm) / gates.drain * own.capacity / own.arrival_rate
-        if own.delay > gates.plan_delay and share and rand() < share:
-            for name in plan.order(rand, True):
-                if self._takes(search, name, gates.late if plan.pairs else math.inf, rand):
+        share = plan.share_at(own.delay) if own.delay > gates.plan_delay else 0.0
+        if share and self._even.part(share, rand):
+            late = max(gates.late, LATE_TIMES * plan.wait) if plan.pairs else math.inf
+            for name in plan.order(self._even.draw, True):
+                if self._takes(search, name, late, rand):
                     return name, "the plan gives this share away"
-        if plan.pairs and own.delay >= gates.slow:
+        if plan.pairs and own.delay >= max(gates.slow, SLOW_TIMES * plan.wait):
             for name in plan.level(rand):
                 if self._takes(search, name, gates.improve * own.delay, rand):
                     return name, "much less waits there"

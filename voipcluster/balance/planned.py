@@ -2,14 +2,19 @@
 The C{planned} policy: plan on rates, correct on queues.
 
 The rates say how much each node has to give away and how much each can take. All nodes compute the same plan from the same
-table, and rates age well, so the plan is good with a table that is seconds old. The correction, for what the rates do not say,
-looks at what waits: two choices are compared while the table is fresh. When it is not, all nodes draw jointly from the
-distribution that levels the queues (water-filling), because better information about an old table makes them all choose the same.
+table, and rates age well, so the plan is good with a table that is seconds old.
+
+What the rates do not say waits in the queues, and is part of the same plan: a queue that is longer than the mean of all is
+work that came beyond the rate, a shorter one is room. So all senders together send a node what it lacks, and not each of them,
+which would make a herd of them. Two things damp it: of the room that was heard of less counts the older the news is, since all
+have been filling it since; and the own queue, which is known as it is, corrects what the own node gives away.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from attrs import frozen
 from zope.interface import implementer
@@ -25,12 +30,12 @@ from voipcluster.balance.policy import (
     willing_nodes,
 )
 from voipcluster.balance.state import NodeState
-from voipcluster.balance.trigger import READ
 from voipcluster.balance.waterfill import water_fill
 
 TAU_MAX = 0.98  # utilisation that a plan aims at when the cluster is asked for more
-PROMPT = 15.0  # reports a second of a node, below which comparing would send the plan's share to who looks best for a moment
 STEPS = 4  # of Newton's method: the function is made of straight lines and rises, so these come within a thousandth
+SETTLE = 0.1  # s in which what waits at another node beyond the mean is to be gone, and in which that news counts 1/e only
+SETTLE_OWN = 0.15  # s, the same for the own queue; longer, because a node measures it ten times a second only
 
 
 @implementer(IBalancingPolicy)
@@ -47,19 +52,21 @@ class Planned:
     own_place: bool = False
 
     def plan(self, own: Node, others: Sequence[Node], fresh: bool) -> DrawPlan:
-        share, take = rate_plan(own, others, self.hand_over_cost)
+        rates = rate_plan(own, others, self.hand_over_cost)
         targets, willing = open_nodes(others), willing_nodes(others)
         arrivals = (own.arrival_rate + sum(node.arrival_rate for node in others)) * self.period / 2
         return DrawPlan(
             tuple(targets),
             _draw(targets, fresh, arrivals),
             _draw(willing, fresh, arrivals),
-            planned=Draw.of(others, take),
-            share=share,
+            planned=Draw.of(others, rates.rooms),
+            base=rates.base,
+            slope=rates.slope,
+            waited=own.delay,
+            wait=rates.wait,
             pairs=fresh,
-            compares=fresh and PROMPT * len(others) <= READ,
             hot=hot_level(willing),
-            rooms={node.name: room for node, room in zip(others, take, strict=True)},
+            rooms={node.name: room for node, room in zip(others, rates.rooms, strict=True)},
         )
 
 
@@ -72,33 +79,48 @@ def _draw(nodes: Sequence[Node], fresh: bool, arrivals: float) -> Draw | None:
     return Draw.of(nodes, water_fill(queues, rates, arrivals))
 
 
-def rate_plan(own: Node, others: Sequence[Node], cost: float = 0.0) -> tuple[float, list[float]]:
+class RatePlan(NamedTuple):
+    """
+    @ivar base: share of its clients' requests that the own node gives away while nothing waits there; below 0 when it has room.
+    @ivar slope: what a second of own delay adds to it.
+    @ivar rooms: requests per second that each of the others can take.
+    @ivar wait: seconds, the mean delay of all nodes by their capacities.
+    """
+
+    base: float
+    slope: float
+    rooms: list[float]
+    wait: float
+
+
+def rate_plan(own: Node, others: Sequence[Node], cost: float = 0.0) -> RatePlan:
     """
     How much of its clients' requests the own node gives away, and what each other one can take.
 
-    With C{tau} the utilisation that all nodes are to have, a node with more arrivals than C{tau} times its capacity gives the
-    rest away, and a little more, because giving away costs it time too; others take up to C{tau} times theirs.
+    What is asked of a node is its arrival rate and what waits there beyond the mean, to be gone in C{SETTLE}. With C{tau} the
+    utilisation that all nodes are to have, a node that is asked for more than C{tau} times its capacity gives the rest away, and
+    a little more, because giving away costs it time too; others take up to C{tau} times theirs.
 
+    What a node lacks is filled by this very plan, so of an old report of it only what is left by now counts.
+
+    @param own: C{own.heard} is the time of planning.
     @param cost: of handing over, as a share of serving; below 1.
-    @return: a share from 0.0 to 1.0, and requests per second for each of C{others}. A node of unknown capacity neither
-        gives nor takes. When the cluster is asked for more than it has, the share shrinks with what can be taken: requests
-        that nobody can take are not sent around.
+    @return: a node of unknown capacity neither gives nor takes. When the cluster is asked for more than it has, the share
+        shrinks with what can be taken: requests that nobody can take are not sent around.
     """
-    mine = _capacity(own)
+    nodes = (own, *others)
+    rates = [(node, _capacity(node)) for node in nodes if node.capacity]
+    capacity = sum(mu for _, mu in rates)
+    wait = sum(node.delay * mu for node, mu in rates) / capacity if capacity else 0.0
+    asked = [(_asked(node, mu, wait, own.heard), mu, node.state is not NodeState.DRAIN) for node, mu in rates]
     if not own.capacity or not own.arrival_rate:
-        return 0.0, [0.0] * len(others)
+        return RatePlan(0.0, 0.0, [0.0] * len(others), wait)
     dearer = 1.0 / (1.0 - min(0.9, cost))
-    rates = [
-        (node.arrival_rate, _capacity(node), node.state is not NodeState.DRAIN)
-        for node in (own, *others)
-        if node.capacity
-    ]
-    capacity = sum(mu for _, mu, _ in rates)
-    tau = min(TAU_MAX, sum(rate for rate, _, _ in rates) / capacity) if capacity else 0.0
+    tau = min(TAU_MAX, max(0.0, sum(rate for rate, _, _ in asked) / capacity)) if capacity else 0.0
     give = take = 0.0
     for step in range(STEPS):
         give = take = slope = 0.0
-        for rate, mu, willing in rates:
+        for rate, mu, willing in asked:
             room = tau * mu - rate
             if room < 0.0:
                 give -= room * dearer
@@ -109,14 +131,30 @@ def rate_plan(own: Node, others: Sequence[Node], cost: float = 0.0) -> tuple[flo
         if step == STEPS - 1 or tau >= TAU_MAX or not slope or abs(take - give) < 1e-3 * give:
             break
         tau = min(TAU_MAX, max(0.0, tau - (take - give) / slope))
-    room_of = [
-        max(0.0, tau * _capacity(node) - node.arrival_rate) if node.state is not NodeState.DRAIN else 0.0
-        for node in others
-    ]
-    own_give = (own.arrival_rate - tau * mine) * dearer
-    if own_give <= 0.0:
-        return 0.0, room_of
-    return min(1.0, own_give / own.arrival_rate * min(1.0, take / give)), room_of
+    rooms = dict.fromkeys((node.name for node in others), 0.0)
+    for (node, mu), (rate, _, willing) in zip(rates, asked, strict=True):
+        if willing and node is not own:
+            rooms[node.name] = max(0.0, tau * mu - rate)
+    if not give:
+        return RatePlan(0.0, 0.0, list(rooms.values()), wait)
+    scale = dearer * min(1.0, take / give) / own.arrival_rate
+    mine = _capacity(own)
+    base = (own.arrival_rate - tau * mine - mine * wait / SETTLE_OWN) * scale
+    return RatePlan(base, mine / SETTLE_OWN * scale, list(rooms.values()), wait)
+
+
+def _asked(node: Node, capacity: float, wait: float, now: float | None) -> float:
+    """
+    Requests per second that a node is asked for, with what waits there beyond C{wait} seconds; negative if it lacks much.
+
+    That there is room is old news soon, because all fill it. A long queue is believed until its node says something else, since
+    the node may have become slow; but not of a node that does not report changes at once, whose silence says nothing.
+    """
+    beyond = (node.delay - wait) * capacity
+    prompt = node.report is not None and node.report.spontaneous
+    if (beyond < 0.0 or not prompt) and now is not None and (age := node.age(now)) > 0.0:
+        beyond *= math.exp(-age / SETTLE)
+    return node.arrival_rate + beyond / SETTLE
 
 
 def _capacity(node: Node) -> float:

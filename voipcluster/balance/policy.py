@@ -12,7 +12,7 @@ from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from zope.interface import Attribute, Interface, implementer
 
 from voipcluster.balance.membership import Node
@@ -21,6 +21,7 @@ from voipcluster.balance.state import NodeState
 OPEN, DRAIN, UNKNOWN = NodeState.OPEN, NodeState.DRAIN, NodeState.UNKNOWN
 Rand = Callable[[], float]  # at least 0.0, below 1.0
 DRAWS = 4  # pairs that are drawn before the rest is tried in order of workload
+GOLDEN = (5.0**0.5 - 1.0) / 2.0  # its multiples leave the most even gaps
 WAIT_STEP = 0.005  # s: waits are compared in steps, because below it they are noise
 
 
@@ -36,19 +37,26 @@ class IPlan(Interface):
         Names of nodes in the order to try; a name that comes again is passed over.
 
         @param planned: for the share above; else because the own node is above its gate.
+        @param rand: for the share above its numbers need not be random, but are spread evenly (L{Even}).
         """
 
 
 class ILevelling(Interface):
     """What a plan provides, too, when it can level what waits among nodes that are all above the threshold."""
 
-    share = Attribute("As of L{IPlan}.")
+    share = Attribute("As of L{IPlan}, with what waited at the own node when it was made.")
+    wait = Attribute(
+        "Seconds that a request waits in the mean of all nodes; 0.0 when the policy looks at no waits."
+    )
     rooms = Attribute(
         "Name to requests per second that it can take from others by the rates; for explanations."
     )
     pairs = Attribute(
         "Whether the table is so fresh that what waits can be compared, and the first below the threshold believed."
     )
+
+    def share_at(delay: float) -> float:
+        """The share, at least 0.0, when a request waits C{delay} seconds at the own node, which changes quicker than plans."""
 
     def level(rand: Rand) -> Iterator[str]:
         """A few names to compare with the own node; one is taken when much less waits there."""
@@ -65,7 +73,7 @@ class IBalancingPolicy(Interface):
 
     def plan(own: Node, others: Sequence[Node], fresh: bool) -> IPlan:
         """
-        @param own: the own node.
+        @param own: the own node; C{own.heard} is the time now, from which the ages of the others count.
         @param others: all other members, in the order of joining; their C{load}, C{wait} and C{state} stay current.
         @param fresh: the table shows the nodes as they are now, not as they were some time ago.
         """
@@ -84,6 +92,35 @@ def willing_nodes(nodes: Sequence[Node]) -> list[Node]:
 def by_load(nodes: Sequence[Node], rand: Rand) -> Iterator[str]:
     """The least loaded first, equals in random order."""
     return iter([node.name for node in sorted(nodes, key=lambda node: (node.load, rand()))])
+
+
+@define(slots=True)
+class Even:
+    """
+    Numbers from 0.0 to below 1.0 which are spread evenly however few are taken: steps of the golden ratio (Weyl's sequence).
+
+    Drawn by chance the parts of a planned share come in bunches, and each bunch is a queue.
+
+    @ivar at: where it begins, by chance, so that nodes do not draw in step; below 0 is not begun.
+    """
+
+    at: float = -1.0
+    _owed: float = 0.0
+
+    def draw(self) -> float:
+        at = self.at + GOLDEN
+        self.at = at = at - 1.0 if at >= 1.0 else at
+        return at
+
+    def part(self, share: float, rand: Rand) -> bool:
+        """Whether this one belongs to the part: with a share of 0.25 each fourth does."""
+        if self.at < 0.0:
+            self.at, self._owed = rand(), rand()
+        self._owed += min(1.0, share)
+        if self._owed < 1.0:
+            return False
+        self._owed -= 1.0
+        return True
 
 
 @implementer(IPlan)
@@ -192,7 +229,9 @@ class DrawPlan:
     @ivar reaction: to draw from when the own node is above its gate.
     @ivar levelling: to draw from when all are.
     @ivar pairs: whether the reaction compares two; with a stale table comparing makes a herd.
-    @ivar compares: whether the planned share compares two; else it is split as it fits.
+    @ivar base: the share while nothing waits at the own node; C{slope}: what a second of delay there adds to it.
+    @ivar waited: the own delay when the plan was made.
+    @ivar wait: as of L{ILevelling}.
     @ivar rooms: name to requests per second that it can take by the rates; empty when the policy looks at none.
     @ivar hot: unanswered requests above which a node is hot.
     """
@@ -201,17 +240,26 @@ class DrawPlan:
     reaction: Draw | None
     levelling: Draw | None = None
     planned: Draw | None = None
-    share: float = 0.0
+    base: float = 0.0
+    slope: float = 0.0
+    waited: float = 0.0
+    wait: float = 0.0
     pairs: bool = True
     hot: float = field(default=0.0)
-    compares: bool = True
     rooms: Mapping[str, float] = field(factory=dict)
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.share_at(self.waited))
+
+    def share_at(self, delay: float) -> float:
+        return max(0.0, self.base + self.slope * delay)
 
     def order(self, rand: Rand, planned: bool) -> Iterator[str]:
         draw = self.planned if planned else self.reaction
         if draw is not None:
             for _ in range(DRAWS):
-                if self.compares if planned else self.pairs:
+                if self.pairs and not planned:
                     yield from draw.better_of_two(rand, self.hot)
                 else:
                     yield draw.one(rand).name

@@ -16,7 +16,7 @@ from attrs import evolve
 
 from voipcluster.errors import UsageError
 from voipcluster.simulate import plot
-from voipcluster.simulate.goals import GOALS, named
+from voipcluster.simulate.goals import GOALS, SEEDS, named
 from voipcluster.simulate.outcome import Outcome, simulate
 from voipcluster.simulate.report import row, table, verdicts
 from voipcluster.simulate.scenario import POLICIES, Fault, Scenario
@@ -43,6 +43,10 @@ def _floats(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
 
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
 def _policies(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
@@ -54,7 +58,11 @@ def _fault(text: str) -> Fault:
     return Fault(int(node), float(begin), float(end), float(speed or 0.0))
 
 
-_floats.__name__, _fault.__name__ = "list of numbers", "fault"  # how argparse names them in its errors
+_floats.__name__, _seeds.__name__, _fault.__name__ = (
+    "list of numbers",
+    "list of integers",
+    "fault",
+)  # how argparse names them in its errors
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,6 +124,10 @@ def _goals_parser(parser: argparse.ArgumentParser) -> None:
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(goal.name for goal in GOALS)}"
     )
     goals.add_argument("--quick", action="store_true", help="small clusters, as in the tests")
+    goals.add_argument(
+        "--seeds", type=_seeds, default=SEEDS, metavar="SEED,...",
+        help=f"each goal must be met with each of them ({','.join(map(str, SEEDS))})",
+    )  # fmt: skip
     goals.set_defaults(run=_goals)
 
 
@@ -163,7 +175,7 @@ def _goals(given: argparse.Namespace) -> int:
             raise UsageError(f"goal {name!r} is none of {', '.join(goal.name for goal in GOALS)}")
     missed = 0
     for goal in named(given.names):
-        figures = goal.run(given.quick)
+        figures = goal.run(given.quick, given.seeds)
         missed += sum(not figure.met for figure in figures)
         print(verdicts(goal.name, goal.anchor, figures), flush=True)
     if missed:

@@ -1,12 +1,13 @@
 """
 The goals of the balancing, each with what is published about it, as runs that anybody can repeat.
 
-C{python -m voipcluster.simulate goals} prints each figure beside its goal. The quick ones are smaller clusters for the tests.
+C{python -m voipcluster.simulate goals} prints each figure beside its goal, of several seeds, because one can be lucky: the
+numbers of the policy were chosen with other runs. The quick ones are smaller clusters for the tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from attrs import evolve, frozen
 
@@ -15,6 +16,7 @@ from voipcluster.simulate.scenario import Fault, Scenario
 
 FULL = Scenario(nodes=100, offered=0.90, warm_up=5.0, duration=5.0)
 QUICK = Scenario(nodes=16, offered=0.90, warm_up=2.5, duration=2.0)
+SEEDS = (2, 3, 4)
 SLOWED = 0.1  # of its speed is left
 SLOWED_AT, SLOWED_FOR = 1.0, 0.5  # s of the measured part
 
@@ -22,27 +24,32 @@ SLOWED_AT, SLOWED_FOR = 1.0, 0.5  # s of the measured part
 @frozen
 class Figure:
     """
-    One number of a run.
+    One number of a run, or of runs that differ by their seed only.
 
-    @ivar goal: what it must not exceed, or (C{at_least}) not fall below; L{None} is only shown.
+    @ivar values: of each of them.
+    @ivar goal: what none may exceed, or (C{at_least}) fall below; L{None} is only shown.
     """
 
     text: str
-    value: float
+    values: tuple[float, ...]
     goal: float | None = None
     at_least: bool = False
+
+    @property
+    def worst(self) -> float:
+        return min(self.values) if self.at_least else max(self.values)
 
     @property
     def met(self) -> bool:
         if self.goal is None:
             return True
-        return self.value >= self.goal if self.at_least else self.value <= self.goal
+        return self.worst >= self.goal if self.at_least else self.worst <= self.goal
 
 
 @frozen
 class Goal:
     """
-    One run and its figures.
+    A run and its figures.
 
     @ivar anchor: what is published, to be compared with.
     @ivar full: C{quick}: the scenario as the goal says it, and a small one.
@@ -54,39 +61,45 @@ class Goal:
     quick: Scenario
     figures: Callable[[Outcome], tuple[Figure, ...]]
 
-    def run(self, quick: bool = False) -> tuple[Figure, ...]:
-        return self.figures(simulate(self.quick if quick else self.full))
+    def run(self, quick: bool = False, seeds: Sequence[int] = SEEDS) -> tuple[Figure, ...]:
+        """Its figures, each with one value a seed."""
+        scenario = self.quick if quick else self.full
+        runs = [self.figures(simulate(evolve(scenario, seed=seed))) for seed in seeds]
+        return tuple(
+            evolve(same[0], values=tuple(value for figure in same for value in figure.values))
+            for same in zip(*runs, strict=True)
+        )
 
 
 def _level(outcome: Outcome) -> tuple[Figure, ...]:
     hops = (*outcome.hops, 0.0, 0.0, 0.0)
     return (
-        Figure("served, of what is offered at 0.90 of the capacity", outcome.served, 0.995, True),
-        Figure("p99 from request to end of service, in mean services", outcome.p99_services, 15.0),
-        Figure("imbalance: greatest by mean utilisation", outcome.imbalance, 1.11),
-        Figure("share that took two hops", hops[2], 0.001),
-        Figure("share that took three hops", sum(hops[3:]), 0.0),
-        Figure("hand-overs by the least possible ones", outcome.forwarded / (outcome.least or 1.0), 1.35),
-        Figure("refused (no false refusals)", outcome.refused, 0.001),
+        Figure("served, of what is offered at 0.90 of the capacity", (outcome.served,), 0.995, True),
+        Figure("p99 from request to end of service, in mean services", (outcome.p99_services,), 15.0),
+        Figure("imbalance: greatest by mean utilisation", (outcome.imbalance,), 1.11),
+        Figure("share that took two hops", (hops[2],), 0.001),
+        Figure("share that took three hops", (sum(hops[3:]),), 0.0),
+        Figure("hand-overs by the least possible ones", (outcome.forwarded / (outcome.least or 1.0),), 1.35),
+        Figure("refused (no false refusals)", (outcome.refused,), 0.001),
     )
 
 
 def _near_capacity(outcome: Outcome) -> tuple[Figure, ...]:
-    return (Figure("goodput at 0.95 offered, of the capacity", outcome.goodput, 0.945, True),)
+    return (Figure("goodput at 0.95 offered, of the capacity", (outcome.goodput,), 0.945, True),)
 
 
 def _shown(outcome: Outcome) -> tuple[Figure, ...]:
     three = sum(outcome.hops[3:])
     return (
-        Figure(f"goodput at {outcome.scenario.offered:.2f} offered, of the capacity", outcome.goodput),
-        Figure("share of the served ones that took three hops", three),
+        Figure(f"goodput at {outcome.scenario.offered:.2f} offered, of the capacity", (outcome.goodput,)),
+        Figure("share of the served ones that took three hops", (three,)),
     )
 
 
 def _stale(lost: float) -> Callable[[Outcome], tuple[Figure, ...]]:
     def figures(outcome: Outcome) -> tuple[Figure, ...]:
         text = f"lost at 0.90 with reports each {outcome.scenario.period:.0f} s and no others"
-        return (Figure(text, 1.0 - outcome.served, lost),)
+        return (Figure(text, (1.0 - outcome.served,), lost),)
 
     return figures
 
@@ -96,11 +109,11 @@ def _slowed(outcome: Outcome) -> tuple[Figure, ...]:
     before = outcome.taken_between(node, 0.0, SLOWED_AT)
     after = outcome.taken_between(node, SLOWED_AT + 0.05, SLOWED_AT + SLOWED_FOR)
     return (
-        Figure("new work from others, 50 ms after, by before", after / before if before else 1.0, 0.05),
+        Figure("new work from others, 50 ms after, by before", (after / before if before else 1.0,), 0.05),
         # its own clients come to it all the same: in a small cluster they are a greater part of all
         Figure(
             "refused at 0.80 of the capacity",
-            outcome.refused,
+            (outcome.refused,),
             0.001 if outcome.scenario.nodes >= 50 else 0.01,
         ),
     )

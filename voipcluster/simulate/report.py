@@ -72,12 +72,17 @@ def row(outcome: Outcome) -> dict[str, Any]:
 
 
 def verdicts(name: str, anchor: str, figures: Sequence[Figure]) -> str:
-    """A goal's figures beside what they must be."""
+    """A goal's figures beside what they must be: of several seeds the worst one, and all of them."""
     lines = [f"{name}  (published: {anchor})"]
     for figure in figures:
         if figure.goal is None:
             wanted = "shown"
         else:
             wanted = f"goal {'>=' if figure.at_least else '<='} {figure.goal:g}: {'met' if figure.met else 'MISSED'}"
-        lines.append(f"  {figure.value:8.4f}  {figure.text}  [{wanted}]")
+        seeds = (
+            f"; by seed {' '.join(f'{value:.4f}' for value in figure.values)}"
+            if len(figure.values) > 1
+            else ""
+        )
+        lines.append(f"  {figure.worst:8.4f}  {figure.text}  [{wanted}{seeds}]")
     return "\n".join(lines)

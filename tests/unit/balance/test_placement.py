@@ -14,7 +14,7 @@ from voipcluster.balance.codec import decode, encode
 from voipcluster.balance.decision import Decision, Gates, HandOver, Own, PlacementRequest, Refuse, Serve
 from voipcluster.balance.membership import LinkLost, Membership, ReportReceived, Resumed, Tick
 from voipcluster.balance.placement import REFUSED_FOR, Placement
-from voipcluster.balance.planned import Planned
+from voipcluster.balance.planned import SETTLE_OWN, Planned
 from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
@@ -258,7 +258,7 @@ class LevellingTests(PlacementCase):
     def test_as_long_there(self) -> None:
         """Not to one where as much waits."""
         self.tell_delays(b=0.06, c=0.06, d=0.06)
-        self.busy(delay=0.1)
+        self.busy(delay=0.2)
         self.assertServed()
         self.assertIn("as much waits there", {one.reason for one in self.place().explanation.candidates})
 
@@ -309,8 +309,9 @@ class LevellingTests(PlacementCase):
 
     def test_old_reports_and_the_plan(self) -> None:
         """The rates are good for longer, and so is what the own queue says: both decide how much goes, not where it waited."""
-        self.old_reports(b=0.2, c=0.2, d=0.2)
-        for delay, expected in ((0.02, (170 - 80) / 170), (0.08, (170 - 80) / 170 + 0.05 / 0.5 * 100 / 170)):
+        self.old_reports(b=0.02, c=0.02, d=0.02)
+        longer = (0.05 - 0.0275) * 100 / SETTLE_OWN  # than the mean of all, in requests a second
+        for delay, expected in ((0.02, (170 - 80) / 170), (0.05, (170 - 80 + longer) / 170)):
             self.busy(delay=delay, arrivals=170.0)
             random, given = Random(1).random, 0
             for _ in range(1000):
@@ -349,12 +350,13 @@ class LevellingTests(PlacementCase):
         self.busy(delay=0.1, arrivals=170.0)
         explained = self.place().explanation
         self.assertEqual((explained.delay, explained.fresh), (0.1, True))
-        self.assertApproximates(explained.share, (170 - 80) / 170, 0.01)
+        self.assertApproximates(explained.share, (170 - 80 + (0.1 - 0.0825) * 100 / SETTLE_OWN) / 170, 0.01)
         seen = {one.node: one for one in explained.candidates}
         self.assertEqual(set(seen), set("bcd"))
-        self.assertTrue(
-            all(one.reason and 20 < one.room < 40 and one.age == 0.0 for one in seen.values()), seen
-        )
+        self.assertTrue(all(one.reason and one.age == 0.0 for one in seen.values()), seen)
+        self.assertGreater(seen["b"].room, seen["c"].room)
+        self.assertGreater(seen["c"].room, 30.0)
+        self.assertEqual(seen["d"].room, 0.0)
         self.assertEqual(seen["d"].wait, 0.2)
         self.placement.policy = LeastLoaded()
         self.tell_delays(b=0.01)

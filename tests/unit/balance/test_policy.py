@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from voipcluster.balance.membership import Node
 from voipcluster.balance.planned import Planned
 from voipcluster.balance.policy import (
+    Even,
     IBalancingPolicy,
     InSequence,
     IPlan,
@@ -57,6 +58,29 @@ class InterfaceTests(SynchronousTestCase):
             for fresh in (True, False):
                 names = list(policy.plan(OWN, others, fresh).order(Random(1).random, False))
                 self.assertEqual(set(names), set("bcd"))
+
+
+class EvenTests(SynchronousTestCase):
+    def test_part(self) -> None:
+        """A share of 0.3 is three of any ten, and not by chance; 1.0 and more is all, 0.0 is none."""
+        for share in (0.0, 0.3, 1.0, 1.5):
+            even = Even()
+            random = Random(1)
+            given = [even.part(share, random.random) for _ in range(200)]
+            least = min(1.0, share) * 10
+            self.assertTrue(all(abs(sum(given[at : at + 10]) - least) <= 1 for at in range(190)), share)
+
+    def test_draw(self) -> None:
+        """Each tenth of the range is met by ten of a hundred numbers, give or take one; nodes begin at different places."""
+        first, second = Even(), Even()
+        first.part(0.5, Random(1).random)
+        second.part(0.5, Random(2).random)
+        drawn = [first.draw() for _ in range(100)]
+        self.assertTrue(all(0.0 <= number < 1.0 for number in drawn))
+        self.assertTrue(
+            all(9 <= count <= 11 for count in Counter(int(number * 10) for number in drawn).values())
+        )
+        self.assertNotEqual(drawn[0], second.draw())
 
 
 class InSequenceTests(SynchronousTestCase):

@@ -65,6 +65,6 @@ class SimulateTests(SynchronousTestCase):
 
     def test_too_much(self) -> None:
         """Twice the capacity: what can be served is, the rest is refused."""
-        outcome = simulate(Scenario(nodes=4, speeds=(1.0,), duration=1.0, warm_up=2.0, offered=2.0))
+        outcome = simulate(Scenario(nodes=4, speeds=(1.0,), duration=3.0, warm_up=2.0, offered=2.0))
         self.assertGreater(outcome.goodput, 0.85)
         self.assertGreater(outcome.refused, 0.4)

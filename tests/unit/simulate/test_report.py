@@ -29,8 +29,15 @@ class ReportTests(SynchronousTestCase):
 
     def test_verdicts(self) -> None:
         """Each figure beside its goal, and whether it is met."""
-        figures = (Figure("up", 0.9, 0.95, True), Figure("down", 0.9, 0.95), Figure("seen", 1.0))
+        figures = (Figure("up", (0.9,), 0.95, True), Figure("down", (0.9,), 0.95), Figure("seen", (1.0,)))
         lines = verdicts("x", "somebody", figures).splitlines()
         self.assertIn("goal >= 0.95: MISSED", lines[1])
         self.assertIn("goal <= 0.95: met", lines[2])
         self.assertIn("[shown]", lines[3])
+
+    def test_seeds(self) -> None:
+        """Of several seeds the worst one counts, and all are shown."""
+        figures = (Figure("up", (0.96, 0.94), 0.95, True), Figure("down", (0.90, 0.94), 0.95))
+        lines = verdicts("x", "somebody", figures).splitlines()
+        self.assertIn("0.9400  up  [goal >= 0.95: MISSED; by seed 0.9600 0.9400]", lines[1])
+        self.assertIn("0.9400  down  [goal <= 0.95: met; by seed 0.9000 0.9400]", lines[2])
