@@ -133,7 +133,6 @@ _DRAIN = Schema(
         text("target", NAME, 1),
         Field("on", bool, default=True),
         Field("stop", bool, default=False),
-        Field("deadline", float, 0, 1e6, 0.0),
     ),
 )
 

@@ -126,7 +126,6 @@ class Drain:
     An order to C{target}: take nothing new (C{on}) or take part again.
 
     @ivar stop: end the process when no call is left.
-    @ivar deadline: seconds after which it stops anyhow; 0 waits for ever.
     """
 
     node: str
@@ -135,7 +134,6 @@ class Drain:
     target: str
     on: bool = True
     stop: bool = False
-    deadline: float = 0.0
 
 
 @frozen(slots=True, kw_only=True)

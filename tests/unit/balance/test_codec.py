@@ -87,7 +87,7 @@ MESSAGES = (
     Bindings(node="a", epoch=1, seq=3, items=(BINDING, BINDING), complete=True),
     ACCOUNT,
     Accounts(node="a", epoch=1, seq=3, items=(ACCOUNT,)),
-    Drain(node="a", epoch=1, seq=3, target="b", stop=True, deadline=60.0),
+    Drain(node="a", epoch=1, seq=3, target="b", stop=True),
     CALL,
     Calls(node="b", epoch=1, seq=3, items=(CALL,)),
     EXPLANATION,

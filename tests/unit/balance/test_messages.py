@@ -76,7 +76,7 @@ class MessageTests(SynchronousTestCase):
         """Nothing is gone, stopped or relayed unless it is said."""
         self.assertFalse(Bindings(node="a", epoch=1, seq=1).complete)
         drain = Drain(node="a", epoch=1, seq=1, target="b")
-        self.assertEqual((drain.on, drain.stop, drain.deadline), (True, False, 0.0))
+        self.assertEqual((drain.on, drain.stop), (True, False))
         call = Call(call_id="c", caller="sip:a", callee="sip:b", node="a")
         self.assertEqual((call.relayed, call.visited, call.answered), (False, (), 0.0))
         self.assertEqual((BINDING.q, BINDING.reg_id, BINDING.path), (1.0, 0, ()))

@@ -335,13 +335,13 @@ class ClusterService(Service):
 
     # -- orders and questions
 
-    def drain(self, target: str, on: bool, stop: bool = False, deadline: float = 0.0) -> Deferred[None]:
+    def drain(self, target: str, on: bool, stop: bool = False) -> Deferred[None]:
         """
         Order a node, which may be this one, to take nothing new or to take part again.
 
         @return: fires when it has heard; fails with L{PeerError} when it is not reachable.
         """
-        order = Drain(**self._sender(), target=target, on=on, stop=stop, deadline=deadline)
+        order = Drain(**self._sender(), target=target, on=on, stop=stop)
         if target == self.node:
             return maybeDeferred(self._user.drain_requested, order)
         return self.mesh.call(target, "drain", codec.encode(order)).addCallback(lambda _: None)

@@ -194,7 +194,7 @@ class Orders(ClusterCase):
         ordered = [
             self.cluster.service("b").drain("c", True),
             self.cluster.service("b").drain("b", True),
-            self.cluster.service("c").drain("a", False, stop=True, deadline=60.0),
+            self.cluster.service("c").drain("a", False, stop=True),
         ]
         self.network.settle()
         for one in ordered:
@@ -203,9 +203,7 @@ class Orders(ClusterCase):
             [(one.node, one.target, one.on) for one in self.user("c").drains], [("b", "c", True)]
         )
         self.assertEqual([(one.node, one.stop) for one in self.user("b").drains], [("b", False)])
-        self.assertEqual(
-            [(one.on, one.stop, one.deadline) for one in self.user("a").drains], [(False, True, 60.0)]
-        )
+        self.assertEqual([(one.on, one.stop) for one in self.user("a").drains], [(False, True)])
 
     def test_questions(self) -> None:
         """Any node asks any other, itself included; refusals and unknown nodes are told."""
