@@ -30,10 +30,13 @@ NODES = {"a": 1, "b": 2, "c": 3}  # last number of the address
 PHONES_AT = 100
 PORTS = ((5060, "UDP"), (5060, "TCP"), (8787, "TCP"), (8080, "TCP"))
 CALLS_A_NODE = 20  # limits.calls: small, so that a few dozen calls are a workload
+THRESHOLD = (
+    0.25  # cluster.threshold: low, so that a hands on most of what comes to it, and one sees where it goes
+)
 BURST_RATE = 6.0  # calls a second
 STEADY_CALLS = 8
 HOLD = (9.0, 15.0)  # seconds that a call lasts
-MAX_CALLS = 45  # at once: three nodes up to the threshold of 0.75
+MAX_CALLS = 45  # at once: three quarters of what three nodes can hold
 SOFTPHONE, TONE = "you", "tone"
 
 
@@ -53,6 +56,7 @@ class Demo:
         self._calls, self._seconds = calls, seconds
         settings = (
             f"limits.calls={CALLS_A_NODE}",
+            f"cluster.threshold={THRESHOLD}",
             f'cluster.domain=["{DOMAIN}"]',
             "media.relay=userspace",  # a demonstration leaves the rules of the machine's firewall alone
         )
