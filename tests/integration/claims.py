@@ -75,7 +75,7 @@ class ClaimTestCase(ClusterTestCase):
         rows: list[dict[str, Any]] = await (node or self.primary).ask("explain", call_id=call_id)
         return rows
 
-    async def metric(self, node: Node, name: str, **labels: str) -> float:
+    async def metric(self, node: Node, name: str, /, **labels: str) -> float:
         """A number of F{/metrics}; 0 when it is not there."""
         text: str = await node.ask("metrics")
         total = 0.0
