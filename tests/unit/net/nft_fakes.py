@@ -30,6 +30,7 @@ class FakeNftables:
     @ivar persist: whether tables can outlive their owner, as since Linux 6.9.
     @ivar denied: the C{errno} of every request, 0 for none.
     @ivar interfere: called before each batch: what others do in the meantime.
+    @ivar hidden: keys of elements that no listing shows, as when others were deleted while it was made.
     """
 
     tables: dict[str, FakeTable] = field(factory=dict)
@@ -38,6 +39,7 @@ class FakeNftables:
     denied: int = 0
     sockets: list[FakeNetlink] = field(factory=list)
     interfere: Any = lambda: None
+    hidden: set[bytes] = field(factory=set)
 
     def connect(self) -> Any:
         opened = FakeNetlink(self)
@@ -113,6 +115,8 @@ class FakeNetlink:
                 self._acknowledge(request.sequence, errno.ENOENT)
                 return
             for one in self._nftables.tables[table_name].maps[name].values():
+                if one.key in self._nftables.hidden:
+                    continue
                 body = wire.elements(table_name, name, _shown(one))
                 self._queue.append(wire.message(wire.NEW_ELEMENT, 2, request.sequence, body))
         self._queue.append(CONTROL.pack(20, wire.NLMSG_DONE, 2, request.sequence, 0) + bytes(4))

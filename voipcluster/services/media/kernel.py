@@ -142,6 +142,7 @@ class KernelRelay:
         self._next: IDelayedCall | None = None
         self._reading = self._closed = False
         self._looks = 0
+        self._doubted: set[KernelLine] = set()  # lines of which the last reading did not show all
         self._warned: set[str] = set()
         self._waiting: list[Deferred[None]] = []
         self.packets, self.rate = 0, 0.0
@@ -311,7 +312,7 @@ class KernelRelay:
 
     def _settle(self, counted: Mapping[str, Counted], began: float) -> None:
         now, base = self._clock.seconds(), self._table.base
-        missing, given_up = [], set()
+        missing, given_up = set[KernelLine](), set()
         for line in list(self._lines):
             if line.since > began or line not in self._lines:
                 continue  # what was read may be older than the line
@@ -319,8 +320,10 @@ class KernelRelay:
             streams, left = counted.get(f"stream{family}", {}), counted.get("sport")
             marks = {crossing: mark_of(base, crossing) for crossing, _ in line.handed}
             if any(mark not in streams or (left is not None and mark not in left) for mark in marks.values()):
-                missing.append(line)
+                missing.add(line)
                 continue
+            if left is not None:
+                self._doubted.discard(line)
             counts = {}
             for crossing, mark in marks.items():
                 packets, octets = streams[mark]
@@ -339,8 +342,11 @@ class KernelRelay:
                     given_up.add(family)
         for family in given_up:
             self._give_up(family)
-        if missing:
+        # a line that ends while the maps are read piece by piece hides another one, but not the same one twice
+        if missing & self._doubted:
             self._mend()
+            missing = set()
+        self._doubted = missing | self._doubted & self._lines.keys()
         self._refresh(now)
         if now > self._counted_at:
             self.rate = (self.packets - self._counted) / (now - self._counted_at)

@@ -15,6 +15,7 @@ from voipcluster.media.offload import Crossing
 from voipcluster.media.passage import FIRST_PAUSE
 from voipcluster.media.target import Address
 from voipcluster.net.nft_counters import CounterReading
+from voipcluster.net.nft_elements import stream_key
 from voipcluster.net.nft_table import LIFETIME, NftTable
 from voipcluster.net.rtp import RtpPort
 from voipcluster.services.media.kernel import FIRST_LOOK, PERIOD, Handed, KernelLine, KernelRelay
@@ -265,7 +266,24 @@ class KernelRelayTests(SynchronousTestCase):
         self.nftables.tables[NAME].maps["daddr4"].popitem()
         self.nftables.tables[NAME].maps["stream4"].popitem()
         self.turn()
+        self.turn()
         self.assertEqual(set(self.relayed()), set(crossings(30000)))
+
+    def test_a_reading_that_hides_an_element(self) -> None:
+        """When calls end while the maps are read, others are not shown: that is no damage, and is counted the next time."""
+        line = self.line()
+        self.line(30004)
+        self.traffic(10)
+        self.turn()
+        before = self.nftables.generation
+        self.traffic(5)
+        for hidden in (line, None, line):
+            self.nftables.hidden = set() if hidden is None else {stream_key(hidden.handed[0].crossing)}
+            self.turn()
+        self.assertEqual((self.warnings, self.nftables.generation), ([], before))
+        self.nftables.hidden.clear()
+        self.turn()
+        self.assertEqual(line.handed[0].port.packets, 15)
 
     def test_no_table_any_more(self) -> None:
         """When it cannot be made anew all lines go back to the sockets, and the reason is kept."""
