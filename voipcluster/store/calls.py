@@ -161,7 +161,8 @@ class CallStore:
             self._garbage += length
             self._forget(key)
         if self._garbage > max(GARBAGE, self._size // 2):
-            self._rewrite()
+            with contextlib.suppress(OSError):  # all is written, and the next write tries again
+                self._rewrite()
 
     def touch(self) -> None:
         """Nothing has changed, and we live: the age of the file tells the next process how long nobody was here."""
@@ -194,12 +195,13 @@ class CallStore:
         """What was written, and where it is; and the calls that have ended, with the length of that."""
         out, places, ended = bytearray(head), list[tuple[Key, Place]](), list[tuple[Key, int]]()
         for key, table in changes:
-            if table is None and key not in self._places:
-                continue
             line = _line(key, table)
-            if len(line) > MAX_LINE:
-                continue
-            if table is None:
+            too_large = len(line) > MAX_LINE
+            if table is None or too_large:
+                if key not in self._places:
+                    continue
+                if too_large:
+                    line = _line(key, None)  # rather no call than one as it was before
                 ended.append((key, len(line)))
             else:
                 names = self._names.setdefault(frozenset(table), frozenset(table))
@@ -228,6 +230,8 @@ class CallStore:
             os.replace(self._new, self.path)
         except OSError:
             os.close(file)
+            with contextlib.suppress(OSError):
+                self._new.unlink()
             raise
         self._file, self._size, self._garbage, self._places = file, len(out), 0, places
         os.close(old)

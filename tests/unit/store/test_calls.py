@@ -165,6 +165,33 @@ class JournalTests(SynchronousTestCase):
         self.assertEqual(self.calls(), expected)
         self.assertLess(self.path.stat().st_size, 4000 + 2 * 250 * len(expected))
 
+    def test_no_room_to_write_anew(self) -> None:
+        """Where a second file has no room, the first one grows on, and nothing is written to it twice."""
+        self.patch(calls, "GARBAGE", 100)
+        new = self.path.with_name(f".{NAME}.new")
+        self.store.write([(ONE, table(1))])
+        new.mkdir()
+        for number in range(9):
+            self.store.write([(ONE, table(number))])
+        self.assertEqual(self.calls(), {ONE: table(8)})
+        size = self.path.stat().st_size
+        new.rmdir()
+        real = os.pwrite
+
+        def full(file: int, octets: Any, offset: int) -> int:
+            if offset == 0:
+                real(file, octets[:20], offset)
+                raise OSError(28, "No space left on device")
+            return real(file, octets, offset)
+
+        self.patch(os, "pwrite", full)
+        self.store.write([(ONE, table(9))])
+        self.assertFalse(new.exists(), "half of a file keeps room from others")
+        self.patch(os, "pwrite", real)
+        self.store.write([(ONE, table(10))])
+        self.assertLess(self.path.stat().st_size, size)
+        self.assertEqual(self.calls(), {ONE: table(10)})
+
     def test_a_disk_that_is_full(self) -> None:
         """What could not be written whole is not there, and can be written later."""
         self.store.write([(ONE, table(1))])
@@ -204,3 +231,11 @@ class JournalTests(SynchronousTestCase):
         self.store.write([(ONE, table(1)), (TWO, table(2, text="x" * calls.MAX_LINE))])
         self.store.write([(TWO, None)])
         self.assertEqual(self.calls(), {ONE: table(1)})
+
+    def test_grown_too_large(self) -> None:
+        """Nobody goes on with a call as it was before it grew beyond all measure."""
+        self.store.write([(ONE, table(1)), (TWO, table(2))])
+        self.store.write([(TWO, table(2, text="x" * calls.MAX_LINE))])
+        self.assertEqual(self.calls(), {ONE: table(1)})
+        self.store.write([(TWO, table(3))])
+        self.assertEqual(self.calls(), {ONE: table(1), TWO: table(3)})
