@@ -28,6 +28,7 @@ from voipcluster.media.rtcp import (
 from voipcluster.media.trace import Trace
 
 MOST_SOURCES = 8  # of one side: transfers and conferences begin new ones, a hostile peer any number
+MOST_READ = 20  # datagrams a second and stream: feedback comes that often (RFC 4585), and reading costs as much as relaying 20
 MOST_MARKS = 16  # reports of one side that may still be answered; they come every few seconds
 LONGEST_ROUND_TRIP = 30.0  # seconds; what seems longer, or shorter than none, is no answer to what was kept
 CLOCK_GRAIN = 0.02  # seconds by which an end may overstate its wait: its clock may count in ticks of 10 ms
@@ -184,6 +185,15 @@ class StreamQuality:
 
     hearings: dict[Side, Hearing] = field(factory=lambda: {side: Hearing() for side in Side})
     unreadable: int = 0
+    _second: float = 0.0  # when the one began in which C{_read} datagrams came
+    _read: int = 0
+
+    def takes(self, now: float) -> bool:
+        """Whether one more datagram is to be read: else one end could keep the node busy with what nobody needs."""
+        if now - self._second >= 1.0:
+            self._second, self._read = now, 0
+        self._read += 1
+        return self._read <= MOST_READ
 
     def feed(self, event: Passed, now: float) -> list[Measured]:
         """

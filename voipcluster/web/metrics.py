@@ -70,7 +70,11 @@ CATALOGUE = {
         Described(
             "voipcluster_rtcp_lost_ratio", "Lost packets in reports of phones on that side, 0 to 1.", "side"
         ),
-        Described("voipcluster_rtcp_packets_total", "RTCP datagrams looked at: read, unreadable.", "result"),
+        Described(
+            "voipcluster_rtcp_packets_total",
+            "RTCP datagrams: read, unreadable, or skipped since too many came in a second.",
+            "result",
+        ),
         Described(
             "voipcluster_media_trouble_total",
             "Calls whose media went one way, or stopped: one-way, silent.",

@@ -26,7 +26,7 @@ JITTERS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)  # sec
 LOSSES = (0.0, 0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
 
 ONE_WAY, SILENT = "one-way", "silent"
-READ, UNREADABLE = "read", "unreadable"
+READ, UNREADABLE, SKIPPED = "read", "unreadable", "skipped"
 
 
 @frozen
@@ -100,11 +100,13 @@ class Listening:
         quality = stream.quality
         if quality is None:
             quality = stream.quality = StreamQuality()
+        now = self._seconds()
+        if not quality.takes(now):
+            self.packets[SKIPPED] += 1
+            return
         codec = stream.codec
         try:
-            measured = quality.feed(
-                Passed(side, datagram, 0 if codec is None else codec.rate), self._seconds()
-            )
+            measured = quality.feed(Passed(side, datagram, 0 if codec is None else codec.rate), now)
         except PeerError:
             self.packets[UNREADABLE] += 1
             return

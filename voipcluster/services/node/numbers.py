@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from voipcluster.balance.state import NodeState
-from voipcluster.services.media.listening import ONE_WAY, READ, SILENT, UNREADABLE
+from voipcluster.services.media.listening import ONE_WAY, READ, SILENT, SKIPPED, UNREADABLE
 from voipcluster.web.metrics import Numbers
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def numbers(node: NodeParts) -> Numbers:
         "voipcluster_rtcp_jitter_seconds": listening.jitters,
         "voipcluster_rtcp_lost_ratio": listening.losses,
         "voipcluster_rtcp_packets_total": {
-            result: listening.packets[result] for result in (READ, UNREADABLE)
+            result: listening.packets[result] for result in (READ, UNREADABLE, SKIPPED)
         },
         "voipcluster_media_trouble_total": {kind: listening.troubles[kind] for kind in (ONE_WAY, SILENT)},
         "voipcluster_connections": {

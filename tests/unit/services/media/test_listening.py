@@ -7,6 +7,7 @@ from typing import Any
 from tests.rtcp_packets import block, bye, receiver_report, sender_report
 from tests.unit.services.media.media_case import ALICE, BOB, CALL, NODE, RTP, A, B, MediaTestCase, audio
 from voipcluster.media.codec import Codec
+from voipcluster.media.quality import MOST_READ
 from voipcluster.media.target import Address
 from voipcluster.services.media.listening import Trouble, opinion_of
 from voipcluster.services.media.relay import CallKey
@@ -101,6 +102,21 @@ class ReportTests(ListeningCase):
             self.report(CALLER_RTCP, datagram)
         self.assertEqual([datagram for datagram, _ in self.network.sockets[self.for_bob].sent], sent)
         self.assertEqual(self.media.listening.packets, {"read": 2, "unreadable": 1})
+
+    def test_too_many_reports(self) -> None:
+        """All of them pass; reading them is not to keep the node busy, so of one second only the first ones are read."""
+        self.begin()
+        self.report(CALLER_RTCP, sender_report(1, NTP))
+        self.report(CALLEE_RTCP, sender_report(2, NTP))
+        self.network.sent()
+        self.clock.advance(1.0)
+        for _ in range(2 * MOST_READ):
+            self.report(CALLER_RTCP, receiver_report(1, block(2)))
+        self.assertEqual(len(self.network.sent()), 2 * MOST_READ)
+        self.assertEqual(self.media.listening.packets, {"read": 2 + MOST_READ, "skipped": MOST_READ})
+        self.clock.advance(1.0)
+        self.report(CALLER_RTCP, receiver_report(1, block(2)))
+        self.assertEqual(self.media.listening.packets["read"], 3 + MOST_READ)
 
     def test_forged_bye(self) -> None:
         """A BYE for both sources ends nothing: the call, its ports and its quality stay (attack M4)."""
