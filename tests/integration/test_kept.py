@@ -48,6 +48,26 @@ class KeptTests(SynchronousTestCase):
 
     heard: list[bytes] = []
 
+    def test_a_latched_relay_port(self) -> None:
+        """Whom the last process heard alone is one of many for the next one, until its own latch is firm."""
+        self.heard = []
+        ours = KeptSockets(self.manager.path)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+            trial.bind((HOST, 0))
+            where = Address(*trial.getsockname())  # an explicit number, as from the pool: others are lost
+        port = ours.open_rtp(open_rtp_port, *where, self.arrived, None)
+        peer, other = self.bound(), self.bound()
+        port.connect(Address(*peer.getsockname()))
+        peer.sendto(b"waits", where)
+        self.keep(ours, port)
+        port.close()
+        port = self.next_process().open_rtp(open_rtp_port, HOST, where.port, self.arrived, None)
+        self.addCleanup(port.close)
+        other.sendto(b"other", where)
+        port.doRead()
+        port.doRead()
+        self.assertEqual((self.heard, port.address()), ([b"waits", b"other"], where))
+
     def test_a_relay_port(self) -> None:
         """What comes while nobody is there waits in the socket, and is read by the next process from the same port."""
         self.heard = []

@@ -90,7 +90,11 @@ class KeptSockets:
         sock = self._inherited.pop(Address(host, number), None)
         if sock is None:
             return open_new(host, number, sink, label)
-        return RtpPort(DatagramSocket(fileno=sock.detach()), sink, label)
+        inherited = DatagramSocket(fileno=sock.detach())
+        with suppress(OSError):  # it has no peer
+            inherited.getpeername()
+            inherited.disconnect()  # whom the last process heard need not be whom this one will hear
+        return RtpPort(inherited, sink, label)
 
     def all_taken(self) -> int:
         """
