@@ -66,9 +66,9 @@ def rewritten(
         if section.connection is None and description.media[n].port != 0
     ]
     at_session = session.connection is not None and lines.keys() >= set(inheriting)
-    if at_session and session.connection is not None:
+    if at_session:
         trickled = bool(inheriting) and all(description.media[n].ice is Ice.FULL for n in inheriting)
-        _set_connection(out, session.connection, address, trickled)
+        _only_connection(out, session, address, trickled)
     if all(n in lines for n, line in enumerate(description.media) if line.ice is not Ice.NONE and line.port):
         _drop(out, session, _BYPASS)
     with_ice = credentials is not None and any(shown.ice for shown in lines.values())
@@ -78,10 +78,7 @@ def rewritten(
         if shown.rtp:
             out[section.begin] = _with_port(description.lines[section.begin], shown.rtp)
             if section.connection is not None:
-                _set_connection(out, section.connection, address, line.ice is Ice.FULL)
-                for more in range(section.connection + 1, section.end):
-                    if out[more].startswith(b"c="):
-                        out[more] = b""  # a second layer or stream would lead past the relay
+                _only_connection(out, section, address, line.ice is Ice.FULL)
             elif not at_session and not line.muted:
                 _insert_connection(out, section, address)
             for number in range(section.begin + 1, section.end):
@@ -112,10 +109,14 @@ def _with_port(line: bytes, port: int) -> bytes:
     return line[: found.start(2)] + b"%d" % port + line[last:]
 
 
-def _set_connection(out: list[bytes], number: int, address: bytes, trickled: bool) -> None:
-    line = out[number]
+def _only_connection(out: list[bytes], section: Section, address: bytes, trickled: bool) -> None:
+    assert section.connection is not None, "the section has one"
+    line = out[section.connection]
     if trickled or not is_unspecified(connection_host(line)):
-        out[number] = b"c=" + address + end_of_line(line)
+        out[section.connection] = b"c=" + address + end_of_line(line)
+    for more in range(section.connection + 1, section.end):
+        if out[more].startswith(b"c="):
+            out[more] = b""  # a second layer or stream would lead past the relay
 
 
 def _insert_connection(out: list[bytes], section: Section, address: bytes) -> None:

@@ -125,6 +125,13 @@ class RewriteTests(SynchronousTestCase):
         out = rewrite(body, "203.0.113.1", {0: (30000, 30001)})
         self.assertTrue(out.endswith(b"m=video 30000 RTP/AVP 31\r\nc=IN IP4 203.0.113.1\r\na=x\r\n"), out)
 
+    def test_second_address_of_the_session_goes(self) -> None:
+        """There is one at most (RFC 8866 section 9); a phone that takes the last one would send past the relay."""
+        body = HEAD.replace(b"t=0 0", b"c=IN IP4 192.0.2.8\r\nt=0 0") + b"m=audio 4000 RTP/AVP 0\r\n"
+        out = rewrite(body, "203.0.113.1", {0: (30000, 30001)})
+        self.assertEqual(out.count(b"c="), 1)
+        self.assertIn(b"s=-\r\nc=IN IP4 203.0.113.1\r\nt=0 0\r\n", out)
+
     def test_line_end_style_stays(self) -> None:
         """A description with LF stays one with LF."""
         body = PHONE.replace(b"\r\n", b"\n")
