@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import define
 
-REFUSALS: Final = 0.15  # beside one request that is let in; docs/benchmarks.md compares other shares
+REFUSALS: Final = 0.15  # beside one request that is let in: a guess, no other was compared
 MANY: Final = (
     1.0  # beside one that is let in; before more are refused nothing is thrown away, since that comes again
 )

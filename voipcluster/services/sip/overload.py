@@ -91,7 +91,7 @@ class OverloadService:
         self._pass = transactions.bytes_received
         self._is_guarding = False
         self._thin, self._thinning = thin, Thinning()
-        self._refusals = self._invites = self._counted = self._dropped = 0
+        self._seen = self._invites = self._counted = self._dropped = 0
         self._late = False
 
     @property
@@ -131,15 +131,16 @@ class OverloadService:
             self._let_through(self._thin, elapsed, delay, admitted)
 
     def _let_through(self, thin: Callable[[float], object], elapsed: float, delay: float, count: int) -> None:
-        """Say how many of the new INVITEs the kernel lets through; C{count}: new requests that were let in."""
-        invites, refusals = self._transactions.received["INVITE"], self._refusals
-        admitted, self._invites, self._refusals = invites - self._invites, invites, 0
+        """Say how many of the new INVITEs the kernel lets through, by those of known clients; C{count}: requests let in."""
+        invites = self._transactions.received["INVITE"]
+        admitted, self._invites = invites - self._invites, invites
+        seen, self._seen = self._seen, 0
         lost, thinning = self._lost(), self._thinning
         dropped, self._dropped = lost - self._dropped, lost
         changed = (
             thinning.feed(
                 elapsed,
-                admitted + refusals,
+                seen,
                 dropped,
                 delay,
                 self.server.controller.allowed,
@@ -186,9 +187,10 @@ class OverloadService:
             upstream = self._meet(seen, flow)
         refusals = self._transactions.refusals
         if not refusals or key not in refusals:
-            if self.server.admits(
-                flow.remote, self._priority(data, seen, flow), now, seen.method == "INVITE"
-            ):
+            priority = self._priority(data, seen, flow)
+            if self.server.admits(flow.remote, priority, now, seen.method == "INVITE"):
+                if seen.method == "INVITE" and priority is not Priority.STRANGER:
+                    self._seen += 1
                 self._pass(data, flow)
                 return
             if flow.reliable or not self._late:
@@ -248,17 +250,26 @@ class OverloadService:
             if limiting.is_proven(flow):
                 # credentials count only where a password was proved before, or everybody would write some
                 return Priority.PAID if has_credentials(data) else Priority.CALL
-            known = not limiting.reserves or limiting.is_trusted(flow.remote[0])
-            return Priority.CALL if known else Priority.STRANGER
+            return Priority.STRANGER if self._is_stranger(flow) else Priority.CALL
         if method == "REGISTER":
             known = self._limiting.is_proven(flow) or takes_state_away(data)
             return Priority.REFRESH if known else Priority.REGISTER
         return Priority.REFRESH if method == "SUBSCRIBE" and takes_state_away(data) else Priority.OTHER
 
+    def _is_stranger(self, flow: Flow) -> bool:
+        """
+        Whether it is nobody that we know, though there are users whom we know.
+
+        The kernel cannot tell one from the other, and whom it throws away waits for his next copy. So what strangers alone send
+        too much is no reason for it to throw anything away: it is refused here, or emptied out unread (L{BacklogService}).
+        """
+        limiting = self._limiting
+        return limiting.reserves and not (limiting.is_trusted(flow.remote[0]) or limiting.is_proven(flow))
+
     def _refuse(self, data: bytes, seen: Glance, flow: Flow, now: float, upstream: Upstream | None) -> None:
         """Answer with 503; over UDP nothing while all waits for so long that a copy of it waits already, which is answered."""
-        if seen.method == "INVITE":
-            self._refusals += 1
+        if seen.method == "INVITE" and not self._is_stranger(flow):
+            self._seen += 1
         if self._late and not flow.reliable:
             return
         limiting = self._limiting

@@ -280,6 +280,7 @@ class ThinningTests(OverloadCase):
         self.overload._thin = self.passing.append
         self.lost = 0
         self.overload._lost = lambda: self.lost
+        self.trusted.add(ALICE[0])
 
     def test_refusals_take_little(self) -> None:
         """Where more is refused than a part of what is let in, the kernel throws away what would be; never all of it."""
@@ -290,6 +291,15 @@ class ThinningTests(OverloadCase):
             self.lost += round(3000 * (1.0 - self.overload.passing))
             self.tick(0.3, 0)
         self.assertTrue(0.0 < self.passing[-1] < 0.1, self.passing)
+
+    def test_strangers_alone(self) -> None:
+        """What only strangers send too much of is refused here: the kernel would throw away known phones' calls, too."""
+        self.trusted.clear()
+        self.overloaded()
+        for _ in range(30):
+            self.flood(400)
+            self.tick(0.3, 0)
+        self.assertEqual(self.passing, [])
 
     def test_behind_the_flood_all_passes(self) -> None:
         """In steps while there is overload, and at once when that is over."""
