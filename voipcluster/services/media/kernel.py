@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -21,7 +21,7 @@ from voipcluster.media.passage import Passage, Verdict
 from voipcluster.net.nft_counters import Counted
 from voipcluster.net.nft_elements import Relayed, mark_of, octets_of
 from voipcluster.net.nft_table import LIFETIME, KernelUnavailable
-from voipcluster.net.rtp import RtpPort
+from voipcluster.services.media.kernel_line import Handed, KernelLine, known
 
 PERIOD = 2.0  # seconds between readings of the counters, at least
 SHARE = 0.005  # of the reactor's time that reading them may take
@@ -31,18 +31,6 @@ LEAVING = (
 LONG = 0.02  # seconds
 FIRST_LOOK = 0.3  # seconds after which a path that has not been proved is looked at
 AT_ONCE = 32  # lines refreshed after one reading
-
-
-class Handed(NamedTuple):
-    """One direction, and the port that its packets come to."""
-
-    crossing: Crossing
-    port: RtpPort
-
-
-def _known(found: Relayed, port: RtpPort) -> tuple[int, int]:
-    """What of a count is in the port's already: all that its journal could hold."""
-    return min(found.packets, port.packets), min(found.octets, port.octets)
 
 
 class ITable(Protocol):
@@ -73,45 +61,6 @@ class ICounters(Protocol):
     def read(self, maps: Sequence[str]) -> Deferred[dict[str, Counted]]: ...
 
     def close(self) -> None: ...
-
-
-class KernelLine:
-    """
-    One media line, as the kernel path knows it.
-
-    @ivar handed: what the kernel relays now; empty while the sockets do.
-    """
-
-    def __init__(self, kernel: KernelRelay, label: str) -> None:
-        self._kernel, self.label = kernel, label
-        self.handed: tuple[Handed, ...] = ()
-        self.refused: tuple[Handed, ...] = ()  # what did not get through, and is not tried again
-        self.since = 0.0
-        self.seen: dict[Crossing, tuple[int, int]] = {}  # packets and octets of RTP that were counted
-        self.left: dict[
-            Crossing, tuple[int, int]
-        ] = {}  # packets that had come and had left, at the last look at both
-
-    def update(self, handed: tuple[Handed, ...]) -> None:
-        """Event: these ports feed each other now, or, when empty, none do any longer."""
-        wanted = () if handed == self.refused else handed
-        if wanted != self.handed:
-            self._kernel.change(self, wanted)
-
-    def credit(self, counts: Mapping[Crossing, tuple[int, int]]) -> int:
-        """Add to the ports what was counted since the last time; gives how many packets that was."""
-        total = 0
-        for crossing, port in self.handed:
-            count = counts.get(crossing)
-            if count is None:
-                continue
-            packets, octets = self.seen.get(crossing, (0, 0))
-            if count[0] > packets:
-                port.packets += count[0] - packets
-                port.octets += max(0, count[1] - octets)
-                total += count[0] - packets
-                self.seen[crossing] = count
-        return total
 
 
 class KernelRelay:
@@ -151,7 +100,7 @@ class KernelRelay:
 
     def line(self, label: str) -> KernelLine:
         """@param label: of the call, see L{voipcluster.media.offload.label_of}."""
-        return KernelLine(self, label)
+        return KernelLine(self.change, label)
 
     @property
     def trouble(self) -> str:
@@ -226,7 +175,7 @@ class KernelRelay:
             self.packets += line.credit(last)
         line.handed, line.since, line.seen, line.left = handed, now, {}, {}
         if not added:
-            line.seen = {c: _known(found[c], port) for c, port in handed if c in found}
+            line.seen = {c: known(found[c], port) for c, port in handed if c in found}
         if handed:
             self._lines[line] = None
             self._look_in(PERIOD if passage is not None and passage.proved else FIRST_LOOK)

@@ -16,7 +16,8 @@ from voipcluster.net.nft_counters import CounterReading
 from voipcluster.net.nft_probe import Opened
 from voipcluster.net.nft_table import KernelUnavailable
 from voipcluster.net.rtp import IReaders
-from voipcluster.services.media.kernel import KernelLine, KernelRelay
+from voipcluster.services.media.kernel import KernelRelay
+from voipcluster.services.media.kernel_line import KernelLine
 
 KERNEL, USERSPACE, OFF = "kernel", "userspace", "off"
 MARKS = 0x52  # upper octet of the marks of relayed packets

@@ -15,7 +15,7 @@ from voipcluster.media.rtp import Kind, is_rtcp, kind_of
 from voipcluster.media.stream import RTCP, RTP, SPOTS, Directed, Spot, Stream
 from voipcluster.media.target import Address
 from voipcluster.net.rtp import RtpPort, Send, Sink, nowhere
-from voipcluster.services.media.kernel import Handed, KernelLine
+from voipcluster.services.media.kernel_line import Handed, KernelLine
 
 Heard = Callable[[Stream, Side, bytes], None]
 """Is shown each RTCP datagram of a side that passes."""

@@ -15,7 +15,7 @@ from voipcluster.media.ports import NoPorts, PortPool
 from voipcluster.media.shares import Holder, Shares
 from voipcluster.media.target import Targets, literal
 from voipcluster.net.rtp import IReaders, RtpPort, Sink, open_rtp_port
-from voipcluster.services.media.kernel import KernelLine
+from voipcluster.services.media.kernel_line import KernelLine
 from voipcluster.services.media.line import Heard
 
 TRIES = 16  # pairs tried before giving up: other programs may sit in the range

@@ -18,7 +18,8 @@ from voipcluster.net.nft_counters import CounterReading
 from voipcluster.net.nft_elements import stream_key
 from voipcluster.net.nft_table import LIFETIME, NftTable
 from voipcluster.net.rtp import RtpPort
-from voipcluster.services.media.kernel import FIRST_LOOK, PERIOD, Handed, KernelLine, KernelRelay
+from voipcluster.services.media.kernel import FIRST_LOOK, PERIOD, KernelRelay
+from voipcluster.services.media.kernel_line import Handed, KernelLine
 
 NAME = "voipcluster_x"
 
