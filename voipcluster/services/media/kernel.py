@@ -174,8 +174,9 @@ class KernelRelay:
                     handed = ()
             self.packets += line.credit(last)
         line.handed, line.since, line.seen, line.left = handed, now, {}, {}
-        if not added:
+        if handed and not added:
             line.seen = {c: known(found[c], port) for c, port in handed if c in found}
+            line.since = now - LIFETIME + min(found[c].expires for c in claimed)  # by another process
         if handed:
             self._lines[line] = None
             self._look_in(PERIOD if passage is not None and passage.proved else FIRST_LOOK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -321,6 +322,23 @@ class KernelRelayTests(SynchronousTestCase):
         line.update(())
         self.assertEqual([port.packets for _, port in handed], [15, 15])
         self.turn()
+
+    def test_taken_up_before_it_ends(self) -> None:
+        """What an earlier process handed over long ago is refreshed soon, for its time in the kernel went on."""
+        self.line()
+        self.traffic(10)
+        self.relay.close(keep=True)
+        for expires, refreshed in ((LIFETIME - 60, False), (LIFETIME / 4, True)):
+            self.table.open()
+            self.table.found = [evolve(one, expires=expires) for one in self.table.found]
+            self.reading = CounterReading(NAME, self.readers, self.clock.seconds, self.nftables.connect)
+            self.relay = KernelRelay(self.clock, self.table, self.reading, frozenset({4}))
+            self.relay.line("call tag").update(self.handed())
+            before = self.nftables.generation
+            self.turn()
+            self.assertEqual(self.nftables.generation > before, refreshed)
+            self.assertEqual([one.packets for one in self.table.relayed()], [10, 10])
+            self.relay.close(keep=True)
 
     def test_restarted_with_another_call(self) -> None:
         """What carries another call's name is not taken up, but replaced."""
