@@ -24,10 +24,10 @@ from voipcluster.media.offer_answer import Side
 from voipcluster.media.offload import Crossing
 from voipcluster.media.sdp import SessionDescription
 from voipcluster.media.target import Address
-from voipcluster.net import nft_table
-from voipcluster.net.nft_load import load
-from voipcluster.net.nft_probe import Kernel, Opened
-from voipcluster.net.nft_socket import open_netlink
+from voipcluster.net.nft import table as nft_table
+from voipcluster.net.nft.load import load
+from voipcluster.net.nft.probe import Kernel, Opened
+from voipcluster.net.nft.socket import open_netlink
 from voipcluster.net.rtp import open_rtp_port
 from voipcluster.services.media.relay import CallKey, MediaService, RelayAddress
 
@@ -413,7 +413,7 @@ class CapabilityTests(KernelCase):
         assert setpriv is not None, "Debian's util-linux has it"
         caps = ",".join(["-all", *(f"+{name}" for name in capabilities)])
         program = (
-            "from voipcluster.net.nft_probe import Kernel\n"
+            "from voipcluster.net.nft.probe import Kernel\n"
             f"try: opened = Kernel().open(['{RELAY}', '{RELAY6}'], 42000, 100, 0x52)\n"
             "except Exception as error: print(error)\n"
             "else: print(sorted(opened.families), opened.table.owned); opened.table.remove()\n"

@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 
 from voipcluster.media.offload import Crossing
 from voipcluster.media.passage import Passage, Verdict
-from voipcluster.net.nft_counters import Counted
-from voipcluster.net.nft_elements import Relayed, mark_of, octets_of
-from voipcluster.net.nft_table import LIFETIME, KernelUnavailable
+from voipcluster.net.nft.counters import Counted
+from voipcluster.net.nft.elements import Relayed, mark_of, octets_of
+from voipcluster.net.nft.table import LIFETIME, KernelUnavailable
 from voipcluster.services.media.kernel_line import Handed, KernelLine, known
 
 PERIOD = 2.0  # seconds between readings of the counters, at least
@@ -34,7 +34,7 @@ AT_ONCE = 32  # lines refreshed after one reading
 
 
 class ITable(Protocol):
-    """L{voipcluster.net.nft_table.NftTable}, once it is open."""
+    """L{voipcluster.net.nft.table.NftTable}, once it is open."""
 
     base: int
     found: list[Relayed]
@@ -54,7 +54,7 @@ class ITable(Protocol):
 
 
 class ICounters(Protocol):
-    """L{voipcluster.net.nft_counters.CounterReading}."""
+    """L{voipcluster.net.nft.counters.CounterReading}."""
 
     spent: float
 

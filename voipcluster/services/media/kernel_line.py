@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from voipcluster.media.offload import Crossing
-from voipcluster.net.nft_elements import Relayed
+from voipcluster.net.nft.elements import Relayed
 from voipcluster.net.rtp import RtpPort
 
 Change: TypeAlias = "Callable[[KernelLine, tuple[Handed, ...]], object]"

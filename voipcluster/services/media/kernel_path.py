@@ -12,9 +12,9 @@ from twisted.logger import Logger
 
 from voipcluster.errors import UsageError
 from voipcluster.media.offload import label_of
-from voipcluster.net.nft_counters import CounterReading
-from voipcluster.net.nft_probe import Opened
-from voipcluster.net.nft_table import KernelUnavailable
+from voipcluster.net.nft.counters import CounterReading
+from voipcluster.net.nft.probe import Opened
+from voipcluster.net.nft.table import KernelUnavailable
 from voipcluster.net.rtp import IReaders
 from voipcluster.services.media.kernel import KernelRelay
 from voipcluster.services.media.kernel_line import KernelLine
@@ -28,7 +28,7 @@ _log = Logger()
 
 
 class IKernel(Protocol):
-    """L{voipcluster.net.nft_probe.Kernel}."""
+    """L{voipcluster.net.nft.probe.Kernel}."""
 
     def open(self, hosts: Sequence[str], first_port: int, size: int, prefix: int) -> Opened: ...
 

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet
 
 from voipcluster.net.kept import KeptSockets
-from voipcluster.net.nft_probe import Kernel
+from voipcluster.net.nft.probe import Kernel
 from voipcluster.net.rtp import IReaders, open_rtp_port, port_readers
 from voipcluster.net.udp import open_udp_socket
 from voipcluster.services.cluster.admission import open_member

@@ -10,14 +10,14 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.media.fakes import FakeReaders, FakeSocket
-from tests.unit.net.nft_fakes import FakeNftables, FakeTable
-from tests.unit.net.test_nft_elements import SIX
+from tests.unit.net.nft.fakes import FakeNftables, FakeTable
+from tests.unit.net.nft.test_elements import SIX
 from voipcluster.media.offload import Crossing
 from voipcluster.media.passage import FIRST_PAUSE
 from voipcluster.media.target import Address
-from voipcluster.net.nft_counters import CounterReading
-from voipcluster.net.nft_elements import stream_key
-from voipcluster.net.nft_table import LIFETIME, NftTable
+from voipcluster.net.nft.counters import CounterReading
+from voipcluster.net.nft.elements import stream_key
+from voipcluster.net.nft.table import LIFETIME, NftTable
 from voipcluster.net.rtp import RtpPort
 from voipcluster.services.media.kernel import FIRST_LOOK, PERIOD, KernelRelay
 from voipcluster.services.media.kernel_line import Handed, KernelLine

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.media.fakes import FakeSocket
 from voipcluster.media.offload import Crossing
 from voipcluster.media.target import Address
-from voipcluster.net.nft_elements import Relayed
+from voipcluster.net.nft.elements import Relayed
 from voipcluster.net.rtp import RtpPort, nowhere
 from voipcluster.services.media.kernel_line import Handed, KernelLine, known
 

@@ -10,11 +10,11 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.media.fakes import FakeReaders
-from tests.unit.net.nft_fakes import FakeNftables
+from tests.unit.net.nft.fakes import FakeNftables
 from tests.unit.services.media.media_case import CALL
 from voipcluster.errors import UsageError
-from voipcluster.net.nft_probe import Opened
-from voipcluster.net.nft_table import KernelUnavailable, NftTable
+from voipcluster.net.nft.probe import Opened
+from voipcluster.net.nft.table import KernelUnavailable, NftTable
 from voipcluster.services.media.kernel_path import IKernel, NoKernel, Path, PathSettings, choose_path
 
 SETTINGS = PathSettings(relay="auto", hosts=["192.0.2.1", "2001:db8::1"], first_port=30000, pairs=10)

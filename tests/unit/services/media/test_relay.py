@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from tests.unit.net.nft_fakes import FakeNftables
+from tests.unit.net.nft.fakes import FakeNftables
 from tests.unit.services.media.media_case import (
     ALICE,
     BOB,
@@ -24,7 +24,7 @@ from voipcluster.errors import ParseError, PeerError, UsageError
 from voipcluster.media.ports import NoPorts
 from voipcluster.media.shares import Holder, ShareTaken
 from voipcluster.media.target import Address
-from voipcluster.net.nft_counters import CounterReading
+from voipcluster.net.nft.counters import CounterReading
 from voipcluster.services.media.line import Line
 from voipcluster.services.media.relay import CallKey, MediaService
 

@@ -8,7 +8,7 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.errors import ParseError
-from voipcluster.net import nft_wire as wire
+from voipcluster.net.nft import wire
 
 # What Linux 6.18 said of one element of a map of streams when it was deleted, on a machine of little endian.
 ELEMENT = bytes.fromhex(

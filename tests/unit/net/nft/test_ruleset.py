@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.net.nft_ruleset import MAPS, commands
+from voipcluster.net.nft.ruleset import MAPS, commands
 
 
 class RulesetTests(SynchronousTestCase):

@@ -6,12 +6,12 @@ import errno
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.net.nft_fakes import FakeNftables, FakeTable
-from tests.unit.net.test_nft_elements import FOUR, SIX
-from voipcluster.net import nft_wire as wire
-from voipcluster.net.nft_elements import Relayed
-from voipcluster.net.nft_socket import NftError
-from voipcluster.net.nft_table import KernelUnavailable, NftTable, table_name
+from tests.unit.net.nft.fakes import FakeNftables, FakeTable
+from tests.unit.net.nft.test_elements import FOUR, SIX
+from voipcluster.net.nft import wire
+from voipcluster.net.nft.elements import Relayed
+from voipcluster.net.nft.socket import NftError
+from voipcluster.net.nft.table import KernelUnavailable, NftTable, table_name
 
 NAME = table_name("192.0.2.1", 30000)
 

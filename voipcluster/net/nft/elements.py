@@ -10,8 +10,8 @@ from attrs import frozen
 
 from voipcluster.media.offload import Crossing
 from voipcluster.media.target import Address
-from voipcluster.net.nft_ruleset import MAPS
-from voipcluster.net.nft_wire import MapElement, element
+from voipcluster.net.nft.ruleset import MAPS
+from voipcluster.net.nft.wire import MapElement, element
 
 HEADERS = {4: 28, 6: 48}  # octets of IP and UDP headers, which nft counts and the relay does not
 
@@ -51,7 +51,7 @@ def members(
     base: int, crossing: Crossing, *, timeout: float, label: str, counted: tuple[int, int] | None = None
 ) -> dict[str, bytes]:
     """
-    The element of each map, by name, for L{voipcluster.net.nft_wire.elements}.
+    The element of each map, by name, for L{voipcluster.net.nft.wire.elements}.
 
     @param timeout: seconds after which the stream ends by itself.
     @param counted: packets and octets of RTP that the counter begins with.

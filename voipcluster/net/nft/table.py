@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from voipcluster.errors import UsageError
 from voipcluster.media.offload import Crossing
-from voipcluster.net import nft_wire as wire
-from voipcluster.net.nft_elements import Relayed, joined, keys, mark_in, members, octets_of
-from voipcluster.net.nft_load import load
-from voipcluster.net.nft_ruleset import MAPS, VERSION, commands
-from voipcluster.net.nft_socket import NftError, NftSocket, Table, open_netlink
+from voipcluster.net.nft import wire
+from voipcluster.net.nft.elements import Relayed, joined, keys, mark_in, members, octets_of
+from voipcluster.net.nft.load import load
+from voipcluster.net.nft.ruleset import MAPS, VERSION, commands
+from voipcluster.net.nft.socket import NftError, NftSocket, Table, open_netlink
 
 PREFIX = "voipcluster_"
 LIFETIME = 1800.0  # seconds for which the kernel relays on by itself

@@ -10,8 +10,8 @@ from itertools import count
 
 from attrs import frozen
 
-from voipcluster.net import nft_wire as wire
-from voipcluster.net.nft_wire import Message
+from voipcluster.net.nft import wire
+from voipcluster.net.nft.wire import Message
 
 CHUNK = 1 << 16  # octets of one read; the kernel gives no more than half of it at a time
 _NETLINK_NETFILTER = 12

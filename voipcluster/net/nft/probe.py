@@ -12,9 +12,9 @@ from attrs import frozen
 
 from voipcluster.media.offload import Crossing
 from voipcluster.media.target import Address, literal
-from voipcluster.net.nft_load import load
-from voipcluster.net.nft_socket import NftError, open_netlink
-from voipcluster.net.nft_table import KernelUnavailable, NftTable, table_name
+from voipcluster.net.nft.load import load
+from voipcluster.net.nft.socket import NftError, open_netlink
+from voipcluster.net.nft.table import KernelUnavailable, NftTable, table_name
 
 FORWARDING = {
     4: ("net.ipv4.ip_forward", Path("/proc/sys/net/ipv4/ip_forward")),

@@ -10,8 +10,8 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from voipcluster.net.nft_elements import mark_in
-from voipcluster.net.nft_socket import NftSocket, open_netlink
+from voipcluster.net.nft.elements import mark_in
+from voipcluster.net.nft.socket import NftSocket, open_netlink
 from voipcluster.net.rtp import IReaders
 
 Counted = dict[int, tuple[int, int]]

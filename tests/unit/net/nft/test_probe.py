@@ -6,10 +6,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.net.nft_fakes import FakeNftables
-from voipcluster.net import nft_probe
-from voipcluster.net.nft_probe import Kernel, not_forwarded
-from voipcluster.net.nft_table import KernelUnavailable, NftTable, table_name
+from tests.unit.net.nft.fakes import FakeNftables
+from voipcluster.net.nft import probe as nft_probe
+from voipcluster.net.nft.probe import Kernel, not_forwarded
+from voipcluster.net.nft.table import KernelUnavailable, NftTable, table_name
 
 
 class ForwardingTests(SynchronousTestCase):

@@ -6,9 +6,9 @@ import errno
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.net.nft_fakes import FakeNftables, FakeTable
-from voipcluster.net import nft_wire as wire
-from voipcluster.net.nft_socket import NftError, NftSocket, Table
+from tests.unit.net.nft.fakes import FakeNftables, FakeTable
+from voipcluster.net.nft import wire
+from voipcluster.net.nft.socket import NftError, NftSocket, Table
 
 
 class NftSocketTests(SynchronousTestCase):

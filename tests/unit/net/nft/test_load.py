@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.net.nft_load import load
+from voipcluster.net.nft.load import load
 
 
 class LoadTests(SynchronousTestCase):

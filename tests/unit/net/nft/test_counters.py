@@ -9,11 +9,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.media.fakes import FakeReaders
-from tests.unit.net.nft_fakes import FakeNftables
-from tests.unit.net.test_nft_elements import FOUR, SIX
-from voipcluster.net.nft_counters import CounterReading
-from voipcluster.net.nft_elements import mark_of
-from voipcluster.net.nft_table import NftTable
+from tests.unit.net.nft.fakes import FakeNftables
+from tests.unit.net.nft.test_elements import FOUR, SIX
+from voipcluster.net.nft.counters import CounterReading
+from voipcluster.net.nft.elements import mark_of
+from voipcluster.net.nft.table import NftTable
 
 
 class CounterReadingTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, field
 
-from voipcluster.net import nft_wire as wire
+from voipcluster.net.nft import wire
 
 CONTROL = struct.Struct("=IHHII")
 BEGIN, END = 0x10, 0x11

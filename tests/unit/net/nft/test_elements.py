@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.media.offload import Crossing
 from voipcluster.media.target import Address
-from voipcluster.net import nft_wire as wire
-from voipcluster.net.nft_elements import Relayed, joined, keys, mark_in, mark_of, members, octets_of
+from voipcluster.net.nft import wire
+from voipcluster.net.nft.elements import Relayed, joined, keys, mark_in, mark_of, members, octets_of
 
 BASE = 0x52030000
 FOUR = Crossing(
