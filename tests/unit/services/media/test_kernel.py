@@ -19,7 +19,7 @@ from voipcluster.net.nft.counters import CounterReading
 from voipcluster.net.nft.elements import stream_key
 from voipcluster.net.nft.table import LIFETIME, NftTable
 from voipcluster.net.rtp import RtpPort
-from voipcluster.services.media.kernel import FIRST_LOOK, PERIOD, KernelRelay
+from voipcluster.services.media.kernel import FIRST_LOOK, PERIOD, TOGETHER, KernelRelay
 from voipcluster.services.media.kernel_line import Handed, KernelLine
 
 NAME = "voipcluster_x"
@@ -322,6 +322,19 @@ class KernelRelayTests(SynchronousTestCase):
         line.update(())
         self.assertEqual([port.packets for _, port in handed], [15, 15])
         self.turn()
+
+    def test_much_that_nobody_takes_up(self) -> None:
+        """It is deleted together, and when something of it is not there any more the rest is deleted all the same."""
+        for number in range(30000, 30000 + 4 * TOGETHER, 4):
+            self.line(number)
+        self.relay.close(keep=True)
+        self.relay = self.started()
+        before = self.nftables.generation
+        self.nftables.tables[NAME].maps["stream4"].popitem()
+        self.assertEqual(self.relay.discard_unclaimed(), 2 * TOGETHER)
+        self.assertEqual(self.relayed(), [])
+        self.assertEqual(self.nftables.generation, before + 1 + TOGETHER - 1)
+        self.assertEqual(self.warnings, [])
 
     def test_taken_up_before_it_ends(self) -> None:
         """What an earlier process handed over long ago is refreshed soon, for its time in the kernel went on."""
