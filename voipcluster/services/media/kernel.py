@@ -88,7 +88,7 @@ class KernelRelay:
         self._passages = {family: Passage() for family in sorted(families)}
         self._longest = longest
         self._lines: dict[KernelLine, None] = {}
-        self._unclaimed = {one.crossing: one for one in table.found}
+        self._unclaimed = {one.crossing.entry.port: one for one in table.found}  # a port is one stream's
         self._next: IDelayedCall | None = None
         self._reading = self._closed = False
         self._looks = 0
@@ -126,7 +126,7 @@ class KernelRelay:
 
     def discard_unclaimed(self) -> int:
         """Cease to relay what nobody has taken up; gives how many directions these were."""
-        gone = list(self._unclaimed)
+        gone = [one.crossing for one in self._unclaimed.values()]
         self._unclaimed.clear()
         self._forget(gone)
         return len(gone)
@@ -159,9 +159,10 @@ class KernelRelay:
         passage = None if not crossings else self._passages.get(crossings[0].family)
         if self._closed or passage is None or not passage.is_open(now):
             handed, crossings = (), []
-        claimed = [c for c in crossings if c in self._unclaimed and self._unclaimed[c].label == line.label]
-        stale = [c for c in crossings if c in self._unclaimed and c not in claimed]
-        found = {crossing: self._unclaimed.pop(crossing) for crossing in (*claimed, *stale)}
+        left = [self._unclaimed.pop(c.entry.port) for c in crossings if c.entry.port in self._unclaimed]
+        found = {one.crossing: one for one in left}
+        claimed = [c for c in crossings if c in found and found[c].label == line.label]
+        stale = [c for c in found if c not in claimed]
         self._lines.pop(line, None)
         old = [one.crossing for one in line.handed]
         added = [] if len(claimed) == len(crossings) else crossings
@@ -381,7 +382,7 @@ class KernelRelay:
             else:
                 line.since = now
                 line.left.update((crossing, (count[0], 0)) for crossing, count in seen.items())
-        self._forget([c for c in there if c not in ours and c not in self._unclaimed])
+        self._forget([c for c in there if c not in ours and c.entry.port not in self._unclaimed])
         return True
 
     def _warn(self, text: str) -> None:

@@ -366,6 +366,22 @@ class KernelRelayTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(line.handed[0].port.packets, 0)
 
+    def test_restarted_behind_a_phone_that_moved(self) -> None:
+        """What the journal did not hear of any more is replaced, as it cannot stand beside what it says."""
+        self.line()
+        self.relay.close(keep=True)
+        self.relay = self.started()
+        before = Address("198.51.100.7", 4444)
+        there, back = self.handed()
+        handed = (
+            there._replace(crossing=there.crossing._replace(source=before)),
+            back._replace(crossing=back.crossing._replace(target=before)),
+        )
+        line = self.relay.line("call tag")
+        line.update(handed)
+        self.assertEqual(self.relayed(), [one.crossing for one in handed])
+        self.assertEqual((line.handed, self.relay.discard_unclaimed(), self.warnings), (handed, 0, []))
+
     def test_refused(self) -> None:
         """A line that nftables does not take stays with the sockets, and one warning says so."""
         self.nftables.tables[NAME].maps["dport"] = {}
