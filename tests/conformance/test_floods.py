@@ -28,6 +28,7 @@ SLACK = 6_000  # kB
 
 
 class FloodCase(ConformanceTestCase):
+    patience = (0.5, 1.5, 3.0)  # what is sent costs processor time, too
     auth = True
 
     def socket(self, host: str) -> socket.socket:
@@ -357,7 +358,7 @@ class FullTests(FloodCase):
         bob.reply(await bob.expect("BYE"), 200)
         await alice.expect(200, "BYE")
         numbers = await self.node.numbers()
-        self.assertGreater(numbers['voipcluster_refused_total{limit="strangers"}'], 300)
+        self.assertGreater(numbers['voipcluster_refused_total{limit="strangers"}'], 200)
         self.assertEqual(numbers['voipcluster_placements_total{decision="refuse"}'], 0)
 
 
