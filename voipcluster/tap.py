@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 
 from voipcluster.address import is_ipv6, join_host_port
 from voipcluster.config import Config, ConfigError, Setting, load_config, parse_set
+from voipcluster.config.addresses import address_trouble
 from voipcluster.errors import UsageError
 from voipcluster.net.kept import KeptSockets
 
@@ -151,6 +152,11 @@ def complete(config: Config) -> Config:
         raise UsageError("--join is for --role secondary; a primary founds the cluster")
     address = node.address or default_address()
     check_local(address)
+    for also in node.also:
+        check_local(also, "node.also")
+    option, trouble = address_trouble(evolve(node, address=address))
+    if option:
+        raise UsageError(f"{option}: {trouble}")
     name = node.name or stored("name", node.state_dir) or default_name(socket.gethostname(), address)
     files: dict[str, Any] = {
         key: str(Path(path).absolute())  # twistd may change the directory before they are read anew
@@ -182,7 +188,7 @@ def default_address() -> str:
     raise UsageError("this machine has no default route; give its address with --address")
 
 
-def check_local(address: str) -> None:
+def check_local(address: str, option: str = "--address") -> None:
     """
     @raise UsageError: C{address} is not one of this machine's.
     """
@@ -192,8 +198,8 @@ def check_local(address: str) -> None:
             probe.bind((address, 0))
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
-            raise UsageError(f"--address: {address} is not an address of this machine") from None
-        raise UsageError(f"--address: {address} cannot be used: {error.strerror or error}") from None
+            raise UsageError(f"{option}: {address} is not an address of this machine") from None
+        raise UsageError(f"{option}: {address} cannot be used: {error.strerror or error}") from None
 
 
 def stored(key: str, state_dir: str) -> str:

@@ -122,6 +122,18 @@ class CompleteTests(SynchronousTestCase):
         """The state directory stays where it was meant, although twistd may change directories."""
         self.assertEqual(self.node(state_dir="here").state_dir, str(Path("here").absolute()))
 
+    def test_more_addresses(self) -> None:
+        """Those of C{node.also} are this machine's, and of another IP version than the address, whoever found that."""
+        self.assertEqual(self.node(also=("::1",)).also, ("::1",))
+        said = str(self.assertRaises(UsageError, self.node, also=("2001:db8::1",)))
+        self.assertTrue(said.startswith("node.also: 2001:db8::1 "), said)
+        said = str(self.assertRaises(UsageError, self.node, also=("127.0.0.2",)))
+        self.assertTrue(
+            said.startswith("node.also: 127.0.0.2 is a second IPv4 address beside 127.0.0.1"), said
+        )
+        said = str(self.assertRaises(UsageError, self.node, advertised="2001:db8::1"))
+        self.assertTrue(said.startswith("node.advertised: 2001:db8::1 is not of"), said)
+
     def test_tls_files_are_absolute(self) -> None:
         """So do the files of TLS, which are read again when they change; what is not given stays so."""
         node = NodeOptions(role="primary", address="127.0.0.1", state_dir=self.mktemp())

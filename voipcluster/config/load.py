@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from attrs import evolve, frozen
 
+from voipcluster.config.addresses import address_trouble
 from voipcluster.config.lines import key_lines, line_of
 from voipcluster.config.options import POLICIES, SECTIONS, Config, Option, options
 from voipcluster.errors import UsageError
@@ -225,6 +226,9 @@ class _Reading:
             if values["websocket.tls"]:
                 self._needs("websocket.port", "tls.certificate (or websocket.tls = false)")
         self._needs("tls.client_certificate", "tls.ca")
+        name, text = address_trouble(self.config(None).node)
+        if name:
+            self._refuse(name, text)
         self._ports_differ()
 
     def _ports_differ(self) -> None:

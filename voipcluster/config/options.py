@@ -364,6 +364,16 @@ class NodeOptions:
     name: str = option("", NODE_NAME, '"" = first label of the host name (--name)')
     role: str = option("", Choice(ROLES), "primary | secondary (--role)")
     address: str = option("", Address(), '"" = the address of the default route (--address)')
+    also: tuple[str, ...] = option(
+        (),
+        Words(Address(), 'addresses of this machine, such as "2001:db8::1"'),
+        "its address of the other IP version, for phones that have only that; nodes call each other by address (--set)",
+    )
+    advertised: str = option(
+        "",
+        Address(),
+        "behind a one-to-one NAT: what phones are to call it instead of address, of the same IP version",
+    )
     state_dir: str = option("voipcluster-state", Path(), "keys, accounts and the admin socket (--state-dir)")
     join: str = option(
         "", JoinToken(), "what voipctl join-token printed, for a secondary's first start (--join)"

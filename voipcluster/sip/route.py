@@ -2,6 +2,8 @@
 Route URIs of ours and the tokens in them: what any node needs to serve a later request, carried by the messages.
 
 C{<sip:10.0.0.1:5060;lr;call=TOKEN>} is a Record-Route value of a dialog (RFC 3261 section 16.6 step 4);
+C{<sip:[2001:db8::1]:5060;lr;call=TOKEN;node=b>} is one, too: at an address of node b that the others do not know, or of the
+node that has the party's flow, where b has no address of that IP version;
 C{<sip:10.0.0.1:5060;lr;flow=TOKEN>} asks the node that owns a flow to send over it (RFC 5626 section 5.3);
 C{<sip:10.0.0.1:5060;lr;ho=TOKEN>} hands a request over (see L{voipcluster.balance.handover}).
 """
@@ -28,6 +30,7 @@ _TRANSPORTS = (UDP, TCP, TLS, WS, WSS)
 _FLOW_HEAD = struct.Struct("!BIIHH")  # transport and families, epoch, connection, local port, remote port
 _ASKED = {WSS: "ws"}  # RFC 7118 section 5.2.1: there is no transport=wss
 _EMPTY = b"\xff"
+NODE = "node"  # parameter of a value with a call token: the node that serves the call, where the address does not say it
 _OURS = re.compile(
     r"<sip:(?:([0-9.]{7,15})|\[([0-9a-f:]+)\]):([1-9][0-9]{0,4});lr((?:;[a-z]+=[A-Za-z0-9_\-]+)*)>"
 )

@@ -192,6 +192,9 @@ class FakeTransport:
     def expect(self, flow: Flow, seconds: float) -> None:
         self.expected.append((flow, seconds))
 
+    def local_addresses(self) -> list[Address]:
+        return list(self.addresses)
+
     def sent_by(self, flow: Flow | str, ipv6: bool = False) -> Address:
         if isinstance(flow, Flow):
             return flow.local
@@ -430,7 +433,8 @@ class World:
             known.core.addresses.update(addresses)
             core = known.core
             own, all_ = known.transport.addresses, addresses.values()
-            core.names = Names(core.all_addresses(*own), core.all_addresses(*all_), (DOMAIN,))
+            own_names = core.all_addresses(*own)
+            core.names = Names(own_names, core.all_addresses(*all_) | own_names, (DOMAIN,))
         members = tuple(
             Member(name=n.name, role="secondary", address=n.address[0]) for n in self.nodes.values()
         )

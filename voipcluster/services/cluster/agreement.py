@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
+from voipcluster.address import is_ipv6
 from voipcluster.config import Config
 from voipcluster.errors import PeerError
 
@@ -73,7 +74,10 @@ def agreement_of(config: Config) -> Agreement:
         f"cluster.{key}": value for key, value in asdict(config.cluster).items() if key not in _OF_EACH_NODE
     }
     cluster["cluster.domain"] = sorted({domain.lower() for domain in config.cluster.domain})
+    node = config.node
     others = {
+        # a node relays media in the versions that it has, wherever a call came in
+        "IP versions": sorted({6 if is_ipv6(host) else 4 for host in (node.address, *node.also) if host}),
         "sip.port": config.sip.port,
         "tls": config.tls.port if config.tls.certificate else "off",
         "auth.required": config.auth.required,

@@ -111,7 +111,8 @@ class ClusterSide:
             del core.addresses[name]
             node.registrar.forget_node(name)
             self._lost.forget(name)
-        core.names = evolve(core.names, cluster=core.all_addresses(*core.addresses.values()))
+        known = core.all_addresses(*core.addresses.values()) | core.names.own
+        core.names = evolve(core.names, cluster=known)
         self.learn(node.membership.feed(MembersListed(members)))
         self._sequence.members_changed([member.name for member in members])
 

@@ -1,4 +1,4 @@
-"""What a node listens with besides UDP and TCP, from its configuration: TLS, WebSocket, the web page."""
+"""Where a node listens, from its configuration: its addresses, TLS, WebSocket, the web page."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from voipcluster.address import TLS, WS, WSS
 from voipcluster.config import Config
+from voipcluster.config.addresses import host_names
 from voipcluster.net.sip_tls import SipTls, TlsFiles
 from voipcluster.net.websocket_resource import Origins, SipWebSocketResource
-from voipcluster.services.sip.transport import TransportService
+from voipcluster.services.media.ports import RelayAddress
+from voipcluster.services.sip.transport import ListenAddress, TransportService
 from voipcluster.services.sip.websockets import WebSocketService
+from voipcluster.sip.route import Address
 from voipcluster.web.site import WebService
 from voipcluster.web.view import INodeView
 
@@ -28,6 +31,25 @@ def make_tls(config: Config) -> SipTls | None:
     if not tls.certificate:
         return None
     return SipTls(TlsFiles(tls.certificate, tls.key, tls.ca, tls.client_certificate))
+
+
+def listen_addresses(config: Config) -> list[ListenAddress]:
+    """Where SIP comes in, the address that the other nodes know first."""
+    node, port, tls_port = config.node, config.sip.port, config.tls.port
+    first = ListenAddress(node.address, port, node.advertised or None, tls_port=tls_port)
+    return [first, *(ListenAddress(also, port, tls_port=tls_port) for also in node.also)]
+
+
+def relay_addresses(config: Config) -> list[RelayAddress]:
+    """Where media comes in, one address of each IP version."""
+    node = config.node
+    return [RelayAddress(node.address, node.advertised), *map(RelayAddress, node.also)]
+
+
+def own_names(config: Config) -> frozenset[Address]:
+    """All that this node is called in a URI: host and port."""
+    ports = (config.sip.port, *own_ports(config).values())
+    return frozenset((host, port) for host in host_names(config.node) for port in ports)
 
 
 def own_ports(config: Config) -> dict[str, int]:
@@ -53,7 +75,8 @@ def make_web(
     origins = Origins(frozenset(websocket.origins), tuple(domain.lower() for domain in config.cluster.domain))
     services: list[WebSocketService | WebService] = []
     for kind, port in _websocket_ports(config):
-        resource = SipWebSocketResource(transport.take_websockets(kind, (node.address, port)), origins)
+        taking = transport.take_websockets(kind, (node.address, port), node.advertised or None)
+        resource = SipWebSocketResource(taking, origins)
         secure = _secured(reactor, tls) if kind == WSS else None
         if port == websocket.port:
             services.append(WebSocketService(reactor, node.address, port, resource, secure))

@@ -26,11 +26,17 @@ from voipcluster.services.admin import AdminService
 from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.journal import CallJournal
-from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.node.cluster_side import ClusterSide
 from voipcluster.services.node.limits import limiting_of, media_shares
-from voipcluster.services.node.listening import make_tls, make_web, own_ports
+from voipcluster.services.node.listening import (
+    listen_addresses,
+    make_tls,
+    make_web,
+    own_names,
+    own_ports,
+    relay_addresses,
+)
 from voipcluster.services.node.numbers import numbers
 from voipcluster.services.node.overload import overload_of
 from voipcluster.services.node.records import CallRecord, CallRecords, ICallWatch
@@ -52,7 +58,7 @@ from voipcluster.services.sip.serving import Serving
 from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.tls_files import TlsFilesService
 from voipcluster.services.sip.transactions import TransactionService
-from voipcluster.services.sip.transport import ListenAddress, TransportService
+from voipcluster.services.sip.transport import TransportService
 from voipcluster.services.sip.writebehind import ILocationStore
 from voipcluster.services.workload import Limits, Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
@@ -128,7 +134,7 @@ class NodeParts:
         self.transport = TransportService(
             reactor,
             self.transactions,
-            [ListenAddress(*address, tls_port=config.tls.port)],
+            listen_addresses(config),
             StreamLimits(
                 idle=config.sip.idle_timeout,
                 max_body=limits.message_size,
@@ -141,7 +147,7 @@ class NodeParts:
         )
         self.transport.refuse_from(self.limiting.refuses_from)
         domains = tuple(domain.lower() for domain in config.cluster.domain)
-        names = frozenset((address[0], port) for port in (address[1], *ports.values()))
+        names = own_names(config)
         self.core = SipCore(
             state.name, state.epoch, key, self.transport, self.transactions, self.wheel,
             Names(names, names, domains), {state.name: address}, clock.seconds, clock.seconds, ports=ports,
@@ -220,7 +226,7 @@ class NodeParts:
         self.media = MediaService(
             clock,
             ports=media.ports,
-            addresses=[RelayAddress(config.node.address)],
+            addresses=relay_addresses(config),
             relay=media.relay,
             marks=media.marks,
             kernel=surroundings.kernel,
@@ -277,6 +283,7 @@ class NodeParts:
             core, self.placement, config.cluster.mode, surroundings.random, self.serve, sip.timer_c
         )
         self.placing.relays = media.relay != "off"
+        self.placing.reached_at_address = not config.node.advertised
         jitter, rand = config.overload.expires_jitter, surroundings.random
         self.registrar.shorten = lambda: jitter * rand() if self.overload.active else 0.0
         self.proxy = ProxyService(

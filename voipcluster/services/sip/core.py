@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import define, field
 
-from voipcluster.address import TLS, UDP, Flow, join_host_port
+from voipcluster.address import TLS, UDP, Flow, is_ipv6, join_host_port
 from voipcluster.balance.handover import HandoverTokens
 from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
@@ -136,6 +136,11 @@ class SipCore:
     def own_address(self) -> Address:
         return self.addresses[self.node]
 
+    @property
+    def public_address(self) -> Address:
+        """What we are called at our own address by all but the other nodes: behind a NAT the advertised one."""
+        return self.transport.sent_by(UDP, is_ipv6(self.own_address[0]))
+
     def sent_by(self, flow: Flow) -> str:
         """Host and port for the Via of what goes out on a flow (RFC 3261 section 18.1.1)."""
         text = self._sent_by.get(flow.local)
@@ -152,9 +157,23 @@ class SipCore:
                 address = self.transport.sent_by(*key)
             except TransportError:
                 # no address of that family: the other one is all we have
-                address = self.address_for(self.own_address, flow.transport)
+                address = self.address_for(self.public_address, flow.transport)
             self._towards[key] = address
         return address
+
+    def name_towards(self, flow: Flow, ours: bool) -> Address:
+        """
+        The same for somebody whose flow may be another node's: without an address of that IP version here it is that node which
+        brings us what he sends, under its own address.
+
+        @param ours: whether the flow is this node's.
+        """
+        version = is_ipv6(flow.remote[0])
+        if not ours and version != is_ipv6(self.own_address[0]):
+            listening = self.transport.local_addresses()
+            if all(is_ipv6(host) != version for host, _ in listening):
+                return flow.local
+        return self.address_towards(flow)
 
     def canonical_aor(self, uri: SipUri) -> str | None:
         """The address of record that a URI means in this cluster, L{None} for a domain that is not ours."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from voipcluster.address import SECURE, UDP, Flow, join_host_port
+from voipcluster.address import SECURE, UDP, Flow, is_ipv6, join_host_port
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.core import SipCore
 from voipcluster.sip.message import COMMA, Request, Response
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import (
+    NODE,
     Address,
     CallToken,
     Party,
@@ -20,7 +21,7 @@ from voipcluster.sip.route import (
     route_uri,
     route_value,
 )
-from voipcluster.sip.uri import is_sips, parse_uri
+from voipcluster.sip.uri import SipUri, is_sips, parse_uri
 
 PLACE_SIZE = 8  # octets of a L{place_hash} in a token: no 2**64 names are tried to find one for somebody else
 BEHIND = b"\x01"  # in the place of a L{place_hash}: the caller is somewhere behind the far end of its flow
@@ -52,9 +53,16 @@ class Dialogs:
         if address is None:
             return None
         host, port = flow.remote
-        if flow.transport == UDP and contact_key in (
-            contact_hash(f"sip:{host}:{port}"),
-            contact_hash(f"sip:{host}") if port == 5060 else b"",
+        # of the other IP version: no node but this one is known to have an address from which to send there
+        elsewhere = is_ipv6(host) != is_ipv6(address[0])
+        if (
+            flow.transport == UDP
+            and not elsewhere
+            and contact_key
+            in (
+                contact_hash(f"sip:{host}:{port}"),
+                contact_hash(f"sip:{host}") if port == 5060 else b"",
+            )
         ):
             return None
         epoch = core.epoch if owner == core.node else core.epochs(owner)
@@ -102,7 +110,7 @@ class Dialogs:
         secure: bool,
         place: bytes,
         target: Target,
-        transport: str,
+        flow: Flow,
     ) -> str:
         """
         Our Record-Route for one target (section 16.6 step 4).
@@ -111,25 +119,46 @@ class Dialogs:
         where one side asked for sips and the other did not, so that neither is promised what it has not, or loses it.
 
         @param names: Call-ID and the caller's tag; C{secure}: whether the caller wants sips; C{place}: see L{CallToken}.
+        @param flow: what the copy for the target goes out on.
         """
         core = self._core
         token = "call=" + core.call_tokens.seal(
             CallToken(dialog_hash(*names), caller, target.party, names, place)
         )
-        towards = target.party.flow if target.party is not None else target.flow
-        callee_address = core.own_address if towards is None else core.address_towards(towards)
-        callee_transport = transport if towards is None else towards.transport
+        towards = flow if target.party is None else target.party.flow
+        callee_address = core.name_towards(
+            towards, target.party is None or target.party.owner == core.own_address
+        )
+        callee_transport = towards.transport
         onward = callee_transport != UDP and is_sips(target.uri)
-        ours = route_value(callee_address, callee_transport, token, onward)
-        caller_address, caller_transport = core.address_towards(client.flow), client.flow.transport
+        ours = route_value(callee_address, callee_transport, self._marked(token, callee_address), onward)
+        caller_address, caller_transport = (
+            core.name_towards(client.flow, client.ingress == core.node),
+            client.flow.transport,
+        )
         secure = secure and caller_transport in SECURE
         if caller_address == callee_address and callee_transport == caller_transport and onward == secure:
             return ours
+        token = self._marked(token, caller_address)
         return f"{ours}, {route_value(caller_address, caller_transport, token, secure)}"
+
+    def _marked(self, token: str, address: Address) -> str:
+        """A call token with our name where C{address} does not tell the other nodes that it is ours."""
+        return token if address[0] == self._core.own_address[0] else f"{token};{NODE}={self._core.node}"
 
     def foreign(self, values: Sequence[str]) -> list[str]:
         """Those of Route or Record-Route values that name no node of ours. @raise ParseError: one that is none."""
-        return [value for value in values if not self._core.names.is_node(route_uri(value))]
+        return [value for value in values if not self._is_node(route_uri(value))]
+
+    def _is_node(self, uri: SipUri) -> bool:
+        return self._core.names.is_node(uri) or (uri.has_param(NODE) and self._is_sealed(uri.param("call")))
+
+    def _is_sealed(self, token: str | None) -> bool:
+        try:
+            self._core.call_tokens.open(token or "")
+        except PeerError:
+            return False
+        return True
 
     def proxies_before_us(self, request: Request) -> tuple[list[str], int]:
         """

@@ -45,7 +45,8 @@ class Edge:
         epoch = core.epoch if client.ingress == core.node else core.epochs(client.ingress)
         token = f"flow={core.flow_tokens.seal(flow, epoch)}"
         # how the registrar comes to us is not how the phone does; for sips it is TLS all the way (RFC 3261 section 26.2.2)
-        path = core.route_to_node(core.addresses[client.ingress], f"{token};ob", is_sips(request.uri))
+        address = core.public_address if client.ingress == core.node else core.addresses[client.ingress]
+        path = core.route_to_node(address, f"{token};ob", is_sips(request.uri))
         layout, lines = layout_of((*request.keys, "path")), [*request.lines, header_line("path", path)]
         return Request(request.method, request.uri, request.start, layout, lines, request.body)
 

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from voipcluster.address import SECURE, UDP
+from voipcluster.address import SECURE, UDP, Flow
 from voipcluster.errors import ParseError, PeerError, Throttled, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import NamedTimers
@@ -80,7 +80,7 @@ class Copy:
         routes: list[str] | None,
         drop_lines: Sequence[int] = (),
         body: bytes | None = None,
-        record_route: Callable[[Target, str], str] | None = None,
+        record_route: Callable[[Target, Flow], str] | None = None,
         mark: str = "",
         add: Sequence[tuple[str, str]] = (),
     ) -> None:
@@ -139,7 +139,7 @@ class Copy:
             via=f"SIP/2.0/{flow.transport} {core.sent_by(flow)};branch={branch}{offer}",
             max_forwards=self.max_forwards - 1,
             received_via=self.via,
-            record_route=None if self.record_route is None else self.record_route(target, flow.transport),
+            record_route=None if self.record_route is None else self.record_route(target, flow),
             routes=routes,
             drop_lines=self.drop_lines,
             add=self.add,

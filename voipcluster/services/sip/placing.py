@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from attrs import evolve
 from twisted.logger import Logger
 
-from voipcluster.address import TLS, WS, WSS
+from voipcluster.address import TLS, WS, WSS, is_ipv6
 from voipcluster.balance.decision import Decision, HandOver, PlacementRequest, Refuse, Serve, Ticket
 from voipcluster.balance.explain import ExplainLog
 from voipcluster.balance.handover import Handover
@@ -37,6 +37,7 @@ class Placing:
     @param mode: C{forward}, C{redirect} or C{auto}.
     @param rand: floats from 0.0 to below 1.0.
     @ivar relays: whether calls need the relay of this node.
+    @ivar reached_at_address: whether clients reach the nodes at the addresses by which nodes call each other.
     @ivar handed_over: how many requests went to each node; C{redirected}: how many clients were sent there.
     """
 
@@ -58,6 +59,7 @@ class Placing:
         self._serve = serve
         self._timer_c = timer_c
         self.relays = True
+        self.reached_at_address = True
         self.explanations = ExplainLog()
         self.handed_over: Counter[str] = Counter()
         self.redirected: Counter[str] = Counter()
@@ -117,6 +119,12 @@ class Placing:
                 self.refused += 1
                 # no Retry-After: it would keep the client from the other nodes as well (RFC 7339 section 5.10.2)
                 accepted.incoming.refuse(status)
+
+    def may_go(self, client: Handover, node: str) -> bool:
+        """Whether a client can send to another node by itself, at the one address that we know of it."""
+        return self.reached_at_address and is_ipv6(client.flow.remote[0]) == is_ipv6(
+            self._core.addresses[node][0]
+        )
 
     def redirect(self, accepted: Accepted, decision: HandOver) -> None:
         """302 with a Contact at the chosen node (RFC 3261 section 8.3); its C{hop} parameter says that we sent the client."""

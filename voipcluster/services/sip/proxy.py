@@ -29,8 +29,8 @@ from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_route
 from voipcluster.sip.proxy.validation import Refused, check_display_names, check_request
 from voipcluster.sip.registration import Source
-from voipcluster.sip.route import route_uri, route_value
-from voipcluster.sip.uri import is_sips
+from voipcluster.sip.route import NODE, route_uri, route_value
+from voipcluster.sip.uri import SipUri, is_sips
 from voipcluster.sip.values import Via
 
 FLOW_FAILED = 430  # RFC 5626 section 11.5: between the nodes of the cluster
@@ -91,6 +91,8 @@ class ProxyService:
         if own is not None:
             call, flow, handover = own.param("call"), own.param("flow"), own.param("ho")
             if call is not None:
+                if self._is_elsewhere(own) and self._along_another_node(incoming, routed, max_forwards):
+                    return
                 self._in_dialog(incoming, routed.uri, call, routed.routes, max_forwards, handover)
                 return
             if flow is not None:
@@ -187,9 +189,9 @@ class ProxyService:
         self._dialogs.check(request, token)
         core, routes = self._core, request.values("route")
         top = route_uri(routes[0])
-        host = top.param("maddr") or top.host
-        for address in core.addresses.values():
-            if address[0] == host:
+        host, named = top.param("maddr") or top.host, top.param(NODE)
+        for node, address in core.addresses.items():
+            if named == node or (named is None and address[0] == host):
                 told = f"call={token}"
                 if request.method not in ANNOUNCES_NOTHING:
                     told += f";ho={self._claims.attest(request, flow)}"
@@ -202,9 +204,14 @@ class ProxyService:
         if not routes:
             return None
         top = route_uri(routes[0])
-        if not self._core.names.is_node(top):
-            return None
-        return top.param("call")
+        if self._core.names.is_node(top) or self._is_elsewhere(top):
+            return top.param("call")
+        return None
+
+    def _is_elsewhere(self, uri: SipUri) -> bool:
+        """Whether a Route value of a call, perhaps at an address of ours, names another node."""
+        node = uri.param(NODE)
+        return node is not None and node != self._core.node and node in self._core.addresses
 
     def _without_nodes(self, request: Request, routed: Routed) -> list[str] | None:
         """What is left of Route when a Service-Route of ours named another node: any node can place a new request."""
@@ -240,7 +247,7 @@ class ProxyService:
                 self._within.ack(request, flow, copy, target, from_caller)
                 return
             routed = preprocess_route(request, self._core.names)
-            if routed.own is None:
+            if routed.own is None or self._is_elsewhere(routed.own):
                 routes = self._routes_to_node(request, routed.uri, flow) if request.has("route") else None
                 if routes is not None:
                     onward = Copy(request, None, max_forwards, routes, request.layout.indexes(ASSERTED))
@@ -301,7 +308,7 @@ class ProxyService:
             and self._may_redirect(client)
         ):
             decision = placing.decide(request, client)
-            if isinstance(decision, HandOver):
+            if isinstance(decision, HandOver) and placing.may_go(client, decision.node):
                 placing.redirect(Accepted(incoming, client, uri, routes, max_forwards), decision)
                 return
             known, used = self._access.caller(incoming, client, target, bool(routes))
@@ -377,7 +384,7 @@ class ProxyService:
             transport=flow.transport,
             host=flow.remote[0],
         )
-        route = route_value(core.address_towards(flow), flow.transport, "")
+        route = route_value(core.name_towards(flow, ours), flow.transport, "")
         result = self._registrar.register(
             incoming.request, source, client.user, (route,), partial(core.gruus.params, now=core.wall())
         )

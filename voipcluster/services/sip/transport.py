@@ -94,7 +94,7 @@ class TransportService(Service):
         self._udp: dict[Address, UdpPort] = {}
         self._listening: list[IListeningPort] = []
         self._streams: dict[str, list[Address]] = {}  # by transport: our addresses
-        self._websockets: list[tuple[str, Address]] = []
+        self._websockets: list[tuple[str, Address, str | None]] = []
         self._sent_by: dict[Address, Address] = {}
         self._ours: frozenset[Address] = frozenset()
 
@@ -113,8 +113,8 @@ class TransportService(Service):
         except BaseException:
             self._close_ports()
             raise
-        for transport, local in self._websockets:
-            self._name(transport, local, None, None)
+        for transport, local, advertised in self._websockets:
+            self._name(transport, local, advertised, None)
         self._ours = frozenset(self._sent_by) | frozenset(self._sent_by.values())
 
     def startService(self) -> None:
@@ -187,15 +187,15 @@ class TransportService(Service):
         return closing
 
     def take_websockets(
-        self, transport: str, local: Address
+        self, transport: str, local: Address, advertised: str | None = None
     ) -> Callable[[Address, Connection], SipWebSocket | None]:
         """
         Let a web server's port be one of ours; to be called before the start.
 
-        @param transport: WS or WSS; C{local}: what the port is called in Via and Record-Route.
+        @param transport: WS or WSS; C{local}: what the port is called in Via and Record-Route, with C{advertised} as its host.
         @return: takes one connection, see L{SipWebSocketResource}.
         """
-        self._websockets.append((transport, local))
+        self._websockets.append((transport, local, advertised))
         return partial(self._connections.accept_websocket, transport, local)
 
     @property

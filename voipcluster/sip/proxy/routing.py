@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from voipcluster.address import DEFAULT_PORT, join_host_port
 from voipcluster.remember import remember
 from voipcluster.sip.message import Request
-from voipcluster.sip.route import Address, route_uri
+from voipcluster.sip.route import NODE, Address, route_uri
 from voipcluster.sip.uri import SipUri, parse_uri, unescape
 
 _TOKEN = re.compile(rb"[A-Za-z0-9_\-]+")
@@ -140,8 +140,9 @@ def preprocess_route(request: Request, names: Names) -> Routed:
     Take our own value off the top of Route; put back what a strict router in front of us moved (section 16.4).
 
     Two values of ours with one token are both taken (double Record-Route, RFC 5658); those of two passes through this node
-    have two tokens, and the second one is left for the second pass. Those without a token are all taken: a long list of them
-    would send a request round and round here.
+    have two tokens, and the second one is left for the second pass. A second one with the token and a node's name is ours at
+    whatever address (L{voipcluster.sip.route}). Those without a token are all taken: a long list of them would send a request
+    round and round here.
 
     @raise ParseError: a Route value that is none.
     """
@@ -159,7 +160,12 @@ def preprocess_route(request: Request, names: Names) -> Routed:
     taken = 0
     while routes and (taken < 2 or (own is not None and own.param("call") is None)):
         top = route_uri(routes[0])
-        if not names.takes_route(top) or (own is not None and own.param("call") != top.param("call")):
+        if own is None:
+            if not names.takes_route(top):
+                break
+        elif own.param("call") != top.param("call") or not (
+            names.takes_route(top) or (top.has_param(NODE) and top.has_param("call"))
+        ):
             break
         own = own or top
         del routes[0]

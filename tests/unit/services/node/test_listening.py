@@ -12,8 +12,16 @@ from tests.unit.net.tls_peer import authority
 from voipcluster.config import Config, NodeOptions, TlsOptions, WebOptions, WebSocketOptions
 from voipcluster.errors import UsageError
 from voipcluster.net.sip_tls import SipTls, TlsFactory
-from voipcluster.services.node.listening import make_tls, make_web, own_ports
-from voipcluster.services.sip.transport import TransportService
+from voipcluster.services.media.ports import RelayAddress
+from voipcluster.services.node.listening import (
+    listen_addresses,
+    make_tls,
+    make_web,
+    own_names,
+    own_ports,
+    relay_addresses,
+)
+from voipcluster.services.sip.transport import ListenAddress, TransportService
 
 NODE = NodeOptions(address="127.0.0.1")
 
@@ -42,6 +50,33 @@ class ListeningTests(SynchronousTestCase):
         transport.startService()
         self.addCleanup(transport.stopService)
         return ports, transport
+
+    def test_one_address(self) -> None:
+        """A node has the one address, for SIP and media, if nothing else is said."""
+        config = self.config()
+        self.assertEqual(listen_addresses(config), [ListenAddress("127.0.0.1")])
+        self.assertEqual(relay_addresses(config), [RelayAddress("127.0.0.1")])
+        self.assertEqual(own_names(config), {("127.0.0.1", 5060), ("127.0.0.1", 8080)})
+
+    def test_more_addresses(self) -> None:
+        """One of the other IP version is listened on as well; behind a NAT the first one is called by what is seen outside."""
+        node = NodeOptions(address="10.0.0.1", also=("2001:db8::1",), advertised="198.51.100.1")
+        config = Config(node=node, web=WebOptions(port=0))
+        self.assertEqual(
+            listen_addresses(config),
+            [ListenAddress("10.0.0.1", advertised_host="198.51.100.1"), ListenAddress("2001:db8::1")],
+        )
+        self.assertEqual(
+            relay_addresses(config), [RelayAddress("10.0.0.1", "198.51.100.1"), RelayAddress("2001:db8::1")]
+        )
+        names = {("10.0.0.1", 5060), ("198.51.100.1", 5060), ("2001:db8::1", 5060)}
+        self.assertEqual(own_names(config), names)
+
+    def test_websocket_behind_a_nat(self) -> None:
+        """What browsers come to is named as it is seen outside, too."""
+        config = Config(node=NodeOptions(address="127.0.0.1", advertised="198.51.100.1"))
+        _, transport = self.listening(config)
+        self.assertEqual(transport.sent_by("WS"), ("198.51.100.1", 8080))
 
     def test_plain(self) -> None:
         """Without anything said: no TLS, and WebSocket under the web page's port."""

@@ -31,7 +31,9 @@ class DialogsTests(WorldCase):
     def routes(self, caller: Flow, target: Target, party: Party | None = None) -> list[str]:
         client = Handover(caller, "a")
         return split_list(
-            self.dialogs.record_route(("call-1", "a1"), party, client, False, b"", target, "UDP")
+            self.dialogs.record_route(
+                ("call-1", "a1"), party, client, False, b"", target, target.flow or self.flow(PUBLIC)
+            )
         )
 
     def test_contact(self) -> None:

@@ -109,6 +109,16 @@ class RouteTests(SynchronousTestCase):
         )
         self.assertEqual(result.routes, ["<sip:x.example;lr>"])
 
+    def test_named_node(self) -> None:
+        """One with the token and a node's name is ours at an address that we do not know; without one of the two it is not."""
+        other = "<sip:[2001:db8::9]:5060;lr;call=T;node=a>"
+        self.assertEqual(routed("<sip:192.0.2.1;lr;call=T>", other).routes, [])
+        self.assertEqual(routed("<sip:192.0.2.1;lr;call=U>", other).routes, [other])
+        self.assertEqual(
+            routed("<sip:192.0.2.1;lr>", "<sip:192.0.2.9;lr;node=a>").routes, ["<sip:192.0.2.9;lr;node=a>"]
+        )
+        self.assertIsNone(routed(other).own)
+
     def test_spiral(self) -> None:
         """Two values of ours with two tokens belong to two passes through us: one is taken off (section 16.4)."""
         result = routed("<sip:192.0.2.1;lr;call=T>", "<sip:192.0.2.1;lr;call=U>")

@@ -1,0 +1,53 @@
+"""One node with IPv4 and IPv6: phones of either version call each other through it."""
+
+from __future__ import annotations
+
+from tests.integration.harness import ClusterTestCase
+from voipcluster.address import DEFAULT_PORT, Hop
+from voipcluster.phone import Phone
+
+SIX = "::1"
+
+
+class BothVersionsTests(ClusterTestCase):
+    def phone6(self, user: str, transport: str, tone: int) -> Phone:
+        made = Phone(
+            self.reactor, user, "example.com", self.passwords[user], Hop(transport, SIX, DEFAULT_PORT[transport]), SIX,
+            transport, tone,
+        )  # fmt: skip
+        self.at_end(made.stop)
+        return made
+
+    async def call(self, caller: Phone, callee: Phone, caller_ends: bool) -> None:
+        """One calls the other, both hear the other's tone, each at an address of its own version, and one hangs up."""
+        came, over = [], []
+        callee.incoming, callee.ended, caller.ended = came.append, over.append, over.append
+        call = await caller.call(callee.aor)
+        await self.until(lambda: came, "the call has come")
+        for side, own, other in ((call, caller, callee), (came[0], callee, caller)):
+            await self.until(
+                lambda s=side, o=other: s.stream.heard_hz == o.tone, f"{own.aor} hears {other.tone} Hz"
+            )
+            source = side.stream.source
+            self.assertEqual(":" in source[0], ":" in own.address[0], source)
+        (caller if caller_ends else callee).hang_up(call if caller_ends else came[0])
+        await self.until(lambda: len(over) == 2, "both know that it is over")
+
+        async def no_calls() -> bool:
+            return not await self.primary.ask("calls")
+
+        await self.until(no_calls, "the node knows it, too")
+
+    async def test_calls(self) -> None:
+        """Registered on both sides, called from both sides, ended from both sides, over UDP and TCP."""
+        await self.start_cluster("--set", f'node.also=["{SIX}"]', nodes="a")
+        await self.add_users("four", "six", "four-tcp", "six-tcp")
+        four, six = self.phone("four", tone=700), self.phone6("six", "UDP", 1200)
+        four_tcp = self.phone("four-tcp", transport="TCP", tone=900)
+        six_tcp = self.phone6("six-tcp", "TCP", 1500)
+        for phone in (four, six, four_tcp, six_tcp):
+            await phone.register()
+        await self.call(four, six, caller_ends=True)
+        await self.call(six, four, caller_ends=True)
+        await self.call(six_tcp, four_tcp, caller_ends=False)
+        await self.call(four, six_tcp, caller_ends=False)
