@@ -79,7 +79,7 @@ class Stream:
     @property
     def protected(self) -> bool:
         """Its RTCP cannot be read (RFC 3711 section 3.4)."""
-        return any("SAVP" in line.protocol for line in self.lines.values())
+        return any("SAVP" in line.protocol.upper() for line in self.lines.values())
 
     @property
     def codec(self) -> Codec | None:

@@ -110,5 +110,5 @@ class StreamTests(SynchronousTestCase):
         )
         self.stream.described(B, line("m=audio 5000 RTP/AVP 8\na=rtcp-mux\na=recvonly"), "198.51.100.8", 0)
         self.assertEqual((self.stream.muxed, self.stream.mutual, self.stream.protected), (True, False, False))
-        self.stream.described(B, line("m=audio 5000 UDP/TLS/RTP/SAVPF 8"), "198.51.100.8", 0)
+        self.stream.described(B, line("m=audio 5000 udp/tls/rtp/savpf 8"), "198.51.100.8", 0)
         self.assertTrue(self.stream.protected)

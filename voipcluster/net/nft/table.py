@@ -268,6 +268,19 @@ class NftTable:
                 last[crossing] = max(0, one.packets), octets_of(crossing.family, one.packets, one.octets)
         return last
 
+    def clear(self, crossing: Crossing) -> None:
+        """
+        Delete what is there of one direction, map by map: for where L{apply} found that some of it is gone.
+
+        @raise NftError: for another reason than that it is not there.
+        """
+        for name, gone in _by_map([keys(self.base, crossing)]):
+            try:
+                self._nft.transact([(wire.DEL_ELEMENT, 0, wire.elements(self.name, name, *gone))])
+            except NftError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+
     def relayed(self) -> list[Relayed]:
         """
         All that the kernel relays for this table now, with counters; reads it at once, some 20 us a direction.

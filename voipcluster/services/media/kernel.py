@@ -49,6 +49,8 @@ class ITable(Protocol):
         counted: Mapping[Crossing, tuple[int, int]] | None = None,
     ) -> dict[Crossing, tuple[int, int]]: ...
 
+    def clear(self, crossing: Crossing) -> None: ...
+
     def close(self) -> None: ...
 
     def remove(self) -> None: ...
@@ -210,8 +212,14 @@ class KernelRelay:
         except OSError as error:
             if len(several) > 1:
                 return {c: count for one in several for c, count in self._delete([one]).items()}
-            if error.errno != errno.ENOENT:
-                self._warn(f"what the kernel relays could not be taken back: {error.strerror}")
+            try:
+                if error.errno != errno.ENOENT:
+                    raise
+                self._table.clear(
+                    several[0]
+                )  # the stream has run out; the rest would stand in the way of the next one
+            except OSError as failed:
+                self._warn(f"what the kernel relays could not be taken back: {failed.strerror}")
             return {}
 
     # looking

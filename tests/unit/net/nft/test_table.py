@@ -191,6 +191,18 @@ class NftTableTests(SynchronousTestCase):
         (one,) = table.relayed()
         self.assertEqual((one.packets, one.octets), (9, 1548))
 
+    def test_clear(self) -> None:
+        """What is left of a direction whose stream has run out goes, map by map; nothing left is fine."""
+        table = self.opened()
+        table.apply([(FOUR, "c tag"), (SIX, "d tag")])
+        self.nftables.tables[NAME].maps["stream4"].clear()
+        with self.assertRaises(NftError):
+            table.apply([], [FOUR])
+        table.clear(FOUR)
+        table.clear(FOUR)
+        self.assertEqual([one.crossing for one in table.relayed()], [SIX])
+        table.apply([(FOUR._replace(target=FOUR.source), "another")])
+
     def test_sweep(self) -> None:
         """What is left from an earlier process is removed, what a process has is not; not being allowed to is fine."""
         self.table().sweep()

@@ -97,6 +97,16 @@ class KernelRelayTests(SynchronousTestCase):
         self.assertEqual((self.relayed(), len(self.relay)), ([], 0))
         self.turn()
 
+    def test_taken_back_when_a_stream_has_run_out(self) -> None:
+        """What is left of it does not stand in the way of the next line at the same ports."""
+        line = self.line()
+        self.nftables.tables[NAME].maps["stream4"].clear()
+        line.update(())
+        self.assertEqual(set(self.nftables.tables[NAME].maps["sport"]), set())
+        self.line()
+        self.assertEqual(self.relayed(), list(crossings(30000)))
+        self.assertEqual(self.warnings, [])
+
     def test_counts(self) -> None:
         """What the kernel relayed is counted at the port that it came to, without headers of IP and UDP."""
         line = self.line()
@@ -333,7 +343,7 @@ class KernelRelayTests(SynchronousTestCase):
         self.nftables.tables[NAME].maps["stream4"].popitem()
         self.assertEqual(self.relay.discard_unclaimed(), 2 * TOGETHER)
         self.assertEqual(self.relayed(), [])
-        self.assertEqual(self.nftables.generation, before + 1 + TOGETHER - 1)
+        self.assertEqual(self.nftables.generation, before + 1 + TOGETHER - 1 + 4, "four of one map by map")
         self.assertEqual(self.warnings, [])
 
     def test_taken_up_before_it_ends(self) -> None:
