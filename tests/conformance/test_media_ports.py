@@ -12,10 +12,16 @@ from tests.conformance.wire import Message as Wire
 _CALLS = 2000
 _ANY = ("limits.unanswered_calls_per_address=0", "limits.requests_per_address=0")
 _FAST = ("sip.t1=0.05", "media.quarantine=0")
+_USERSPACE = "media.relay=userspace"
 
 
 def _set(*settings: str) -> tuple[str, ...]:
     return tuple(word for setting in settings for word in ("--set", setting))
+
+
+def by_kernel(options: tuple[str, ...]) -> tuple[str, ...]:
+    """The same options where the kernel relays."""
+    return tuple("media.relay=kernel" if word == _USERSPACE else word for word in options)
 
 
 class PortsTestCase(ConformanceTestCase):
@@ -50,7 +56,8 @@ class ShareTests(PortsTestCase):
     """One address, and one user, may have a quarter of 40 pairs: ten, for five calls."""
 
     options = _set(
-        *_ANY, *_FAST, "media.ports=44000-44079", "limits.media_ports_per_address=0.25", "limits.media_ports_per_user=0.1"
+        *_ANY, *_FAST, _USERSPACE, "media.ports=44000-44079",
+        "limits.media_ports_per_address=0.25", "limits.media_ports_per_user=0.1",
     )  # fmt: skip
 
     @attack("M8")
@@ -116,7 +123,12 @@ class HalfOpenTests(PortsTestCase):
 
     node_kind = EmbeddedNode
     options = _set(
-        *_ANY, *_FAST, "media.ports=45000-46999", "limits.media_ports_per_address=0", "limits.calls=100000"
+        *_ANY,
+        *_FAST,
+        _USERSPACE,
+        "media.ports=45000-46999",
+        "limits.media_ports_per_address=0",
+        "limits.calls=100000",
     )
 
     @attack("M8")
