@@ -26,7 +26,8 @@ class MediaFlowTests(FlowTestCase):
         self.assertEqual((media_of(held.body), media_of(response.body)), (talk.for_caller, talk.for_callee))
 
     async def is_up(self, talk: Talk) -> bool:
-        return bool(await self.node.ask("calls", call_id=talk.caller.call_id))
+        rows = await self.node.ask("calls", call_id=talk.caller.call_id)
+        return any(row["state"] != "ended" for row in rows)
 
     @flow("RFC5359-2.1")
     async def test_hold(self) -> None:

@@ -229,7 +229,7 @@ class FloodTests(ConformanceTestCase):
 class RelayBoundTests(FlowTestCase):
     """The packets of the relay are what is too much, and not signalling (RFC 6357 section 1)."""
 
-    options = ("--set", "limits.packets_per_second=40")
+    options = ("--set", "limits.packets_per_second=40", "--set", "media.relay=userspace")
 
     async def test_only_calls_that_need_the_relay_are_refused(self) -> None:
         """INVITE gets 503; registrations, messages and what belongs to a call go on, and calls, too, when there is room again."""
