@@ -361,7 +361,7 @@ class Node:
         self.media = MediaService(
             clock,
             ports=(30000, 30099),
-            addresses=[RelayAddress(self.address[0])],
+            addresses=[RelayAddress(host) for host, _ in addresses],
             relay=relay,
             kernel=NoKernel(),
         )

@@ -70,6 +70,7 @@ class MediaService(Service):
     @param quarantine: seconds for which a port of an ended call is not used.
     @param window: seconds in which a learned address is tentative, see L{voipcluster.media.latch}.
     @param start: a random number, see L{PortPool}.
+    @ivar versions: of the Internet Protocol that ports can be opened in.
     @param allowed: networks of a laboratory, C{closed}: ports on our own addresses, C{trusted}: hosts whose word is enough, see
         L{voipcluster.media.target.Targets}.
     @param shares: of all ports, what one holder may have, by kind; see L{voipcluster.media.shares}.
@@ -121,6 +122,7 @@ class MediaService(Service):
             Side.CALLER: by_family(addresses),
             Side.CALLEE: by_family(addresses if callee_addresses is None else callee_addresses),
         }
+        self.versions = max(map(len, self._addresses.values()))
         targets = targets_for(self._addresses, self._pool, allowed, closed, trusted)
         self._new_stream = partial(Stream, targets, window)
         self._shares = Shares({kind: max(2, int(share * self._pool.size)) for kind, share in shares.items()})

@@ -61,6 +61,7 @@ class Copy:
     @ivar routes: Route values behind those of the target, or L{None}: as received.
     @ivar add: (key, value) of headers to append; C{breadth}: what branches that are tried together share, where the
         request or a fork says less than C{SipCore.max_breadth} (RFC 5393 section 5.3.3), else L{None}.
+    @ivar body_towards: gives the body for whoever is at the end of a flow, or L{None}: C{body} is for all.
     @ivar over_flow: whether the flow of a target says where the copy goes, and Route is a header like any other: for whoever
         may only speak to the client at the end of that flow (toll fraud).
     @ivar mark: the end of each copy's branch, see L{voipcluster.services.sip.loops}.
@@ -68,7 +69,7 @@ class Copy:
     """
 
     __slots__ = (
-        "add", "body", "breadth", "drop_lines", "incoming", "mark", "max_forwards", "over_flow", "record_route",
+        "add", "body", "body_towards", "breadth", "drop_lines", "incoming", "mark", "max_forwards", "over_flow", "record_route",
         "request", "routes", "via",
     )  # fmt: skip
 
@@ -96,6 +97,7 @@ class Copy:
         self.over_flow = False
         self.drop_lines = drop_lines
         self.body = body
+        self.body_towards: Callable[[Flow], bytes] | None = None
         self.record_route = record_route
 
     def send(
@@ -132,7 +134,9 @@ class Copy:
                 raise Throttled(f"{flow} has asked for fewer requests")
         if uri[3:4] in "sS" and flow.transport not in SECURE:  # with "sip:" there is a colon
             raise TransportError("a sips URI is not sent to in the clear")  # section 26.2.2
-        branch = core.new_branch() + self.mark
+        branch, body = core.new_branch() + self.mark, self.body
+        if self.body_towards is not None:
+            body = self.body_towards(flow if target.party is None else target.party.flow)
         wire = forward_request(
             request,
             uri=uri,
@@ -143,7 +147,7 @@ class Copy:
             routes=routes,
             drop_lines=self.drop_lines,
             add=self.add,
-            body=self.body,
+            body=body,
             max_breadth=core.max_breadth if self.breadth is None else min(self.breadth, core.max_breadth),
         )
         if request.method == "ACK":

@@ -10,9 +10,9 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from voipcluster.address import UDP, source_of
+from voipcluster.address import UDP, Flow, Hop, source_of
 from voipcluster.balance.handover import Handover
-from voipcluster.errors import ParseError, PeerError
+from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.shares import Holder, ShareTaken
 from voipcluster.services.media.relay import CallKey, MediaService
@@ -253,9 +253,12 @@ class Serving:
                     for target in targets
                 ]
             relaying = call is not None and self._relays
-            body = (
-                self._offer(request, client, targets, call) if call is not None and relaying else request.body
-            )
+            body = request.body
+            if call is not None and relaying:
+                first = targets[0]
+                flow = first.party.flow if first.party is not None else first.flow
+                body = self._offer(request, client, call, None if flow is None else flow.hop)
+                call.relayed = body is not request.body
         except PeerError as error:
             if call is not None:
                 self._calls.failed(call.key, f"refused {error.status_hint}")
@@ -282,6 +285,8 @@ class Serving:
             mark,
             () if session is None else session.add,
         )
+        if call is not None and call.relayed and self._media.versions > 1:
+            copy.body_towards = partial(self._offer_towards, request, client, call)
         context = ProxyContext(invite, self._timer_c, 64 * self._core.transactions.durations.t1)
         on_response = None
         if call is not None:
@@ -307,10 +312,10 @@ class Serving:
         )
         forwarding.start_at(*targets)
 
-    def _offer(self, request: Request, client: Handover, targets: Sequence[Target], call: Call) -> bytes:
-        first = targets[0]
-        flow = first.party.flow if first.party is not None else first.flow
-        body = self._media.message_passes(
+    def _offer(
+        self, request: Request, client: Handover, call: Call, target: Hop | None, record: bool = True
+    ) -> bytes:
+        return self._media.message_passes(
             call.key,
             sender=Side.CALLER,
             method="INVITE",
@@ -320,11 +325,21 @@ class Serving:
             content_type=request.get("content-type"),
             body=request.body,
             source=client.flow.hop,
-            target=flow.hop if flow is not None else None,
+            target=target,
+            record=record,
             holders=self._holders(client),
         )
-        call.relayed = body is not request.body
-        return body
+
+    def _offer_towards(self, request: Request, client: Handover, call: Call, flow: Flow) -> bytes:
+        """
+        The offer for one branch, in the IP version of whoever is at its end; forks may have different ones.
+
+        @raise TransportError: no media port of that version can be opened, so that this branch fails and no other.
+        """
+        try:
+            return self._offer(request, client, call, flow.hop, record=False)
+        except PeerError as error:
+            raise TransportError(str(error)) from error
 
     def _holders(self, client: Handover) -> tuple[Holder, ...]:
         """Whom the media ports of a call count for: the user and the address; nobody who is trusted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.services.sip_world import WorldCase
+from tests.unit.services.sip_world import Node, Phone, WorldCase
 from voipcluster.errors import PeerError
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.shares import Holder, ShareTaken
@@ -190,6 +190,52 @@ class MediaTests(WorldCase):
         (call,) = self.node.calls
         self.assertTrue(call.relayed)
         self.node.calls.end(call.key, "end of the test")
+
+    def two_phones(self, node: Node) -> list[Phone]:
+        """Bob's, one of each IP version, and nothing else where he was before."""
+        self.bob.register(self.node, expires=0)
+        self.bob.took()
+        phones = [self.world.phone("bob", host) for host in ("198.51.100.4", "2001:db8::b")]
+        for phone in phones:
+            phone.register(node)
+            phone.took()
+        return phones
+
+    def test_forks_of_two_versions(self) -> None:
+        """Each branch is offered an address in the IP version of its phone, and so is a server that is called by its address."""
+        node = self.world.node("b", relay="userspace", more=[("2001:db8::2", 5060)])
+        phones = self.two_phones(node)
+        offered = []
+
+        def message_passes(call: object, **what: object) -> object:
+            if what["status"] is None:
+                offered.append((what["target"], what["record"]))
+            return f"offer for {what.get('target')}".encode()
+
+        node.media.message_passes = message_passes
+        self.alice.send(node, "INVITE", BOB, body="offer")
+        for phone in phones:
+            invite = phone.request("INVITE")
+            self.assertIn(phone.address[0], invite.body.decode())
+            phone.reply(invite, 486)
+        self.assertEqual([record for _, record in offered], [True, False, False])
+
+    def test_no_port_for_one_fork(self) -> None:
+        """Where no media port of one version is left, the branches of the other one go on."""
+        node = self.world.node("b", relay="userspace", more=[("2001:db8::2", 5060)])
+        phones = self.two_phones(node)
+
+        def message_passes(call: object, **what: object) -> object:
+            if not what.get("record", True) and ":" in what["target"].host:
+                raise PeerError("no ports", 503)
+            return b"relayed"
+
+        node.media.message_passes = message_passes
+        self.alice.send(node, "INVITE", BOB, body="offer")
+        invite = phones[0].request("INVITE")
+        self.assertEqual([phone.took() for phone in phones], [["INVITE"], []])
+        phones[0].reply(invite, 486)
+        self.assertEqual(self.alice.took()[-1], 486)
 
     def test_no_relay(self) -> None:
         """An offer that cannot be relayed is refused as the relay says, and the call is over."""
