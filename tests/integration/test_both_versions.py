@@ -84,3 +84,16 @@ class BothVersionsTests(ClusterTestCase):
         await self.call(six, four, caller_ends=True)
         await self.call(six_tcp, four_tcp, caller_ends=False)
         await self.call(four, six_tcp, caller_ends=False)
+
+    async def test_behind_a_nat(self) -> None:
+        """A node that is called otherwise outside names that address to phones, and its other one to those who come there."""
+        outside = self.address(9)
+        await self.start_cluster(
+            "--set", f"node.advertised={outside}", "--set", f'node.also=["{SIX}"]', nodes="a"
+        )
+        await self.add_users("four", "six")
+        four, six = self.phone("four"), self.phone6("six", "TCP", 1200)
+        for phone, host in ((four, outside), (six, f"[{SIX}]")):
+            await phone.register()
+            (route,) = phone.service_route
+            self.assertTrue(route.startswith(f"<sip:{host}:5060;lr"), route)
