@@ -173,9 +173,11 @@ def _stream(number: int, stream: Mapping[str, Any]) -> str:
     title = f"media {number}: {clean(stream.get('kind'))}, {clean(stream.get('protocol'))}{codec}"
     title += ", on hold" if stream.get("held") else ""
     if stream.get("trouble"):
-        title += (
-            f"; {clean(stream['trouble'])}: nothing comes from {clean(stream.get('missing') or 'both sides')}"
-        )
+        missing = clean(stream.get("missing") or "either side")
+        title += f"; {clean(stream['trouble'])}: nothing comes from {missing}"
+        strangers = sum(way.get("strangers", 0) for way in stream.get("directions") or ())
+        if strangers:
+            title += f"; {strangers} packets came from where the relay does not expect them, and were dropped"
     if stream.get("protected"):
         title += "; its RTCP is encrypted: only packets are known"
     columns: list[Column] = [

@@ -128,6 +128,19 @@ class AnswerTests(SynchronousTestCase):
         )
         self.assertEqual(back.split(), ["callee", "caller", "0", "0", *["-"] * 9])
 
+    def test_packets_of_strangers(self) -> None:
+        """Where one side seems silent, packets that came from elsewhere say why."""
+        (stream,) = SOUNDING["streams"]
+        ways = [{**way, "strangers": 30} for way in stream["directions"]]
+        row = {**SOUNDING, "streams": [{**stream, "missing": "", "directions": ways}]}
+        title = tables.one_call([row]).split("\n\n")[2].splitlines()[0]
+        self.assertTrue(
+            title.endswith(
+                "nothing comes from either side; 60 packets came from where the relay does not expect them, and were dropped"
+            ),
+            title,
+        )
+
     def test_one_call_without_media(self) -> None:
         """A call whose media is not relayed, and one of a node that does not tell, say so."""
         self.assertIn("no media is relayed", tables.one_call([{**CALL, "streams": []}]))

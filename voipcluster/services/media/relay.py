@@ -441,7 +441,7 @@ class MediaService(Service):
             kind=trouble.kind,
             media=trouble.media,
             call=call.call_id,
-            missing=trouble.missing or "both sides",
+            missing=trouble.missing or "either side",
         )
         try:
             self.on_trouble(call, trouble)

@@ -120,7 +120,7 @@ def in_words(media: MediaSnapshot) -> str:
 def _stream_in_words(stream: StreamSnapshot) -> str:
     told = [_listener_in_words(stream, side) for side in Side]
     if stream.trouble is not None:
-        told.append(f"{stream.trouble.kind}: nothing from {stream.trouble.missing or 'both sides'}")
+        told.append(f"{stream.trouble.kind}: nothing from {stream.trouble.missing or 'either side'}")
     told = [text for text in told if text]
     codec = "" if stream.codec is None else f" {stream.codec.name}"
     return f"{stream.kind}{codec}: {', '.join(told)}" if told else ""

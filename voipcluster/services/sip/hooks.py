@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
+
+from voipcluster.sip.uri import parse_uri, scheme_of
+
+REFUSALS = range(400, 700)
 
 
 @frozen
@@ -24,19 +28,38 @@ class CallOffer:
     headers: tuple[tuple[str, str], ...]
 
 
+def _is_refusal(_: object, __: object, status: int) -> None:
+    if status not in REFUSALS:
+        raise ValueError(f"a call is refused with a status of 400 to 699, not {status!r}")
+
+
+def _is_sip_uri(_: object, __: object, uri: str) -> None:
+    if scheme_of(uri) not in ("sip", "sips"):
+        raise ValueError(f"a call is retargeted to a SIP URI, not {uri!r}")
+    parse_uri(uri)
+
+
 @frozen
 class Refuse:
-    """Verdict: answer C{status} (400 to 699); an empty C{reason} is the usual phrase."""
+    """
+    Verdict: answer C{status} (400 to 699); an empty C{reason} is the usual phrase.
 
-    status: int
+    @raise ValueError: another status.
+    """
+
+    status: int = field(validator=_is_refusal)
     reason: str = ""
 
 
 @frozen
 class Retarget:
-    """Verdict: bring the call to another URI (RFC 3261 section 16.5); one of our users, or any SIP URI."""
+    """
+    Verdict: bring the call to another URI (RFC 3261 section 16.5); one of our users, or any SIP URI.
 
-    uri: str
+    @raise ValueError: another URI; L{ParseError <voipcluster.errors.ParseError>}: none at all.
+    """
+
+    uri: str = field(validator=_is_sip_uri)
 
 
 Verdict = Refuse | Retarget | None

@@ -42,7 +42,11 @@ function streamParts(stream) {
   const table = make("table");
   fill(table, DIRECTION_COLUMNS, stream.directions || [], "");
   const parts = [make("h3", `${stream.kind}, ${stream.protocol}, ${codec}`), make("p", notes.join("; "))];
-  if (stream.trouble) parts.push(make("p", `${stream.trouble}: nothing comes from ${stream.missing || "both sides"}`, "bad"));
+  if (stream.trouble) parts.push(make("p", `${stream.trouble}: nothing comes from ${stream.missing || "either side"}`, "bad"));
+  const strangers = (stream.directions || []).reduce((sum, way) => sum + (way.strangers || 0), 0);
+  if (stream.trouble && strangers) {
+    parts.push(make("p", `${strangers} packets came from where the relay does not expect them, and were dropped`, "bad"));
+  }
   return [...parts, table];
 }
 

@@ -115,7 +115,7 @@ class WordTests(SynchronousTestCase):
         self.assertRegex(
             text,
             r"^audio PCMU: caller hears MOS 4\.3\d, loss 0\.0%, jitter 0\.0 ms, round trip 20\.0 ms, "
-            r"callee hears MOS 3\.\d\d, loss 10\.2%, jitter 5\.0 ms, round trip 40\.0 ms, silent: nothing from both sides$",
+            r"callee hears MOS 3\.\d\d, loss 10\.2%, jitter 5\.0 ms, round trip 40\.0 ms, silent: nothing from either side$",
         )
 
     def test_nothing_to_tell(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.unit.services.sip_world import WorldCase
+from voipcluster.errors import ParseError
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
 
 BOB = "sip:bob@example.com"
@@ -85,11 +87,9 @@ class HookTests(WorldCase):
         self.assertEqual(self.bob.took(), [])
 
     def test_retargets_to_nobody(self) -> None:
-        """A URI that does not exist, or is none, is answered like any other."""
+        """A user that does not exist is answered like any other."""
         self.hook.verdict = Retarget("sip:nobody@example.com")
         self.assertEnds(100, 404)
-        self.hook.verdict = Retarget("nonsense")
-        self.assertEnds(100, 400)
 
     def test_fails_closed(self) -> None:
         """An exception, a failure or another answer is 500: a hook that refuses calls must not fail open."""
@@ -123,3 +123,18 @@ class HookTests(WorldCase):
             self.world.run()
             self.assertEqual(self.alice.took() + self.bob.took(), [])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+
+class VerdictTests(SynchronousTestCase):
+    def test_refusal(self) -> None:
+        """A success is no refusal: it would tell the caller that there is a call."""
+        self.assertEqual(Refuse(603).status, 603)
+        for status in (100, 200, 302, 700):
+            self.assertRaises(ValueError, Refuse, status)
+
+    def test_other_uris(self) -> None:
+        """The fault is the hook's, and shows where it is made."""
+        self.assertEqual(Retarget("sips:bob@example.com").uri, "sips:bob@example.com")
+        for uri in ("nonsense", "not a uri", "tel:+15551234", ""):
+            self.assertRaises(ValueError, Retarget, uri)
+        self.assertRaises(ParseError, Retarget, "sip:")
