@@ -28,7 +28,7 @@ class ExplainTests(ClaimTestCase):
             [(hop["node"], hop["outcome"]) for hop in hops], [("a", "hand-over"), ("b", "serve")]
         )
         for node in self.cluster.nodes:
-            text = await self.page(f"http://{node.address}:8080/#explain={quote(call_id, safe='')}")
+            text = await self.page(f"http://{node.address}:8080/#call={quote(call_id, safe='')}")
             first, second = text.partition("2. b: serve")[::2]
             self.assertIn("1. a: hand-over to b", first)
             self.assertIn("policy sequence", first)
@@ -45,5 +45,5 @@ class ExplainTests(ClaimTestCase):
             ["chromium", *FLAGS, f"--user-data-dir={self.folder / 'chromium'}", RENDERED, "--dump-dom", url],
         )
         self.assertEqual(await browser.ended(60), 0)
-        dialog = browser.standard_output.partition('id="explain"')[2]
+        dialog = browser.standard_output.partition('id="call"')[2]
         return " ".join(re.sub(r"<[^>]*>", " ", dialog).split())

@@ -228,5 +228,5 @@ async function run() {
 }
 
 run();
-// the address of the page with #explain=CALL-ID can be passed on to somebody else
-if (location.hash.startsWith("#explain=")) explain(decodeURIComponent(location.hash.slice("#explain=".length)));
+// the address of the page with #call=CALL-ID can be passed on to somebody else
+if (location.hash.startsWith("#call=")) openCall(decodeURIComponent(location.hash.slice("#call=".length)));
