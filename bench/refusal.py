@@ -54,8 +54,8 @@ def refused() -> float:
     limiting = Limiting(now, LimitSettings(requests_per_address=0.0))
     transactions = TransactionService(TimerWheel(reactor), bytes(32), limiting=limiting)
     wire = _Wire()
-    transactions.connect(wire, _Nobody())  # type: ignore[arg-type]  # of a transport only send() is used
-    overload = OverloadService(OverloadSettings(), now, time.time, transactions, wire, limiting, "mark")  # type: ignore[arg-type]
+    transactions.connect(wire, _Nobody())  # of a transport only send() is used
+    overload = OverloadService(OverloadSettings(), now, time.time, transactions, wire, limiting, "mark")
     overload.sampled(0.1, 0.1, 0.3)
     overload.server._others.rate = 1e-9
     overload.server._others.admits(min(overload.server.refused), 0.0)

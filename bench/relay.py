@@ -323,7 +323,7 @@ def plot(results: Sequence[Mapping[str, Any]], to: Path) -> None:
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "relay"  # the same picture for the same figures
-    from matplotlib import pyplot  # noqa: PLC0415
+    from matplotlib import pyplot  # noqa: PLC0415 - as above: the backend is to be chosen first
 
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for name, style in ((RTPENGINE, "s--"), (USERSPACE, "o-"), (KERNEL, "^-")):

@@ -26,7 +26,7 @@ class Heard:
     def __init__(self, call: PhoneCall) -> None:
         self.numbers: list[int] = []
         self._deliver = call.stream.datagramReceived
-        call.stream.datagramReceived = self._received  # type: ignore[method-assign]
+        call.stream.datagramReceived = self._received
 
     def _received(self, datagram: bytes, addr: tuple[str, int]) -> None:
         self.numbers.append(int.from_bytes(datagram[2:4], "big"))
