@@ -32,11 +32,22 @@ setup(
         "cattrs>=24.1",  # classes to JSON and back, for the journal of calls
         "zope.interface>=6",
         "sqlalchemy>=2.0",
+        "alembic>=1.14",  # what the next release changes in the tables
         "prometheus-client>=0.20",
         "chartkick>=1.2",  # carries Chart.js for the web page
     ],
     extras_require={
-        "dev": ["mypy", "mypy-zope", "ruff", "import-linter", "hypothesis", "build", "matplotlib>=3.8"],
+        "dev": [
+            "psycopg[binary]>=3.2",
+            "mypy",
+            "mypy-zope",
+            "ruff",
+            "import-linter",
+            "hypothesis",
+            "build",
+            "matplotlib>=3.8",
+        ],
+        "postgresql": ["psycopg[binary]>=3.2"],  # database.url = "postgresql://..."
         "plot": ["matplotlib>=3.8"],  # python -m voipcluster.simulate --plot
         "fuzz": ["atheris>=3.0"],  # bench/fuzz; for itself, since not every Python has a build of it
     },

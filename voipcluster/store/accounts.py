@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 
 from voipcluster.balance.messages import Account, Ha1
 from voipcluster.errors import UsageError
-from voipcluster.store.database import Database, Statement, subscriber
+from voipcluster.store.database import Database, Statement
+from voipcluster.store.tables import subscriber
 
 MD5, SHA_256 = "MD5", "SHA-256"
 _USERNAME = re.compile(r"[A-Za-z0-9!$&*+\-./=?_~%,;]{1,128}")

@@ -1,7 +1,7 @@
 """
 The embedded database of one node: SQLite through SQLAlchemy Core, opened before the reactor runs and written to in a thread.
 
-The names of tables and columns are those of the field (C{subscriber}, C{location}, C{version}). Times are unix seconds.
+Its tables are in L{voipcluster.store.tables}.
 """
 
 from __future__ import annotations
@@ -12,74 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Executable,
-    Float,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    event,
-    insert,
-    select,
-    text,
-)
+from sqlalchemy import Executable, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 from twisted.internet.defer import Deferred, DeferredLock
 
 from voipcluster.errors import UsageError
+from voipcluster.store.migrations import NewerSchema, bring_up_to_date
+from voipcluster.store.tables import metadata
 
 Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
 """Runs a function in some other thread; gives a Deferred in the reactor's thread."""
 
 Statement = tuple[Executable, list[dict[str, Any]] | None]
 """A statement, and the rows of its parameters or L{None} for none."""
-
-VERSIONS = {"subscriber": 1, "location": 1}
-metadata = MetaData()
-
-version = Table(
-    "version", metadata, Column("table_name", String(32), primary_key=True), Column("table_version", Integer)
-)
-
-subscriber = Table(
-    "subscriber",
-    metadata,
-    Column("username", String(256), primary_key=True),
-    Column("domain", String(256), primary_key=True),
-    Column("ha1", String(32), nullable=False),  # MD5
-    Column("ha1_sha256", String(64), nullable=False),
-    Column("disabled", Boolean, nullable=False),
-    Column("created", Float, nullable=False),
-    Column("last_modified", Float, nullable=False),
-)
-
-location = Table(
-    "location",
-    metadata,
-    Column("aor", String(1024), primary_key=True),  # username@domain, as all of us write it
-    Column("ruid", String(1024), primary_key=True),  # the contact, or instance and reg-id
-    Column("username", String(256), nullable=False),
-    Column("domain", String(256), nullable=False),
-    Column("contact", String(1024), nullable=False),
-    Column("received", String(128), nullable=False),
-    Column("path", String, nullable=False),  # one value per line
-    Column("expires", Float, nullable=False, index=True),
-    Column("q", Float, nullable=False),
-    Column("callid", String(256), nullable=False),
-    Column("cseq", Integer, nullable=False),
-    Column("last_modified", Float, nullable=False),
-    Column("user_agent", String(256), nullable=False),
-    Column("params", String, nullable=False),
-    Column("instance", String(256), nullable=False),
-    Column("reg_id", Integer, nullable=False),
-    Column("flow", String(1024), nullable=False),
-    Column("node", String(64), nullable=False),
-)
 
 
 def _set_pragmas(connection: Any, record: object) -> None:
@@ -115,15 +61,10 @@ class Database:
             fault = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
             if fault != "ok":
                 raise UsageError(f"{self.path}: damaged: {' '.join(str(fault).split())}")
-            metadata.create_all(connection)
-            found: dict[str, int] = dict(connection.execute(select(version)).tuples().all())
-            for name, number in VERSIONS.items():
-                if name not in found:
-                    connection.execute(insert(version), {"table_name": name, "table_version": number})
-                elif found[name] != number:
-                    raise UsageError(
-                        f"{self.path}: table {name!r} has version {found[name]}, this voipcluster needs {number}"
-                    )
+            try:
+                bring_up_to_date(connection, metadata)
+            except NewerSchema as error:
+                raise UsageError(f"{self.path}: {error}") from None
 
     def read(self, query: Executable) -> Deferred[Sequence[Any]]:
         return self._run(partial(self.rows, query))

@@ -11,7 +11,8 @@ from sqlalchemy.dialects.sqlite import insert
 from twisted.internet.defer import Deferred
 
 from voipcluster.sip.location import Binding
-from voipcluster.store.database import Database, location
+from voipcluster.store.database import Database
+from voipcluster.store.tables import location
 
 Key = tuple[str, str]  # Binding.aor, Binding.key
 

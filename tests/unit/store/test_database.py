@@ -28,7 +28,7 @@ class File(DatabaseCase):
         self.path.unlink()
         self.open().close()
         with sqlite3.connect(self.path) as connection:
-            connection.execute("update version set table_version = 99 where table_name = 'subscriber'")
+            connection.execute("update alembic_version set version_num = '99'")
         connection.close()
         error = str(self.assertRaises(UsageError, self.open))
         self.assertIn("99", error)

@@ -10,7 +10,8 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from voipcluster.services.node.store import NodeStore
-from voipcluster.store.database import Database, version
+from voipcluster.store.database import Database
+from voipcluster.store.tables import outbox
 
 
 class NodeStoreTests(TestCase):
@@ -26,10 +27,10 @@ class NodeStoreTests(TestCase):
             return rows(database, query)
 
         self.patch(Database, "rows", noted)
-        await store.database.write((insert(version), [{"table_name": "x", "table_version": 7}]))
-        found = await store.database.read(select(version).where(version.c.table_name == "x"))
+        await store.database.write((insert(outbox), [{"consumer": "x", "kind": "acc", "body": "{}"}]))
+        found = await store.database.read(select(outbox.c.consumer, outbox.c.body))
         store.close()
-        self.assertEqual([tuple(row) for row in found], [("x", 7)])
+        self.assertEqual([tuple(row) for row in found], [("x", "{}")])
         self.assertEqual(len(threads), 1)
         self.assertIsNot(threads[0], threading.current_thread())
         self.assertFalse(threads[0].is_alive())

@@ -1,0 +1,118 @@
+"""
+All tables. Their names and those of the columns that others have too are those of the field; times are unix seconds.
+
+A change here needs a script in F{migrations/versions}, which unit tests hold against it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+subscriber = Table(
+    "subscriber",
+    metadata,
+    Column("username", String(256), primary_key=True),
+    Column("domain", String(256), primary_key=True),
+    Column("ha1", String(32), nullable=False),  # MD5
+    Column("ha1_sha256", String(64), nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("last_modified", Float, nullable=False),
+)
+
+location = Table(
+    "location",
+    metadata,
+    Column("aor", String(1024), primary_key=True),  # username@domain, as all of us write it
+    Column("ruid", String(1024), primary_key=True),  # the contact, or instance and reg-id
+    Column("username", String(256), nullable=False),
+    Column("domain", String(256), nullable=False),
+    Column("contact", String(1024), nullable=False),
+    Column("received", String(128), nullable=False),
+    Column("path", String, nullable=False),  # one value per line
+    Column("expires", Float, nullable=False, index=True),
+    Column("q", Float, nullable=False),
+    Column("callid", String(256), nullable=False),
+    Column("cseq", Integer, nullable=False),
+    Column("last_modified", Float, nullable=False),
+    Column("user_agent", String(256), nullable=False),
+    Column("params", String, nullable=False),
+    Column("instance", String(256), nullable=False),
+    Column("reg_id", Integer, nullable=False),
+    Column("flow", String(1024), nullable=False),
+    Column("node", String(64), nullable=False),
+)
+
+# -- call records
+
+_URI = 1024
+
+
+def _outcome(name: str) -> Table:
+    """C{acc} and C{missed_calls} are alike."""
+    return Table(
+        name,
+        metadata,
+        Column("id", Integer, primary_key=True, autoincrement=True),
+        Column("uid", String(128), nullable=False, unique=True),
+        Column("method", String(16), nullable=False),
+        Column("from_tag", String(128), nullable=False),
+        Column("to_tag", String(128), nullable=False),
+        Column("callid", String(512), nullable=False, index=True),
+        Column("sip_code", String(3), nullable=False),
+        Column("sip_reason", String(128), nullable=False),
+        Column("time", Float, nullable=False, index=True),
+        Column("caller", String(_URI), nullable=False),
+        Column("callee", String(_URI), nullable=False),
+        Column("src_user", String(512), nullable=False),
+        Column("src_ip", String(64), nullable=False),
+        Column("node", String(64), nullable=False),
+        Column("gateway", String(64), nullable=False),
+    )
+
+
+acc = _outcome("acc")
+missed_calls = _outcome("missed_calls")
+
+acc_cdrs = Table(
+    "acc_cdrs",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uid", String(128), nullable=False, unique=True),
+    Column("callid", String(512), nullable=False, index=True),
+    Column("from_tag", String(128), nullable=False),
+    Column("start_time", Float, nullable=False),  # of the INVITE
+    Column("answer_time", Float, nullable=True),
+    Column("end_time", Float, nullable=False, index=True),
+    Column("duration", Float, nullable=False),  # s since the answer; 0 when nobody answered
+    Column("setup", Float, nullable=False),  # s from the INVITE to the answer, or to the end
+    Column("caller", String(_URI), nullable=False),
+    Column("callee", String(_URI), nullable=False),
+    Column("src_user", String(512), nullable=False),
+    Column("src_ip", String(64), nullable=False),
+    Column("transport", String(8), nullable=False),
+    Column("node", String(64), nullable=False),
+    Column("ingress", String(64), nullable=False),
+    Column("visited", Text, nullable=False),  # node names, with blanks between them
+    Column("gateway_in", String(64), nullable=False),
+    Column("gateway_out", String(64), nullable=False),
+    Column("number", String(64), nullable=False),
+    Column("sip_code", String(3), nullable=False),
+    Column("cause", String(128), nullable=False),
+    Column("mos_caller", Float, nullable=True),  # what each side thought of what it heard, 1 to 4.5
+    Column("mos_callee", Float, nullable=True),
+    Column(
+        "quality", Text, nullable=False
+    ),  # JSON: the streams of the call, as voipctl --json calls CALL-ID has them
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("consumer", String(16), nullable=False, index=True),
+    Column("kind", String(32), nullable=False),  # the table of the row
+    Column("body", Text, nullable=False),  # JSON
+)
