@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from twisted.internet import reactor as installed_reactor
 
 from bench.common import python_build
 from voipcluster.address import Hop
+from voipcluster.config.options import MediaOptions
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.sdp import SessionDescription
+from voipcluster.net.port_group import port_readers
 from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import CallKey, MediaService
 
@@ -54,7 +57,11 @@ def resident_kb() -> int:
 def main() -> None:
     calls, caller, callee = (int(argument) for argument in sys.argv[1:4])
     media = MediaService(
-        reactor, ports=(40000, 59999), addresses=[RelayAddress("127.0.0.1")], relay=sys.argv[4]
+        reactor,
+        ports=(40000, 59999),
+        addresses=[RelayAddress("127.0.0.1")],
+        relay=sys.argv[4],
+        readers=partial(port_readers, gather=MediaOptions().gather),
     )
     media.startService()
     legs = []

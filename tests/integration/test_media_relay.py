@@ -16,6 +16,7 @@ from tests.integration.video import FEEDBACK, video_sdp, vp8
 from voipcluster.address import Hop
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.sdp import SessionDescription
+from voipcluster.net.port_group import PortGroup
 from voipcluster.services.media.relay import CallKey, MediaService, RelayAddress
 
 reactor: Any = installed_reactor
@@ -82,7 +83,7 @@ class UserSpaceTests(TestCase):
             reactor,
             ports=(options.pop("first", 42000), 42999),
             addresses=[RelayAddress(NODE), RelayAddress("::1")],
-            relay=self.path,
+            relay=options.pop("relay", self.path),
             **options,
         )
         media.startService()
@@ -296,6 +297,36 @@ class UserSpaceTests(TestCase):
         self.media.stopService()
         self.media = self.service(readers=lambda reactor: reactor)
         await self.test_audio_both_ways()
+
+    async def test_packets_that_wait_for_each_other(self) -> None:
+        """Many packets at once are gathered, and all of them arrive, in their order; then nothing waits any more."""
+        groups: list[PortGroup] = []
+
+        def readers(reactor: Any) -> PortGroup:
+            groups.append(PortGroup(reactor, gather=0.001))
+            return groups[0]
+
+        self.media.stopService()
+        self.media = self.service(readers=readers, relay="userspace")
+        caller, callee = self.party(), self.party()
+        for_caller, for_callee = self.call(caller, callee)
+        sent = 0
+        while not groups[0].gathers and sent < 4000:
+            for _ in range(20):
+                caller.say(rtp(sent), for_caller)
+                sent += 1
+            await callee.hears(sent)
+        for n in range(200):
+            callee.say(rtp(n), for_callee)
+            caller.say(rtp(sent), for_caller)
+            sent += 1
+        await callee.hears(sent)
+        await caller.hears(200)
+        self.assertTrue(groups[0].gathers)
+        self.assertEqual([data for data, _ in callee.heard], [rtp(n) for n in range(sent)])
+        self.assertEqual([data for data, _ in caller.heard], [rtp(n) for n in range(200)])
+        while groups[0].gathers:
+            await self.turns(1)
 
     async def test_media_timeout(self) -> None:
         """A call whose parties fall silent is told to its owner, and its ports are free (design: media time-out)."""

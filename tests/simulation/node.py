@@ -68,7 +68,7 @@ class SimNode:
             memory=lambda: 100 << 20,
             open_udp=reactor.open_udp,
             open_rtp=self.media.open_port,
-            rtp_readers=lambda reactor: FakeReaders(),
+            rtp_readers=lambda reactor, gather: FakeReaders(),
             open_state=open_state,
             open_store=lambda *arguments: self._disk,
             kernel=NoKernel(),

@@ -179,6 +179,11 @@ class MediaOptions:
         Choice(ICE),
         "relay | pass | remove: what becomes of ICE in session descriptions (docs/sdp.md)",
     )
+    gather: float = option(
+        0.001,
+        Number(0, 0.01, "s"),
+        "s that packets relayed in user space may wait for others, once they are many; 0 = none",
+    )
     timeout: float = option(
         60.0, Number(1, 86_400, "s"), "s without any packet of a call after which its relay is given up"
     )

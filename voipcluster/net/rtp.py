@@ -2,9 +2,7 @@
 Relay ports: sockets that hand each datagram of their peer to the other side with as few steps as Python allows.
 
 The hot path. A latched port is a connected socket, so that the kernel turns strangers away and a packet costs one
-C{recv} and one C{send}. All ports of a node hang on one epoll object, which is the one reader that the reactor sees:
-what many ports have at once is read in one wake-up, and Twisted's cost per wake-up is shared (C{bench/relay.py}). It
-also spares us that the reactor drops a reader on whose socket an ICMP error is pending.
+C{recv} and one C{send}. Who reads them is L{voipcluster.net.port_group}.
 """
 
 from __future__ import annotations
@@ -13,13 +11,11 @@ import ctypes
 import errno
 import os
 import resource
-import select
 import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
-from twisted.logger import Logger
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -27,17 +23,15 @@ from voipcluster.media.rtp import Kind, kind_of
 from voipcluster.media.target import Address
 
 MAX_DATAGRAM = 2048  # octets: more than any path carries without fragments, RTP has no larger ones
-AT_A_TIME = 128  # ports read per wake-up; SIP gets its turn in between
 _BACKLOG = 256  # datagrams that can wait in a socket when it is connected
 
 _NO_MEDIA = {Kind.STUN, Kind.OTHER}
 
-_log = Logger()
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class IReaders(Protocol):
-    """The part of L{IReactorFDSet} that ports need."""
+    """The part of L{twisted.internet.interfaces.IReactorFDSet} that ports need."""
 
     def addReader(self, reader: IReadDescriptor) -> None: ...
 
@@ -236,66 +230,6 @@ def open_rtp_port(host: str, number: int, sink: Sink, label: object) -> RtpPort:
         sock.close()
         raise
     return RtpPort(sock, sink, label)
-
-
-@implementer(IReadDescriptor)
-class PortGroup:
-    """
-    All relay ports behind one reader of the reactor.
-
-    Takes ports as the reactor does. A wake-up reads one datagram from each ready port; epoll is level-triggered, so the
-    rest of a backlog comes up again after the reactor served everybody else.
-    """
-
-    def __init__(self, reactor: IReactorFDSet) -> None:
-        self._reactor = reactor
-        self._epoll = select.epoll()
-        self._ports: dict[int, IReadDescriptor] = {}
-        reactor.addReader(self)
-
-    def addReader(self, reader: IReadDescriptor) -> None:
-        number = reader.fileno()
-        self._ports[number] = reader
-        self._epoll.register(number, select.EPOLLIN)
-
-    def removeReader(self, reader: IReadDescriptor) -> None:
-        number = reader.fileno()
-        if self._ports.get(number) is reader:
-            del self._ports[number]
-            self._epoll.unregister(number)
-
-    def fileno(self) -> int:
-        return self._epoll.fileno()
-
-    def logPrefix(self) -> str:
-        return "PortGroup"
-
-    def connectionLost(self, reason: Failure) -> None:
-        self.close()
-
-    def doRead(self) -> None:
-        ports = self._ports
-        ready = self._epoll.poll(0, AT_A_TIME)
-        for number, _ in ready:
-            port = ports.get(number)
-            if port is None:
-                continue  # closed by a datagram that was read just before
-            try:
-                port.doRead()
-            except Exception:
-                _log.failure("reading a media port")
-
-    def close(self) -> None:
-        """Let go of the ports; closing them is their owners' part."""
-        if not self._epoll.closed:
-            self._reactor.removeReader(self)
-            self._epoll.close()
-        self._ports.clear()
-
-
-def port_readers(reactor: IReactorFDSet) -> IReaders:
-    """A L{PortGroup}, or the reactor itself where the system has no epoll."""
-    return PortGroup(reactor) if hasattr(select, "epoll") else reactor
 
 
 def raise_descriptor_limit(wanted: int) -> int:

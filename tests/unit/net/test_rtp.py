@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from tests.unit.media.fakes import FakeReaders, FakeSocket
+from tests.unit.media.fakes import FakeSocket
 from voipcluster.media.target import Address
-from voipcluster.net.rtp import PortGroup, RtpPort
+from voipcluster.net.rtp import RtpPort
 
 PEER, FAR, STRANGER = (
     Address("198.51.100.7", 4000),
@@ -148,87 +145,3 @@ class RtpPortTests(SynchronousTestCase):
         self.port.close()
         self.port.forward(RTP)
         self.assertEqual((self.far.sent, self.port.fileno()), ([], -1))
-
-
-@implementer(IReadDescriptor)
-class Pipe:
-    """A reader on a pipe that runs something when it is read."""
-
-    def __init__(self, then: Any = None) -> None:
-        self.out, self.into = os.pipe()
-        self.reads = 0
-        self._then = then
-        os.write(self.into, b"xx")
-
-    def fileno(self) -> int:
-        return self.out
-
-    def doRead(self) -> None:
-        self.reads += 1
-        os.read(self.out, 1)
-        if self._then is not None:
-            self._then()
-
-    def logPrefix(self) -> str:
-        return "Pipe"
-
-    def connectionLost(self, reason: Failure) -> None:
-        pass
-
-    def close(self) -> None:
-        os.close(self.out)
-        os.close(self.into)
-
-
-class PortGroupTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.reactor = FakeReaders()
-        self.group = PortGroup(self.reactor)
-        self.addCleanup(self.group.close)
-
-    def pipe(self, then: Any = None) -> Pipe:
-        pipe = Pipe(then)
-        self.addCleanup(pipe.close)
-        self.group.addReader(pipe)
-        return pipe
-
-    def test_one_reader_for_all(self) -> None:
-        """The reactor sees the group alone; closing takes it away, and twice is harmless."""
-        self.assertTrue(verifyObject(IReadDescriptor, self.group))
-        self.assertTrue(verifyObject(IReactorFDSet, self.reactor))
-        self.pipe(), self.pipe()
-        self.assertEqual(self.reactor.readers, [self.group])
-        self.group.close()
-        self.group.close()
-        self.assertEqual(self.reactor.readers, [])
-
-    def test_each_ready_port_once(self) -> None:
-        """A wake-up reads each port once; the rest of a backlog comes with the next one."""
-        first, second = self.pipe(), self.pipe()
-        self.group.doRead()
-        self.assertEqual((first.reads, second.reads), (1, 1))
-        self.group.doRead()
-        self.group.doRead()
-        self.assertEqual((first.reads, second.reads), (2, 2))
-
-    def test_removed_while_reading(self) -> None:
-        """A port that another one removed in the same wake-up is not read."""
-        ports: list[Pipe] = []
-
-        def remove_other() -> None:
-            for port in ports:
-                if port.reads == 0:
-                    self.group.removeReader(port)
-
-        ports += [self.pipe(remove_other), self.pipe(remove_other)]
-        self.group.doRead()
-        self.assertEqual(sorted(port.reads for port in ports), [0, 1])
-        self.group.removeReader(ports[0])
-        self.group.removeReader(ports[0])
-
-    def test_fault_in_one_port(self) -> None:
-        """An exception out of one port is logged, the others are read."""
-        first, second = self.pipe(lambda: 1 / 0), self.pipe(lambda: 1 / 0)
-        self.group.doRead()
-        self.assertEqual((first.reads, second.reads), (1, 1))
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)

@@ -23,7 +23,8 @@ from voipcluster.media.rewriting import without_candidates
 from voipcluster.media.shares import Holder, Shares
 from voipcluster.media.stream import Stream
 from voipcluster.net.nft.probe import Kernel
-from voipcluster.net.rtp import IReaders, PortGroup, open_rtp_port, port_readers, raise_descriptor_limit
+from voipcluster.net.port_group import PortGroup, port_readers
+from voipcluster.net.rtp import IReaders, open_rtp_port, raise_descriptor_limit
 from voipcluster.services.media.adopt import adopt
 from voipcluster.services.media.arrival import Arrival, IcePolicy
 from voipcluster.services.media.call import RelayedCall

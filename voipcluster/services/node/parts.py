@@ -240,7 +240,7 @@ class NodeParts:
             shares=media_shares(config.limits),
             silence=media.silence,
             start=int(surroundings.random() * (1 << 16)),
-            readers=surroundings.rtp_readers,
+            readers=lambda reactor: surroundings.rtp_readers(reactor, media.gather),
             open_port=partial(surroundings.kept.open_rtp, surroundings.open_rtp),
             octets=surroundings.octets,
         )

@@ -21,7 +21,8 @@ from twisted.internet.interfaces import IReactorFDSet
 
 from voipcluster.net.kept import KeptSockets
 from voipcluster.net.nft.probe import Kernel
-from voipcluster.net.rtp import IReaders, open_rtp_port, port_readers
+from voipcluster.net.port_group import port_readers
+from voipcluster.net.rtp import IReaders, open_rtp_port
 from voipcluster.net.udp import open_udp_socket
 from voipcluster.services.cluster.admission import open_member
 from voipcluster.services.media.kernel_path import IKernel
@@ -56,7 +57,8 @@ class Surroundings:
     @ivar random: from 0.0 to below 1.0; C{octets}: so many of them, for what nobody may guess.
     @ivar cpu: CPU seconds that the reactor's thread used; C{memory}: resident octets.
     @ivar open_udp: a bound socket for SIP, by IP literal and port.
-    @ivar open_rtp: a bound port of the relay, see L{OpenPort}; C{rtp_readers}: what reads such ports, made of the reactor.
+    @ivar open_rtp: a bound port of the relay, see L{OpenPort}; C{rtp_readers}: what reads such ports, made of the
+        reactor and the seconds for which packets may wait for each other.
     @ivar kernel: what relays media in our place.
     @ivar kept: sockets of the last process and for the next one.
     @ivar open_state: the state directory of a member, see L{open_member}; C{open_store} its database, by reactor and path.
@@ -69,7 +71,7 @@ class Surroundings:
     memory: Callable[[], int] = resident_bytes
     open_udp: Callable[[str, int], socket.socket] = open_udp_socket
     open_rtp: OpenPort = open_rtp_port
-    rtp_readers: Callable[[IReactorFDSet], IReaders] = port_readers
+    rtp_readers: Callable[[IReactorFDSet, float], IReaders] = port_readers
     kept: KeptSockets = Factory(KeptSockets)
     open_state: Callable[..., NodeState] = open_member
     open_store: Callable[[Any, Path], IStore] = NodeStore
