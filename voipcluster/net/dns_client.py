@@ -184,7 +184,7 @@ def _value(payload: Any) -> tuple[str, Record] | None:
         case dns.NAPTR:
             return NAPTR, Naptr(
                 payload.order, payload.preference, _text(payload.flags.string), _text(payload.service.string),
-                _name(payload.replacement),
+                _name(payload.replacement), _text(payload.regexp.string),
             )  # fmt: skip
     return None
 

@@ -24,13 +24,14 @@ class Question(NamedTuple):
 
 
 class Naptr(NamedTuple):
-    """One NAPTR record (RFC 3403 section 4.1) without its regular expression, which RFC 3263 has no use for."""
+    """One NAPTR record (RFC 3403 section 4.1); RFC 3263 has no use for its regular expression, RFC 6116 has."""
 
     order: int
     preference: int
     flags: str
     service: str
     replacement: str
+    regexp: str = ""
 
 
 class Srv(NamedTuple):

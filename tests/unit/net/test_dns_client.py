@@ -80,6 +80,11 @@ class AnswerTests(DnsClientCase):
                 dns.Record_NAPTR(1, 2, b"s", b"SIP+D2U", b"", "_sip._udp.A.example"),
                 Naptr(1, 2, "s", "SIP+D2U", "_sip._udp.a.example"),
             ),
+            (
+                NAPTR,
+                dns.Record_NAPTR(1, 2, b"u", b"E2U+sip", b"!^.*$!sip:Info@A.example!", ""),
+                Naptr(1, 2, "u", "E2U+sip", "", "!^.*$!sip:Info@A.example!"),
+            ),
         ):
             asked = self.ask(kind)
             self.answer(record(payload, "A.example"))
