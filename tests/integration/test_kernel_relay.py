@@ -44,6 +44,10 @@ table inet nat {
 """
 RTCP = b"\x80\xc9\x00\x01ssrc"
 STUN = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12)
+DTLS = (
+    b"\x16\xfe\xfd" + bytes(8) + b"\x00\x0c\x0e\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+)  # ServerHelloDone
+ZRTP = b"\x10\x00\x00\x01ZRTPssrc" + b"\x50\x5a\x00\x03HelloACK" + b"\x00crc"  # RFC 6189 section 5
 SIOCETHTOOL, SET_TX_CHECKSUM = 0x8946, 0x17  # of linux/sockios.h and linux/ethtool.h
 NO_CHECK = 11  # SO_NO_CHECK of asm-generic/socket.h
 Talk = tuple[socket.socket, tuple[str, int], socket.socket, tuple[str, int]]
@@ -222,19 +226,22 @@ class ForwardingTests(KernelCase):
         self.assertEqual(len(wire.sent_to(CALLEE)), 15)
 
     async def test_what_falls_through(self) -> None:
-        """RTCP and STUN on the same port, and fragments, are relayed by the process (RFC 5761, RFC 7983)."""
+        """RTCP, STUN, DTLS and ZRTP on the same port, and fragments, are relayed by the process (RFC 5761, RFC 7983)."""
         media = self.service()
         for caller, callee in ((CALLER, CALLEE), (CALLER6, CALLEE6)):
             a, for_a, b, for_b = await self.call(media, caller, callee)
             self.assertTrue(self.offloaded(media))
             before = media.relayed_here
-            for payload in (RTCP, STUN, rtp(7, b"x" * 1600)):
-                a.sendto(payload, for_a)
-                self.assertEqual(select.select([b], [], [], 0)[0], [])
-                await self.until(lambda b=b: select.select([b], [], [], 0)[0], "what the process relays")
-                self.assertEqual(heard(b), (payload, for_b))
+            for payload in (RTCP, STUN, DTLS, ZRTP, rtp(7, b"x" * 1600)):
+                for sender, to, other, shown in ((a, for_a, b, for_b), (b, for_b, a, for_a)):
+                    sender.sendto(payload, to)
+                    self.assertEqual(select.select([other], [], [], 0)[0], [])
+                    await self.until(
+                        lambda s=other: select.select([s], [], [], 0)[0], "the process relays it"
+                    )
+                    self.assertEqual(heard(other), (payload, shown))
             await media.counted()
-            self.assertEqual((media.relayed_here - before, media.statistics().kernel_packets), (3, 0))
+            self.assertEqual((media.relayed_here - before, media.statistics().kernel_packets), (10, 0))
             media.call_ended(CALL, "BYE")
 
     async def test_nat_on_the_same_machine(self) -> None:
