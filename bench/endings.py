@@ -35,9 +35,7 @@ SETTINGS = (
 )
 KEPT = ("voipcluster_calls", "voipcluster_transactions", "voipcluster_media_streams", "voipcluster_timers")
 WARM = 200  # calls of each ending before the first look
-FILL = (
-    10_000  # calls of the first one, where growth is looked at: more than the caches of URIs and values hold
-)
+FILL = 20_000  # calls of the first one, where growth is looked at: more than the caches hold, the tokens of 16,384 calls
 SETTLED = 30.0  # s, at most: 64*T1, the media time-out, and what a busy machine takes
 SILENT = ("both crash",)  # endings that nothing but the media time-out shows
 GROWTH = 0.25  # kB a call, at most: the figures of the dashboard and the log of limits grow in steps

@@ -44,7 +44,10 @@ ENDINGS = {
 }
 USERS = {"fork": "fork", "unknown": "nobody"}
 REFUSALS = {"busy": 486, "declined": 603, "redirected": 302}
-AT_ONCE = {"no answer": 300}  # calls that are under way; 50 of the others
+AT_ONCE = {"no answer": 300, "lost bye": 300, "both crash": 300}  # calls that are under way; 50 of the others
+# s for which the node has to do with a call that is nothing to these phones any more: without it the room for as many as
+# there are at a time would grow with the speed of the moment
+BEHIND = {"lost bye": 1.5, "both crash": 2.0}
 BURST = 5  # calls that begin together
 PATIENCE = 20.0  # seconds for one call; who is not through by then has failed
 
@@ -164,6 +167,9 @@ class Load:
         self.ended: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self._calls: dict[str, Call] = {}
+        self._left: deque[tuple[float, str]] = (
+            deque()
+        )  # calls that only the node has to do with, and until when
         self._number = self._registered = 0
         self.caller = Phone(CALLER, lambda message: self._at_caller(self.caller, message))
         self.stranger = Phone(STRANGER, lambda message: self._at_caller(self.stranger, message))
@@ -209,6 +215,8 @@ class Load:
                 self._begin(waiting.popleft())
             self._turn(0.01)
             now = time.monotonic()
+            while self._left and self._left[0][0] < now:
+                self._over(self._left.popleft()[1])
             while self._calls and self._calls[next(iter(self._calls))].until < now:
                 self._over(next(iter(self._calls)), good=False)
 
@@ -274,8 +282,8 @@ class Load:
                 self._within(phone, call, message, "INVITE", 2, phone.sdp(2))
             elif name in ("bye", "fork", "lost bye"):
                 self._within(phone, call, message, "BYE", 2)
-            if name in ("lost bye", "both crash"):
-                self._over(call_id)
+            if name in BEHIND:
+                self._left.append((time.monotonic() + BEHIND[name], call_id))
 
     def _ack(self, phone: Phone, call: Call, message: Read) -> None:
         """For a final response that is no 2xx: with the branch of its INVITE (RFC 3261 section 17.1.1.3)."""
