@@ -160,6 +160,13 @@ _CALLS = Schema(
     "calls", messages.Calls, (*_SENDER, Field("items", _CALL, many=BATCH), Field("more", bool, default=False))
 )
 
+_TALLY = Schema("tally", messages.Tally, (text("key", 512, 1), Field("count", int, 0, U53, 0)))
+_TALLIES = Schema(
+    "tallies",
+    messages.Tallies,
+    (*_SENDER, Field("items", _TALLY, default=(), many=BATCH), Field("complete", bool, default=False)),
+)
+
 _CONSIDERED = Schema(
     "considered",
     Considered,
@@ -213,6 +220,7 @@ SCHEMAS = {
         _DRAIN,
         _CALL,
         _CALLS,
+        _TALLIES,
         _EXPLANATION,
         _EXPLAINED,
     )

@@ -176,3 +176,22 @@ class Calls:
     seq: int
     items: tuple[Call, ...] = ()
     more: bool = False
+
+
+@frozen(slots=True, kw_only=True)
+class Tally:
+    """What a node has counted under one key; 0: nothing any more."""
+
+    key: str
+    count: int = 0
+
+
+@frozen(slots=True, kw_only=True)
+class Tallies:
+    """Counts of C{node}. C{complete}: they are the last ones of all that it has."""
+
+    node: str
+    epoch: int
+    seq: int
+    items: tuple[Tally, ...] = ()
+    complete: bool = False

@@ -1,6 +1,6 @@
 """One TOML file and the flags to one frozen L{Config}; nothing else knows the names of options."""
 
-from voipcluster.config.load import ConfigError, Problem, Setting, check_file, load_config, parse_set
+from voipcluster.config.load import ConfigError, Setting, check_file, load_config, parse_set
 from voipcluster.config.options import (
     POLICIES,
     AuthOptions,
@@ -18,6 +18,7 @@ from voipcluster.config.options import (
     WebSocketOptions,
     options,
 )
+from voipcluster.config.problem import Problem
 
 __all__ = [
     "POLICIES",

@@ -20,10 +20,12 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     """
     The line, counted from 1, of each table and key of C{text}, which must be TOML that L{tomllib} takes.
 
-    Keys within an inline table are not listed; L{line_of} finds the key that holds it.
+    Keys within an inline table are not listed; L{line_of} finds the key that holds it. The tables of an array C{[[gateway]]}
+    are C{gateway}, C{#0}, C{gateway}, C{#1} and so on, and what is in them is behind that; C{gateway} alone is the first.
     """
     lines: dict[KeyPath, int] = {}
     table: KeyPath = ()
+    arrays: dict[KeyPath, int] = {}  # how many tables each array has so far
     at = _skip(_BLANK, text, 0)
     while at < len(text):
         line = text.count("\n", 0, at) + 1
@@ -32,12 +34,34 @@ def key_lines(text: str) -> dict[KeyPath, int]:
             table, at = _dotted_key(text, at + opened)
             at += opened
             _note(lines, (), table, line)
+            if opened == 2 or arrays:
+                table = _within_arrays(arrays, table, opened == 2)
+                _note(lines, (), table, line)
         else:
             key, at = _dotted_key(text, at)
             _note(lines, table, key, line)
+            if arrays:
+                _note(lines, tuple(part for part in table if part[:1] != "#"), key, line)
             at = _end_of_value(text, at + 1)
         at = _skip(_BLANK, text, at)
     return lines
+
+
+def _within_arrays(arrays: dict[KeyPath, int], table: KeyPath, begins: bool) -> KeyPath:
+    """
+    The path of a table with the number of the element behind each array on the way: the last one that was begun (TOML 1.0).
+
+    @param begins: whether it is the head of one more element.
+    """
+    path: KeyPath = ()
+    for part in table[:-1]:
+        path = (*path, part)
+        if path in arrays:
+            path = (*path, f"#{arrays[path] - 1}")
+    path = (*path, table[-1])
+    if begins:
+        arrays[path] = arrays.get(path, 0) + 1
+    return (*path, f"#{arrays[path] - 1}") if path in arrays else path
 
 
 def _note(lines: dict[KeyPath, int], table: KeyPath, key: KeyPath, line: int) -> None:

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
 import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from attrs import evolve, frozen
 
 from voipcluster.config.addresses import address_trouble
+from voipcluster.config.gateways import read_gateways
 from voipcluster.config.lines import key_lines, line_of
 from voipcluster.config.options import POLICIES, SECTIONS, Config, Option, options
+from voipcluster.config.problem import Problem, guess, shown
 from voipcluster.errors import UsageError
+from voipcluster.gateway.gateway import Gateway
 
 MAX_FILE = 1 << 20  # octets; far above any real file, and what the line finder can take at once
-_SHOWN = 60  # characters of a wrong value
 _TOML_PLACE = re.compile(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)")
 _FLAG_KEY = re.compile(r"[!-\-/-~]{1,40}\.[!-\-/-~]{1,40}")  # SECTION.KEY, not necessarily one that is known
+ARRAYS = ("gateway",)  # what stands in the file any number of times, as [[gateway]]
 _QUOTED = ('"', "'", "[", "{")
-
-
-class Problem(NamedTuple):
-    """One mistake: C{where} is C{file:line} or the flag, C{key} is C{section.key} or empty."""
-
-    where: str
-    key: str
-    text: str
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in self if part)
 
 
 class ConfigError(UsageError):
@@ -66,7 +55,7 @@ def parse_set(argument: str) -> Setting:
     key = key.strip()
     if not equals or _FLAG_KEY.fullmatch(key) is None:
         problem = Problem(
-            f"--set {_shown(argument)}", "", "allowed is SECTION.KEY=VALUE, such as limits.calls=20"
+            f"--set {shown(argument)}", "", "allowed is SECTION.KEY=VALUE, such as limits.calls=20"
         )
         raise ConfigError([problem])
     return Setting(key, text, f"--set {key}")
@@ -99,6 +88,7 @@ class _Reading:
         self._known, self._policies = known, policies
         self._values: dict[str, object] = {name: option.default for name, option in known.items()}
         self._where: dict[str, str] = {}
+        self._gateways: tuple[Gateway, ...] = ()
         self.problems: list[Problem] = []
 
     def take_file(self, path: str) -> None:
@@ -124,12 +114,15 @@ class _Reading:
             return f"{path}:{line_of(lines, key)}"
 
         for section, content in document.items():
-            if section not in SECTIONS:
+            if section == "gateway":
+                self._gateways, problems = read_gateways(content, where)
+                self.problems += problems
+            elif section not in SECTIONS:
                 self._unknown_section(where(section), section)
             elif not isinstance(content, dict):
                 self.problems.append(
                     Problem(
-                        where(section), section, f"found {_shown(content)}, allowed is a table: [{section}]"
+                        where(section), section, f"found {shown(content)}, allowed is a table: [{section}]"
                     )
                 )
             else:
@@ -148,7 +141,7 @@ class _Reading:
                 value = _toml_value(raw)
             except ValueError:
                 if raw.startswith(_QUOTED):
-                    self.problems.append(Problem(setting.flag, "", f"{_shown(raw)} is not a TOML value"))
+                    self.problems.append(Problem(setting.flag, "", f"{shown(raw)} is not a TOML value"))
                     return
         self._take(setting.flag, setting.key, value)
 
@@ -163,7 +156,7 @@ class _Reading:
         try:
             self._values[name] = option.kind.take(value)
         except ValueError:
-            found = "" if option.kind.secret else f"found {_shown(value)}, "
+            found = "" if option.kind.secret else f"found {shown(value)}, "
             self._refuse(name, f"{found}allowed is {option.kind.allowed}")
 
     def _refuse(self, name: str, text: str) -> None:
@@ -173,11 +166,11 @@ class _Reading:
         self._where.pop(name, None)
 
     def _unknown_section(self, where: str, section: str) -> None:
-        guess = _guess(section, SECTIONS)
-        hint = f"did you mean [{guess}]? " if guess else ""
-        known = ", ".join(SECTIONS)
+        near = guess(section, (*SECTIONS, *ARRAYS))
+        hint = f"did you mean [{near}]? " if near else ""
+        known = ", ".join((*SECTIONS, *ARRAYS))
         self.problems.append(
-            Problem(where, "", f"unknown section {_shown(section)}; {hint}allowed are {known}")
+            Problem(where, "", f"unknown section {shown(section)}; {hint}allowed are {known}")
         )
 
     def _unknown_key(self, where: str, name: str) -> None:
@@ -187,9 +180,9 @@ class _Reading:
             return
         siblings = {option.key: option.name for option in self._known.values() if option.section == section}
         elsewhere = {option.key: option.name for option in self._known.values()}
-        guess = siblings.get(_guess(key, siblings)) or elsewhere.get(_guess(key, elsewhere))
-        hint = f"did you mean {guess}?" if guess else f"allowed are {', '.join(siblings)}"
-        text = f"unknown key {_shown(key)} in [{section}]; {hint}"
+        near = siblings.get(guess(key, siblings)) or elsewhere.get(guess(key, elsewhere))
+        hint = f"did you mean {near}?" if near else f"allowed are {', '.join(siblings)}"
+        text = f"unknown key {shown(key)} in [{section}]; {hint}"
         self.problems.append(Problem(where, "", text))
 
     def check_together(self) -> None:
@@ -197,11 +190,11 @@ class _Reading:
         values = self._values
         policy = values["cluster.policy"]
         if policy not in self._policies:
-            guess = _guess(str(policy), self._policies)
-            hint = f"did you mean {guess}? " if guess else ""
+            near = guess(str(policy), self._policies)
+            hint = f"did you mean {near}? " if near else ""
             self._refuse(
                 "cluster.policy",
-                f"unknown policy {_shown(policy)}; {hint}allowed are {', '.join(sorted(self._policies))}",
+                f"unknown policy {shown(policy)}; {hint}allowed are {', '.join(sorted(self._policies))}",
             )
         self._order("cluster.threshold", "cluster.hard_limit")
         self._order("sip.min_expires", "sip.default_expires")
@@ -269,7 +262,7 @@ class _Reading:
         return (one, both) if one in self._where else (other, both) if other in self._where else ("", both)
 
     def config(self, path: str | None) -> Config:
-        config = Config(path=path)
+        config = Config(path=path, gateways=self._gateways)
         for section in SECTIONS:
             of_section = {option.key: self._values[option.name] for option in self._section(section)}
             config = evolve(config, **{section: SECTIONS[section](**of_section)})
@@ -323,22 +316,6 @@ def _toml_value(text: str) -> object:
         raise ValueError(text)
     value: object = document["v"]
     return value
-
-
-def _guess(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word.lower(), known, 1, 0.7)
-    return near[0] if near else ""
-
-
-def _shown(value: object) -> str:
-    """A value as TOML would write it, on one line and not longer than a glance."""
-    if isinstance(value, tuple):
-        value = list(value)
-    try:
-        text = json.dumps(value, default=str)
-    except ValueError:  # of a number that has too many digits to be written as a decimal one
-        return "a huge number"
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def check_file(path: str, policies: Collection[str] = ()) -> list[str]:

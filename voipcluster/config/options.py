@@ -32,6 +32,7 @@ from voipcluster.config.kinds import (
     kind_of,
     option,
 )
+from voipcluster.gateway.gateway import Gateway
 
 POLICIES = ("planned", "sequence", "least-loaded", "two-choices")
 MODES = ("forward", "redirect", "auto")
@@ -390,6 +391,7 @@ class Config:
     """
     All that can be set, checked and complete.
 
+    @ivar gateways: those of the file.
     @ivar path: the file that it came from, or L{None}.
     """
 
@@ -404,6 +406,7 @@ class Config:
     web: WebOptions = Factory(WebOptions)
     websocket: WebSocketOptions = Factory(WebSocketOptions)
     node: NodeOptions = Factory(NodeOptions)
+    gateways: tuple[Gateway, ...] = ()
     path: str | None = None
 
     @property

@@ -20,6 +20,8 @@ from voipcluster.balance.messages import (
     Ha1,
     Member,
     Membership,
+    Tallies,
+    Tally,
 )
 from voipcluster.balance.report import Report
 from voipcluster.balance.schema import REQUIRED
@@ -90,6 +92,7 @@ MESSAGES = (
     Drain(node="a", epoch=1, seq=3, target="b", stop=True),
     CALL,
     Calls(node="b", epoch=1, seq=3, items=(CALL,)),
+    Tallies(node="a", epoch=1, seq=3, items=(Tally(key="gateway:x", count=2),), complete=True),
     EXPLANATION,
     Explained(node="a", epoch=1, seq=3, call_id="x", items=(EXPLANATION,)),
 )

@@ -60,6 +60,16 @@ class KeyLinesTests(SynchronousTestCase):
         }
         self.assertEqual({key: lines.get(key) for key in expected}, expected)
 
+    def test_tables_of_an_array(self) -> None:
+        """Each table of an array has lines of its own, and so has what is within the last one that was begun."""
+        lines = key_lines("[[g]]\na = 1\n[g.in]\nb = 1\n[[g]]\na = 2\n[g.in]\nb.c = 2\n[[g.in.x]]\nd = 1\n")
+        expected = {
+            ("g",): 1, ("g", "#0"): 1, ("g", "#0", "a"): 2, ("g", "#0", "in"): 3, ("g", "#0", "in", "b"): 4,
+            ("g", "#1"): 5, ("g", "#1", "a"): 6, ("g", "#1", "in", "b", "c"): 8, ("g", "#1", "in", "x", "#0", "d"): 10,
+        }  # fmt: skip
+        self.assertEqual({path: lines.get(path) for path in expected}, expected)
+        self.assertEqual(line_of(lines, ("g", "#1", "z")), 5)
+
     def test_key_of_an_inline_table(self) -> None:
         """A key within an inline table is found at the key that holds it."""
         lines = key_lines("\n\nlimits = { calls = 1 }\n")

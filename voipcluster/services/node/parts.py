@@ -25,6 +25,8 @@ from voipcluster.net.timers import TimerWheel
 from voipcluster.services.admin import AdminService
 from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.cluster.members import ClusterService
+from voipcluster.services.cluster.tallies import Tallies
+from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.services.journal import CallJournal
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.node.cluster_side import ClusterSide
@@ -154,6 +156,8 @@ class NodeParts:
             max_breadth=config.sip.max_breadth, octets=surroundings.octets,
         )  # fmt: skip
         self.resolver, self.resolving = make_resolving(reactor, config.dns, self.core)
+        self.tallies = Tallies(self.is_heard)
+        self.gateways = GatewayBook(config.gateways, self.tallies, surroundings.wall)
         self._make_balance(state, clock)
         self._make_services(state, clock)
         self._make_cluster(state)

@@ -1,0 +1,112 @@
+"""The gateways as they are now."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.gateway.access import Direction
+from voipcluster.gateway.gateway import Gateway
+from voipcluster.gateway.permission import Party
+from voipcluster.services.cluster.tallies import Tallies
+from voipcluster.services.gateway.book import GatewayBook, channels_key
+
+MONDAY_NOON = 1764590400.0  # 2025-12-01 12:00 UTC
+
+
+class BookTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.now = MONDAY_NOON
+        self.tallies = Tallies()
+
+    def book(self, *gateways: Gateway) -> GatewayBook:
+        return GatewayBook(gateways, self.tallies, lambda: self.now, time.gmtime)
+
+    def test_empty(self) -> None:
+        """A book without gateways is false, so that the path of every message asks nothing else."""
+        self.assertFalse(self.book())
+        self.assertTrue(self.book(Gateway("a")))
+
+    def test_channels(self) -> None:
+        """A gateway whose channels are all taken, here and elsewhere, is not usable but for an emergency."""
+        book = self.book(Gateway("a", servers=("192.0.2.1",), channels=2))
+        book.seized("a")
+        self.assertTrue(book.usable("a"))
+        self.tallies.begin_copy("b")
+        self.tallies.add(channels_key("a"), 1)
+        self.assertEqual(
+            (book.usable("a"), book.is_full("a"), book.usable("a", emergency=True)), (False, True, True)
+        )
+        book.released("a", "486 Busy Here")
+        self.assertTrue(book.usable("a"))
+
+    def test_why_not_usable(self) -> None:
+        """Unknown, disabled, down, closed, and one that has no server."""
+        book = self.book(
+            Gateway("off", servers=("192.0.2.1",), enabled=False),
+            Gateway("closed", servers=("192.0.2.2",), hours=("Tu 00:00-24:00",)),
+            Gateway("dead", servers=("192.0.2.3",)),
+            Gateway("deaf"),
+        )
+        book.set_up("dead", False, "no answer")
+        self.assertFalse(any(book.usable(name) for name in ("off", "closed", "dead", "deaf", "none")))
+        self.assertTrue(book.usable("closed", emergency=True))
+        self.assertFalse(book.usable("dead", emergency=True))
+        state = book.state("dead")
+        assert state is not None
+        self.assertEqual((state.up, state.reason), (False, "no answer"))
+        book.set_up("dead", True)
+        self.now += 86_400
+        self.assertTrue(book.usable("dead") and book.usable("closed"))
+
+    def test_counted(self) -> None:
+        """Seizures, answers, their ratio, and how the last call ended."""
+        book = self.book(Gateway("a", channels=5))
+        state = book.state("a")
+        assert state is not None
+        self.assertIsNone(state.asr)
+        for answered in (True, False, True, True):
+            book.seized("a")
+            if answered:
+                book.answered("a")
+        book.released("a", "503 Service Unavailable")
+        state = book.state("a")
+        assert state is not None
+        self.assertEqual((state.seizures, state.answers, state.asr), (4, 3, 0.75))
+        self.assertEqual((state.channels, state.most, state.full), (3, 5, False))
+        self.assertEqual(state.last_cause, "503 Service Unavailable")
+        self.assertIsNone(book.state("none"))
+
+    def test_replaced(self) -> None:
+        """Who listens hears of a change and of nothing else; what is known of a gateway that stays is kept."""
+        book, heard = self.book(Gateway("a"), Gateway("b")), []
+        book.changed.append(lambda: heard.append([gateway.name for gateway in book]))
+        book.seized("a")
+        book.replace([Gateway("a"), Gateway("b")])
+        book.replace([Gateway("a", channels=1)])
+        self.assertEqual(heard, [["a"]])
+        self.assertTrue(book.is_full("a"))
+        self.assertIsNone(book.get("b"))
+
+    def test_refusal(self) -> None:
+        """What a gateway may do depends on the local time of the node."""
+        gateway = Gateway("a", hours=("Mo 08:00-18:00",))
+        book = self.book(gateway)
+        alice = Party(aor="alice@example.com", ours=True)
+        self.assertIsNone(book.refusal(gateway, Direction.INCOMING, Party("110"), alice))
+        self.now += 6 * 3600
+        refusal = book.refusal(gateway, Direction.INCOMING, Party("110"), alice)
+        self.assertEqual(refusal and refusal.kind, "hours")
+
+    def test_secret_file(self) -> None:
+        """The password is read from its file when it is needed, so that a new one needs no restart."""
+        path = self.mktemp()
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("sesame\n")
+        os.chmod(path, 0o600)
+        book = self.book(
+            Gateway("a", auth_user="x", secret=path), Gateway("b", auth_user="x", password="open")
+        )
+        self.assertEqual([book.password(name) for name in ("a", "b", "none")], ["sesame", "open", ""])

@@ -1,0 +1,213 @@
+"""The gateways of a node as they are now: declared, usable or not, and how much of each is in use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Protocol
+
+from attrs import define, frozen
+
+from voipcluster.address import Flow
+from voipcluster.config.gateways import read_secret
+from voipcluster.gateway.access import Direction, Refusal, identify, may_pass
+from voipcluster.gateway.gateway import Gateway
+from voipcluster.gateway.hours import is_open
+from voipcluster.gateway.permission import Party
+
+
+class ITallies(Protocol):
+    """Counts over all nodes; L{voipcluster.services.cluster.tallies} is the real one."""
+
+    def add(self, key: str, amount: int) -> None: ...
+
+    def total(self, key: str) -> int: ...
+
+
+@frozen
+class GatewayState:
+    """
+    How a gateway is.
+
+    @ivar up: as this node knows it; C{reason}: why it is not.
+    @ivar channels: calls in progress over it, on all nodes; C{most}: how many there may be, 0 is any number.
+    @ivar seizures: how many calls this node has tried to bring over it or got from it; C{answers}: how many were answered.
+    @ivar last_cause: how the latest of them ended.
+    """
+
+    enabled: bool
+    up: bool
+    reason: str
+    channels: int
+    most: int
+    seizures: int
+    answers: int
+    last_cause: str
+
+    @property
+    def asr(self) -> float | None:
+        """The answer-seizure ratio (ITU-T E.411), 0 to 1, or L{None} before the first seizure."""
+        return self.answers / self.seizures if self.seizures else None
+
+    @property
+    def full(self) -> bool:
+        return 0 < self.most <= self.channels
+
+
+@define
+class _Use:
+    """What this node knows of the use of one gateway."""
+
+    up: bool = True
+    reason: str = ""
+    seizures: int = 0
+    answers: int = 0
+    last_cause: str = ""
+
+
+class GatewayBook:
+    """
+    @param declared: all gateways there are at the start.
+    @param tallies: where channels are counted.
+    @param wall: seconds since 1970.
+    @param local: the local time of such a moment; opening hours are meant in it.
+    @ivar changed: each is called when the list of gateways, or one of them, has changed.
+    """
+
+    def __init__(
+        self,
+        declared: Iterable[Gateway],
+        tallies: ITallies,
+        wall: Callable[[], float],
+        local: Callable[[float], time.struct_time] = time.localtime,
+    ) -> None:
+        self._gateways = {gateway.name: gateway for gateway in declared}
+        self._uses: dict[str, _Use] = {}
+        self._tallies, self._wall, self._local = tallies, wall, local
+        self.changed: list[Callable[[], object]] = []
+
+    def __len__(self) -> int:
+        return len(self._gateways)
+
+    def __iter__(self) -> Iterator[Gateway]:
+        return iter(list(self._gateways.values()))
+
+    def get(self, name: str) -> Gateway | None:
+        return self._gateways.get(name)
+
+    def replace(self, declared: Iterable[Gateway]) -> None:
+        """These are the gateways from now on; what is known of one that stays is kept. Its calls go on in any case."""
+        gateways = {gateway.name: gateway for gateway in declared}
+        if gateways != self._gateways:
+            self._gateways = gateways
+            for call in list(self.changed):
+                call()
+
+    def identify(
+        self, flow: Flow, certificate: Collection[str] = (), user: str | None = None
+    ) -> Gateway | None:
+        """Which gateway a client is, as L{voipcluster.gateway.access.identify} tells."""
+        return identify(self._gateways.values(), flow, certificate, user)
+
+    def password(self, name: str) -> str:
+        """
+        Our password at a gateway, read anew from its file; empty when there is none.
+
+        @raise UsageError: what is wrong with the file.
+        """
+        gateway = self._gateways.get(name)
+        if gateway is None:
+            return ""
+        return read_secret(gateway.secret) if gateway.secret else gateway.password
+
+    # -- what may be done
+
+    def refusal(
+        self,
+        gateway: Gateway,
+        direction: Direction,
+        caller: Party,
+        callee: Party,
+        codecs: Collection[str] = (),
+    ) -> Refusal | None:
+        """Why a gateway may not pass a call now, apart from its channels; L{None}: it may."""
+        return may_pass(gateway, direction, caller, callee, *self._time(), codecs)
+
+    def usable(self, name: str, emergency: bool = False) -> bool:
+        """
+        Whether calls can go to a gateway now: enabled, up, open, with a free channel.
+
+        @param emergency: hours and channels do not count.
+        """
+        gateway = self._gateways.get(name)
+        if gateway is None or not gateway.enabled or not gateway.servers:
+            return False
+        use = self._uses.get(name)
+        if use is not None and not use.up:
+            return False
+        return emergency or (is_open(gateway.spans, *self._time()) and not self.is_full(name))
+
+    def is_full(self, name: str) -> bool:
+        """Whether all channels of a gateway are in use, counted over all nodes."""
+        gateway = self._gateways.get(name)
+        return gateway is not None and 0 < gateway.channels <= self._tallies.total(channels_key(name))
+
+    def _time(self) -> tuple[int, int]:
+        now = self._local(self._wall())
+        return now.tm_wday, now.tm_hour * 60 + now.tm_min
+
+    # -- how they are
+
+    def state(self, name: str) -> GatewayState | None:
+        """L{None}: there is no such gateway."""
+        gateway = self._gateways.get(name)
+        if gateway is None:
+            return None
+        use = self._uses.get(name) or _Use()
+        return GatewayState(
+            gateway.enabled,
+            use.up,
+            use.reason,
+            self._tallies.total(channels_key(name)),
+            gateway.channels,
+            use.seizures,
+            use.answers,
+            use.last_cause,
+        )
+
+    def set_up(self, name: str, up: bool, reason: str = "") -> None:
+        """It was found to be there, or not, and why not."""
+        if name in self._gateways:
+            use = self._use(name)
+            use.up, use.reason = up, "" if up else reason
+
+    # -- calls
+
+    def seized(self, name: str) -> None:
+        """A call takes a channel of a gateway, which L{released} gives back."""
+        self._use(name).seizures += 1
+        self._tallies.add(channels_key(name), 1)
+
+    def answered(self, name: str) -> None:
+        """A call over it was answered."""
+        self._use(name).answers += 1
+
+    def released(self, name: str, cause: str) -> None:
+        """A call over it has ended, or was never answered; C{cause} says how, in a few words."""
+        self._use(name).last_cause = cause
+        self._tallies.add(channels_key(name), -1)
+
+    def adopted(self, name: str) -> None:
+        """A call of the last process goes on, and holds its channel."""
+        self._tallies.add(channels_key(name), 1)
+
+    def _use(self, name: str) -> _Use:
+        use = self._uses.get(name)
+        if use is None:
+            use = self._uses[name] = _Use()
+        return use
+
+
+def channels_key(name: str) -> str:
+    """Under which the channels in use are counted over all nodes."""
+    return f"gateway:{name}"
