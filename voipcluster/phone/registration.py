@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from voipcluster.errors import ParseError
 from voipcluster.machine import CancelTimer, SetTimer
 from voipcluster.phone.dialog import ALLOW, Dialog
 from voipcluster.phone.events import Answered, Registered, RegistrationFailed
 from voipcluster.phone.requests import Effect, Opened, Requests
-from voipcluster.sip.message import Response
-from voipcluster.sip.values import parse_name_addr
+from voipcluster.sip.granted import granted_seconds, min_expires
 
 REFRESH = "refresh"  # name of the timer
 
@@ -44,9 +42,9 @@ class Registration:
         if answered.status < 200:
             return []
         if answered.status == 423 and response is not None:
-            least = response.get("min-expires") or ""
-            if least.isascii() and least.isdigit() and 0 < asked < int(least) < 1 << 31:
-                self._expires = int(least)
+            least = min_expires(response)
+            if 0 < asked < least:
+                self._expires = least
                 return self.register()
         if response is None or answered.status >= 300:
             return [RegistrationFailed(answered.status, answered.reason, response is not None)]
@@ -57,18 +55,3 @@ class Registration:
         if granted:
             effects.append(SetTimer(REFRESH, max(granted * 0.9 - 1, granted / 2)))
         return effects
-
-
-def granted_seconds(response: Response, contact: str, asked: int) -> int:
-    """The seconds that a 200 to REGISTER gives our contact; 0 when it does not name it (10.2.4)."""
-    ours = parse_name_addr(contact).sip_uri()
-    for value in response.values("contact"):
-        address = parse_name_addr(value)
-        try:
-            same = address.sip_uri().equivalent(ours)
-        except ParseError:
-            continue  # another phone of the same user may have a tel: URI
-        seconds = address.param("expires") or response.get("expires") or ""
-        if same:
-            return int(seconds) if seconds.isascii() and seconds.isdigit() else asked
-    return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from voipcluster.address import Hop
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
@@ -27,11 +27,9 @@ from voipcluster.phone.events import (
     Up,
 )
 from voipcluster.phone.transactions import Transactions, client_key
-from voipcluster.sip.digest import answer, choose_challenge
+from voipcluster.sip.challenges import Challenged, Identity
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.transaction.events import STANDARD, Durations
-
-MAX_CHALLENGES = 3  # a stale nonce costs one more; more than that is a wrong password
 
 Event = Received | SendFailed | TimerFired
 Effect = (
@@ -56,6 +54,7 @@ class Opened:
 
     @ivar headers: (name, value) beside those of the dialog; C{hop}: where to, L{None}: where the dialog leads.
     @ivar taker: gets each answer but the challenges that are met; C{sent}: gets the request each time it is made.
+    @ivar challenged: what was met, L{None} before the first challenge.
     """
 
     dialog: Dialog
@@ -65,7 +64,7 @@ class Opened:
     body: bytes = b""
     hop: Hop | None = None
     sent: Callable[[Request], object] = lambda request: None
-    challenges: int = 0
+    challenged: Challenged | None = field(default=None, eq=False)
 
 
 class Requests:
@@ -135,23 +134,11 @@ class Requests:
 
     def _with_credentials(self, opened: Opened, response: Response) -> Opened | None:
         """The request once more with an answer to the challenge (22.2, 22.3), or L{None} when there is no use in it."""
-        asking, name = (
-            ("www-authenticate", "Authorization")
-            if response.status == 401
-            else ("proxy-authenticate", "Proxy-Authorization")
-        )
-        chosen = choose_challenge(response.get_all(asking))
-        if chosen is None or opened.challenges >= MAX_CHALLENGES:
+        challenged = opened.challenged or Challenged(Identity(self.line.user, self.line.password))
+        if not challenged.meets(
+            response, opened.method, opened.dialog.target, self.line.fresh(), opened.body
+        ):
             return None
-        value = answer(
-            chosen,
-            opened.method,
-            opened.dialog.target,
-            self.line.user,
-            password=self.line.password,
-            cnonce=self.line.fresh(),
-            nc=1,
-            body=opened.body,
-        )
-        kept = tuple(header for header in opened.headers if header[0] != name)
-        return evolve(opened, headers=(*kept, (name, value)), challenges=opened.challenges + 1)
+        names = {name for name, _ in challenged.headers}
+        kept = tuple(header for header in opened.headers if header[0] not in names)
+        return evolve(opened, headers=(*kept, *challenged.headers), challenged=challenged)
