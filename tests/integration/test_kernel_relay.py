@@ -130,9 +130,13 @@ class KernelCase(TestCase):
         while not condition():
             if reactor.seconds() > end:
                 raise AssertionError(f"not in {seconds:g} s: {what}")
-            turn: Deferred[None] = Deferred()
-            reactor.callLater(0.005, turn.callback, None)
-            await turn
+            await self.pass_time(0.005)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Between two packets of one who talks."""
+        passed: Deferred[None] = Deferred()
+        reactor.callLater(seconds, passed.callback, None)
+        await passed
 
     async def call(self, media: MediaService, caller: str = CALLER, callee: str = CALLEE) -> Talk:
         """A call whose sides are both latched: sockets, and where each sends to."""
@@ -304,17 +308,16 @@ class ForwardingTests(KernelCase):
 
     async def test_media_timeout(self) -> None:
         """Packets that only the kernel sees keep a call alive; when they cease it ends."""
-        media = self.service(timeout=1.5)
+        timeout = 1.2
+        media = self.service(timeout=timeout)
         over: list[CallKey] = []
         media.on_timeout = over.append
         talk = await self.call(media)
-        end = reactor.seconds() + 4.0
+        end = reactor.seconds() + 2 * timeout
         while reactor.seconds() < end:
             self.exchange(talk, count=1)
             self.assertEqual(over, [])
-            turn: Deferred[None] = Deferred()
-            reactor.callLater(0.1, turn.callback, None)
-            await turn
+            await self.pass_time(0.1)
         await self.until(lambda: over == [CALL], "the media time-out")
 
 
@@ -330,9 +333,7 @@ class TroubleTests(KernelCase):
         while self.offloaded(media):
             a.sendto(rtp(2), for_a)
             lost += 1
-            turn: Deferred[None] = Deferred()
-            reactor.callLater(0.02, turn.callback, None)
-            await turn
+            await self.pass_time(0.02)
         self.assertLess(lost, 50, "a second of silence")
         a.sendto(rtp(3), for_a)
         await self.until(lambda: select.select([b], [], [], 0)[0], "the process relays")

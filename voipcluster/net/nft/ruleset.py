@@ -8,7 +8,7 @@ relay's address as its source. Since a look-up that fails ends its rule, everyth
 
 from __future__ import annotations
 
-VERSION = 1  # of rules and maps; a table of another one is made anew
+VERSION = 2  # of rules and maps; a table of another one is made anew
 
 MAPS = ("stream4", "stream6", "daddr4", "daddr6", "dport", "saddr4", "saddr6", "sport")
 """Streams by remote and relay port; then by stream where to (C{d}) and where from (C{s}). C{sport} counts what has left."""
@@ -59,16 +59,17 @@ def commands(table: str, mark: int, size: int) -> str:
         "drop",  # of a stream that ended while the packet was on its way
     ]
     ours = f"meta mark & 0xffff0000 == {mark:#010x} goto as_relay"
+    through_out = "iif lo accept"  # what comes over the loopback interface went through the output before
     hooks = [
-        ("pre", "filter hook prerouting priority -300", "meta l4proto udp goto to_peer"),
-        ("out", "route hook output priority -300", "meta l4proto udp goto to_peer"),
-        ("in", "filter hook input priority 100", ours),
-        ("post", "filter hook postrouting priority 100", ours),
+        ("pre", "filter hook prerouting priority -300", [through_out, "meta l4proto udp goto to_peer"]),
+        ("out", "route hook output priority -300", ["meta l4proto udp goto to_peer"]),
+        ("in", "filter hook input priority 100", [ours]),
+        ("post", "filter hook postrouting priority 100", [ours]),
     ]
     for name, rules in (("to_peer", to_peer), ("as_relay", as_relay)):
         lines.append(f"add chain {t} {name}")
         lines += [f"add rule {t} {name} {rule}" for rule in rules]
-    for name, hook, rule in hooks:
+    for name, hook, rules in hooks:
         lines.append(f"add chain {t} {name} {{ type {hook}; }}")
-        lines.append(f"add rule {t} {name} {rule}")
+        lines += [f"add rule {t} {name} {rule}" for rule in rules]
     return "\n".join(lines) + "\n"

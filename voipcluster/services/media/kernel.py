@@ -24,7 +24,7 @@ from voipcluster.net.nft.table import LIFETIME, KernelUnavailable
 from voipcluster.services.media.kernel_line import Handed, KernelLine, known
 
 PERIOD = 2.0  # seconds between readings of the counters, at least
-SHARE = 0.005  # of the reactor's time that reading them may take
+SHARE = 0.001  # of the reactor's time that reading them may take
 LEAVING = (
     3  # readings after which what has left is read too, where a reading takes long and the path is proved
 )

@@ -38,3 +38,8 @@ class RulesetTests(SynchronousTestCase):
         looks = [at for at, rule in enumerate(rules) if "@stream4" in rule]
         self.assertEqual(looks, [4, 5])
         self.assertTrue(all(rule.endswith(" accept") for rule in rules[:4]))
+
+    def test_once_over_loopback(self) -> None:
+        """What comes over the loopback interface was looked up when it went out, and is not looked up again."""
+        rules = [line.partition(" pre ")[2] for line in self.lines if " pre " in line and "add rule" in line]
+        self.assertEqual(rules, ["iif lo accept", "meta l4proto udp goto to_peer"])

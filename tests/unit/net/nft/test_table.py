@@ -10,6 +10,7 @@ from tests.unit.net.nft.fakes import FakeNftables, FakeTable
 from tests.unit.net.nft.test_elements import FOUR, SIX
 from voipcluster.net.nft import wire
 from voipcluster.net.nft.elements import Relayed
+from voipcluster.net.nft.ruleset import VERSION
 from voipcluster.net.nft.socket import NftError
 from voipcluster.net.nft.table import KernelUnavailable, NftTable, table_name
 
@@ -43,7 +44,7 @@ class NftTableTests(SynchronousTestCase):
         table = self.opened()
         made = self.nftables.tables[NAME]
         self.assertTrue(table.owned)
-        self.assertEqual((made.flags, made.comment), (6, "voipcluster 1 marks 0x52000000"))
+        self.assertEqual((made.flags, made.comment), (6, f"voipcluster {VERSION} marks 0x52000000"))
         self.assertEqual(len(self.nftables.sockets), 1)
 
     def test_older_kernel(self) -> None:
@@ -64,7 +65,7 @@ class NftTableTests(SynchronousTestCase):
         """Without free marks the kernel cannot relay."""
         for slot in range(256):
             self.nftables.tables[f"x{slot}"] = FakeTable(
-                0, f"voipcluster 1 marks 0x52{slot:02x}0000", maps={"m": {}}
+                0, f"voipcluster {VERSION} marks 0x52{slot:02x}0000", maps={"m": {}}
             )
         self.assertIn("marks 0x52", self.refusal(self.table()))
 
@@ -143,7 +144,7 @@ class NftTableTests(SynchronousTestCase):
         first.close()
         self.nftables.tables[NAME].comment = "voipcluster 999 marks 0x52070000"
         second = self.opened()
-        self.assertEqual(self.nftables.tables[NAME].comment, "voipcluster 1 marks 0x52000000")
+        self.assertEqual(self.nftables.tables[NAME].comment, f"voipcluster {VERSION} marks 0x52000000")
         self.assertEqual([one.crossing for one in second.relayed()], [FOUR])
 
     def test_other_marks_are_configured(self) -> None:
@@ -153,7 +154,7 @@ class NftTableTests(SynchronousTestCase):
 
     def test_half_made(self) -> None:
         """A table without rules, of a process that died while it made it, is made anew."""
-        self.nftables.tables[NAME] = FakeTable(wire.PERSIST, "voipcluster 1 marks 0x52000000")
+        self.nftables.tables[NAME] = FakeTable(wire.PERSIST, f"voipcluster {VERSION} marks 0x52000000")
         self.opened()
         self.assertTrue(self.nftables.tables[NAME].maps)
 
