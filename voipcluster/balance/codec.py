@@ -160,6 +160,47 @@ _CALLS = Schema(
     "calls", messages.Calls, (*_SENDER, Field("items", _CALL, many=BATCH), Field("more", bool, default=False))
 )
 
+_PATTERNS = 256  # of one direction of a gateway
+_WAY = Schema(
+    "way",
+    messages.Way,
+    (
+        text("callers", 512, 1, default=("*",), many=_PATTERNS),
+        text("numbers", 512, 1, default=("*",), many=_PATTERNS),
+    ),
+)
+_GATEWAY = Schema(
+    "gateway",
+    messages.StoredGateway,
+    (
+        text("name", NAME, 1),
+        text("kind", 16, 1, default="voip"),
+        text("servers", 512, 1, default=(), many=16),
+        text("transport", 8, 1, default="udp"),
+        text("sources", 64, 1, default=(), many=256),
+        text("certificates", 256, 1, default=(), many=64),
+        optional("username", 512),
+        optional("registrar", URI),
+        optional("auth_user", 256),
+        optional("password", 256),
+        Field("probe", float, 0, 3600, 5.0),
+        Field("channels", int, 0, U31, 0),
+        text("hours", 64, 1, default=(), many=64),
+        text("codecs", 64, 1, default=(), many=64),
+        Field("incoming", _WAY, default=messages.TO_USERS),
+        Field("outgoing", _WAY, default=messages.ANYTHING),
+        Field("trusted", bool, default=False),
+        Field("enabled", bool, default=True),
+        Field("switch", bool, default=False),
+        Field("removed", bool, default=False),
+    ),
+)
+_GATEWAYS = Schema(
+    "gateways",
+    messages.StoredGateways,
+    (*_SENDER, Field("items", _GATEWAY, default=(), many=BATCH), Field("complete", bool, default=False)),
+)
+
 _TALLY = Schema("tally", messages.Tally, (text("key", 512, 1), Field("count", int, 0, U53, 0)))
 _TALLIES = Schema(
     "tallies",
@@ -220,6 +261,8 @@ SCHEMAS = {
         _DRAIN,
         _CALL,
         _CALLS,
+        _GATEWAY,
+        _GATEWAYS,
         _TALLIES,
         _EXPLANATION,
         _EXPLAINED,

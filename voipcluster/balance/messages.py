@@ -121,6 +121,59 @@ class Accounts:
 
 
 @frozen(slots=True, kw_only=True)
+class Way:
+    """Patterns of who may call whom in one direction of a gateway (L{voipcluster.gateway.permission})."""
+
+    callers: tuple[str, ...] = ("*",)
+    numbers: tuple[str, ...] = ("*",)
+
+
+TO_USERS, ANYTHING = Way(numbers=("users",)), Way()
+
+
+@frozen(slots=True, kw_only=True)
+class StoredGateway:
+    """
+    A gateway of the database, with the options of C{[[gateway]]} as they are written there. C{removed}: it is none any more.
+
+    @ivar password: ours at the gateway, a secret.
+    @ivar switch: it is a gateway of the file, and only C{enabled} counts.
+    """
+
+    name: str
+    kind: str = "voip"
+    servers: tuple[str, ...] = ()
+    transport: str = "udp"
+    sources: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    username: str = ""
+    registrar: str = ""
+    auth_user: str = ""
+    password: str = field(default="", repr=False)
+    probe: float = 5.0
+    channels: int = 0
+    hours: tuple[str, ...] = ()
+    codecs: tuple[str, ...] = ()
+    incoming: Way = TO_USERS
+    outgoing: Way = ANYTHING
+    trusted: bool = False
+    enabled: bool = True
+    switch: bool = False
+    removed: bool = False
+
+
+@frozen(slots=True, kw_only=True)
+class StoredGateways:
+    """Gateways of the database as the primary has them. C{complete}: what is not named does not exist."""
+
+    node: str
+    epoch: int
+    seq: int
+    items: tuple[StoredGateway, ...] = ()
+    complete: bool = False
+
+
+@frozen(slots=True, kw_only=True)
 class Drain:
     """
     An order to C{target}: take nothing new (C{on}) or take part again.

@@ -45,6 +45,22 @@ location = Table(
     Column("node", String(64), nullable=False),
 )
 
+dispatcher = Table(
+    "dispatcher",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("setid", Integer, nullable=False),  # always 1
+    Column(
+        "destination", Text, nullable=False
+    ),  # SIP URIs with blanks between them, for people and other programs
+    Column("flags", Integer, nullable=False),  # 4: disabled, 8: probed
+    Column("priority", Integer, nullable=False),  # always 0: routes have one
+    Column("attrs", Text, nullable=False),  # JSON: all options of [[gateway]] but the password
+    Column("description", String(256), nullable=False),
+    Column("password", String(256), nullable=False),
+    Column("last_modified", Float, nullable=False),
+)
+
 # -- call records
 
 _URI = 1024

@@ -20,8 +20,11 @@ from voipcluster.balance.messages import (
     Ha1,
     Member,
     Membership,
+    StoredGateway,
+    StoredGateways,
     Tallies,
     Tally,
+    Way,
 )
 from voipcluster.balance.report import Report
 from voipcluster.balance.schema import REQUIRED
@@ -61,6 +64,13 @@ BINDING = Binding(
     reg_id=1,
 )
 ACCOUNT = Account(username="bob", domain="example.com", ha1=(Ha1(algorithm="MD5", ha1="0" * 32),))
+GATEWAY = StoredGateway(
+    name="carrier-a",
+    servers=("192.0.2.1:5060",),
+    hours=("Mo-Fr 08:00-18:00",),
+    incoming=Way(callers=("+49",), numbers=("users", "!+49900")),
+    channels=30,
+)
 CALL = Call(
     call_id="x", caller="sip:a@x", callee="sip:b@x", node="b", ingress="a", visited=("a",), relayed=True
 )
@@ -92,6 +102,8 @@ MESSAGES = (
     Drain(node="a", epoch=1, seq=3, target="b", stop=True),
     CALL,
     Calls(node="b", epoch=1, seq=3, items=(CALL,)),
+    GATEWAY,
+    StoredGateways(node="a", epoch=1, seq=3, items=(GATEWAY,)),
     Tallies(node="a", epoch=1, seq=3, items=(Tally(key="gateway:x", count=2),), complete=True),
     EXPLANATION,
     Explained(node="a", epoch=1, seq=3, call_id="x", items=(EXPLANATION,)),

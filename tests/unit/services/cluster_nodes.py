@@ -12,11 +12,12 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from tests.unit.link_network import Network
-from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member
+from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member, Tally
 from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError
 from voipcluster.net import certificates
 from voipcluster.services.cluster.admission import found
+from voipcluster.services.cluster.decided import Decided
 from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.cluster.received import IClusterUser
 from voipcluster.store.state import NodeState, open_state
@@ -41,6 +42,9 @@ class User:
         self.copies_begun: list[str] = []
         self.accounts: dict[str, Account] = {}
         self.drains: list[Drain] = []
+        self.also_decided: list[Decided] = []
+        self.counts: dict[str, int] = {}
+        self.counts_of: dict[tuple[str, str], int] = {}
         self.batch = 64
 
     def report(self, seq: int) -> Report:
@@ -99,6 +103,15 @@ class User:
 
     def accounts_listed(self, keys: frozenset[tuple[str, str]]) -> None:
         self.accounts = {name: one for name, one in self.accounts.items() if (name, one.domain) in keys}
+
+    def decided(self) -> list[Decided]:
+        return self.also_decided
+
+    def full_tallies(self) -> Iterable[Tally]:
+        return [Tally(key=key, count=count) for key, count in self.counts.items()]
+
+    def tally_received(self, node: str, tally: Tally) -> None:
+        self.counts_of[node, tally.key] = tally.count
 
     def asked(self, kind: str, params: dict[str, Any]) -> dict[str, Any]:
         if kind != "calls":

@@ -67,7 +67,7 @@ class States(DatabaseCase):
         """Its accounts are there, and the tables that it did not know."""
         self.successResultOf(Accounts(self.open()).put(new_account("alice", "example.com", "pw")))
         with sqlite3.connect(self.path) as connection:
-            for table in ("acc", "acc_cdrs", "missed_calls", "outbox", migrations.MARK):
+            for table in ("acc", "acc_cdrs", "missed_calls", "outbox", "dispatcher", migrations.MARK):
                 connection.execute(f"DROP TABLE {table}")
             connection.execute("CREATE TABLE version (table_name TEXT, table_version INTEGER)")
         connection.close()

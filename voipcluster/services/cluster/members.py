@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from attrs import define, evolve
+from attrs import Factory, define, evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from voipcluster.balance import codec
-from voipcluster.balance.messages import Account, Accounts, Binding, Bindings, Drain, Member
+from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member, Tallies, Tally
 from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.envelope import Body
@@ -25,8 +25,9 @@ from voipcluster.net.peer import RANDOM, PeerLink
 from voipcluster.net.roster import Roster
 from voipcluster.services.cluster.admission import Admission
 from voipcluster.services.cluster.agreement import ANY, Agreement
+from voipcluster.services.cluster.decided import Decided
 from voipcluster.services.cluster.mesh import IMeshUser, Mesh
-from voipcluster.services.cluster.received import Received, account_key, binding_key
+from voipcluster.services.cluster.received import Received, accounts_decided, binding_key
 from voipcluster.services.cluster.replica import BATCH, Replica
 from voipcluster.store.state import NodeState
 
@@ -37,15 +38,21 @@ TOO_LONG = 513  # the status_hint of a message that the link does not carry
 
 @define
 class Replicas:
-    """What one member has of us; accounts are the primary's to give."""
+    """
+    What one member has of us.
+
+    @ivar tallies: L{None} for a member of a version that does not know them; C{decided}: by kind, the primary's to give.
+    """
 
     bindings: Replica[Binding, Bindings]
-    accounts: Replica[Account, Accounts] | None = None
+    tallies: Replica[Tally, Tallies] | None = None
+    decided: dict[str, Replica[Any, Any]] = Factory(dict)
 
     def __iter__(self) -> Iterator[Replica[Any, Any]]:
         yield self.bindings
-        if self.accounts is not None:
-            yield self.accounts
+        if self.tallies is not None:
+            yield self.tallies
+        yield from self.decided.values()
 
 
 @implementer(IMeshUser)
@@ -82,7 +89,10 @@ class ClusterService(Service):
         self._told_apart: dict[str, str] = {}  # by node: the differences that were said
         self._leaving = False
         self._reactor, self._state, self._period, self._user = reactor, state, period, callbacks
-        self._received = Received(state.name, callbacks, self.change_account if state.is_primary else None)
+        self._decided = {one.kind: one for one in (accounts_decided(callbacks), *callbacks.decided())}
+        self._received = Received(
+            state.name, callbacks, self._decided, self.change if state.is_primary else None
+        )
         self.mesh = Mesh(
             reactor, state, listen_address, port, self, self._received.kinds, wall_clock, agreement, random
         )
@@ -186,6 +196,7 @@ class ClusterService(Service):
         return {
             "report": codec.encode(evolve(report, seq=self._report_sequence)),
             "settings": self._agreement.own,
+            "kinds": list(self._received.kinds),
         }
 
     def greeted(self, name: str, body: Body, calling: bool) -> None:
@@ -202,9 +213,9 @@ class ClusterService(Service):
                     different=different,
                 )
 
-    def link_up(self, link: PeerLink) -> None:
+    def link_up(self, link: PeerLink, answer: Body) -> None:
         self._user.node_changed(link.name, True)
-        self._replicas[link.name] = replicas = self._copies_at(link)
+        self._replicas[link.name] = replicas = self._copies_at(link, answer.get("kinds"))
         for replica in replicas:
             replica.link_up()
 
@@ -256,41 +267,53 @@ class ClusterService(Service):
 
     # -- copies
 
-    def _copies_at(self, link: PeerLink) -> Replicas:
-        def bindings(kind: str, message: Bindings) -> Deferred[None]:
-            return self._send(link, kind, message)
+    def _copies_at(self, link: PeerLink, known: object) -> Replicas:
+        """@param known: the kinds of messages that the member says it knows; one of an older version does not say."""
+        kinds = known if isinstance(known, list) else ()
 
-        def accounts(kind: str, message: Accounts) -> Deferred[None]:
+        def send(kind: str, message: Any) -> Deferred[None]:
             return self._send(link, kind, message)
 
         copies = Replicas(
             Replica(
                 self._reactor, binding_key, self._user.full_bindings,
-                lambda part: bindings("bindings", part),
-                lambda values: bindings("binding-changes", Bindings(**self._sender(), items=values)), link.reset,
+                lambda part: send("bindings", part),
+                lambda values: send("binding-changes", Bindings(**self._sender(), items=values)), link.reset,
                 lambda binding, waited: evolve(binding, age=binding.age + waited),
             )
         )  # fmt: skip
-        if self.mesh.admission is not None:
-            copies.accounts = Replica(
-                self._reactor, account_key, self._full_accounts,
-                lambda part: accounts("accounts", part),
-                lambda values: accounts("account-changes", Accounts(**self._sender(), items=values)), link.reset,
+        if "tallies" in kinds:
+            copies.tallies = Replica(
+                self._reactor, lambda tally: tally.key,
+                lambda: self._in_batches(Tallies, self._user.full_tallies()),
+                lambda part: send("tallies", part),
+                lambda values: send("tallies", Tallies(**self._sender(), items=values)), link.reset,
             )  # fmt: skip
+        if self.mesh.admission is not None:
+            for one in self._decided.values():
+                if one.old or one.all_kind in kinds:
+                    copies.decided[one.kind] = self._copy_of(one, link)
         return copies
+
+    def _copy_of(self, one: Decided, link: PeerLink) -> Replica[Any, Any]:
+        return Replica(
+            self._reactor, one.key, lambda: self._in_batches(one.batch, one.full()),
+            lambda part: self._send(link, one.all_kind, part),
+            lambda values: self._send(link, one.changes_kind, one.batch(**self._sender(), items=values)), link.reset,
+        )  # fmt: skip
 
     def _sender(self) -> dict[str, Any]:
         epoch, sequence = self.mesh.stamp()
         return {"node": self.node, "epoch": epoch, "seq": sequence}
 
-    def _full_accounts(self) -> Iterator[Accounts]:
-        accounts = tuple(self._user.full_accounts())
-        for start in range(0, len(accounts) or 1, BATCH):
+    def _in_batches(self, batch: Any, values: Iterable[Any]) -> Iterator[Any]:
+        items = tuple(values)
+        for start in range(0, len(items) or 1, BATCH):
             end = start + BATCH
-            yield Accounts(**self._sender(), items=accounts[start:end], complete=end >= len(accounts))
+            yield batch(**self._sender(), items=items[start:end], complete=end >= len(items))
 
     def _send(self, link: PeerLink, kind: str, message: Any) -> Deferred[None]:
-        """Send L{Bindings} or L{Accounts}; what is too long for the link goes in halves."""
+        """Send a message of many values; what is too long for the link goes in halves."""
 
         sent: Deferred[Any] = link.call(kind, codec.encode(message)).addCallback(lambda _: None)
 
@@ -311,27 +334,42 @@ class ClusterService(Service):
         for replicas in self._replicas.values():
             replicas.bindings.change(binding)
 
-    def publish_account(self, account: Account) -> None:
-        """At the primary: tell everybody of an account that was added, changed or (C{removed}) removed."""
+    def publish_tally(self, tally: Tally) -> None:
+        """Tell everybody what this node counts now."""
         for replicas in self._replicas.values():
-            if replicas.accounts is not None:
-                replicas.accounts.change(account)
+            if replicas.tallies is not None:
+                replicas.tallies.change(tally)
+
+    def publish(self, kind: str, value: Any) -> None:
+        """At the primary: tell everybody of a value that was added, changed or (C{removed}) removed."""
+        for replicas in self._replicas.values():
+            if kind in replicas.decided:
+                replicas.decided[kind].change(value)
 
     def change_account(self, account: Account) -> Deferred[None]:
-        """
-        Add, change or remove an account of the cluster, at whatever node this is called.
+        """Add, change or remove an account of the cluster, as L{change} does."""
+        return self.change("account", account)
 
+    def change(self, kind: str, value: Any) -> Deferred[None]:
+        """
+        Add, change or remove something that the primary decides on, at whatever node this is called.
+
+        @param kind: of a L{Decided}, whose message C{value} is.
         @return: fires when the primary has it on its disk; fails with L{PeerError} when the primary is not reachable.
         """
+        one = self._decided[kind]
         if self.mesh.admission is not None:
-            stored: Deferred[None] = maybeDeferred(self._user.store_accounts, (account,))
-            return stored.addCallback(lambda _: self.publish_account(account))
+            one.check(value)
+            stored: Deferred[None] = maybeDeferred(one.store, (value,))
+            return stored.addCallback(lambda _: self.publish(kind, value))
         primary = self.mesh.primary
         if not self.is_up(primary):
             return fail(
-                PeerError(f"accounts are changed at the primary, and node {primary} is not reachable", 503)
+                PeerError(
+                    f"{one.all_kind} are changed at the primary, and node {primary} is not reachable", 503
+                )
             )
-        return self.mesh.call(primary, "account", codec.encode(account)).addCallback(lambda _: None)
+        return self.mesh.call(primary, kind, codec.encode(value)).addCallback(lambda _: None)
 
     # -- orders and questions
 

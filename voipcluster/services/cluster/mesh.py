@@ -51,8 +51,8 @@ class IMeshUser(Interface):
     def greeted(name: str, body: Body, calling: bool) -> None:
         """The hello of a member that is C{calling}, or its answer to ours. L{PeerError} when it cannot be understood."""
 
-    def link_up(link: PeerLink) -> None:
-        """A link of ours is up and greeted."""
+    def link_up(link: PeerLink, answer: Body) -> None:
+        """A link of ours is up and greeted, and that was the C{answer}."""
 
     def link_lost(name: str) -> None:
         """A link that was up is lost, or the member is gone."""
@@ -268,7 +268,7 @@ class Mesh:
             link.call("roster", dict(self._state.roster)).addErrback(self.ignored, f"roster to {link.name}")
         if self.links.get(link.name) is link:  # the roster may have changed that
             self._greeted.add(link.name)
-            self._user.link_up(link)
+            self._user.link_up(link, answer)
             self._user.greeted(link.name, answer, False)
 
     def _not_greeted(self, failure: Failure, link: PeerLink) -> None:

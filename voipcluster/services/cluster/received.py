@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -10,11 +11,12 @@ from twisted.logger import Logger
 from zope.interface import Interface
 
 from voipcluster.balance import codec
-from voipcluster.balance.messages import Account, Accounts, Binding, Bindings, Drain, Member
+from voipcluster.balance.messages import Account, Accounts, Binding, Bindings, Drain, Member, Tallies, Tally
 from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError
 from voipcluster.net.certificates import Certified
 from voipcluster.net.envelope import Body
+from voipcluster.services.cluster.decided import Decided
 from voipcluster.store.state import PRIMARY
 
 
@@ -54,6 +56,15 @@ class IClusterUser(Interface):
     def accounts_listed(keys: frozenset[tuple[str, str]]) -> Deferred[None]:
         """There are accounts of these (username, domain), and no others."""
 
+    def decided() -> Sequence[Decided]:
+        """What besides accounts the primary decides on; asked once."""
+
+    def full_tallies() -> Iterable[Tally]:
+        """All that this node counts and that is not 0."""
+
+    def tally_received(node: str, tally: Tally) -> None:
+        """Another node tells what it counts now."""
+
     def asked(kind: str, params: Body) -> Body | Deferred[Body]:
         """A member asks something; L{PeerError} is its answer when we cannot."""
 
@@ -72,6 +83,14 @@ def account_key(account: Account) -> tuple[str, str]:
     return account.username, account.domain
 
 
+def accounts_decided(user: Any) -> Decided:
+    """The accounts of an L{IClusterUser}."""
+    return Decided(
+        "account", Accounts, account_key, user.full_accounts,
+        user.store_accounts, user.accounts_listed, old=True,
+    )  # fmt: skip
+
+
 def _own(name: str, node: str) -> None:
     """@raise PeerError: a node speaks for another one."""
     if name != node:
@@ -84,7 +103,8 @@ class Received:
 
     @param name: of this node.
     @param user: an L{IClusterUser}.
-    @param change_account: what to do when a member wants an account changed; L{None} where that is not decided.
+    @param decided: what the primary decides on, by kind.
+    @param change: what to do when a member wants a value of a kind changed; L{None} where that is not decided.
     """
 
     _log = Logger()
@@ -93,27 +113,31 @@ class Received:
         self,
         name: str,
         user: Any,
-        change_account: Callable[[Account], Deferred[None]] | None,
+        decided: Mapping[str, Decided],
+        change: Callable[[str, Any], Deferred[None]] | None,
     ) -> None:
-        self._name, self._user, self._change_account = name, user, change_account
+        self._name, self._user, self._change = name, user, change
         self._named: dict[
-            str, set[tuple[str, str]]
-        ] = {}  # by node: what its full copy of accounts has named so far
+            tuple[str, str], set[Any]
+        ] = {}  # by node and kind: what its full copy has named so far
         self._versions: dict[str, tuple[int, int]] = {}  # of the last report of each node
         self.kinds: dict[str, Callable[[Certified, Body], Any]] = {
             "report": self._report,
             "bindings": self._bindings,
             "binding-changes": self._binding_changes,
-            "accounts": self._accounts,
-            "account-changes": self._account_changes,
-            "account": self._account,
+            "tallies": self._tallies,
             "drain": self._drain,
             "ask": self._ask,
         }
+        for one in decided.values():
+            self.kinds[one.all_kind] = partial(self._all, one)
+            self.kinds[one.changes_kind] = partial(self._changes, one)
+            self.kinds[one.kind] = partial(self._change_asked, one)
 
     def begin_copy(self, node: str) -> None:
         """The node has connected and begins a full copy; what it sent of one before is void."""
-        self._named.pop(node, None)
+        for key in [key for key in self._named if key[0] == node]:
+            del self._named[key]
         self._user.copy_begins(node)
 
     def _report(self, peer: Certified, body: Body) -> None:
@@ -152,31 +176,37 @@ class Received:
             _own(peer.name, node)
         return message
 
-    def _accounts(self, peer: Certified, body: Body) -> Deferred[None]:
-        """A part of all accounts; what they do not name does not exist."""
-        message = self._decided(peer, body)
-        named = self._named.setdefault(peer.name, set())
-        named.update(map(account_key, message.items))
-        stored: Deferred[None] = maybeDeferred(self._user.store_accounts, message.items)
+    def _tallies(self, peer: Certified, body: Body) -> None:
+        message: Tallies = codec.decode("tallies", body)
+        _own(peer.name, message.node)
+        for tally in message.items:
+            self._user.tally_received(peer.name, tally)
+
+    def _all(self, one: Decided, peer: Certified, body: Body) -> Deferred[None]:
+        """A part of all values of a kind; what they do not name does not exist."""
+        message = self._decided(one, peer, body)
+        named = self._named.setdefault((peer.name, one.kind), set())
+        named.update(map(one.key, message.items))
+        stored: Deferred[None] = maybeDeferred(one.store, message.items)
         if not message.complete:
             return stored
-        del self._named[peer.name]
-        return stored.addCallback(lambda _: self._user.accounts_listed(frozenset(named)))
+        del self._named[peer.name, one.kind]
+        return stored.addCallback(lambda _: one.listed(frozenset(named)))
 
-    def _account_changes(self, peer: Certified, body: Body) -> Deferred[None]:
-        return maybeDeferred(self._user.store_accounts, self._decided(peer, body).items)
+    def _changes(self, one: Decided, peer: Certified, body: Body) -> Deferred[None]:
+        return maybeDeferred(one.store, self._decided(one, peer, body).items)
 
-    def _decided(self, peer: Certified, body: Body) -> Accounts:
+    def _decided(self, one: Decided, peer: Certified, body: Body) -> Any:
         if peer.role != PRIMARY:
-            raise PeerError("only the primary decides on accounts", 403)
-        message: Accounts = codec.decode("accounts", body)
+            raise PeerError(f"only the primary decides on {one.all_kind}", 403)
+        message = codec.decode(one.all_kind, body)
         _own(peer.name, message.node)
         return message
 
-    def _account(self, peer: Certified, body: Body) -> Deferred[None]:
-        if self._change_account is None:
-            raise PeerError("accounts are changed at the primary, and this is a secondary", 403)
-        return self._change_account(codec.decode("account", body))
+    def _change_asked(self, one: Decided, peer: Certified, body: Body) -> Deferred[None]:
+        if self._change is None:
+            raise PeerError(f"{one.all_kind} are changed at the primary, and this is a secondary", 403)
+        return self._change(one.kind, codec.decode(one.kind, body))
 
     def _drain(self, peer: Certified, body: Body) -> None:
         order: Drain = codec.decode("drain", body)

@@ -14,6 +14,7 @@ from voipcluster.gateway.access import Direction, Refusal, identify, may_pass
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.hours import is_open
 from voipcluster.gateway.permission import Party
+from voipcluster.services.gateway.merging import FILE, Origin
 
 
 class ITallies(Protocol):
@@ -82,6 +83,7 @@ class GatewayBook:
         local: Callable[[float], time.struct_time] = time.localtime,
     ) -> None:
         self._gateways = {gateway.name: gateway for gateway in declared}
+        self._where: dict[str, str] = {}
         self._uses: dict[str, _Use] = {}
         self._tallies, self._wall, self._local = tallies, wall, local
         self.changed: list[Callable[[], object]] = []
@@ -95,9 +97,15 @@ class GatewayBook:
     def get(self, name: str) -> Gateway | None:
         return self._gateways.get(name)
 
-    def replace(self, declared: Iterable[Gateway]) -> None:
+    def where(self, name: str) -> str:
+        """Where a gateway is declared, for people."""
+        return self._where.get(name, FILE)
+
+    def replace(self, declared: Iterable[Origin]) -> None:
         """These are the gateways from now on; what is known of one that stays is kept. Its calls go on in any case."""
-        gateways = {gateway.name: gateway for gateway in declared}
+        origins = list(declared)
+        gateways = {gateway.name: gateway for gateway, _ in origins}
+        self._where = {gateway.name: where for gateway, where in origins}
         if gateways != self._gateways:
             self._gateways = gateways
             for call in list(self.changed):

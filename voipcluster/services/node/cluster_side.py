@@ -23,13 +23,24 @@ from voipcluster.balance.membership import (
     StateLearnt,
     Tick,
 )
-from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member
+from voipcluster.balance.messages import (
+    Account,
+    Binding,
+    Bindings,
+    Drain,
+    Member,
+    StoredGateway,
+    StoredGateways,
+    Tally,
+)
 from voipcluster.balance.report import Report
 from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import NodeState
 from voipcluster.errors import PeerError
 from voipcluster.net.envelope import Body
+from voipcluster.services.cluster.decided import Decided
 from voipcluster.services.cluster.received import IClusterUser
+from voipcluster.services.gateway.merging import check_change
 from voipcluster.services.node.first_copies import FirstCopies
 from voipcluster.services.sequence import SequenceCheck
 from voipcluster.services.sip.lost_nodes import LostNodes
@@ -38,7 +49,7 @@ from voipcluster.services.sip.transactions import ClientTransaction
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
 
-ACCOUNTS = "the accounts"  # among the names of nodes, none of which has a blank
+ACCOUNTS, GATEWAYS = "the accounts", "the gateways"  # among the names of nodes, none of which has a blank
 
 
 @implementer(IClusterUser)
@@ -56,10 +67,10 @@ class ClusterSide:
         self.first_copies = FirstCopies(self._not_come)
 
     def _not_come(self, come: Collection[str]) -> set[str]:
-        """Of the other members, and of C{accounts}: what has not come."""
+        """Of the other members, and of what the primary decides on: what has not come."""
         node, core = self._node, self._node.core
         wanted = set(core.addresses) - {core.node}
-        return (wanted if node.state.is_primary else wanted | {ACCOUNTS}) - set(come)
+        return (wanted if node.state.is_primary else wanted | {ACCOUNTS, GATEWAYS}) - set(come)
 
     # -- reports and members
 
@@ -110,6 +121,7 @@ class ClusterSide:
         for name in gone:
             del core.addresses[name]
             node.registrar.forget_node(name)
+            node.tallies.forget(name)
             self._lost.forget(name)
         known = core.all_addresses(*core.addresses.values()) | core.names.own
         core.names = evolve(core.names, cluster=known)
@@ -162,6 +174,7 @@ class ClusterSide:
 
     def copy_begins(self, node: str) -> None:
         self._node.registrar.copy_begins(node)
+        self._node.tallies.begin_copy(node)
 
     def bindings_received(self, update: Binding | Bindings) -> None:
         self._node.registrar.apply_remote(update)
@@ -179,6 +192,40 @@ class ClusterSide:
     def accounts_listed(self, keys: frozenset[tuple[str, str]]) -> Deferred[None]:
         kept = self._node.accounts.keep_only(keys)
         return kept.addCallback(lambda _: self.first_copies.came(ACCOUNTS))
+
+    # -- gateways, and what else the primary decides on
+
+    def decided(self) -> Sequence[Decided]:
+        node = self._node
+        return [
+            Decided(
+                "gateway",
+                StoredGateways,
+                lambda gateway: gateway.name,
+                lambda: node.stored_gateways,
+                self._store_gateways,
+                self._gateways_listed,
+                lambda gateway: check_change(node.config.gateways, node.stored_gateways, gateway),
+            )
+        ]
+
+    def _store_gateways(self, gateways: tuple[StoredGateway, ...]) -> Deferred[None]:
+        return self._node.stored_gateways.put(*gateways).addCallback(self._gateways_changed)
+
+    def _gateways_listed(self, names: frozenset[str]) -> Deferred[None]:
+        kept = self._node.stored_gateways.keep_only(names).addCallback(self._gateways_changed)
+        return kept.addCallback(lambda _: self.first_copies.came(GATEWAYS))
+
+    def _gateways_changed(self, _: None) -> None:
+        self._node.merge_gateways()
+
+    # -- counts over all nodes
+
+    def full_tallies(self) -> Iterable[Tally]:
+        return self._node.tallies.snapshot()
+
+    def tally_received(self, node: str, tally: Tally) -> None:
+        self._node.tallies.received(node, tally)
 
     # -- questions and orders
 

@@ -14,6 +14,7 @@ from voipcluster import __version__
 from voipcluster.address import Flow
 from voipcluster.balance.decision import Gates
 from voipcluster.balance.membership import Membership
+from voipcluster.balance.messages import Tally
 from voipcluster.balance.placement import Placement
 from voipcluster.balance.policy import IBalancingPolicy
 from voipcluster.balance.rider import Rider
@@ -27,6 +28,7 @@ from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.cluster.tallies import Tallies
 from voipcluster.services.gateway.book import GatewayBook
+from voipcluster.services.gateway.merging import merged
 from voipcluster.services.journal import CallJournal
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.node.cluster_side import ClusterSide
@@ -69,6 +71,7 @@ from voipcluster.sip.registration import Settings
 from voipcluster.sip.session_timer import SessionTimer
 from voipcluster.sip.transaction.events import Durations
 from voipcluster.store.accounts import Accounts
+from voipcluster.store.gateways import Gateways
 from voipcluster.store.location import Locations
 from voipcluster.store.state import NodeState as StoredState
 from voipcluster.web.history import History
@@ -156,8 +159,10 @@ class NodeParts:
             max_breadth=config.sip.max_breadth, octets=surroundings.octets,
         )  # fmt: skip
         self.resolver, self.resolving = make_resolving(reactor, config.dns, self.core)
-        self.tallies = Tallies(self.is_heard)
-        self.gateways = GatewayBook(config.gateways, self.tallies, surroundings.wall)
+        self.tallies = Tallies(self.is_heard, self._tell_tally)
+        self.stored_gateways = Gateways(self._store.database, surroundings.wall)
+        self.gateways = GatewayBook((), self.tallies, surroundings.wall)
+        self.merge_gateways()
         self._make_balance(state, clock)
         self._make_services(state, clock)
         self._make_cluster(state)
@@ -339,6 +344,16 @@ class NodeParts:
         self._backlog = [BacklogService(clock, self.transport, self.limiting)] if known else []
 
     # -- what the parts ask each other
+
+    def _tell_tally(self, tally: Tally) -> None:
+        self.cluster.publish_tally(tally)
+
+    def merge_gateways(self) -> None:
+        """The gateways are those of the file and of the database, as they are now."""
+        origins, faults = merged(self.config.gateways, self.stored_gateways)
+        for fault in faults:
+            self._log.error("{fault}", fault=fault)
+        self.gateways.replace(origins.values())
 
     def _call_over(self, call: Call, reason: str) -> None:
         if call.answered:

@@ -17,7 +17,7 @@ from voipcluster.balance.messages import Account, Accounts, Bindings, Drain
 from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError
 from voipcluster.net.certificates import Certified
-from voipcluster.services.cluster.received import Received, binding_key
+from voipcluster.services.cluster.received import Received, accounts_decided, binding_key
 
 PRIMARY, SECONDARY = Certified("a", "primary", "0" * 64), Certified("b", "secondary", "1" * 64)
 
@@ -34,8 +34,8 @@ class ReceivedTests(SynchronousTestCase):
         self.changed: list[Account] = []
         self.received = self.made(None)
 
-    def made(self, change: Callable[[Account], Deferred[None]] | None) -> Received:
-        return Received("c", self.user, change)
+    def made(self, change: Callable[[str, Account], Deferred[None]] | None) -> Received:
+        return Received("c", self.user, {"account": accounts_decided(self.user)}, change)
 
     def tell(self, kind: str, body: dict[str, Any], peer: Certified = SECONDARY) -> Any:
         return self.received.kinds[kind](peer, body)
@@ -84,6 +84,7 @@ class ReceivedTests(SynchronousTestCase):
         """The primary hears that an account was not kept, and the others are not thrown away for it."""
         self.user.accounts = {"ghost": account("ghost")}
         self.patch(self.user, "store_accounts", lambda accounts: fail(OSError("disk full")))
+        self.received = self.made(None)
         self.failureResultOf(self.tell("accounts", self.accounts("u1", complete=True), PRIMARY), OSError)
         self.failureResultOf(self.tell("account-changes", self.accounts("u1"), PRIMARY), OSError)
         self.assertEqual(sorted(self.user.accounts), ["ghost"])
@@ -94,7 +95,8 @@ class ReceivedTests(SynchronousTestCase):
         error = self.assertRaises(PeerError, self.tell, "account", body)
         self.assertEqual((error.status_hint, self.changed), (403, []))
 
-        def change(changed: Account) -> Deferred[None]:
+        def change(kind: str, changed: Account) -> Deferred[None]:
+            self.assertEqual(kind, "account")
             self.changed.append(changed)
             return succeed(None)
 

@@ -12,6 +12,7 @@ from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.permission import Party
 from voipcluster.services.cluster.tallies import Tallies
 from voipcluster.services.gateway.book import GatewayBook, channels_key
+from voipcluster.services.gateway.merging import DATABASE, FILE, Origin
 
 MONDAY_NOON = 1764590400.0  # 2025-12-01 12:00 UTC
 
@@ -84,11 +85,12 @@ class BookTests(SynchronousTestCase):
         book, heard = self.book(Gateway("a"), Gateway("b")), []
         book.changed.append(lambda: heard.append([gateway.name for gateway in book]))
         book.seized("a")
-        book.replace([Gateway("a"), Gateway("b")])
-        book.replace([Gateway("a", channels=1)])
+        book.replace([Origin(Gateway("a"), FILE), Origin(Gateway("b"), FILE)])
+        book.replace([Origin(Gateway("a", channels=1), DATABASE)])
         self.assertEqual(heard, [["a"]])
         self.assertTrue(book.is_full("a"))
         self.assertIsNone(book.get("b"))
+        self.assertEqual(book.where("a"), DATABASE)
 
     def test_refusal(self) -> None:
         """What a gateway may do depends on the local time of the node."""

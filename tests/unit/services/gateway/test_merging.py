@@ -1,0 +1,78 @@
+"""The gateways of the file and those of the database are one list."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.balance import codec
+from voipcluster.balance.messages import StoredGateway
+from voipcluster.errors import PeerError
+from voipcluster.gateway.gateway import Gateway
+from voipcluster.gateway.permission import Permission
+from voipcluster.services.gateway.merging import check_change, declared, merged, stored
+
+FULL = Gateway(
+    "carrier-a", ("192.0.2.1:5060", "sip.carrier.example"), "pstn", "tcp", ("192.0.2.0/24",), ("gw.example",),
+    "gw@example.com", "sip:carrier.example", "4930", "", "sesame", 2.0, 30, ("Mo-Fr 08:00-18:00",), ("PCMA",),
+    Permission(("+",), ("users", "!+49900")), Permission(("users",), ("+49",)), True, False,
+)  # fmt: skip
+
+
+class MergingTests(SynchronousTestCase):
+    def test_there_and_back(self) -> None:
+        """Nothing of a gateway is lost on the way over the link and through the database, but the name of a file."""
+        message = codec.decode("gateway", codec.encode(stored(FULL)))
+        self.assertEqual(declared(message), FULL)
+        self.assertNotIn("sesame", repr(message))
+
+    def test_which_wins(self) -> None:
+        """What is stored wins over the file; a switch changes nothing but whether it is enabled, and alone it is nothing."""
+        of_file = [Gateway("a", channels=1), Gateway("b", channels=1), Gateway("c")]
+        rows = [
+            StoredGateway(name="a", channels=9),
+            StoredGateway(name="b", channels=9, enabled=False, switch=True),
+            StoredGateway(name="d"),
+            StoredGateway(name="e", switch=True),
+        ]
+        found, faults = merged(of_file, rows)
+        self.assertEqual(faults, [])
+        self.assertEqual(
+            [(o.gateway.name, o.gateway.channels, o.gateway.enabled, o.where) for o in found.values()],
+            [
+                ("a", 9, True, "file, changed"),
+                ("b", 1, False, "file, changed"),
+                ("c", 0, True, "file"),
+                ("d", 0, True, "database"),
+            ],
+        )
+
+    def test_what_is_left_out(self) -> None:
+        """One that is wrong, or known by the address of another, is left out, and the others stay."""
+        of_file = [Gateway("a", servers=("192.0.2.1",))]
+        rows = [
+            StoredGateway(name="b", sources=("192.0.2.1",)),
+            StoredGateway(name="c", hours=("always",)),
+            StoredGateway(name="d"),
+        ]
+        found, faults = merged(of_file, rows)
+        self.assertEqual(list(found), ["a", "d"])
+        self.assertEqual(len(faults), 2)
+        self.assertIn("gateway b of the database: sources: 192.0.2.1/32 is that of gateway a, too", faults[0])
+        self.assertIn('gateway c of the database: hours: found ["always"]', faults[1])
+
+    def test_a_change_that_is_refused(self) -> None:
+        """The primary refuses what could not be used; a fault that was there before is no reason."""
+        of_file = [Gateway("a", servers=("192.0.2.1",))]
+        rows = [StoredGateway(name="z", hours=("always",)), StoredGateway(name="b", servers=("192.0.2.2",))]
+        for good in (
+            StoredGateway(name="c"),
+            StoredGateway(name="a", servers=("192.0.2.3",)),
+            StoredGateway(name="b", removed=True),
+            StoredGateway(name="a", switch=True, enabled=False),
+        ):
+            check_change(of_file, rows, good)
+        error = self.assertRaises(
+            PeerError, check_change, of_file, rows, StoredGateway(name="a", servers=("192.0.2.2",))
+        )
+        self.assertIn("192.0.2.2/32 is that of gateway", str(error))
+        self.assertRaises(PeerError, check_change, of_file, rows, StoredGateway(name="c", servers=("x:0",)))
