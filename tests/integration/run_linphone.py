@@ -13,8 +13,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from demo.programs import Program
-from tests.integration.sound import heard_tones, write_tone
+from tests.integration.sound import heard_tones, latest_tone, write_tone
 from voipcluster.address import Hop, join_host_port
+from voipcluster.phone.tone import RATE
 
 HOST = "127.0.0.1"
 
@@ -23,10 +24,24 @@ class Linphone:
     """
     One running linphonec with one account; it plays a tone and records what it hears.
 
-    @param hz: the tone that it sends.
+    @param hz: the tone that it sends, also to whom it holds.
+    @param late_offer: whether it calls without a description, and answers the offer of the other one.
+    @param rate: of the codec that they will agree on, and so of its recording: two of them take Opus, 48 kHz.
     """
 
-    def __init__(self, reactor: Any, user: str, domain: str, password: str, proxy: Hop, hz: int) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        user: str,
+        domain: str,
+        password: str,
+        proxy: Hop,
+        hz: int,
+        *,
+        late_offer: bool = False,
+        rate: int = RATE,
+    ) -> None:
+        self._rate = rate
         self._folder = Path(tempfile.mkdtemp(prefix="linphone-"))
         self._recording = self._folder / "heard.wav"
         tone = write_tone(self._folder / "tone.wav", hz, 60)
@@ -39,6 +54,7 @@ class Linphone:
                 "sip_tcp_port": port,
                 "sip_tls_port": 0,
                 "default_proxy": 0,
+                "sdp_200_ack": int(late_offer),
                 "use_ipv6": 0,
             },
             "rtp": {"audio_rtp_port": port + 2, "audio_adaptive_jitt_comp_enabled": 0},
@@ -83,6 +99,23 @@ class Linphone:
         self._type(f"call {uri}")
         return self.program.saw("Call [0-9]+ with .* connected|Media streams established", start=start)
 
+    async def answer(self) -> None:
+        """Take the call that comes."""
+        await self.program.saw("Receiving new incoming call")
+        self._type("answer")
+
+    def hold(self) -> Deferred[Any]:
+        """Fires when the other one knows."""
+        start = len(self.program.output)
+        self._type("pause")
+        return self.program.saw("Call [0-9]+ with .* is now paused", start=start)
+
+    def resume(self) -> Deferred[Any]:
+        """Fires when it has what the other one answered."""
+        start = len(self.program.output)
+        self._type("resume")
+        return self.program.saw("Media streams established", start=start)
+
     def hang_up(self) -> Deferred[Any]:
         """Fires when it says that the call is over."""
         start = len(self.program.output)
@@ -95,6 +128,14 @@ class Linphone:
             os.close(self._pipe)
             self._pipe = -1
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def hears(self) -> int | None:
+        """The tone that it has heard last, as far as its recording is written."""
+        return latest_tone(self._recording, self._rate) if self._recording.exists() else None
+
+    def heard_so_far(self) -> int:
+        """Octets of what it has heard; it records nothing while nothing comes."""
+        return self._recording.stat().st_size if self._recording.exists() else 0
 
     def heard(self) -> list[int | None]:
         """The tones that it has recorded in a call that is over, one each half second; none before its file is whole."""

@@ -37,12 +37,16 @@ def heard_tones(path: Path, every: float = 0.5) -> list[int | None]:
     return [strongest(samples[start : start + look], rate) for start in range(0, len(samples) - look, step)]
 
 
-def latest_tone(path: Path) -> int | None:
-    """The tone of the last 0.1 s of a 16-bit WAV file that somebody still writes, whose header may be behind."""
+def latest_tone(path: Path, rate: int = 0) -> int | None:
+    """
+    The tone of the last 0.1 s of a 16-bit WAV file that somebody still writes, whose header may be behind.
+
+    @param rate: that of its one channel, when its header is written at the end.
+    """
     octets = path.read_bytes()
     if len(octets) < _HEADER:
         return None
-    channels, rate = struct.unpack_from("<HI", octets, 22)
+    channels, rate = (1, rate) if rate else struct.unpack_from("<HI", octets, 22)
     count = rate // 10 * channels
     if len(octets) < _HEADER + 2 * count:
         return None

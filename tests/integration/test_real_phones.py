@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from tests.integration.harness import ClusterTestCase
+from tests.integration.harness import DOMAIN, ClusterTestCase
 from tests.integration.run_baresip import Baresip
 from tests.integration.run_linphone import Linphone
 from tests.network import refused
@@ -65,7 +65,7 @@ class PhoneCase(ClusterTestCase):
 
         await self.until(heard, "both hear each other")
 
-    async def nothing_comes(self, *phones: Baresip) -> None:
+    async def nothing_comes(self, *phones: Baresip | Linphone) -> None:
         async def silent() -> bool:
             before = [phone.heard_so_far() for phone in phones]
             await self.tick(0.5)
@@ -125,21 +125,56 @@ class PhoneCase(ClusterTestCase):
         for pair in pairs:
             await pair.caller.hang_up()
 
-    async def linphone(self) -> None:
-        await self.start("carol", "dave")
-        carol = Linphone(
-            self.reactor, "carol", "example.com", self.passwords["carol"], self.primary.hop(), 700
+    def linphone(self, user: str, hz: int, **options: Any) -> Linphone:
+        phone = Linphone(self.reactor, user, DOMAIN, self.passwords[user], self.primary.hop(), hz, **options)
+        self._programs.append(phone.program)
+        self.at_end(phone.stop)
+        return phone
+
+    async def hears(self, phone: Baresip | Linphone, hz: int) -> None:
+        """From now on: more than a phone has buffered."""
+        before = phone.heard_so_far()
+        await self.until(
+            lambda: phone.heard_so_far() > before + MORE and phone.hears() == hz, f"{hz} Hz are heard"
         )
-        self._programs.append(carol.program)
-        self.at_end(carol.stop)
+
+    async def unlike_phones(self) -> None:
+        """linphonec calls baresip, which makes the offer, in the 200; its answer is in the ACK."""
+        await self.start("carol", "dave")
+        carol = self.linphone("carol", 700, late_offer=True)
         dave = await self.baresip("dave", hz=1700, answer=True)
         await self.reachable("carol", "dave")
         await carol.dial("sip:dave@example.com")
-        await self.until(lambda: dave.hears() == 700, "baresip hears linphonec")
-        before = dave.heard_so_far()
-        await self.until(lambda: dave.heard_so_far() > before + MORE, "the call goes on")
+        await self.hears(dave, 700)
+        await self.hears(carol, 1700)
         await carol.hang_up()
         await self.until(lambda: 1700 in carol.heard(), "linphonec has heard baresip")
+
+    async def tone_behind_a_hold(self) -> None:
+        """Each of two linphonecs holds the other one, hears nothing then, and both hear each other when it has resumed."""
+        await self.start("carol", "dave")
+        carol, dave = self.linphone("carol", 700, rate=48_000), self.linphone("dave", 1300, rate=48_000)
+        await self.reachable("carol", "dave")
+        up = carol.dial("sip:dave@example.com")
+        await dave.answer()
+        await up
+        await self.hears(dave, 700)
+        await self.hears(carol, 1300)
+        for phone in (carol, dave):
+            await phone.hold()
+            await self.nothing_comes(phone)
+            await phone.resume()
+            await self.hears(carol, 1300)
+            await self.hears(dave, 700)
+        if self.path == "kernel":
+
+            async def counted() -> bool:
+                return await self.kernel_packets() > 200
+
+            await self.until(counted, "the kernel has relayed it")
+        else:
+            self.assertEqual(await self.kernel_packets(), 0)
+        await dave.hang_up()
 
 
 class UserSpaceTests(PhoneCase):
@@ -149,9 +184,13 @@ class UserSpaceTests(PhoneCase):
         """Relayed by the sockets of the node."""
         await self.everything()
 
-    async def test_linphone(self) -> None:
-        """A phone of another family and baresip hear each other."""
-        await self.linphone()
+    async def test_unlike_phones(self) -> None:
+        """Phones of two families hear each other, after an offer in the 200."""
+        await self.unlike_phones()
+
+    async def test_tone_behind_a_hold(self) -> None:
+        """What is heard behind a hold is what the other one sends, in both directions."""
+        await self.tone_behind_a_hold()
 
 
 class KernelTests(PhoneCase):
@@ -162,6 +201,10 @@ class KernelTests(PhoneCase):
         """Relayed by the kernel; RTCP and the handshakes of DTLS by the sockets."""
         await self.everything()
 
-    async def test_linphone(self) -> None:
-        """A phone of another family and baresip hear each other."""
-        await self.linphone()
+    async def test_unlike_phones(self) -> None:
+        """Phones of two families hear each other, after an offer in the 200."""
+        await self.unlike_phones()
+
+    async def test_tone_behind_a_hold(self) -> None:
+        """What is heard behind a hold is what the other one sends, in both directions."""
+        await self.tone_behind_a_hold()
