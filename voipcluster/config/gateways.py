@@ -27,6 +27,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _ACCOUNT = re.compile(r"[^\s@:<>\"]{1,128}@[A-Za-z0-9]([A-Za-z0-9.:-]{0,253}[A-Za-z0-9])?", re.ASCII)
 _USER = re.compile(r"[^\s\"<>]{1,256}", re.ASCII)
 _REGISTRAR = re.compile(r"sips?:[A-Za-z0-9.:;=\[\]@_+-]{1,512}", re.ASCII)
+_AOR = re.compile(r"sips?:[A-Za-z0-9_.!~*'()&=+$,;?/%-]{1,128}@[A-Za-z0-9.:\[\]-]{1,255}", re.ASCII)
+_CONTACT_USER = re.compile(r"[A-Za-z0-9_.!~*'()&=+$,%-]{1,128}", re.ASCII)
+_REALM = re.compile(r'[^\x00-\x1f\x7f"\\]{1,256}')
 _CODEC = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _PASSWORD = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 
@@ -77,6 +80,22 @@ class _Password:
         return Word(_PASSWORD, self.allowed).take(value)
 
 
+@frozen
+class _Statuses:
+    """Final SIP statuses, each once."""
+
+    allowed = "a list of final SIP statuses, 300 to 699, each once"
+    text = secret = False
+
+    def take(self, value: object) -> tuple[int, ...]:
+        if not isinstance(value, list):
+            raise ValueError(value)
+        statuses = tuple(Whole(300, 699).take(status) for status in value)
+        if len(set(statuses)) != len(statuses):
+            raise ValueError(value)
+        return statuses
+
+
 def _server(text: str) -> None:
     Domain().take(split_host_port(text, 5060)[0].lower())
 
@@ -99,7 +118,11 @@ OPTIONS: dict[str, Kind[Any]] = {
     "auth_user": _Maybe(Word(_USER, "a user name without blanks and quotes")),
     "secret": _Maybe(FilePath()),
     "password": _Maybe(_Password()),
+    "aor": _Maybe(Word(_AOR, "a SIP URI such as sip:+4930123@carrier.example")),
+    "contact_user": _Maybe(Word(_CONTACT_USER, "a user part of a SIP URI, such as reception or +4930123")),
+    "realm": _Maybe(Word(_REALM, "a realm, without quotes")),
     "probe": Number(0, 3600, "s"),
+    "not_alive": _Statuses(),
     "channels": Whole(0, 1_000_000),
     "hours": Words(
         _Checked(parse_span, "a time"),
@@ -233,7 +256,14 @@ def _mistakes(table: Mapping[str, object], forbidden: tuple[str, ...]) -> Iterat
                     yield key, str(error)
     if "name" not in table:
         yield "name", "is missing"
-    for key, other in (("registrar", "auth_user"), ("secret", "auth_user"), ("password", "auth_user")):
+    for key, other in (
+        ("registrar", "auth_user"),
+        ("secret", "auth_user"),
+        ("password", "auth_user"),
+        ("aor", "registrar"),
+        ("contact_user", "registrar"),
+        ("realm", "auth_user"),
+    ):
         if key not in forbidden and table.get(key) and not table.get(other):
             yield key, f"needs {other}, which is not set"
     if table.get("secret") and table.get("password"):

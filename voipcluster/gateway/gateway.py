@@ -9,6 +9,7 @@ from attrs import field, frozen
 from voipcluster.address import split_host_port
 from voipcluster.gateway.hours import Span, parse_span
 from voipcluster.gateway.permission import USERS, Permission
+from voipcluster.gateway.probing import NOT_ALIVE
 
 KINDS = ("voip", "pstn", "pbx", "media", "h323", "router")
 TRANSPORTS = ("udp", "tcp", "tls")
@@ -35,7 +36,11 @@ class Gateway:
     @ivar registrar: the SIP URI of the registrar where we register with it, or empty: we do not.
     @ivar auth_user: our user name there; C{secret}: the file with our password, and C{password}: that itself, for a gateway
         that is not in a file.
+    @ivar aor: our address of record there, or empty: C{auth_user} at the host of the registrar.
+    @ivar contact_user: whom calls reach that come for our registration: the user in our Contact; empty: that of C{aor}.
+    @ivar realm: the only one whose challenges get an answer made of our password; empty: any.
     @ivar probe: s between the OPTIONS that ask whether it is there; 0: it is not asked.
+    @ivar not_alive: statuses of answers to OPTIONS that count like none.
     @ivar channels: calls at the same time in both directions; 0: any number.
     @ivar hours: when it may be used, as L{parse_span} reads them; none: always.
     @ivar codecs: which encoding names (RFC 8866 section 6.6) may be offered to it and by it; none: all.
@@ -62,6 +67,10 @@ class Gateway:
     outgoing: Permission = ANYTHING
     trusted: bool = False
     enabled: bool = True
+    aor: str = ""
+    contact_user: str = ""
+    realm: str = ""
+    not_alive: tuple[int, ...] = tuple(sorted(NOT_ALIVE))
     networks: tuple[_Network, ...] = field(init=False, repr=False, eq=False)
     spans: tuple[Span, ...] = field(init=False, repr=False, eq=False)
 

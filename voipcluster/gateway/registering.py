@@ -20,6 +20,7 @@ from voipcluster.sip.challenges import Challenged, Identity
 from voipcluster.sip.granted import granted_seconds, min_expires, seconds_of
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.outgoing import build_request
+from voipcluster.sip.retry_after import retry_after
 from voipcluster.sip.values import parse_name_addr
 
 EXPIRES: Final = 600  # s that are asked for: what a trunk may think for of a node that died, at most
@@ -118,7 +119,7 @@ class Registering:
     """
     @param line: with the contacts of the other nodes as they are now; may be exchanged.
     @param rand: from 0.0 to below 1.0; C{fresh}: random text, new at each call.
-    @ivar registered: whether the trunk knows us, as far as we know.
+    @ivar registered: whether the trunk knows us, as far as we know; C{failures}: attempts in vain since it last said so.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class Registering:
         self.state = State.OFF
         self.registered = False
         self._number = 0
-        self._failures = 0
+        self.failures = 0
         self._too_brief = 0
         self._take_over = True  # the other nodes' contacts are to be taken back
         self._challenged: Challenged | None = None
@@ -142,7 +143,7 @@ class Registering:
         """This node is the one that registers from now on."""
         if self.state in (State.ASKING, State.WAITING):
             return []
-        self._take_over, self._failures = True, 0
+        self._take_over, self.failures = True, 0
         return self._ask()
 
     def leave(self) -> list[Effect]:
@@ -208,7 +209,7 @@ class Registering:
         if status < 300:
             return self._accepted(response)
         if status >= 500 or status == 408:
-            return self._failed(said, float(seconds_of(_first(response.get("retry-after")), 0)))
+            return self._failed(said, retry_after(response))
         return self._refused(said)
 
     def _accepted(self, response: Response) -> list[Effect]:
@@ -216,7 +217,7 @@ class Registering:
         if granted <= 0:
             return self._refused("the registrar accepted REGISTER, but gives our Contact no time")
         self.state, self.registered = State.WAITING, True
-        self._failures, self._take_over = 0, False
+        self.failures, self._take_over = 0, False
         refresh = granted * REFRESH * (1.0 - 0.1 * self._rand())
         return [
             SetTimer(AGAIN, refresh),
@@ -238,7 +239,7 @@ class Registering:
 
     def _failed(self, why: str, retry_after: float = 0.0) -> list[Effect]:
         """The trunk is not there, or cannot: soon again, then less and less often."""
-        delay = min(FIRST_RETRY * 2.0 ** min(self._failures, 16), LAST_RETRY) * (1.0 - 0.5 * self._rand())
+        delay = min(FIRST_RETRY * 2.0 ** min(self.failures, 16), LAST_RETRY) * (1.0 - 0.5 * self._rand())
         return self._wait(why, max(delay, min(retry_after, MOST_RETRY_AFTER)))
 
     def _refused(self, why: str) -> list[Effect]:
@@ -247,12 +248,7 @@ class Registering:
 
     def _wait(self, why: str, delay: float) -> list[Effect]:
         self.state = State.WAITING
-        self._failures += 1
+        self.failures += 1
         # it may be known there still: what is left of the registration runs on
         left = "registered, but not refreshed: " if self.registered else ""
         return [Told(self.registered, left + why), SetTimer(AGAIN, delay)]
-
-
-def _first(value: str | None) -> str:
-    """The number of Retry-After, which may have a comment and parameters behind it (20.33)."""
-    return (value or "").partition(";")[0].partition("(")[0].strip()

@@ -29,7 +29,11 @@ username = "gw@example.com"
 registrar = "sip:carrier.example"
 auth_user = "4930"
 secret = "SECRET"
+aor = "sip:+4930@carrier.example"
+contact_user = "reception"
+realm = "carrier.example"
 probe = 2
+not_alive = [408, 503, 480]
 channels = 30
 hours = ["Mo-Fr 08:00-18:00"]
 codecs = ["PCMA"]
@@ -68,6 +72,10 @@ class GatewaysTests(SynchronousTestCase):
             (first.name, first.kind, first.transport, first.channels), ("carrier-a", "pstn", "tcp", 30)
         )
         self.assertEqual((first.probe, first.trusted, first.enabled), (2.0, True, False))
+        self.assertEqual(
+            (first.aor, first.contact_user, first.realm, first.not_alive),
+            ("sip:+4930@carrier.example", "reception", "carrier.example", (408, 503, 480)),
+        )
         self.assertEqual(first.incoming, Permission(("+",), ("users", "!+49900")))
         self.assertEqual(first.outgoing, Permission())
         self.assertEqual(second, Gateway("pbx", outgoing=Permission(numbers=("=110",))))
@@ -107,6 +115,25 @@ class GatewaysTests(SynchronousTestCase):
             ),
             ('name = "b"\nincoming = []', "7: gateway.incoming: found [], allowed is a table"),
             ('name = "b"\nregistrar = "sip:x"', "7: gateway.registrar: needs auth_user, which is not set"),
+            ('name = "b"\naor = "sip:x@y"', "7: gateway.aor: needs registrar, which is not set"),
+            (
+                'name = "b"\naor = "x@y"\nregistrar = "sip:y"\nauth_user = "x"',
+                '7: gateway.aor: found "x@y", allowed is a SIP URI',
+            ),
+            (
+                'name = "b"\ncontact_user = "a b"\nregistrar = "sip:y"\nauth_user = "x"',
+                '7: gateway.contact_user: found "a b", allowed is a user part',
+            ),
+            ('name = "b"\nrealm = "x"', "7: gateway.realm: needs auth_user, which is not set"),
+            (
+                'name = "b"\nnot_alive = [200]',
+                "7: gateway.not_alive: found [200], allowed is a list of final",
+            ),
+            (
+                'name = "b"\nnot_alive = [503, 503]',
+                "7: gateway.not_alive: found [503, 503], allowed is a list",
+            ),
+            ('name = "b"\nnot_alive = 503', "7: gateway.not_alive: found 503, allowed is a list"),
             ('name = "b"\npassword = "x"', '7: gateway.password: unknown key "password"'),
             ('name = "a"', "6: gateway.name: a is the name of two gateways"),
             (

@@ -34,6 +34,7 @@ class GatewayState:
     @ivar channels: calls in progress over it, on all nodes; C{most}: how many there may be, 0 is any number.
     @ivar seizures: how many calls this node has tried to bring over it or got from it; C{answers}: how many were answered.
     @ivar last_cause: how the latest of them ended.
+    @ivar registration: how our registration with it stands, as this node knows; empty: there is to be none.
     """
 
     enabled: bool
@@ -44,6 +45,7 @@ class GatewayState:
     seizures: int
     answers: int
     last_cause: str
+    registration: str = ""
 
     @property
     def asr(self) -> float | None:
@@ -64,6 +66,7 @@ class _Use:
     seizures: int = 0
     answers: int = 0
     last_cause: str = ""
+    registration: str = ""
 
 
 class GatewayBook:
@@ -181,6 +184,7 @@ class GatewayBook:
             use.seizures,
             use.answers,
             use.last_cause,
+            use.registration,
         )
 
     def set_up(self, name: str, up: bool, reason: str = "") -> None:
@@ -188,6 +192,15 @@ class GatewayBook:
         if name in self._gateways:
             use = self._use(name)
             use.up, use.reason = up, "" if up else reason
+
+    def set_registration(self, name: str, text: str) -> None:
+        """How our registration with it stands now."""
+        if name in self._gateways:
+            self._use(name).registration = text
+
+    def registration(self, name: str) -> str:
+        use = self._uses.get(name)
+        return "" if use is None else use.registration
 
     # -- calls
 

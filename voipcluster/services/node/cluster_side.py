@@ -93,6 +93,14 @@ class ClusterSide:
             if other.is_silent(now):
                 self._lost.silent(other.name)
 
+    def nodes_alive(self) -> list[str]:
+        """The nodes that are heard of, ours among them; those of them that take calls, if there are any."""
+        node = self._node
+        states: dict[str, NodeState] = {other.name: other.state for other in node.membership}
+        states[node.core.node] = node.workload.own().state
+        alive = [name for name, state in states.items() if state is not NodeState.UNKNOWN]
+        return [name for name in alive if states[name] is not NodeState.DRAIN] or alive
+
     def _towards(self, name: str) -> list[ClientTransaction]:
         core = self._node.core
         address = core.addresses.get(name)

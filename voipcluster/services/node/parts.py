@@ -29,6 +29,8 @@ from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.cluster.tallies import Tallies
 from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.services.gateway.merging import merged
+from voipcluster.services.gateway.probing import ProbingService
+from voipcluster.services.gateway.registering import RegisteringService
 from voipcluster.services.journal import CallJournal
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.node.cluster_side import ClusterSide
@@ -165,6 +167,10 @@ class NodeParts:
         self.merge_gateways()
         self._make_balance(state, clock)
         self._make_services(state, clock)
+        self.probing = ProbingService(self.core, self.gateways, clock, surroundings.random)
+        self.registering = RegisteringService(
+            self.core, self.gateways, clock, surroundings.random, self.cluster_side.nodes_alive
+        )
         self._make_cluster(state)
         self._make_faces(state)
 

@@ -149,11 +149,11 @@ class NodeService(NodeParts, Service):
         """Everything with a life of its own, in the order of starting."""
         return (
             self.media, self.journal, self.registrar, self.workload, self.cluster, self.admin, *self._web, *self._tls_files,
-            self.transport, self.resolver, *self._backlog,
+            self.transport, self.resolver, *self._backlog, self.probing, self.registering,
         )  # fmt: skip
 
     def _start_all(self) -> Generator[Any, Any, None]:
-        listening = (self.transport, self.resolver, *self._backlog)
+        listening = (self.transport, self.resolver, *self._backlog, self.probing, self.registering)
         for part in self._parts():
             if part not in listening:
                 part.startService()

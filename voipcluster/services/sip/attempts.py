@@ -21,6 +21,7 @@ from voipcluster.services.sip.resolving import REFUSED, SILENT, UNAVAILABLE, Res
 from voipcluster.services.sip.runners import ClientTransaction, IClientUser
 from voipcluster.sip.message import Response
 from voipcluster.sip.resolution import Server
+from voipcluster.sip.retry_after import retry_after
 from voipcluster.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Attempts:
         self._stop_timer()
         self._heard = True
         if status == 503:
-            self._resolving.failed(server, UNAVAILABLE, _retry_after(response))
+            self._resolving.failed(server, UNAVAILABLE, retry_after(response))
             if self._more():
                 self._try_next(TransportError("503"))
                 return
@@ -226,9 +227,3 @@ class Attempts:
         self._stop_timer()
         self._resolving.failed(self._tried[attempt], REFUSED)
         self._try_next(error)
-
-
-def _retry_after(response: Response) -> float:
-    """Seconds that a 503 asks not to be asked again (RFC 3261 section 21.5.4); 0.0 when it does not say."""
-    digits = (response.get("retry-after") or "").strip().partition(";")[0].partition("(")[0].strip()
-    return float(digits) if digits.isascii() and digits.isdigit() and len(digits) < 8 else 0.0
