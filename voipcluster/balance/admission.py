@@ -56,13 +56,25 @@ class PriorityBucket:
         """Take a token if one is there for that class; C{now} in seconds."""
         if self.rate == math.inf:
             return True
+        depth = self._fill(now)
+        if priority is not Priority.EMERGENCY and self._level < 1.0 + _LEVELS[priority] * depth:
+            return False
+        self._level = max(-depth, self._level - 1.0)
+        return True
+
+    def has_room(self, now: float) -> bool:
+        """Whether a token is there for a L{Priority.CALL}; none is taken."""
+        if self.rate == math.inf:
+            return True
+        self._fill(now)
+        return self._level >= 1.0
+
+    def _fill(self, now: float) -> float:
+        """Add what has come since the last time; how many tokens there may be."""
         depth = max(SHALLOWEST, DEPTH * self.rate)
         if self._started:
             self._level = min(depth, self._level + max(0.0, now - self._at) * self.rate)
         else:
             self._started, self._level = True, depth
         self._at = now
-        if priority is not Priority.EMERGENCY and self._level < 1.0 + _LEVELS[priority] * depth:
-            return False
-        self._level = max(-depth, self._level - 1.0)
-        return True
+        return depth

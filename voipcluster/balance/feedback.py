@@ -195,6 +195,10 @@ class OverloadServer:
         self.refused[priority] += 1
         return False
 
+    def has_room(self, now: float) -> bool:
+        """Whether a call of somebody who takes no part would be let in."""
+        return self._others.has_room(now)
+
     def tick(
         self, elapsed: float, busy: float, delay: float, admitted: int, wall: float, hidden: bool = False
     ) -> None:

@@ -69,8 +69,8 @@ class Sample(NamedTuple):
 
 
 STALLED = 2  # samples longer than C{longest} in a row are no stall any more, but how slow the node is
-AIM = 0.4  # of the target: the delay that is held while control is active, so that something always waits to be done
-DRAIN, HARDEST = 2.0, 0.9  # how much less is let in for each second of delay beyond that, and the most
+AIM = 0.2  # of the target: the delay that is held while control is active, so that something always waits to be done
+DRAIN, HARDEST = 4.0, 0.9  # how much less is let in for each second of delay beyond that, and the most
 KEEP, SHORT = (
     0.97,
     0.25,
@@ -80,7 +80,7 @@ SLOPE, STEEPEST = (
     2.0,
     0.02,
 )  # per second: how fast the estimate follows the delay, for each second of it; the most in a tick
-REFUSAL = 0.08  # of a request: what refusing one takes, to begin with (bench/overload.py measures it)
+REFUSAL = 0.05  # of a request: what refusing one takes (bench/refusal.py measures it)
 UP, FASTER, FASTEST = (
     0.01,
     0.002,
@@ -109,6 +109,8 @@ class OverloadController:
     _refused: float = 0.0  # the same
     _cost: float = 0.0  # CPU seconds of a request
     _share: float = 1.0  # of a CPU, that the node gets when it wants all
+    _wanted: float = 0.0  # seconds that something has waited for without a pause, and CPU seconds in them
+    _got: float = 0.0
     _seen: float = 0.0  # requests, and what they took, of which the cost is known
     _used: float = 0.0
     _served: float = 0.0  # seconds in which requests were let in
@@ -127,6 +129,7 @@ class OverloadController:
         self._admitted = self._admitted * keep + sample.admitted / elapsed * (1.0 - keep)
         keep = math.exp(-elapsed / (3 * settings.tick))
         self._refused = self._refused * keep + sample.refused / elapsed * (1.0 - keep)
+        self._measure_share(sample, elapsed)
         if elapsed > settings.longest:
             self._stalled += 1
             if self._stalled < STALLED:
@@ -134,10 +137,8 @@ class OverloadController:
         else:
             self._stalled = 0
         self._learn(sample, elapsed)
-        if not self.active and sample.delay > self.settings.target:
-            self._share = min(1.0, sample.busy / elapsed)  # of a CPU, which the node wants all of
-            if sample.delay > self.target:
-                self._begin(sample, elapsed)
+        if not self.active and sample.delay > self.target:
+            self._begin(sample, elapsed)
         if self.active:
             self._hold(sample, elapsed)
         self._delay = sample.delay
@@ -151,6 +152,17 @@ class OverloadController:
         return max(
             settings.target, min(settings.latest, settings.queue * self._cost / max(self._share, 0.01))
         )
+
+    def _measure_share(self, sample: Sample, elapsed: float) -> None:
+        """What the node gets of a CPU while it wants all of it; one tick alone says little on a machine that others use, too."""
+        if self.active:
+            return
+        if sample.delay <= self.settings.target:
+            self._wanted = self._got = 0.0
+            return
+        self._wanted += elapsed
+        self._got += sample.busy
+        self._share = min(1.0, self._got / self._wanted)
 
     def _learn(self, sample: Sample, elapsed: float) -> None:
         """What a request costs; refused ones count as the part of one that they are, or those let in would seem dearer."""

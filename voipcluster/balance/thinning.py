@@ -1,33 +1,44 @@
 """
-How large a part of the new INVITEs is to reach the node at all, so that refusing the rest takes little of what serving needs.
+How many of the new INVITEs are refused, and how many are thrown away, so that what is too much takes little from the rest.
 
-To refuse a request costs a part of serving it, and at ten times the load, with all the copies that callers send, there would be
-little left. What the kernel throws away costs the node nothing. But more must come through than can be served, or the node has
-nothing to do although many ask: so some are refused beside those that are let in, and how many is what is steered by.
+Three things can be done with a request that has no room. Refusing it is best for its caller, who knows at once, and costs a
+twentieth of serving it. Throwing it away unread costs a hundredth, and its caller sends it again. What the kernel throws away
+costs nothing, but to change what it lets through costs as much as some calls, so it is told so seldom, and lets through more than
+there is room for. Too little must never come through: the node would have nothing to do although many ask.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from attrs import define
 
-REFUSALS: Final = 0.15  # beside one request that is let in: a guess, no other was compared
-MANY: Final = (
-    1.0  # beside one that is let in; before more are refused nothing is thrown away, since that comes again
+from voipcluster.balance.overload import REFUSAL
+
+SPENT: Final = 0.02  # of what the node can do, for refusing while anything is thrown away
+TOLERATED: Final = (
+    0.05  # the same before that: what is thrown away comes again, so nothing is as long as it goes without
 )
-SPAN: Final = 0.4  # s that are counted together
-ENOUGH: Final = 0.25  # a smaller change than by this is none: each costs the kernel some milliseconds
-LEAST, ALL = 0.002, 0.9  # where more than that may pass all may
+REFUSALS: Final = SPENT / REFUSAL  # beside one request that is let in
+MANY: Final = TOLERATED / REFUSAL
+SPARE: Final = 1.5  # times what is wanted is let through by the kernel, when that changes
+TOO_MUCH: Final = 3.0  # times what is wanted: it is changed; a hundredth of a call for each that is thrown away here instead
+SPAN: Final = 0.3  # s that are counted together
+MOST: Final = 0.8  # that it lets through while it throws away any
+LEAST: Final = 0.002
 SMOOTH: Final = 0.3  # how much a new count counts
-FASTEST: Final = 0.9  # how fast the delay may grow, as far as is believed
+CHANCE: Final = 3.0  # standard deviations that are chance
+FASTEST: Final = (
+    0.75  # how fast the delay may grow, as far as is believed: what is thrown away says soon how many come
+)
 LEAST_ROOM: Final = 0.1  # of the capacity, for INVITEs
 
 
 @define
 class Thinning:
     """
-    @ivar passing: the part of all new INVITEs that passes, above 0.0 to 1.0.
+    @ivar passing: the part of all new INVITEs that the kernel lets through, above 0.0 to 1.0.
     """
 
     passing: float = 1.0
@@ -38,13 +49,18 @@ class Thinning:
     _delay: float = 0.0  # at the begin of what is counted
     _before: float = 0.0  # what was offered then, per second
 
+    @property
+    def refusals(self) -> float:
+        """How many may be refused beside one that is let in; what is more is thrown away."""
+        return MANY if self.passing == 1.0 else REFUSALS
+
     def feed(
         self, elapsed: float, seen: int, dropped: int, delay: float, capacity: float, others: int = 0
     ) -> bool:
         """
         Take what was seen in C{elapsed} seconds.
 
-        @param seen: INVITEs that were looked at, copies too; C{dropped}: datagrams that the kernel threw away.
+        @param seen: INVITEs that came through, copies too; C{dropped}: datagrams that the kernel threw away.
         @param delay: seconds that what is looked at has waited.
         @param capacity: new requests a second that may be let in; C{others}: that were and are no INVITEs.
         @return: whether C{passing} is another one now.
@@ -59,13 +75,14 @@ class Thinning:
         room = max(LEAST_ROOM * capacity, capacity - self._others / self._elapsed)
         self._begin(delay)
         before = self.passing
-        wanted = max(LEAST, (1.0 + REFUSALS) * room / offered) if offered else 1.0
-        if before == 1.0 and offered <= (1.0 + MANY) * room:
+        if offered <= (1.0 + (MANY if before == 1.0 else MANY / 2)) * room:
+            self.passing = 1.0
+            return before != 1.0
+        wanted = (1.0 + REFUSALS) * room / offered
+        if before < 1.0 and wanted <= before <= TOO_MUCH * wanted:
             return False
-        if wanted < 1.0 and (1.0 - ENOUGH) * before < wanted < before / (1.0 - ENOUGH):
-            return False
-        self.passing = wanted if wanted < ALL else 1.0
-        return before != self.passing
+        self.passing = max(LEAST, min(MOST, SPARE * wanted))
+        return True
 
     def _offered(self, delay: float) -> float:
         """
@@ -76,8 +93,9 @@ class Thinning:
         """
         if self.passing < 1.0:
             offered = self._dropped / (1.0 - self.passing) / self._elapsed
-            if self._before / 2 < offered < self._before * 2:  # else it is quite another load
-                offered = self._before + SMOOTH * (offered - self._before)
+            expected = self._before * (1.0 - self.passing) * self._elapsed
+            if abs(self._dropped - expected) < max(expected / 2, CHANCE * math.sqrt(expected)):
+                offered = self._before + SMOOTH * (offered - self._before)  # else it is quite another load
             self._before = offered
             return offered
         growth = min(FASTEST, max(0.0, (delay - self._delay) / self._elapsed))

@@ -33,6 +33,9 @@ _NAMES: Final = {
     )
     for name in names
 }
+_LINES: Final = re.compile(
+    rb"\r\n((?:%b):[^\r\n]*)(?=\r\n)" % b"|".join(sorted(_NAMES, reverse=True))  # the longer one first
+)
 _SENT_BY: Final = re.compile(rb"([A-Za-z0-9.-]+)(?::0*([1-9][0-9]{0,4}))?")
 _KEPT: Final = 4096  # spellings of who sent, that are remembered
 _LARGEST: Final = (
@@ -42,14 +45,21 @@ _MOST_LINES: Final = 64
 _LONGEST: Final = 80  # octets of one; a longer one is somebody who wants to fill our memory
 
 _BRANCH = re.compile(rb";branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)(?=;|$)")
+_USUAL_VIA = re.compile(rb"""([^;,"]+)(?:;[^;,"]*)*?;branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)(?:;[^;,"]*)*""")
+_FIRST_VIA = re.compile(
+    rb"""\r\n(?:Via|v): ([^;,"\r\n]+)(?:;[^;,"\r\n]*)*?;branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)"""
+    rb"""(?:;[^;,"\r\n]*)*\r\n(?![ \t])"""
+)
 _TAKES_AWAY = re.compile(rb"\r\n[Ee]xpires[ \t]*:[ \t]*0+\r\n|;expires=0+(?![0-9])")
 _RECEIVED = re.compile(rb';[ \t]*received[ \t]*=[^;,"]*', re.IGNORECASE)
 _RPORT = re.compile(rb";rport(?:=[0-9]*)?(?=[ \t]*(?:;|$))")
 _ONE_VALUE = re.compile(rb'(?:[^",\\]|"(?:[^"\\]|\\.)*")*')
 _HANDOVER = re.compile(rb";ho=([A-Za-z0-9_-]+)")
 _CALL_TOKEN = re.compile(rb";call=([A-Za-z0-9_-]+)")
+_MARKED = re.compile(rb";(?:call|ho|flow)=|\nResource-|uthorization:")
 
 _sent_by: dict[bytes, tuple[str, str]] = {}
+_places: dict[tuple[bytes, ...], tuple[int, int] | None] = {}
 
 
 class Glance(NamedTuple):
@@ -96,34 +106,61 @@ def glance(data: bytes) -> Glance | None:
         return None
     if data.find(b"\r\n ", 0, end) >= 0 or data.find(b"\r\n\t", 0, end) >= 0:
         return None  # a folded line may belong to what is copied
-    found, via, to = 0, -1, -1
-    lines: list[bytes] = []
-    for line in data[:end].split(b"\r\n"):
-        bit = _NAMES.get(line[: line.find(b":")])
-        if bit is None:
-            continue
-        if bit == _VIA:
-            if via < 0:
-                via = len(lines)
-        elif found & bit:
+    lines = _LINES.findall(data, 0, end + 2)
+    names = tuple([line[: line.find(b":")] for line in lines])
+    places = _places[names] if names in _places else _find_places(names)
+    if places is None:
+        return None
+    via, to = places
+    if has_tag(lines[to]):
+        return None
+    sender = _read_via(lines[via])
+    return None if sender is None else Glance(method, *sender, lines, via, to)
+
+
+def invite_key(data: bytes) -> tuple[str, str, str, str] | None:
+    """
+    The key of the transaction of an INVITE (L{Glance.key}), where its topmost Via is the first of its headers.
+
+    L{None}: it is elsewhere, or not spelled as nearly everybody spells it. Nothing else is looked at.
+    """
+    found = _FIRST_VIA.match(data, data.find(b"\r\n"))
+    if found is None or found[0].count(b"branch") > 1 or found[0].count(b"SIP") > 1:
+        return None
+    known = _sent_by.get(found[1]) or _read_sent_by(found[1])
+    return None if known is None else (found[2].decode("latin-1"), *known, "INVITE")
+
+
+def _find_places(names: tuple[bytes, ...]) -> tuple[int, int] | None:
+    """
+    Which lines are the topmost Via and To, by their names; L{None} when one of the five is missing or there twice.
+
+    It is remembered: there are no more orders of the headers than kinds of clients.
+    """
+    bits = [_NAMES[name] for name in names]
+    usual = sum(set(bits)) == _ALL and all(bits.count(bit) == 1 for bit in set(bits) - {_VIA})
+    if len(_places) >= _KEPT:
+        _places.clear()
+    places = _places[names] = (bits.index(_VIA), bits.index(_TO)) if usual else None
+    return places
+
+
+def _read_via(line: bytes) -> tuple[str, str, str] | None:
+    """Branch, host and port of the first value of a Via line; L{None}: it is for the parser."""
+    usual = _USUAL_VIA.fullmatch(line)
+    if usual is not None:
+        first, head, branch = line, usual[1], usual[2]
+    else:
+        first = line[: first_end(line)]
+        head = first.partition(b";")[0]
+        found = _BRANCH.search(first)
+        if found is None or first.find(b'"', 0, found.start()) >= 0:
             return None
-        elif bit == _TO:
-            to = len(lines)
-        found |= bit
-        lines.append(line)
-    if found != _ALL or has_tag(lines[to]):
-        return None
-    line = lines[via]
-    first = line[: first_end(line)]
-    head = first.partition(b";")[0]
+        branch = found[1]
     known = _sent_by.get(head) or _read_sent_by(head)
-    branches = _BRANCH.search(first)
-    if known is None or branches is None or first.count(b"branch") > 1 or first.count(b"SIP") > 1:
+    if known is None or first.count(b"branch") > 1 or first.count(b"SIP") > 1:
         return None
-    if first.find(b'"', 0, branches.start()) >= 0:
-        return None
-    branch = branches[1]
-    return Glance(method, branch.decode("latin-1"), *known, lines, via, to)
+    return branch.decode("latin-1"), *known
 
 
 def first_end(line: bytes) -> int:
@@ -165,6 +202,15 @@ def has_credentials(data: bytes) -> bool:
     return data.find(b"uthorization:") >= 0
 
 
+def is_marked(data: bytes) -> bool:
+    """
+    Whether a new INVITE says that it is more than anybody's: in a dialog, handed over, urgent, or with credentials.
+
+    It may say so wrongly; then it is looked at, and no more.
+    """
+    return data.startswith(b"urn:", len("INVITE ")) or _MARKED.search(data) is not None
+
+
 def handover_token(data: bytes) -> str:
     """The hand-over token that it carries, perhaps a forged one; nothing: none."""
     found = _HANDOVER.search(data)
@@ -203,7 +249,9 @@ def refusal(seen: Glance, source: tuple[str, int], mark: bytes, told: bytes = b"
     lines, via, to = [_START, *seen.lines, _END], seen.via + 1, seen.to + 1
     lines[to] = b"%b;tag=%b%08x" % (lines[to].rstrip(), mark, zlib.crc32(seen.branch.encode("latin-1")))
     end = first_end(lines[via])
-    line, rest = _RECEIVED.sub(b"", lines[via][:end]), lines[via][end:]  # it is ours to say
+    line, rest = lines[via][:end], lines[via][end:]
+    if line.lower().find(b"received") >= 0:
+        line = _RECEIVED.sub(b"", line)  # it is ours to say
     asked = line.find(b";rport") >= 0
     if asked:
         line, count = _RPORT.subn(b";rport=%d" % source[1], line, 1)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REASONS = (
     "banned", "user", "password", "unanswered calls", "unanswered requests", "strangers", "within dialogs", "registrations",
-    "backlog", "unread", "media ports",
+    "backlog", "unread", "surplus", "media ports",
 )  # of L{Limiting.refused}  # fmt: skip
 
 

@@ -282,6 +282,63 @@ class ThinningTests(OverloadCase):
         self.overload._lost = lambda: self.lost
         self.trusted.add(ALICE[0])
 
+    def test_beyond_what_refusals_may_take(self) -> None:
+        """What has no room is not answered, so that it comes again; it is none that was refused."""
+        self.overloaded()
+        for _ in range(10):
+            self.flood(400)
+            self.lost += round(3000 * (1.0 - self.overload.passing))
+            self.tick(0.0, 10)
+        before, refused = len(self.network.log), self.overload.refused
+        surplus = self.service.limiting.refused["surplus"]
+        admitted = self.flood(400)
+        answered = len(self.network.log) - before
+        self.assertEqual(answered, self.overload.refused - refused)
+        self.assertLess(answered, admitted + 30)
+        self.assertEqual(self.service.limiting.refused["surplus"] - surplus, 400 - admitted - answered)
+        unread = self.fresh()
+        self.receive(unread)
+        heard = len(self.user.incoming)
+        self.clock.advance(1.0)
+        self.receive(unread)
+        self.assertEqual(len(self.user.incoming), heard + 1)
+
+    def test_what_is_looked_at_all_the_same(self) -> None:
+        """Emergencies, what comes over a stream, and those who take part are not thrown away unread."""
+        self.overloaded()
+        self.tick(0.6, 10)
+        self.flood(400)
+        before = len(self.network.log)
+        self.receive(self.fresh())
+        self.assertEqual(len(self.network.log), before)
+        heard = len(self.user.incoming)
+        self.receive(self.fresh(uri="urn:service:sos"))
+        self.assertEqual(len(self.user.incoming), heard + 1)
+        answered = self.service.answered["INVITE", 503]
+        self.receive(self.fresh(), Flow("TCP", HERE, ALICE, 7))
+        self.assertEqual(self.service.answered["INVITE", 503], answered + 1)
+
+    def test_copies(self) -> None:
+        """Of what is served they go to its transaction; what was refused is refused again, also when there is room by then."""
+        self.overloaded()
+        served = self.fresh()
+        self.receive(served)
+        self.user.incoming[-1].accept()
+        self.user.incoming[-1].answer(100)
+        self.flood(100)
+        refused = next(
+            one
+            for _, _, wire in self.network.log
+            if isinstance(one := parse(wire), Response) and one.status == 503
+        )
+        self.clock.advance(1.0)
+        heard = len(self.user.incoming)
+        self.network.log.clear()
+        self.receive(served)
+        self.receive(request("INVITE", via=f"{PLAIN}{refused.top_via.branch[7:]}"))
+        self.assertEqual(self.statuses(), [100, 503])
+        self.assertEqual(len(self.user.incoming), heard)
+
     def test_refusals_take_little(self) -> None:
         """Where more is refused than a part of what is let in, the kernel throws away what would be; never all of it."""
         self.overloaded()
