@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -115,6 +116,12 @@ class FakeNode:
 
     def user_list(self, domain: str | None) -> Any:
         return ["alice@example.com", "bob@example.com"]
+
+    def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Any:
+        self.asked.append(("user_set", name, domain, preferences))
+
+    def user_show(self, name: str, domain: str) -> Any:
+        return {"forward.busy": "carol"}
 
     def bans(self) -> Any:
         return [BAN]

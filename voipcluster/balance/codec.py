@@ -108,6 +108,7 @@ _BINDINGS = Schema(
 )
 
 _HA1 = Schema("ha1", messages.Ha1, (text("algorithm", 32, 1), text("ha1", 128, 1)))
+_PREFERENCE = Schema("preference", messages.Preference, (text("name", 64, 1), optional("text", 1024)))
 _ACCOUNT = Schema(
     "account",
     messages.Account,
@@ -117,7 +118,13 @@ _ACCOUNT = Schema(
         Field("ha1", _HA1, default=(), many=8),
         Field("disabled", bool, default=False),
         Field("removed", bool, default=False),
+        Field("preferences", _PREFERENCE, default=(), many=64),
     ),
+)
+_PREFERENCE_CHANGE = Schema(
+    "preference-change",
+    messages.PreferenceChange,
+    (text("username", 256, 1), text("domain", 256, 1), Field("items", _PREFERENCE, default=(), many=64)),
 )
 _ACCOUNTS = Schema(
     "accounts",
@@ -257,6 +264,7 @@ SCHEMAS = {
         _BINDING,
         _BINDINGS,
         _ACCOUNT,
+        _PREFERENCE_CHANGE,
         _ACCOUNTS,
         _DRAIN,
         _CALL,

@@ -99,14 +99,37 @@ class Ha1:
 
 
 @frozen(slots=True, kw_only=True)
+class Preference:
+    """One thing that a user wants (L{voipcluster.sip.preferences}); in a change an empty text ends it."""
+
+    name: str
+    text: str = ""
+
+
+@frozen(slots=True, kw_only=True)
 class Account:
-    """One user. C{removed}: the account exists no more."""
+    """
+    One user.
+
+    @ivar removed: the account exists no more.
+    @ivar preferences: all that he has, when the primary tells of the account; it leaves them alone when it is told of one.
+    """
 
     username: str
     domain: str
     ha1: tuple[Ha1, ...] = ()
     disabled: bool = False
     removed: bool = False
+    preferences: tuple[Preference, ...] = ()
+
+
+@frozen(slots=True, kw_only=True)
+class PreferenceChange:
+    """What a user wants otherwise from now on; told to the primary."""
+
+    username: str
+    domain: str
+    items: tuple[Preference, ...] = ()
 
 
 @frozen(slots=True, kw_only=True)

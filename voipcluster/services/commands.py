@@ -42,6 +42,12 @@ class INodeControl(INodeView):
     def user_list(domain: str | None) -> Later:
         """Accounts as C{NAME@DOMAIN}, sorted; of one domain or of all."""
 
+    def user_set(name: str, domain: str, preferences: Mapping[str, str]) -> Later:
+        """Change preferences of a user, by name; an empty text ends one; error when there is no such user or preference."""
+
+    def user_show(name: str, domain: str) -> Later:
+        """The preferences of a user, text by name; error when there is no such user."""
+
     def drain(node: str | None, on: bool) -> Later:
         """Let a node take no new requests (C{on}), or let it take them again; calls in progress go on."""
 
@@ -92,6 +98,23 @@ class _Text:
         return value
 
 
+class _Texts:
+    """Texts by name; what they may be is for whoever reads them to say."""
+
+    allowed = "an object with at most 64 texts of at most 1024 characters, by name"
+    text = secret = False
+
+    def take(self, value: object) -> dict[str, str]:
+        if not isinstance(value, dict) or not 0 < len(value) <= 64:
+            raise ValueError("not such an object")
+        for name, text in value.items():
+            if not (
+                isinstance(name, str) and isinstance(text, str) and len(name) <= 64 and len(text) <= 1024
+            ):
+                raise ValueError("not a text by name")
+        return value
+
+
 USER = _Text("a user name without spaces, @, :, quotes or brackets", 64, without=" @:;\"'<>\\/?")
 PASSWORD = _Text(f"a password of 1 to {MAX_PASSWORD} printable characters", MAX_PASSWORD, secret=True)
 AOR = _Text("an address of record such as alice@example.com")
@@ -136,6 +159,11 @@ COMMANDS: dict[str, Command] = {
         {**_ACCOUNT, "password": PASSWORD},
         lambda node, given: node.user_passwd(given["name"], given["domain"], given["password"]),
     ),
+    "user-set": Command(
+        {**_ACCOUNT, "preferences": _Texts()},
+        lambda node, given: node.user_set(given["name"], given["domain"], given["preferences"]),
+    ),
+    "user-show": Command(_ACCOUNT, lambda node, given: node.user_show(given["name"], given["domain"])),
     "user-list": Command(
         {"domain": _Optional(Domain())}, lambda node, given: node.user_list(given["domain"])
     ),

@@ -7,14 +7,17 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from sqlalchemy import Executable, delete, select
+from attrs import evolve
+from sqlalchemy import Executable, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
-from voipcluster.balance.messages import Account, Ha1
+from voipcluster.balance.messages import Account, Ha1, Preference, PreferenceChange
 from voipcluster.errors import UsageError
+from voipcluster.sip.preferences import NAMES, Preferences, read
 from voipcluster.store.database import Database, Statement
-from voipcluster.store.tables import subscriber
+from voipcluster.store.tables import subscriber, usr_preferences
 
 MD5, SHA_256 = "MD5", "SHA-256"
 _USERNAME = re.compile(r"[A-Za-z0-9!$&*+\-./=?_~%,;]{1,128}")
@@ -40,18 +43,38 @@ def new_account(username: str, domain: str, password: str) -> Account:
 
 
 class Accounts:
-    """All accounts; at the primary these are the accounts of the cluster, elsewhere a copy."""
+    """
+    All accounts; at the primary these are the accounts of the cluster, elsewhere a copy.
+
+    @ivar preferences: what users want, by address of record, of all who want anything.
+    """
+
+    _log = Logger()
 
     def __init__(self, database: Database, wall_clock: Callable[[], float] = time.time) -> None:
         self._database, self._wall_clock = database, wall_clock
         self._accounts: dict[tuple[str, str], Account] = {}
+        self.preferences: dict[str, Preferences] = {}
+        wanted: dict[tuple[str, str], list[Preference]] = {}
+        for row in database.rows(select(usr_preferences)):
+            wanted.setdefault((row.username, row.domain), []).append(
+                Preference(name=row.attribute, text=row.value)
+            )
         for row in database.rows(select(subscriber)):
             ha1 = tuple(
                 Ha1(algorithm=name, ha1=value)
                 for name, value in ((MD5, row.ha1), (SHA_256, row.ha1_sha256))
                 if value
             )
-            self._keep(Account(username=row.username, domain=row.domain, ha1=ha1, disabled=row.disabled))
+            self._keep(
+                Account(
+                    username=row.username,
+                    domain=row.domain,
+                    ha1=ha1,
+                    disabled=row.disabled,
+                    preferences=tuple(wanted.get((row.username, row.domain), ())),
+                )
+            )
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -87,13 +110,40 @@ class Accounts:
             },
         )
         statements: list[Statement] = [(_delete(account), None) for account in gone]
-        written = self._database.write(*statements, *([(upsert, rows)] if rows else []))
+        if accounts:
+            owners = [{"of": account.username, "at": account.domain.lower()} for account in accounts]
+            statements.append((_PREFERENCES_OF, owners))
+        if rows:
+            statements.append((upsert, rows))
+        wanted = [
+            row for account in accounts if not account.removed for row in _preference_rows(account, now)
+        ]
+        if wanted:
+            statements.append((insert(usr_preferences), wanted))
+        written = self._database.write(*statements)
 
         def count(_: None) -> None:
             for account in accounts:
                 self._keep(account)
 
         return written.addCallback(count)
+
+    def account_with(self, change: Account | PreferenceChange) -> Account:
+        """
+        An account as it is with a change, which says nothing of the rest.
+
+        @raise UsageError: no such account, or a preference that is none.
+        """
+        known = self.get(change.username, change.domain)
+        if isinstance(change, Account):
+            return change if known is None else evolve(change, preferences=known.preferences)
+        if known is None:
+            raise UsageError(f"there is no user {change.username}@{change.domain}")
+        texts = {one.name: one.text for one in (*known.preferences, *change.items)}
+        wanted = {name: text for name, text in texts.items() if text or name not in NAMES}
+        read(known.username, known.domain, wanted)
+        preferences = tuple(Preference(name=name, text=text) for name, text in sorted(wanted.items()))
+        return evolve(known, preferences=preferences)
 
     def keep_only(self, keys: Iterable[tuple[str, str]]) -> Deferred[None]:
         """Remove all accounts but those; C{keys} are (username, domain)."""
@@ -107,10 +157,38 @@ class Accounts:
 
     def _keep(self, account: Account) -> None:
         key = (account.username, account.domain.lower())
+        self.preferences.pop("@".join(key), None)
         if account.removed:
             self._accounts.pop(key, None)
         else:
             self._accounts[key] = account
+            if account.preferences:
+                self._read_preferences(account)
+
+    def _read_preferences(self, account: Account) -> None:
+        """Those that this version knows; the primary has seen that they are good."""
+        domain = account.domain.lower()
+        texts = {one.name: one.text for one in account.preferences if one.name in NAMES}
+        try:
+            self.preferences[f"{account.username}@{domain}"] = read(account.username, domain, texts)
+        except UsageError as error:
+            self._log.warn(
+                "preferences of {user}@{domain} are left out: {error}",
+                user=account.username, domain=domain, error=str(error),
+            )  # fmt: skip
+
+
+_PREFERENCES_OF = delete(usr_preferences).where(
+    usr_preferences.c.username == bindparam("of"), usr_preferences.c.domain == bindparam("at")
+)
+
+
+def _preference_rows(account: Account, now: float) -> Iterator[dict[str, object]]:
+    for one in account.preferences:
+        yield {
+            "username": account.username, "domain": account.domain.lower(), "attribute": one.name, "value": one.text,
+            "last_modified": now,
+        }  # fmt: skip
 
 
 def _delete(account: Account) -> Executable:

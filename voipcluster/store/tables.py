@@ -22,6 +22,16 @@ subscriber = Table(
     Column("last_modified", Float, nullable=False),
 )
 
+usr_preferences = Table(
+    "usr_preferences",
+    metadata,
+    Column("username", String(256), primary_key=True),
+    Column("domain", String(256), primary_key=True),
+    Column("attribute", String(64), primary_key=True),
+    Column("value", String(1024), nullable=False),
+    Column("last_modified", Float, nullable=False),
+)
+
 location = Table(
     "location",
     metadata,

@@ -126,6 +126,26 @@ def _user_set(given: Given) -> int:
     return _show(given, answer, lambda _: f"{name}@{domain}: {done}")
 
 
+def _user_prefer(given: Given) -> int:
+    name, domain = _account(given.account)
+    preferences = {}
+    for pair in given.preferences:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UsageError(f"{pair[:80]}: NAME=TEXT is expected; NAME= ends a preference")
+        preferences[key.strip()] = text.strip()
+    answer = _client(given).ask("user-set", name=name, domain=domain, preferences=preferences)
+    return _show(given, answer, lambda _: f"{name}@{domain}: changed")
+
+
+def _user_show(given: Given) -> int:
+    name, domain = _account(given.account)
+    answer = _client(given).ask("user-show", name=name, domain=domain)
+    if answer or given.json:
+        _show(given, answer, tables.preferences)
+    return 0
+
+
 def _user_rm(given: Given) -> int:
     name, domain = _account(given.account)
     answer = _client(given).ask("user-rm", name=name, domain=domain)
@@ -255,20 +275,33 @@ def _add_common(parser: argparse.ArgumentParser, default: dict[str, Any]) -> Non
 def _add_user(commands: Any) -> None:
     user = commands.add_parser(
         "user",
-        help="change or show the accounts: add, rm, list, passwd",
+        help="change or show the accounts: add, rm, list, passwd, set, show",
         description="The accounts of the cluster.",
     )
     _add_common(user, UNSET)
-    verbs = user.add_subparsers(dest="user_command", required=True, metavar="add|rm|list|passwd")
+    verbs = user.add_subparsers(dest="user_command", required=True, metavar="add|rm|list|passwd|set|show")
     for verb, run, text in (
         ("add", _user_set, "add an account"),
         ("passwd", _user_set, "change the password of an account"),
         ("rm", _user_rm, "remove an account"),
+        (
+            "set",
+            _user_prefer,
+            "change what a user wants done with calls: forwarding, find-me, screening, limits",
+        ),
+        ("show", _user_show, "show what a user wants done with calls"),
     ):
         command = verbs.add_parser(verb, help=text, description=_sentence(text))
         command.set_defaults(run=run)
         _add_common(command, UNSET)
         command.add_argument("account", metavar="NAME@DOMAIN")
+        if run is _user_prefer:
+            command.add_argument(
+                "preferences",
+                nargs="+",
+                metavar="NAME=TEXT",
+                help="such as forward.busy=voicemail; NAME= ends it",
+            )
         if run is _user_set:
             command.add_argument(
                 "--password-stdin",

@@ -118,6 +118,11 @@ def bans(answer: Sequence[Mapping[str, Any]]) -> str:
     return table(columns, answer)
 
 
+def preferences(answer: Mapping[str, Any]) -> str:
+    """As they can be given to C{user set}."""
+    return "\n".join(f"{clean(name)}={clean(text)}" for name, text in sorted(answer.items()))
+
+
 def registrations(answer: Sequence[Mapping[str, Any]]) -> str:
     columns: list[Column] = [
         ("AOR", _text("aor"), False),

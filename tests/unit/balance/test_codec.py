@@ -20,6 +20,8 @@ from voipcluster.balance.messages import (
     Ha1,
     Member,
     Membership,
+    Preference,
+    PreferenceChange,
     StoredGateway,
     StoredGateways,
     Tallies,
@@ -63,7 +65,13 @@ BINDING = Binding(
     instance="<urn:uuid:1>",
     reg_id=1,
 )
-ACCOUNT = Account(username="bob", domain="example.com", ha1=(Ha1(algorithm="MD5", ha1="0" * 32),))
+PREFERENCES = (Preference(name="forward.busy", text="sip:carol@example.com"), Preference(name="find-me"))
+ACCOUNT = Account(
+    username="bob",
+    domain="example.com",
+    ha1=(Ha1(algorithm="MD5", ha1="0" * 32),),
+    preferences=PREFERENCES,
+)
 GATEWAY = StoredGateway(
     name="carrier-a",
     servers=("192.0.2.1:5060",),
@@ -98,6 +106,7 @@ MESSAGES = (
     BINDING,
     Bindings(node="a", epoch=1, seq=3, items=(BINDING, BINDING), complete=True),
     ACCOUNT,
+    PreferenceChange(username="bob", domain="example.com", items=PREFERENCES),
     Accounts(node="a", epoch=1, seq=3, items=(ACCOUNT,)),
     Drain(node="a", epoch=1, seq=3, target="b", stop=True),
     CALL,

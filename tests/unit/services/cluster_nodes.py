@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from tests.unit.link_network import Network
-from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member, Tally
+from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member, PreferenceChange, Tally
 from voipcluster.balance.report import Report
-from voipcluster.errors import PeerError
+from voipcluster.errors import PeerError, UsageError
 from voipcluster.net import certificates
 from voipcluster.services.cluster.admission import found
 from voipcluster.services.cluster.decided import Decided
@@ -92,6 +93,14 @@ class User:
 
     def full_accounts(self) -> Iterable[Account]:
         return self.accounts.values()
+
+    def account_with(self, change: Account | PreferenceChange) -> Account:
+        known = self.accounts.get(change.username)
+        if isinstance(change, Account):
+            return change if known is None else evolve(change, preferences=known.preferences)
+        if known is None:
+            raise UsageError(f"there is no user {change.username}")
+        return evolve(known, preferences=change.items)
 
     def store_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
         for account in accounts:

@@ -31,6 +31,7 @@ from voipcluster.services.sip.calls import CallTable
 from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
+from voipcluster.services.sip.diverting import Wishes
 from voipcluster.services.sip.hooks import ICallHook
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.placing import Placing
@@ -44,6 +45,7 @@ from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.limits import LimitSettings
 from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.outgoing import reply
+from voipcluster.sip.preferences import Preferences, read
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.registration import Settings
 from voipcluster.sip.strangers import HARD, StrangerSettings
@@ -379,8 +381,9 @@ class Node:
         )
         claims = Claims(self.core, self.access, self.dialogs, self.registrar.lookup)
         self.serving = Serving(
-            self.core, self.dialogs, self.targets, self.media, self.calls, claims, hook, 185.0
-        )
+            self.core, self.dialogs, self.targets, self.media, self.calls, claims, hook, 185.0,
+            wishes=Wishes(lambda: self.core.names, world.preferences),
+        )  # fmt: skip
         self.placing = Placing(self.core, self.placement, mode, lambda: 0.5, self._serve, 185.0)
         self.proxy = ProxyService(
             self.core, self.access, self.dialogs, claims, self.serving, self.placing, self.registrar,
@@ -416,6 +419,7 @@ class World:
         self.network = Network(self.clock)
         self.nodes: dict[str, Node] = {}
         self.users = {"alice", "bob", "carol"}
+        self.preferences: dict[str, Preferences] = {}
         self.branches = 0
         self._seq = 0
 
@@ -442,6 +446,10 @@ class World:
             known.membership.feed(MembersListed(members))
         self.tell()
         return node
+
+    def prefers(self, user: str, texts: dict[str, str]) -> None:
+        """What a user wants from now on."""
+        self.preferences[f"{user}@{DOMAIN}"] = read(user, DOMAIN, texts)
 
     def phone(self, user: str, host: str, transport: str = UDP, port: int = 5060) -> Phone:
         return Phone(self, user, (host, port), transport)

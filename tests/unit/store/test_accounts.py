@@ -6,10 +6,17 @@ import hashlib
 
 from attrs import evolve
 from twisted.internet.defer import fail
+from twisted.logger import capturedLogs
 
 from tests.unit.store.database_case import DatabaseCase, Later
+from voipcluster.balance.messages import Preference, PreferenceChange
 from voipcluster.errors import UsageError
+from voipcluster.sip.preferences import Place, Preferences
 from voipcluster.store.accounts import Accounts, new_account
+
+
+def md5_of(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
 
 
 class TheAccounts(DatabaseCase):
@@ -50,6 +57,70 @@ class TheAccounts(DatabaseCase):
         self.assertEqual({account.username for account in again}, {"alice", "bob"})
         self.assertEqual(again.get("alice", "example.com"), new_account("alice", "example.com", "new"))
         self.assertIsNone(again.ha1("bob", "example.com", "MD5"))
+
+    def wants(self, accounts: Accounts, **texts: str) -> None:
+        items = tuple(Preference(name=name.replace("_", "."), text=text) for name, text in texts.items())
+        change = PreferenceChange(username="bob", domain="example.com", items=items)
+        self.successResultOf(accounts.put(accounts.account_with(change)))
+
+    def test_preferences(self) -> None:
+        """Each is changed by itself, an empty text ends it, and all of it outlives a restart and a new password."""
+        accounts = Accounts(self.open())
+        self.successResultOf(accounts.put(new_account("bob", "example.com", "pw")))
+        self.assertEqual(accounts.preferences, {})
+        self.wants(accounts, forward_busy="carol", forward_always="dave")
+        self.wants(accounts, forward_busy="+4930", forward_always="")
+        expected = {"bob@example.com": Preferences(busy=Place("sip:+4930@example.com;user=phone"))}
+        self.assertEqual(accounts.preferences, expected)
+        self.successResultOf(accounts.put(accounts.account_with(new_account("bob", "example.com", "new"))))
+        for one in (accounts, Accounts(self.open())):
+            self.assertEqual(one.preferences, expected)
+            self.assertEqual(one.ha1("bob", "example.com", "MD5"), md5_of("bob:example.com:new"))
+        self.wants(accounts, forward_busy="")
+        self.assertEqual((accounts.preferences, Accounts(self.open()).preferences), ({}, {}))
+
+    def test_preferences_go_with_their_user(self) -> None:
+        """Who is added again later starts without any."""
+        accounts = Accounts(self.open())
+        bob = new_account("bob", "example.com", "pw")
+        self.successResultOf(accounts.put(bob))
+        self.wants(accounts, forward_busy="carol")
+        self.successResultOf(accounts.keep_only([]))
+        self.successResultOf(accounts.put(bob))
+        self.assertEqual((accounts.preferences, Accounts(self.open()).preferences), ({}, {}))
+
+    def test_preferences_that_are_none(self) -> None:
+        """Neither for nobody nor what no user can want; nothing has changed then."""
+        accounts = Accounts(self.open())
+        wish = Preference(name="forward.busy", text="carol")
+        change = PreferenceChange(username="bob", domain="example.com", items=(wish,))
+        self.assertIn(
+            "no user bob@example.com", str(self.assertRaises(UsageError, accounts.account_with, change))
+        )
+        self.successResultOf(accounts.put(new_account("bob", "example.com", "pw")))
+        for name, text in (("forward.busy", "a b"), ("forward.lazy", "carol"), ("forward.lazy", "")):
+            self.assertRaises(
+                UsageError,
+                accounts.account_with,
+                evolve(change, items=(wish, Preference(name=name, text=text))),
+            )
+        self.assertEqual(accounts.preferences, {})
+
+    def test_preferences_of_a_newer_primary(self) -> None:
+        """What this version does not know is kept, and nobody minds; what it cannot read is said."""
+        accounts = Accounts(self.open())
+        bob = new_account("bob", "example.com", "pw")
+        items = (Preference(name="forward.busy", text="carol"), Preference(name="hologram", text="yes"))
+        self.successResultOf(accounts.put(evolve(bob, preferences=items)))
+        self.assertEqual(accounts.preferences["bob@example.com"].busy, Place("sip:carol@example.com"))
+        again = Accounts(self.open()).get("bob", "example.com")
+        assert again is not None
+        self.assertEqual(set(again.preferences), set(items))
+        broken = evolve(bob, preferences=(Preference(name="find-me", text="in a newer way"),))
+        with capturedLogs() as logs:
+            self.successResultOf(accounts.put(broken))
+        self.assertIn("preferences of {user}@{domain} are left out", logs[0]["log_format"])
+        self.assertEqual(accounts.preferences, {})
 
     def test_keep_only(self) -> None:
         """After a full copy, what the primary did not name is gone."""

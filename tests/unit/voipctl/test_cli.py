@@ -44,6 +44,7 @@ class VoipctlTests(SynchronousTestCase):
                 "status": STATUS, "calls": [CALL], "explain": [HOP], "registrations": [BINDING], "join-token": "T0KEN@10.0.0.1",
                 "user-add": None, "user-passwd": None, "user-rm": UsageError("there is no user x@a.b"),
                 "user-list": ["alice@example.com"], "bans": [BAN], "unban": None,
+                "user-set": None, "user-show": {"forward.silent": "yes", "forward.busy": "carol\x1b"},
                 "drain": None, "stop": None, "forget": None, "metrics": "voipcluster_calls 1.0\n",
             }
         )  # fmt: skip
@@ -122,6 +123,26 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual(
             self.client.asked,
             [("user-add", {"name": "alice", "domain": "example.com", "password": " se cret "})],
+        )
+
+    def test_preferences(self) -> None:
+        """Any number of them at once, as NAME=TEXT; they are shown so that they can be given again."""
+        shown = self.shown(
+            "user", "set", "bob@a.b", "forward.busy = carol", "find-me=me 5, sip:x@y;a=b 9", "voicemail="
+        )
+        self.assertEqual(shown, "bob@a.b: changed\n")
+        wanted = {"forward.busy": "carol", "find-me": "me 5, sip:x@y;a=b 9", "voicemail": ""}
+        self.assertEqual(
+            self.client.asked, [("user-set", {"name": "bob", "domain": "a.b", "preferences": wanted})]
+        )
+        shown = self.shown("user", "show", "bob@a.b")
+        self.assertEqual(
+            [line.partition("=")[0] for line in shown.splitlines()], ["forward.busy", "forward.silent"]
+        )
+        self.assertNotIn("\x1b", shown)
+        status, _, said = self.run_main("user", "set", "bob@a.b", "forward.busy")
+        self.assertEqual(
+            (status, said), (1, "voipctl: forward.busy: NAME=TEXT is expected; NAME= ends a preference\n")
         )
 
     def test_typed_password(self) -> None:

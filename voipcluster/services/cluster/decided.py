@@ -21,6 +21,7 @@ class Decided:
     @ivar key: what makes two values the same one.
     @ivar full: all values; asked at the primary.
     @ivar check: at the primary, before a change is stored. @raise PeerError: why it cannot be.
+    @ivar parts: the messages that ask the primary to change a part of a value; C{merged}: the value with what a change says.
     @ivar store: keep values, or remove those that are C{removed}.
     @ivar listed: there are values of these keys and no others.
     @ivar old: every version of a node knows it; others are told only to who says that it knows them.
@@ -33,6 +34,8 @@ class Decided:
     store: Callable[[tuple[Any, ...]], Deferred[None]]
     listed: Callable[[frozenset[Any]], Deferred[None] | None]
     check: Callable[[Any], object] = lambda value: None
+    parts: tuple[str, ...] = ()
+    merged: Callable[[Any], Any] = lambda value: value
     old: bool = False
 
     @property

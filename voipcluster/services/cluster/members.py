@@ -9,14 +9,23 @@ from typing import Any
 
 from attrs import Factory, define, evolve
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from voipcluster.balance import codec
-from voipcluster.balance.messages import Account, Binding, Bindings, Drain, Member, Tallies, Tally
+from voipcluster.balance.messages import (
+    Account,
+    Binding,
+    Bindings,
+    Drain,
+    Member,
+    PreferenceChange,
+    Tallies,
+    Tally,
+)
 from voipcluster.balance.report import Report
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.envelope import Body
@@ -89,6 +98,7 @@ class ClusterService(Service):
         self._told_apart: dict[str, str] = {}  # by node: the differences that were said
         self._leaving = False
         self._reactor, self._state, self._period, self._user = reactor, state, period, callbacks
+        self._changing = DeferredLock()
         self._decided = {one.kind: one for one in (accounts_decided(callbacks), *callbacks.decided())}
         self._received = Received(
             state.name, callbacks, self._decided, self.change if state.is_primary else None
@@ -346,22 +356,22 @@ class ClusterService(Service):
             if kind in replicas.decided:
                 replicas.decided[kind].change(value)
 
-    def change_account(self, account: Account) -> Deferred[None]:
-        """Add, change or remove an account of the cluster, as L{change} does."""
-        return self.change("account", account)
+    def change_account(self, change: Account | PreferenceChange) -> Deferred[None]:
+        """Add, change or remove an account of the cluster, or change its preferences, as L{change} does."""
+        return self.change("account", change)
 
     def change(self, kind: str, value: Any) -> Deferred[None]:
         """
         Add, change or remove something that the primary decides on, at whatever node this is called.
 
-        @param kind: of a L{Decided}, whose message C{value} is.
+        @param kind: of a L{Decided}; C{value}: its message, or one of those that change a part of it.
         @return: fires when the primary has it on its disk; fails with L{PeerError} when the primary is not reachable.
         """
         one = self._decided[kind]
         if self.mesh.admission is not None:
-            one.check(value)
-            stored: Deferred[None] = maybeDeferred(one.store, (value,))
-            return stored.addCallback(lambda _: self.publish(kind, value))
+            # one after the other, since each may build on what the one before has left
+            changed: Deferred[None] = self._changing.run(self._decide, one, value)
+            return changed
         primary = self.mesh.primary
         if not self.is_up(primary):
             return fail(
@@ -369,7 +379,13 @@ class ClusterService(Service):
                     f"{one.all_kind} are changed at the primary, and node {primary} is not reachable", 503
                 )
             )
-        return self.mesh.call(primary, kind, codec.encode(value)).addCallback(lambda _: None)
+        return self.mesh.call(primary, codec.kind_of(value), codec.encode(value)).addCallback(lambda _: None)
+
+    def _decide(self, one: Decided, change: Any) -> Deferred[None]:
+        one.check(change)
+        value = one.merged(change)
+        stored: Deferred[None] = maybeDeferred(one.store, (value,))
+        return stored.addCallback(lambda _: self.publish(one.kind, value))
 
     # -- orders and questions
 

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import Interface
 
 from voipcluster.balance import codec
-from voipcluster.balance.messages import Account, Accounts, Binding, Bindings, Drain, Member, Tallies, Tally
+from voipcluster.balance.messages import (
+    Account,
+    Accounts,
+    Binding,
+    Bindings,
+    Drain,
+    Member,
+    PreferenceChange,
+    Tallies,
+    Tally,
+)
 from voipcluster.balance.report import Report
-from voipcluster.errors import PeerError
+from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.certificates import Certified
 from voipcluster.net.envelope import Body
 from voipcluster.services.cluster.decided import Decided
@@ -49,6 +60,13 @@ class IClusterUser(Interface):
 
     def full_accounts() -> Iterable[Account]:
         """All accounts; asked at the primary only."""
+
+    def account_with(change: Account | PreferenceChange) -> Account:
+        """
+        An account as it is with a change; asked at the primary only.
+
+        @raise UsageError: it cannot be changed like that.
+        """
 
     def store_accounts(accounts: tuple[Account, ...]) -> Deferred[None]:
         """Keep, or (C{removed}) remove accounts that the primary has decided on."""
@@ -87,7 +105,8 @@ def accounts_decided(user: Any) -> Decided:
     """The accounts of an L{IClusterUser}."""
     return Decided(
         "account", Accounts, account_key, user.full_accounts,
-        user.store_accounts, user.accounts_listed, old=True,
+        user.store_accounts, user.accounts_listed,
+        parts=("preference-change",), merged=user.account_with, old=True,
     )  # fmt: skip
 
 
@@ -132,7 +151,8 @@ class Received:
         for one in decided.values():
             self.kinds[one.all_kind] = partial(self._all, one)
             self.kinds[one.changes_kind] = partial(self._changes, one)
-            self.kinds[one.kind] = partial(self._change_asked, one)
+            for kind in (one.kind, *one.parts):
+                self.kinds[kind] = partial(self._change_asked, one, kind)
 
     def begin_copy(self, node: str) -> None:
         """The node has connected and begins a full copy; what it sent of one before is void."""
@@ -203,10 +223,15 @@ class Received:
         _own(peer.name, message.node)
         return message
 
-    def _change_asked(self, one: Decided, peer: Certified, body: Body) -> Deferred[None]:
+    def _change_asked(self, one: Decided, kind: str, peer: Certified, body: Body) -> Deferred[None]:
         if self._change is None:
             raise PeerError(f"{one.all_kind} are changed at the primary, and this is a secondary", 403)
-        return self._change(one.kind, codec.decode(one.kind, body))
+
+        def refused(failure: Failure) -> NoReturn:
+            failure.trap(UsageError)
+            raise PeerError(failure.getErrorMessage())
+
+        return self._change(one.kind, codec.decode(kind, body)).addErrback(refused)
 
     def _drain(self, peer: Certified, body: Body) -> None:
         order: Drain = codec.decode("drain", body)

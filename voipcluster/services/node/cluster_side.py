@@ -29,6 +29,7 @@ from voipcluster.balance.messages import (
     Bindings,
     Drain,
     Member,
+    PreferenceChange,
     StoredGateway,
     StoredGateways,
     Tally,
@@ -193,6 +194,9 @@ class ClusterSide:
 
     def full_accounts(self) -> Iterable[Account]:
         return iter(self._node.accounts)
+
+    def account_with(self, change: Account | PreferenceChange) -> Account:
+        return self._node.accounts.account_with(change)
 
     def store_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
         return self._node.accounts.put(*accounts)

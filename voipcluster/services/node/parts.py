@@ -55,6 +55,7 @@ from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
+from voipcluster.services.sip.diverting import Wishes
 from voipcluster.services.sip.hooks import ICallHook
 from voipcluster.services.sip.placing import Placing
 from voipcluster.services.sip.proxy import ProxyService
@@ -293,6 +294,7 @@ class NodeParts:
         self.serving = Serving(
             core, dialogs, targets, self.media, self.calls, claims, self._hook, sip.timer_c,
             SessionTimer(sip.session_expires, sip.min_session_expires),
+            Wishes(lambda: core.names, self.accounts.preferences),
         )  # fmt: skip
         self.placing = Placing(
             core, self.placement, config.cluster.mode, surroundings.random, self.serve, sip.timer_c

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from zope.interface import implementer
 
 from voipcluster.balance.decision import Own
-from voipcluster.balance.messages import Account
+from voipcluster.balance.messages import Account, Preference, PreferenceChange
 from voipcluster.balance.report import Report
 from voipcluster.balance.state import NodeState
 from voipcluster.errors import UsageError
@@ -245,6 +246,18 @@ class NodeView:
             for a in self._node.accounts
             if domain is None or a.domain == domain.lower()
         )
+
+    def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Deferred[None]:
+        node, domain = self._node, domain.lower()
+        items = tuple(Preference(name=key, text=text) for key, text in preferences.items())
+        change = PreferenceChange(username=name, domain=domain, items=items)
+        node.accounts.account_with(change)  # what is wrong with it is said here, and not by the primary
+        return node.cluster.change_account(change)
+
+    def user_show(self, name: str, domain: str) -> dict[str, str]:
+        self._existing(name, domain)
+        account = self._node.accounts.get(name, domain)
+        return {} if account is None else {one.name: one.text for one in account.preferences}
 
     def _own_domain(self, domain: str) -> str:
         domains = self._node.core.names.domains

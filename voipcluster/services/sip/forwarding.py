@@ -22,6 +22,7 @@ from voipcluster.services.sip.next_hop import (
     strict_or_loose,
 )
 from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
+from voipcluster.sip.diversion import diverted
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.outgoing import forward_request, forward_response
 from voipcluster.sip.overload import OFFER
@@ -137,6 +138,10 @@ class Copy:
         branch, body = core.new_branch() + self.mark, self.body
         if self.body_towards is not None:
             body = self.body_towards(flow if target.party is None else target.party.flow)
+        drop_lines, add = self.drop_lines, self.add
+        if target.diversions:
+            dropped, added = diverted(request, target.diversions)
+            drop_lines, add = (*drop_lines, *dropped), (*add, *added)
         wire = forward_request(
             request,
             uri=uri,
@@ -145,8 +150,8 @@ class Copy:
             received_via=self.via,
             record_route=None if self.record_route is None else self.record_route(target, flow),
             routes=routes,
-            drop_lines=self.drop_lines,
-            add=self.add,
+            drop_lines=drop_lines,
+            add=add,
             body=body,
             max_breadth=core.max_breadth if self.breadth is None else min(self.breadth, core.max_breadth),
         )
@@ -191,7 +196,7 @@ _TIMER_C = "C:0"
 _NO_CLIENTS: dict[int, ClientTransaction | Attempts] = {}
 
 
-def _nothing(forwarding: Forwarding, failed: tuple[Target, ...]) -> None:
+def _nothing(forwarding: Forwarding, failed: tuple[Target, ...], status: int) -> None:
     forwarding.located(())
 
 
@@ -200,7 +205,8 @@ class Forwarding(NamedTimers):
     """
     One server transaction, its response context and its client transactions.
 
-    @param locate: asked for targets, first with nothing, then with those that took nothing; answers by C{located}.
+    @ivar locate: asked for targets, first with nothing, then with those that took nothing and what came of the last ones;
+        answers by C{located}.
     @param on_response: sees each response before it goes up, and gives the body to forward (L{None}: as it came).
     @param on_end: told once with the final status, 0 when there is none.
     @param on_heard: told of the status of every response, and of the response when there is one, before anything is done with it.
@@ -213,11 +219,11 @@ class Forwarding(NamedTimers):
         "_core",
         "_heard_at",
         "_incoming",
-        "_locate",
         "_on_end",
         "_on_heard",
         "_on_response",
         "_target",
+        "locate",
     )
 
     def __init__(
@@ -226,7 +232,7 @@ class Forwarding(NamedTimers):
         incoming: ServerTransaction,
         context: ProxyContext,
         copy: Copy,
-        locate: Callable[[Forwarding, tuple[Target, ...]], object] = _nothing,
+        locate: Callable[[Forwarding, tuple[Target, ...], int], object] = _nothing,
         on_response: Callable[[Target, Response], bytes | None] | None = None,
         on_end: Callable[[int], object] | None = None,
         on_heard: Callable[[Target, int, Response | None], object] | None = None,
@@ -235,7 +241,7 @@ class Forwarding(NamedTimers):
         self._incoming = incoming
         self._context: ProxyContext | None = context
         self._copy: Copy | None = copy
-        self._locate = locate
+        self.locate = locate
         self._on_response = on_response
         self._on_end = on_end
         self._on_heard = on_heard
@@ -352,7 +358,7 @@ class Forwarding(NamedTimers):
             elif kind is Ended:
                 self._end(effect.status if passed else 502)  # type: ignore[union-attr]
             elif kind is LocateTargets:
-                self._locate(self, effect.failed)  # type: ignore[union-attr]
+                self.locate(self, effect.failed, effect.status)  # type: ignore[union-attr]
             elif kind is CancelBranch:
                 client = self._clients.get(effect.branch)  # type: ignore[union-attr]
                 if client is not None:
@@ -459,4 +465,4 @@ class Forwarding(NamedTimers):
         self._copy = None
         self._incoming.user = None
         self._incoming.release_request()
-        self._locate = _nothing
+        self.locate = _nothing

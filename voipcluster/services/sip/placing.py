@@ -178,7 +178,7 @@ class _Delegation:
         )
         forwarding.start()
 
-    def _locate(self, forwarding: Forwarding, failed: Sequence[Target]) -> None:
+    def _locate(self, forwarding: Forwarding, failed: Sequence[Target], status: int) -> None:
         placing, accepted = self._placing, self._accepted
         decision = self._decision
         self._decision = None

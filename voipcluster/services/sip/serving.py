@@ -22,6 +22,7 @@ from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
+from voipcluster.services.sip.diverting import Diverting, Wishes
 from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
 from voipcluster.services.sip.loops import Loops
@@ -31,6 +32,7 @@ from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.services.sip.within_dialogs import WithinDialogs
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.reaching import Attempt
 from voipcluster.sip.session_timer import SessionTimer
 from voipcluster.sip.uri import is_sips
 
@@ -55,9 +57,22 @@ class Accepted(NamedTuple):
     drop_lines: Sequence[int] = ()
 
 
+class Located(NamedTuple):
+    """
+    Where a request goes.
+
+    @ivar mark: for the branch; C{diverting}: gives more targets when these came to nothing, or L{None}.
+    """
+
+    mark: str
+    targets: list[Target]
+    diverting: Diverting | None = None
+
+
 class Serving:
     """
     @param hook: provides L{ICallHook}, or L{None}.
+    @param wishes: the preferences of the users.
     @ivar within: what comes later within the dialogs.
     @ivar completed: called when a new request got its final response.
     """
@@ -75,6 +90,7 @@ class Serving:
         hook: ICallHook | None,
         timer_c: float,
         session_timer: SessionTimer = _NO_TIMER,
+        wishes: Wishes | None = None,
     ) -> None:
         self._core = core
         self._dialogs = dialogs
@@ -86,6 +102,8 @@ class Serving:
         self._hook = hook
         self._timer_c = timer_c
         self._session_timer = session_timer
+        self._wishes = wishes or Wishes(lambda: core.names, {})
+        self._preferences = self._wishes.preferences
         self._loops = Loops(core)
         self._answers = Answers(core, dialogs, media, calls)
         self.within = WithinDialogs(core, media, calls, claims, self._answers, timer_c, session_timer)
@@ -108,6 +126,12 @@ class Serving:
         if invite and client.user is None and self._core.transactions.limiting.reserves:
             try:
                 self._core.transactions.limiting.admit_call(client.flow)
+            except PeerError as error:
+                self._turn_down(incoming, error)
+                return
+        if self._preferences:
+            try:
+                self._wishes.check_caller(request, client, accepted.uri)
             except PeerError as error:
                 self._turn_down(incoming, error)
                 return
@@ -218,11 +242,29 @@ class Serving:
         incoming.release_request()
         self.completed()
 
-    def _locate(self, accepted: Accepted, uri: str) -> tuple[str, list[Target]]:
-        """The mark for the branch and the targets. @raise PeerError: there are none."""
+    def _locate(self, accepted: Accepted, uri: str) -> Located:
+        """@raise PeerError: there are no targets."""
         if accepted.routes:
-            return "", [Target(uri)]
-        return self._loops.mark(accepted.incoming.request, uri), self._targets.locate(uri)
+            return Located("", [Target(uri)])
+        incoming = accepted.incoming
+        mark = self._loops.mark(incoming.request, uri)
+        if self._preferences:
+            reaching = self._wishes.reaching(incoming.request, accepted.client, uri, accepted.drop_lines)
+            if reaching is not None:
+                diverting = Diverting(incoming, reaching, uri, partial(self._of_attempt, accepted))
+                return Located(mark, diverting.targets, diverting)
+        return Located(mark, self._known(accepted, self._targets.locate(uri)))
+
+    def _of_attempt(self, accepted: Accepted, attempt: Attempt) -> list[Target]:
+        return self._known(accepted, self._targets.locate(attempt.uri))
+
+    def _known(self, accepted: Accepted, targets: list[Target]) -> list[Target]:
+        if accepted.client.user is None:
+            return targets
+        return [
+            target if target.flow is not None or target.routes else self._known_here(target, accepted)
+            for target in targets
+        ]
 
     def _known_here(self, target: Target, accepted: Accepted) -> Target:
         """A Contact that leads back to us: with its copy goes who has proved a password, so that nobody is asked again."""
@@ -240,18 +282,13 @@ class Serving:
         accepted: Accepted,
         uri: str,
         call: Call | None,
-        located: tuple[str, list[Target]] | None = None,
+        located: Located | None = None,
     ) -> None:
         incoming, client = accepted.incoming, accepted.client
         request = incoming.request
         try:
             session = None if call is None else self._session_timer.onward(request)
-            mark, targets = located or self._locate(accepted, uri)
-            if client.user is not None and not accepted.routes:
-                targets = [
-                    target if target.flow is not None or target.routes else self._known_here(target, accepted)
-                    for target in targets
-                ]
+            mark, targets, diverting = located or self._locate(accepted, uri)
             relaying = call is not None and self._relays
             body = request.body
             if call is not None and relaying:
@@ -287,7 +324,12 @@ class Serving:
         )
         if call is not None and call.relayed and self._media.versions > 1:
             copy.body_towards = partial(self._offer_towards, request, client, call)
-        context = ProxyContext(invite, self._timer_c, 64 * self._core.transactions.durations.t1)
+        context = ProxyContext(
+            invite,
+            self._timer_c,
+            64 * self._core.transactions.durations.t1,
+            diverts=diverting is not None and invite,
+        )
         on_response = None
         if call is not None:
             proved = bool(call.user) and client.user == call.user
@@ -310,6 +352,9 @@ class Serving:
         forwarding = Forwarding(
             self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
         )
+        if diverting is not None:
+            forwarding.locate = diverting.locate
+            diverting.begun()
         forwarding.start_at(*targets)
 
     def _offer(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from voipcluster.address import Flow
 from voipcluster.errors import Throttled, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
+from voipcluster.sip.diversion import Diversion
 from voipcluster.sip.message import Response
 from voipcluster.sip.proxy.breadth import RECOMMENDED
 from voipcluster.sip.proxy.responses import best_response
@@ -30,6 +31,8 @@ class Target(NamedTuple):
     @ivar answer_within: seconds in which a node of ours must give any sign, else the next target is tried; 0: Timer B.
     @ivar node: the name of the node that the request is handed over to, or an empty string.
     @ivar alternatives: other ways to the same phone, to be tried one after the other when this one is dead (RFC 5626 section 7).
+    @ivar ring: seconds in which an INVITE must be answered, else it is cancelled and the next target is tried; 0: Timer C.
+    @ivar diversions: who had the call go there instead.
     """
 
     uri: str
@@ -40,6 +43,8 @@ class Target(NamedTuple):
     answer_within: float = 0.0
     node: str = ""
     alternatives: tuple[Target, ...] = ()
+    ring: float = 0.0
+    diversions: tuple[Diversion, ...] = ()
 
 
 class Located(NamedTuple):
@@ -73,9 +78,16 @@ class Cancelled(NamedTuple):
 
 
 class LocateTargets(NamedTuple):
-    """Effect: answer with L{Located}. C{failed}: targets that took nothing (503, time-out, no transport)."""
+    """
+    Effect: answer with L{Located}.
+
+    @ivar failed: targets that took nothing (503, time-out, no transport).
+    @ivar status: what came of those that were located last: their best response, 408 when they rang for too long, 0 when none
+        was reached.
+    """
 
     failed: tuple[Target, ...]
+    status: int = 0
 
 
 class StartBranch(NamedTuple):
@@ -128,14 +140,14 @@ _CALLING, _PROCEEDING, _ENDED = _State.CALLING, _State.PROCEEDING, _State.ENDED
 
 
 class _Branch:
-    __slots__ = ("final", "given_up", "heard", "state", "target", "throttled", "unreachable")
+    __slots__ = ("final", "given_up", "heard", "rang_out", "state", "target", "throttled", "unreachable")
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.state = _State.CALLING
         self.heard = False
         self.given_up = False  # the next node is asked instead; only a 2xx counts any more
-        self.unreachable = self.throttled = False
+        self.unreachable = self.throttled = self.rang_out = False
         self.final: Response | None = None
 
 
@@ -146,22 +158,29 @@ class ProxyContext:
     @param invite: whether the request is an INVITE.
     @param timer_c: seconds, above three minutes (section 16.6 step 11); C{timer_cancel}: 64*T1 (section 9.1).
     @param relocate: whether more targets are asked for when all took nothing (hand-over to the next node).
+    @param diverts: whether more targets are asked for whatever came of those before (forwarding, find-me), but for a 6xx.
     @ivar breadth: how many branches may be open at the same time, here and behind our targets: the Incoming Max-Breadth (RFC
         5393 section 5.3.3); C{share}: what of it each of those gets that are started now.
     """
 
     __slots__ = (
-        "_branches", "_cancelled", "_final_sent", "_stop", "_waiting", "breadth", "invite", "relocate", "share",
-        "timer_c", "timer_cancel",
+        "_branches", "_cancelled", "_final_sent", "_located_from", "_stop", "_waiting", "breadth", "diverts", "invite",
+        "relocate", "share", "timer_c", "timer_cancel",
     )  # fmt: skip
 
     def __init__(
-        self, invite: bool, timer_c: float = 185.0, timer_cancel: float = 32.0, relocate: bool = False
+        self,
+        invite: bool,
+        timer_c: float = 185.0,
+        timer_cancel: float = 32.0,
+        relocate: bool = False,
+        diverts: bool = False,
     ) -> None:
         self.invite = invite
         self.timer_c = timer_c
         self.timer_cancel = timer_cancel
-        self.relocate = relocate
+        self.relocate, self.diverts = relocate, diverts
+        self._located_from = 0  # the first branch to what was located last
         self.breadth = self.share = RECOMMENDED
         self._branches: list[_Branch] = []
         self._waiting: list[Target] = []
@@ -208,7 +227,7 @@ class ProxyContext:
 
         @return: whether it was that one: Timer C of branch 0 is to be started for an INVITE, then branch 0.
         """
-        if self._branches or self._cancelled or self._final_sent or target.answer_within:
+        if self._branches or self._cancelled or self._final_sent or target.answer_within or target.ring:
             return False
         self._branches.append(_Branch(target))
         return True
@@ -248,7 +267,7 @@ class ProxyContext:
                 self._waiting.append(target)
         self._waiting.sort(key=lambda t: -t.q)
         if not targets:
-            self.relocate = False
+            self.relocate = self.diverts = False
         return self._next_group() if self._waiting else self._finish_when_done()
 
     def _next_group(self) -> list[Effect]:
@@ -272,6 +291,8 @@ class ProxyContext:
                 effects.append(SetTimer(f"answer:{number}", target.answer_within))
             if self.invite:
                 effects.append(SetTimer(f"C:{number}", self.timer_c))
+                if target.ring:
+                    effects.append(SetTimer(f"ring:{number}", target.ring))
             effects.append(StartBranch(number, target))
         return effects
 
@@ -295,8 +316,8 @@ class ProxyContext:
         if branch.state is _State.ENDED:
             return effects
         cancelling = branch.state is _State.CANCELLING
-        if not branch.given_up:
-            branch.final = response
+        if not branch.given_up and not (branch.rang_out and status == 487):
+            branch.final = response  # the 487 is our own doing, and says nothing of the callee
         effects += self._end(number, branch)
         if status in _FLOW_DEAD and not cancelling and self._another_way(branch):
             return effects + self._take_other_way(branch)
@@ -325,7 +346,12 @@ class ProxyContext:
 
     def _end(self, number: int, branch: _Branch) -> list[Effect]:
         branch.state = _State.ENDED
-        return [CancelTimer(f"C:{number}"), CancelTimer(f"X:{number}")] if self.invite else []
+        if not self.invite:
+            return []
+        effects: list[Effect] = [CancelTimer(f"C:{number}"), CancelTimer(f"X:{number}")]
+        if branch.target.ring:
+            effects.append(CancelTimer(f"ring:{number}"))
+        return effects
 
     def _branch_ended(self, number: int) -> list[Effect]:
         """A branch ended without a response: it counts as a 408 or 503 that says nothing (sections 16.8, 16.9)."""
@@ -380,6 +406,13 @@ class ProxyContext:
                 return [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
             case ("C", _State.CALLING) | ("X", _):
                 return self._branch_ended(number)
+            case "ring", _State.PROCEEDING:
+                branch.state, branch.rang_out = _State.CANCELLING, True
+                return [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
+            case "ring", _State.CALLING:
+                # nobody is waited for who has said nothing; should he answer yet, CANCEL goes out then (section 9.1)
+                branch.state, branch.rang_out, branch.given_up = _State.CANCELLING, True, True
+                return self._finish_when_done()
             case "answer", _State.CALLING:
                 # the node may be alive and slow: should it answer yet, CANCEL goes out then
                 branch.state = _State.CANCELLING
@@ -399,6 +432,9 @@ class ProxyContext:
         failed = tuple(b.target for b in self._branches if b.final is None or b.final.status == 503)
         if self.relocate and not (self._cancelled or self._stop) and len(failed) == len(self._branches):
             return [LocateTargets(failed)]
+        if self.diverts and not (self._cancelled or self._stop):
+            status, self._located_from = self._outcome(), len(self._branches)
+            return [LocateTargets(failed, status)]
         if self._cancelled and not any(f.status >= 600 for f in finals):
             return [Answer(487), *self._final(487)]
         best = best_response(finals)
@@ -411,6 +447,14 @@ class ProxyContext:
             # the flow of a phone is gone; to the caller that is a phone which cannot be reached (RFC 5626 section 5.3.1)
             return [Answer(480), *self._final(480)]
         return [ForwardResponse(best, self._number_of(best)), *self._final(best.status)]
+
+    def _outcome(self) -> int:
+        """What came of the targets that were located last."""
+        branches = self._branches[self._located_from :]
+        best = best_response([b.final for b in branches if b.final is not None])
+        if best is not None:
+            return best.status
+        return 408 if any(b.rang_out or b.heard for b in branches) else 0
 
     def _number_of(self, best: Response) -> int:
         for number, branch in enumerate(self._branches):

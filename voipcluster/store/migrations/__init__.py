@@ -16,7 +16,7 @@ from voipcluster.errors import UsageError
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
-HEAD: Final = "0002"  # the latest script
+HEAD: Final = "0003"  # the latest script
 MARK: Final = "alembic_version"  # the table in which Alembic keeps what a database has
 _LOCK: Final = 0x766F6970  # of PostgreSQL's advisory locks, so that two nodes do not begin at the same time
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
 from tests.unit.services.cluster.cluster_case import ClusterCase, account, binding
-from voipcluster.errors import PeerError
+from voipcluster.balance.messages import Ha1, Preference, PreferenceChange
+from voipcluster.errors import PeerError, UsageError
 from voipcluster.services.cluster.agreement import Agreement
 from voipcluster.services.cluster.mesh import IMeshUser
 from voipcluster.services.cluster.received import IClusterUser
@@ -165,6 +167,33 @@ class TheAccounts(ClusterCase):
         self.successResultOf(changed)
         for name in "abc":
             self.assertEqual(sorted(self.user(name).accounts), ["bob"])
+
+    def test_preferences_and_passwords_are_changed_apart(self) -> None:
+        """A new password leaves the preferences alone, and they it, wherever the two are changed, also at once."""
+        self.three()
+        wanted = (Preference(name="forward.busy", text="carol"),)
+        new = evolve(account("bob"), ha1=(Ha1(algorithm="MD5", ha1="1" * 32),))
+        for changes in (
+            [("b", account("bob"))],
+            [("c", PreferenceChange(username="bob", domain="example.com", items=wanted)), ("b", new)],
+        ):
+            changed = [self.cluster.service(where).change_account(change) for where, change in changes]
+            self.network.pass_time(0.2, step=0.01)
+            for one in changed:
+                self.successResultOf(one)
+        for name in "abc":
+            self.assertEqual(self.user(name).accounts, {"bob": evolve(new, preferences=wanted)})
+
+    def test_preferences_of_nobody(self) -> None:
+        """What the primary cannot do is said at the node that was asked."""
+        self.three()
+        change = PreferenceChange(username="ghost", domain="example.com")
+        for where in "ab":
+            changed = self.cluster.service(where).change_account(change)
+            self.network.pass_time(0.1, step=0.01)
+            failure = self.failureResultOf(changed, PeerError, UsageError)
+            self.assertIn("there is no user ghost", str(failure.value))
+        self.assertEqual(self.user("a").accounts, {})
 
     def test_without_the_primary_nothing_changes(self) -> None:
         """A secondary says that the primary is not reachable."""

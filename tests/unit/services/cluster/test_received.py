@@ -13,9 +13,9 @@ from tests.conformance.marks import attack
 from tests.unit.services.cluster.cluster_case import ClusterCase, account, binding
 from tests.unit.services.cluster_nodes import User
 from voipcluster.balance import codec
-from voipcluster.balance.messages import Account, Accounts, Bindings, Drain
+from voipcluster.balance.messages import Account, Accounts, Bindings, Drain, Preference, PreferenceChange
 from voipcluster.balance.report import Report
-from voipcluster.errors import PeerError
+from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.certificates import Certified
 from voipcluster.services.cluster.received import Received, accounts_decided, binding_key
 
@@ -31,10 +31,10 @@ class ReceivedTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.user = User("c")
-        self.changed: list[Account] = []
+        self.changed: list[Account | PreferenceChange] = []
         self.received = self.made(None)
 
-    def made(self, change: Callable[[str, Account], Deferred[None]] | None) -> Received:
+    def made(self, change: Callable[[str, Any], Deferred[None]] | None) -> Received:
         return Received("c", self.user, {"account": accounts_decided(self.user)}, change)
 
     def tell(self, kind: str, body: dict[str, Any], peer: Certified = SECONDARY) -> Any:
@@ -95,14 +95,22 @@ class ReceivedTests(SynchronousTestCase):
         error = self.assertRaises(PeerError, self.tell, "account", body)
         self.assertEqual((error.status_hint, self.changed), (403, []))
 
-        def change(kind: str, changed: Account) -> Deferred[None]:
+        def change(kind: str, changed: Any) -> Deferred[None]:
             self.assertEqual(kind, "account")
             self.changed.append(changed)
             return succeed(None)
 
         self.received = self.made(change)
         self.successResultOf(self.tell("account", body))
-        self.assertEqual(self.changed, [account("alice")])
+        wish = PreferenceChange(username="alice", domain="example.com", items=(Preference(name="find-me"),))
+        self.successResultOf(self.tell("preference-change", codec.encode(wish)))
+        self.assertEqual(self.changed, [account("alice"), wish])
+
+    def test_a_change_that_is_none(self) -> None:
+        """Why it was refused is told to the node that asked; it is no bug of ours."""
+        self.received = self.made(lambda kind, changed: fail(UsageError("no such preference")))
+        failed = self.tell("preference-change", codec.encode(PreferenceChange(username="a", domain="b")))
+        self.assertIn("no such preference", str(self.failureResultOf(failed, PeerError).value))
 
     def test_questions(self) -> None:
         """A question has a kind and params; the answer is the node's."""

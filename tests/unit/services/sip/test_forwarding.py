@@ -33,7 +33,7 @@ class ForwardingCase(WorldCase):
             incoming,
             ProxyContext(incoming.request.method == "INVITE"),
             self.copy,
-            lambda forwarding, failed: forwarding.located(self.targets),
+            lambda forwarding, failed, status: forwarding.located(self.targets),
             self.body_of,
             self.ends.append,
             lambda target, status, response: self.heard.append(status),

@@ -413,6 +413,102 @@ class HandOverTests(ContextCase):
         self.assertEqual(self.feed(BranchTimedOut(0))[-2:], [Answer(487), Ended(487)])
 
 
+class DivertingTests(ContextCase):
+    """A user with preferences: what comes of his phones decides where the call goes next."""
+
+    phone, next = Target("sip:bob@192.0.2.1", ring=9.0), Target("sip:carol@192.0.2.2")
+
+    def setUp(self) -> None:
+        self.context = ProxyContext(True, diverts=True)
+        self.context.start()
+        self.assertEqual(
+            self.locate(self.phone),
+            [SetTimer("C:0", 185.0), SetTimer("ring:0", 9.0), StartBranch(0, self.phone)],
+        )
+
+    def ended(self, branch: int) -> list[Effect]:
+        return [*super().ended(branch), *([] if branch else [CancelTimer("ring:0")])]
+
+    def test_busy(self) -> None:
+        """Its answer is not passed on, and is what more targets are asked for with."""
+        self.assertEqual(self.answers((0, 486)), [*self.ended(0), LocateTargets((), 486)])
+        self.assertEqual(self.locate(self.next), [SetTimer("C:1", 185.0), StartBranch(1, self.next)])
+
+    def test_nobody_else(self) -> None:
+        """Without any more targets the best response of all goes up."""
+        self.answers((0, 486))
+        self.locate(self.next)
+        _, effects = self.answer(1, 404)
+        self.assertEqual(effects[-1], LocateTargets((), 404))
+        busy = self.locate()
+        self.assertEqual([type(effect) for effect in busy], [ForwardResponse, Ended])
+        self.assertEqual(busy[-1], Ended(486))
+
+    def test_rings_for_too_long(self) -> None:
+        """CANCEL goes out, its 487 is waited for, and counts as silence (RFC 5359 section 2.9)."""
+        self.answers((0, 180))
+        self.assertEqual(self.feed(TimerFired("ring:0")), self.cancelled(0))
+        self.assertEqual(self.answers((0, 487)), [*self.ended(0), LocateTargets((self.phone,), 408)])
+        self.assertEqual(self.locate(), [Answer(408), Ended(408)])
+
+    def test_answers_after_all(self) -> None:
+        """Who takes the call while his CANCEL is under way has it."""
+        self.answers((0, 180))
+        self.feed(TimerFired("ring:0"))
+        ok, effects = self.answer(0, 200)
+        self.assertEqual(effects, [*self.ended(0), ForwardResponse(ok, 0), Ended(200)])
+
+    def test_says_nothing(self) -> None:
+        """A phone that says nothing is not waited for; should it ring yet, it is cancelled then (section 9.1)."""
+        self.assertEqual(self.feed(TimerFired("ring:0")), [LocateTargets((self.phone,), 408)])
+        self.locate(self.next)
+        self.assertEqual(self.answers((0, 180)), self.cancelled(0))
+        self.assertEqual(self.answers((0, 487)), self.ended(0))
+        _, effects = self.answer(1, 486)
+        self.assertEqual(effects[-1], LocateTargets((self.phone,), 486))
+
+    def test_no_487_comes(self) -> None:
+        """64*T1 behind the CANCEL the next target is tried all the same."""
+        self.answers((0, 180))
+        self.feed(TimerFired("ring:0"))
+        self.assertEqual(self.feed(TimerFired("X:0")), [*self.ended(0), LocateTargets((self.phone,), 408)])
+
+    def test_not_reached(self) -> None:
+        """A phone that cannot be sent to, or never said anything, was not reached."""
+        self.assertEqual(self.feed(BranchFailed(0, ERROR)), [*self.ended(0), LocateTargets((self.phone,), 0)])
+
+    def test_timer_b(self) -> None:
+        """So is one that answered nothing until Timer B."""
+        self.assertEqual(self.feed(BranchTimedOut(0)), [*self.ended(0), LocateTargets((self.phone,), 0)])
+
+    def test_last_ones_count(self) -> None:
+        """What came of those before is not asked about again."""
+        self.answers((0, 486))
+        self.locate(self.next)
+        self.assertEqual(self.feed(BranchFailed(1, ERROR)), [*self.ended(1), LocateTargets((self.next,), 0)])
+
+    def test_declined(self) -> None:
+        """A 6xx ends it: no new branch (section 16.7 step 5)."""
+        declined, effects = self.answer(0, 603)
+        self.assertEqual(effects, [*self.ended(0), ForwardResponse(declined, 0), Ended(603)])
+
+    def test_caller_gives_up(self) -> None:
+        """A caller who hangs up, also while the next target is looked for, is heard."""
+        self.answers((0, 180))
+        self.assertEqual(self.feed(Cancelled()), self.cancelled(0))
+        self.assertEqual(self.answers((0, 487)), [*self.ended(0), Answer(487), Ended(487)])
+        self.assertEqual(self.feed(TimerFired("ring:0")), [])
+
+    def test_all_phones_are_cancelled(self) -> None:
+        """Phones that ring together each have the timer; what decides is the best that came of them."""
+        self.context = ProxyContext(True, diverts=True)
+        other = Target("sip:bob@192.0.2.3", ring=9.0)
+        self.locate(self.phone, other)
+        self.answers((0, 180), (1, 486))
+        self.feed(TimerFired("ring:0"))
+        self.assertEqual(self.answers((0, 487))[-1], LocateTargets((self.phone,), 486))
+
+
 class NonInviteTests(ContextCase):
     invite = False
 
