@@ -369,6 +369,7 @@ class ClusterService(Service):
         """
         one = self._decided[kind]
         if self.mesh.admission is not None:
+            one.check(value)
             # one after the other, since each may build on what the one before has left
             changed: Deferred[None] = self._changing.run(self._decide, one, value)
             return changed
@@ -382,7 +383,6 @@ class ClusterService(Service):
         return self.mesh.call(primary, codec.kind_of(value), codec.encode(value)).addCallback(lambda _: None)
 
     def _decide(self, one: Decided, change: Any) -> Deferred[None]:
-        one.check(change)
         value = one.merged(change)
         stored: Deferred[None] = maybeDeferred(one.store, (value,))
         return stored.addCallback(lambda _: self.publish(one.kind, value))
