@@ -1,6 +1,7 @@
 """One TOML file and the flags to one frozen L{Config}; nothing else knows the names of options."""
 
 from voipcluster.config.load import ConfigError, Setting, check_file, load_config, parse_set
+from voipcluster.config.numbers import NumbersOptions
 from voipcluster.config.options import (
     POLICIES,
     AuthOptions,
@@ -30,6 +31,7 @@ __all__ = [
     "LimitsOptions",
     "MediaOptions",
     "NodeOptions",
+    "NumbersOptions",
     "Option",
     "OverloadOptions",
     "Problem",

@@ -15,13 +15,16 @@ from voipcluster.config.gateways import read_gateways
 from voipcluster.config.lines import key_lines, line_of
 from voipcluster.config.options import POLICIES, SECTIONS, Config, Option, options
 from voipcluster.config.problem import Problem, guess, shown
+from voipcluster.config.routes import Where, read_rates, read_routes
 from voipcluster.errors import UsageError
 from voipcluster.gateway.gateway import Gateway
+from voipcluster.gateway.rates import RateTable
+from voipcluster.gateway.routing import Route
 
 MAX_FILE = 1 << 20  # octets; far above any real file, and what the line finder can take at once
 _TOML_PLACE = re.compile(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)")
 _FLAG_KEY = re.compile(r"[!-\-/-~]{1,40}\.[!-\-/-~]{1,40}")  # SECTION.KEY, not necessarily one that is known
-ARRAYS = ("gateway",)  # what stands in the file any number of times, as [[gateway]]
+ARRAYS = ("gateway", "route")  # what stands in the file any number of times, as [[gateway]]
 _QUOTED = ('"', "'", "[", "{")
 
 
@@ -89,6 +92,8 @@ class _Reading:
         self._values: dict[str, object] = {name: option.default for name, option in known.items()}
         self._where: dict[str, str] = {}
         self._gateways: tuple[Gateway, ...] = ()
+        self._routes: tuple[object, Where] | None = None  # as they stand in the file; read when all else is
+        self._routing: tuple[tuple[Route, ...], RateTable] = (), RateTable()
         self.problems: list[Problem] = []
 
     def take_file(self, path: str) -> None:
@@ -117,6 +122,8 @@ class _Reading:
             if section == "gateway":
                 self._gateways, problems = read_gateways(content, where)
                 self.problems += problems
+            elif section == "route":
+                self._routes = content, where
             elif section not in SECTIONS:
                 self._unknown_section(where(section), section)
             elif not isinstance(content, dict):
@@ -219,10 +226,29 @@ class _Reading:
             if values["websocket.tls"]:
                 self._needs("websocket.port", "tls.certificate (or websocket.tls = false)")
         self._needs("tls.client_certificate", "tls.ca")
+        self._check_routes()
         name, text = address_trouble(self.config(None).node)
         if name:
             self._refuse(name, text)
         self._ports_differ()
+
+    def _check_routes(self) -> None:
+        """Routes and rates name gateways, and their prefixes mean something in the number plan."""
+        numbers = self.config(None).numbers
+        if numbers.national and numbers.national == numbers.international:
+            self._refuse("numbers.national", f"is {numbers.national}, and so is numbers.international")
+        if numbers.area and not numbers.country:
+            self._refuse("numbers.area", "needs numbers.country, which is not set")
+        gateways = {gateway.name: gateway for gateway in self._gateways}
+        routes: tuple[Route, ...] = ()
+        rates = RateTable()
+        if self._routes is not None:
+            routes, problems = read_routes(*self._routes, numbers.plan, gateways)
+            self.problems += problems
+        if numbers.rates:
+            rates, problems = read_rates(numbers.rates, {*gateways, *(route.gateway for route in routes)})
+            self.problems += problems
+        self._routing = routes, rates
 
     def _ports_differ(self) -> None:
         """No two parts of the node can listen on one TCP port."""
@@ -262,7 +288,8 @@ class _Reading:
         return (one, both) if one in self._where else (other, both) if other in self._where else ("", both)
 
     def config(self, path: str | None) -> Config:
-        config = Config(path=path, gateways=self._gateways)
+        routes, rates = self._routing
+        config = Config(path=path, gateways=self._gateways, routes=routes, rates=rates)
         for section in SECTIONS:
             of_section = {option.key: self._values[option.name] for option in self._section(section)}
             config = evolve(config, **{section: SECTIONS[section](**of_section)})

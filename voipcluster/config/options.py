@@ -32,7 +32,10 @@ from voipcluster.config.kinds import (
     kind_of,
     option,
 )
+from voipcluster.config.numbers import NumbersOptions
 from voipcluster.gateway.gateway import Gateway
+from voipcluster.gateway.rates import RateTable
+from voipcluster.gateway.routing import Route
 
 POLICIES = ("planned", "sequence", "least-loaded", "two-choices")
 MODES = ("forward", "redirect", "auto")
@@ -391,7 +394,7 @@ class Config:
     """
     All that can be set, checked and complete.
 
-    @ivar gateways: those of the file.
+    @ivar gateways: those of the file; C{routes} and C{rates}: the routes to them, and what they cost.
     @ivar path: the file that it came from, or L{None}.
     """
 
@@ -403,10 +406,13 @@ class Config:
     sip: SipOptions = Factory(SipOptions)
     tls: TlsOptions = Factory(TlsOptions)
     dns: DnsOptions = Factory(DnsOptions)
+    numbers: NumbersOptions = Factory(NumbersOptions)
     web: WebOptions = Factory(WebOptions)
     websocket: WebSocketOptions = Factory(WebSocketOptions)
     node: NodeOptions = Factory(NodeOptions)
     gateways: tuple[Gateway, ...] = ()
+    routes: tuple[Route, ...] = ()
+    rates: RateTable = Factory(RateTable)
     path: str | None = None
 
     @property
@@ -431,6 +437,7 @@ SECTIONS: dict[str, type] = {
     "sip": SipOptions,
     "tls": TlsOptions,
     "dns": DnsOptions,
+    "numbers": NumbersOptions,
     "web": WebOptions,
     "websocket": WebSocketOptions,
     "node": NodeOptions,

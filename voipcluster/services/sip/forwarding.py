@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -55,6 +55,18 @@ _log = Logger()
 _ADDED = 250  # octets that a copy has more than its request: Via and Record-Route, about
 
 
+class Changes(NamedTuple):
+    """
+    What is different in the copy for one target.
+
+    @ivar drop: indexes of header lines to leave out; C{add}: (key, value) of headers to append; C{body}: see L{Copy.body}.
+    """
+
+    drop: Sequence[int] = ()
+    add: Sequence[tuple[str, str]] = ()
+    body: bytes | None = None
+
+
 class Copy:
     """
     What all copies of one request have in common.
@@ -63,6 +75,7 @@ class Copy:
     @ivar add: (key, value) of headers to append; C{breadth}: what branches that are tried together share, where the
         request or a fork says less than C{SipCore.max_breadth} (RFC 5393 section 5.3.3), else L{None}.
     @ivar body_towards: gives the body for whoever is at the end of a flow, or L{None}: C{body} is for all.
+    @ivar towards: gives what else is different for a target, made of the target and the body; or L{None}: nothing is.
     @ivar over_flow: whether the flow of a target says where the copy goes, and Route is a header like any other: for whoever
         may only speak to the client at the end of that flow (toll fraud).
     @ivar mark: the end of each copy's branch, see L{voipcluster.services.sip.loops}.
@@ -71,7 +84,7 @@ class Copy:
 
     __slots__ = (
         "add", "body", "body_towards", "breadth", "drop_lines", "incoming", "mark", "max_forwards", "over_flow", "record_route",
-        "request", "routes", "via",
+        "request", "routes", "towards", "via",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +112,7 @@ class Copy:
         self.drop_lines = drop_lines
         self.body = body
         self.body_towards: Callable[[Flow], bytes] | None = None
+        self.towards: Callable[[Target, bytes | None], Changes] | None = None
         self.record_route = record_route
 
     def send(
@@ -142,6 +156,9 @@ class Copy:
         if target.diversions:
             dropped, added = diverted(request, target.diversions)
             drop_lines, add = (*drop_lines, *dropped), (*add, *added)
+        if self.towards is not None:
+            drop, more, body = self.towards(target, body)
+            drop_lines, add = {*drop_lines, *drop}, (*add, *more)
         wire = forward_request(
             request,
             uri=uri,

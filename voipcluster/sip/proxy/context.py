@@ -6,7 +6,7 @@ Targets in groups by q, forks, CANCEL, Timer C, and the best response.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ class Target(NamedTuple):
     @ivar alternatives: other ways to the same phone, to be tried one after the other when this one is dead (RFC 5626 section 7).
     @ivar ring: seconds in which an INVITE must be answered, else it is cancelled and the next target is tried; 0: Timer C.
     @ivar diversions: who had the call go there instead.
+    @ivar gateway: the name of the gateway that it is a server of, or an empty string.
     """
 
     uri: str
@@ -45,6 +46,7 @@ class Target(NamedTuple):
     alternatives: tuple[Target, ...] = ()
     ring: float = 0.0
     diversions: tuple[Diversion, ...] = ()
+    gateway: str = ""
 
 
 class Located(NamedTuple):
@@ -161,11 +163,12 @@ class ProxyContext:
     @param diverts: whether more targets are asked for whatever came of those before (forwarding, find-me), but for a 6xx.
     @ivar breadth: how many branches may be open at the same time, here and behind our targets: the Incoming Max-Breadth (RFC
         5393 section 5.3.3); C{share}: what of it each of those gets that are started now.
+    @ivar settles: whether a final response above 2xx goes upstream without asking the next target, or L{None}: a 6xx does.
     """
 
     __slots__ = (
         "_branches", "_cancelled", "_final_sent", "_located_from", "_stop", "_waiting", "breadth", "diverts", "invite",
-        "relocate", "share", "timer_c", "timer_cancel",
+        "relocate", "settles", "share", "timer_c", "timer_cancel",
     )  # fmt: skip
 
     def __init__(
@@ -182,6 +185,7 @@ class ProxyContext:
         self.relocate, self.diverts = relocate, diverts
         self._located_from = 0  # the first branch to what was located last
         self.breadth = self.share = RECOMMENDED
+        self.settles: Callable[[Response], bool] | None = None
         self._branches: list[_Branch] = []
         self._waiting: list[Target] = []
         self._final_sent = False
@@ -325,11 +329,19 @@ class ProxyContext:
             return effects
         if status < 300:
             return [*effects, ForwardResponse(response, number), *self._final(status)]
-        if status >= 600:
+        if status >= 600 or (self.settles is not None and self.settles(response)):
             self._stop = True
             self._waiting.clear()
             effects += self._cancel_pending()
+            if self.settles is not None:
+                self._forget_others(branch)
         return effects + self._finish_when_done()
+
+    def _forget_others(self, branch: _Branch) -> None:
+        """What those before it could not do is of no interest to the caller: this one's answer is that of the number."""
+        for other in self._branches:
+            if other is not branch:
+                other.final = None
 
     def _provisional(self, number: int, branch: _Branch, response: Response) -> list[Effect]:
         effects: list[Effect] = []
