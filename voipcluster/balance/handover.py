@@ -39,6 +39,7 @@ class Handover:
     @ivar visited: the nodes that it came to: those that handed it on, each with those behind it that it had asked in vain.
     @ivar hops: how often it was handed on, by which it came here.
     @ivar redirected: the client carries it: it is served or refused where it points to, never redirected again.
+    @ivar gateway: the gateway that it is known to be, or empty.
     """
 
     flow: Flow
@@ -47,6 +48,7 @@ class Handover:
     visited: tuple[str, ...] = ()
     hops: int = 0
     redirected: bool = field(default=False)
+    gateway: str = ""
 
     def onward(self, node: str, in_vain: tuple[str, ...] = ()) -> Handover:
         """The same after one more hop away from C{node}, which asked others C{in_vain} before."""

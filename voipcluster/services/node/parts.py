@@ -28,12 +28,16 @@ from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.cluster.tallies import Tallies
 from voipcluster.services.gateway.book import GatewayBook
+from voipcluster.services.gateway.channels import Channels
 from voipcluster.services.gateway.merging import merged
+from voipcluster.services.gateway.outgoing import Outgoing
 from voipcluster.services.gateway.probing import ProbingService
 from voipcluster.services.gateway.registering import RegisteringService
+from voipcluster.services.gateway.routing import NumberRouting
 from voipcluster.services.journal import CallJournal
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.node.cluster_side import ClusterSide
+from voipcluster.services.node.dialling import dialling_of
 from voipcluster.services.node.limits import limiting_of, media_shares
 from voipcluster.services.node.listening import (
     listen_addresses,
@@ -69,6 +73,7 @@ from voipcluster.services.sip.transport import TransportService
 from voipcluster.services.sip.writebehind import ILocationStore
 from voipcluster.services.workload import Limits, Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
+from voipcluster.sip.emergency import pattern_of
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.registration import Settings
 from voipcluster.sip.session_timer import SessionTimer
@@ -323,6 +328,26 @@ class NodeParts:
         self.calls.released = self._call_released
         self.records = CallRecords(config.limits.ended_calls, self._record_row, self._watch)
         self.calls.over, self.media.on_trouble = self._call_over, self.records.trouble
+        self._make_routing(clock)
+
+    def _make_routing(self, clock: IReactorTime) -> None:
+        """Calls to numbers; without routes nothing of it is in the way of a call."""
+        dialling, core = dialling_of(self.config), self.core
+        self.routing = NumberRouting(
+            self.gateways, dialling, lambda: core.names, self.resolver, clock, self._surroundings.random
+        )
+        self.channels = Channels(self.gateways, self.calls)
+        self.calls.adopted = self.channels.adopt
+        if not (dialling.routes.routes or dialling.enum):
+            return
+        self.serving.outgoing = Outgoing(self.routing, self.channels)
+        self.proxy.numbers = self.routing
+        for_help = pattern_of(dialling.plan.emergency)
+        if for_help is not None:
+            self.placing.for_help = self.routing.is_emergency
+            self.overload.for_help = for_help
+            if core.downstreams is not None:
+                core.downstreams.for_help = for_help
 
     def _make_cluster(self, state: StoredState) -> None:
         config = self.config
@@ -364,6 +389,7 @@ class NodeParts:
         self.gateways.replace(origins.values())
 
     def _call_over(self, call: Call, reason: str) -> None:
+        self.channels.over(call, reason)
         if call.answered:
             record = CallRecord(call, self.core.seconds(), reason, self.media.last_snapshot(call.key))
             self.records.add(record)

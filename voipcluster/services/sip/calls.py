@@ -30,6 +30,8 @@ class Call:
     @ivar expires: when the session is over unless it is refreshed (RFC 4028), in seconds since 1970; 0: nobody agreed on that.
     @ivar origin: whom it counts for while it is not answered: the user, or the host of somebody unknown.
     @ivar legs: the callee's tags of its dialogs that are up: several when several phones have answered at once.
+    @ivar gateway_in: the gateway that it came from, C{gateway_out}: the one that has answered it; or empty.
+    @ivar number: what was called, as the number plan reads it; empty when it was no number.
     @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
     """
 
@@ -50,6 +52,9 @@ class Call:
     pending: int = 1
     legs: tuple[str, ...] = ()
     expires: float = 0.0
+    gateway_in: str = ""
+    gateway_out: str = ""
+    number: str = ""
     origin: str = field(init=False)
 
     def leg_up(self, tag: str) -> None:
@@ -121,6 +126,7 @@ class CallTable:
     @ivar changed: called after each change of the number of calls.
     @ivar settled: called with each call that was answered, and when a later exchange has changed it.
     @ivar over: called with each call that has ended, and why, before it is released.
+    @ivar adopted: called with each call of an earlier process that goes on.
     @ivar ended: how many ended, by reason.
     @ivar unanswered: how many are not answered yet, by their origin: each may hold ports of the relay until Timer C.
     """
@@ -135,6 +141,7 @@ class CallTable:
         self.settled: Callable[[CallKey], object] = lambda key: None
         self.released: Callable[[CallKey, str], object] = lambda key, reason: None
         self.over: Callable[[Call, str], object] = lambda call, reason: None
+        self.adopted: Callable[[Call], object] = lambda call: None
         self.started = 0
         self.answered_count = 0
         self.ended: Counter[str] = Counter()
@@ -170,6 +177,7 @@ class CallTable:
         """A call that was answered in an earlier process is one of ours from now on; it is no news to anybody."""
         call.pending = 0
         self._calls[call.key] = call
+        self.adopted(call)
 
     def answered(self, key: CallKey, now: float) -> None:
         call = self._calls.get(key)

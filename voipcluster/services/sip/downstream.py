@@ -8,6 +8,7 @@ never answered with it costs no more than the look into an empty table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from voipcluster.address import Flow
@@ -29,6 +30,7 @@ class Downstreams:
     @param is_known: whether who sends on that flow is another node, trusted, or proved a password.
     @ivar records: what we know of each (address, port) that has answered with C{oc}.
     @ivar held_back: how many requests were not sent for it.
+    @ivar for_help: start lines of requests that call for help, see L{voipcluster.sip.emergency.pattern_of}.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Downstreams:
         self._seconds, self._rand, self._is_known = seconds, rand, is_known
         self.records: dict[Address, ServerRecord] = {}
         self.held_back = 0
+        self.for_help: re.Pattern[bytes] | None = None
 
     def admits(self, remote: Address, request: Request, source: Flow | None = None) -> bool:
         """
@@ -58,7 +61,9 @@ class Downstreams:
 
     def _is_protected(self, request: Request, source: Flow | None) -> bool:
         """Whether a request is of the category that is held back last: within a dialog, or an emergency (section 5.10.1)."""
-        return request.to_tag is not None or is_urgent(request, source is not None and self._is_known(source))
+        return request.to_tag is not None or is_urgent(
+            request, source is not None and self._is_known(source), self.for_help
+        )
 
     def heard(self, remote: Address, response: Response) -> None:
         """A response of that server: it lives, and perhaps says how much it takes."""

@@ -158,7 +158,7 @@ class Copy:
             drop_lines, add = (*drop_lines, *dropped), (*add, *added)
         if self.towards is not None:
             drop, more, body = self.towards(target, body)
-            drop_lines, add = {*drop_lines, *drop}, (*add, *more)
+            drop_lines, add = tuple({*drop_lines, *drop}), (*add, *more)
         wire = forward_request(
             request,
             uri=uri,
@@ -272,6 +272,20 @@ class Forwarding(NamedTimers):
     @property
     def incoming(self) -> ServerTransaction:
         return self._incoming
+
+    def tell(
+        self, heard: Callable[[Target, int, Response | None], object], ended: Callable[[int], object]
+    ) -> None:
+        """Tell somebody else as well, before it starts: see C{on_heard} and C{on_end}; he hears of the end first."""
+        assert self._on_heard is None, "nobody else hears of it"
+        self._on_heard, before = heard, self._on_end
+
+        def both(status: int) -> None:
+            ended(status)
+            if before is not None:
+                before(status)
+
+        self._on_end = both
 
     def start(self) -> None:
         self._take_breadth()

@@ -7,6 +7,7 @@ L{OverloadService.received} stands in front of the transaction layer, and goes a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -61,6 +62,7 @@ class OverloadService:
     @param lost: datagrams that the kernel threw away so far.
     @param enabled: whether anything is refused here; upstreams that take part are told all the same.
     @ivar server: how much is let in, and what others are told.
+    @ivar for_help: start lines of requests that call for help, see L{voipcluster.sip.emergency.pattern_of}.
     """
 
     _log = Logger()
@@ -97,6 +99,7 @@ class OverloadService:
         self._seen = self._invites = self._counted = self._dropped = self._left_out = 0
         self._refusing = Bucket(1.0, 1.0)  # how many are answered, where others are thrown away
         self._late = False
+        self.for_help: re.Pattern[bytes] | None = None
 
     @property
     def active(self) -> bool:
@@ -290,7 +293,7 @@ class OverloadService:
 
     def _priority(self, data: bytes, seen: Glance, flow: Flow) -> Priority:
         method = seen.method
-        if is_emergency(data, known := self._limiting.is_known(flow)):
+        if is_emergency(data, known := self._limiting.is_known(flow), self.for_help):
             # of anybody, who may only say so, it is the last to be refused, but not let in without end
             return Priority.EMERGENCY if known else Priority.PAID
         if flow.remote[0] in self._nodes():

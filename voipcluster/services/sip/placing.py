@@ -37,6 +37,7 @@ class Placing:
     @param mode: C{forward}, C{redirect} or C{auto}.
     @param rand: floats from 0.0 to below 1.0.
     @ivar relays: whether calls need the relay of this node.
+    @ivar for_help: whether a Request-URI calls for help: then load is no reason to refuse it.
     @ivar reached_at_address: whether clients reach the nodes at the addresses by which nodes call each other.
     @ivar handed_over: how many requests went to each node; C{redirected}: how many clients were sent there.
     """
@@ -59,6 +60,7 @@ class Placing:
         self._serve = serve
         self._timer_c = timer_c
         self.relays = True
+        self.for_help: Callable[[str], bool] = lambda uri: False
         self.reached_at_address = True
         self.explanations = ExplainLog()
         self.handed_over: Counter[str] = Counter()
@@ -115,6 +117,8 @@ class Placing:
                 self._serve(accepted)
             case HandOver():
                 self._hand_over(accepted, decision)
+            case Refuse() if self.for_help(accepted.uri):
+                self._serve(accepted)
             case Refuse(status=status):
                 self.refused += 1
                 # no Retry-After: it would keep the client from the other nodes as well (RFC 7339 section 5.10.2)
@@ -189,7 +193,7 @@ class _Delegation:
             again = placing.decide(self._request, accepted.client, self._refused)
             if not isinstance(again, HandOver):
                 forwarding.abandon()
-                if isinstance(again, Serve):
+                if isinstance(again, Serve) or placing.for_help(accepted.uri):
                     accepted.incoming.request = self._request
                     placing._serve(accepted)
                 else:

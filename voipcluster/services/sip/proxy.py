@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from twisted.logger import Logger
@@ -12,6 +12,7 @@ from voipcluster.address import Flow
 from voipcluster.balance.decision import HandOver
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import PeerError, TransportError
+from voipcluster.services.gateway.routing import SCHEMES, NumberRouting
 from voipcluster.services.sip.access import ASSERTED, Access
 from voipcluster.services.sip.claims import ANNOUNCES_NOTHING, Claims
 from voipcluster.services.sip.core import SipCore
@@ -30,7 +31,7 @@ from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_rou
 from voipcluster.sip.proxy.validation import Refused, check_display_names, check_request
 from voipcluster.sip.registration import Source
 from voipcluster.sip.route import NODE, route_uri, route_value
-from voipcluster.sip.uri import SipUri, is_sips
+from voipcluster.sip.uri import SipUri, is_sips, scheme_of
 from voipcluster.sip.values import Via
 
 FLOW_FAILED = 430  # RFC 5626 section 11.5: between the nodes of the cluster
@@ -42,6 +43,7 @@ ALLOW = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY
 class ProxyService:
     """
     @ivar arrived: called for each new request of a client, before it is placed.
+    @ivar numbers: what is not called by SIP URIs, or L{None}: nothing is; then nothing is called so.
     """
 
     _log = Logger()
@@ -69,12 +71,22 @@ class ProxyService:
         self.connection_lost = on_connection_lost
         self.arrived: Callable[[], object] = lambda: None
         self.served = 0
+        self._numbers: NumberRouting | None = None
+        self._also: Collection[str] = ()  # schemes of Request-URIs
+
+    @property
+    def numbers(self) -> NumberRouting | None:
+        return self._numbers
+
+    @numbers.setter
+    def numbers(self, numbers: NumberRouting | None) -> None:
+        self._numbers, self._also = numbers, () if numbers is None else SCHEMES
 
     # -- ITransactionUser
 
     def request_received(self, incoming: ServerTransaction) -> None:
         request = incoming.request
-        max_forwards = check_request(request)
+        max_forwards = check_request(request, self._also)
         if "route" in request.layout.at:
             self._along_route(incoming, max_forwards)
         else:
@@ -284,6 +296,8 @@ class ProxyService:
         max_forwards: int,
     ) -> None:
         core, request, placing = self._core, incoming.request, self._placing
+        if self._also and scheme_of(uri) in self._also and self._numbers is not None:
+            uri = self._numbers.sip_uri(uri)
         target, _, local, _ = core.names.meaning(uri)
         if target.params and target.has_param("maddr"):
             uri = str(core.names.without_own_maddr(target, incoming.flow.transport, incoming.flow.local[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.shares import Holder, ShareTaken
+from voipcluster.services.gateway.outgoing import NumberAsked, Outgoing, OutgoingCall
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.access import AMPLIFICATION
 from voipcluster.services.sip.answers import Answers
@@ -27,7 +29,7 @@ from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
 from voipcluster.services.sip.loops import Loops
 from voipcluster.services.sip.riding import HEADER
-from voipcluster.services.sip.targets import Targets
+from voipcluster.services.sip.targets import NoSuchUser, Targets
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.services.sip.within_dialogs import WithinDialogs
 from voipcluster.sip.message import Request
@@ -61,12 +63,14 @@ class Located(NamedTuple):
     """
     Where a request goes.
 
-    @ivar mark: for the branch; C{diverting}: gives more targets when these came to nothing, or L{None}.
+    @ivar mark: for the branch; C{diverting}: gives more targets when these came to nothing, or L{None}; C{outgoing}: what it is
+        besides when a number is called, or L{None}.
     """
 
     mark: str
     targets: list[Target]
     diverting: Diverting | None = None
+    outgoing: OutgoingCall | None = None
 
 
 class Serving:
@@ -74,6 +78,7 @@ class Serving:
     @param hook: provides L{ICallHook}, or L{None}.
     @param wishes: the preferences of the users.
     @ivar within: what comes later within the dialogs.
+    @ivar outgoing: calls to numbers, or L{None}: there are none.
     @ivar completed: called when a new request got its final response.
     """
 
@@ -107,19 +112,21 @@ class Serving:
         self._loops = Loops(core)
         self._answers = Answers(core, dialogs, media, calls)
         self.within = WithinDialogs(core, media, calls, claims, self._answers, timer_c, session_timer)
+        self.outgoing: Outgoing | None = None
         self.completed: Callable[[], object] = lambda: None
 
     def serve(self, accepted: Accepted) -> None:
         """Bring a new request to its targets; for an INVITE this is a call from now on."""
         incoming, client = accepted.incoming, accepted.client
         request = incoming.request
-        located = None
+        located: Located | None = None
         stranger = client.user is None and not client.hops and client.flow.transport == UDP
         invite = request.method == "INVITE"
         if (
             invite
             and not self._calls.has_room(client.user, client.flow.remote[0])
             and self._is_limited(client)
+            and not (self.outgoing is not None and self.outgoing.routing.is_emergency(accepted.uri))
         ):
             self._turn_down(incoming, PeerError("too many unanswered calls", 503))
             return
@@ -243,7 +250,7 @@ class Serving:
         self.completed()
 
     def _locate(self, accepted: Accepted, uri: str) -> Located:
-        """@raise PeerError: there are no targets."""
+        """@raise PeerError: there are no targets; L{NumberAsked}: the DNS has to say first where they are."""
         if accepted.routes:
             return Located("", [Target(uri)])
         incoming = accepted.incoming
@@ -251,12 +258,32 @@ class Serving:
         if self._preferences:
             reaching = self._wishes.reaching(incoming.request, accepted.client, uri, accepted.drop_lines)
             if reaching is not None:
-                diverting = Diverting(incoming, reaching, uri, partial(self._of_attempt, accepted))
-                return Located(mark, diverting.targets, diverting)
-        return Located(mark, self._known(accepted, self._targets.locate(uri)))
+                outgoing = self._outgoing_of(accepted)
+                diverting = Diverting(incoming, reaching, uri, partial(self._of_attempt, accepted, outgoing))
+                return Located(mark, diverting.targets, diverting, outgoing)
+        try:
+            return Located(mark, self._known(accepted, self._targets.locate(uri)))
+        except NoSuchUser:
+            outgoing = self._outgoing_of(accepted)
+            if outgoing is None:
+                raise
+            return Located(mark, outgoing.reach(uri), None, outgoing)
 
-    def _of_attempt(self, accepted: Accepted, attempt: Attempt) -> list[Target]:
-        return self._known(accepted, self._targets.locate(attempt.uri))
+    def _outgoing_of(self, accepted: Accepted) -> OutgoingCall | None:
+        return None if self.outgoing is None else self.outgoing.of(accepted.incoming.request, accepted.client)
+
+    def _of_attempt(
+        self, accepted: Accepted, outgoing: OutgoingCall | None, attempt: Attempt
+    ) -> list[Target]:
+        uri = attempt.uri
+        if outgoing is not None:
+            uri = outgoing.sip_uri(uri)
+        try:
+            return self._known(accepted, self._targets.locate(uri))
+        except NoSuchUser:
+            if outgoing is None:
+                raise
+            return outgoing.reach(uri, (), attempt.diversions[-1].by if attempt.diversions else "")
 
     def _known(self, accepted: Accepted, targets: list[Target]) -> list[Target]:
         if accepted.client.user is None:
@@ -265,6 +292,43 @@ class Serving:
             target if target.flow is not None or target.routes else self._known_here(target, accepted)
             for target in targets
         ]
+
+    def _when_answered(self, asked: NumberAsked, accepted: Accepted, uri: str, call: Call | None) -> None:
+        """Go on when the DNS has said where a number is."""
+
+        def given_up() -> None:
+            if call is not None:
+                self._refuse(accepted, call, 487, None)
+
+        waiting = _Waiting(given_up)
+        accepted.incoming.user = waiting
+        request = accepted.incoming.request
+
+        def answered(uris: list[str]) -> None:
+            if waiting.cancelled or self.outgoing is None:
+                return
+            found: list[Target] = []
+            for one in uris:
+                with suppress(PeerError):
+                    found += self._targets.locate(one)
+            outgoing = self.outgoing.of(request, accepted.client)
+            try:
+                targets = outgoing.reach(uri, self._known(accepted, found))
+            except PeerError as error:
+                self._not_located(accepted, call, error)
+                return
+            self._forward(accepted, uri, call, Located(self._loops.mark(request, uri), targets, None, outgoing))
+
+        asked.uris.addCallback(answered).addErrback(self._not_answered, accepted, call)
+
+    def _not_answered(self, failure: Failure, accepted: Accepted, call: Call | None) -> None:
+        self._log.failure("a call to a number failed; the caller gets 500", failure=failure)
+        self._not_located(accepted, call, PeerError("internal error", 500))
+
+    def _not_located(self, accepted: Accepted, call: Call | None, error: PeerError) -> None:
+        if call is not None:
+            self._calls.failed(call.key, f"refused {error.status_hint}")
+        self._turn_down(accepted.incoming, error)
 
     def _known_here(self, target: Target, accepted: Accepted) -> Target:
         """A Contact that leads back to us: with its copy goes who has proved a password, so that nobody is asked again."""
@@ -288,7 +352,7 @@ class Serving:
         request = incoming.request
         try:
             session = None if call is None else self._session_timer.onward(request)
-            mark, targets, diverting = located or self._locate(accepted, uri)
+            mark, targets, diverting, outgoing = located or self._locate(accepted, uri)
             relaying = call is not None and self._relays
             body = request.body
             if call is not None and relaying:
@@ -296,12 +360,13 @@ class Serving:
                 flow = first.party.flow if first.party is not None else first.flow
                 body = self._offer(request, client, call, None if flow is None else flow.hop)
                 call.relayed = body is not request.body
+        except NumberAsked as asked:
+            self._when_answered(asked, accepted, uri, call)
+            return
         except PeerError as error:
-            if call is not None:
-                self._calls.failed(call.key, f"refused {error.status_hint}")
             if isinstance(error, ShareTaken):
                 self._core.transactions.limiting.media_ports_refused(error)
-            self._turn_down(incoming, error)
+            self._not_located(accepted, call, error)
             return
         record_route = None
         if request.method in DIALOG_FORMING:
@@ -355,6 +420,8 @@ class Serving:
         if diverting is not None:
             forwarding.locate = diverting.locate
             diverting.begun()
+        if self.outgoing is not None:
+            self.outgoing.applies(outgoing, call, forwarding, context, copy)
         forwarding.start_at(*targets)
 
     def _offer(

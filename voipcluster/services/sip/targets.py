@@ -21,6 +21,13 @@ _NO_SIPS = (("Warning", '380 voipcluster "SIPS Not Allowed"'),)
 _KEPT = 8192  # targets that are remembered
 
 
+class NoSuchUser(PeerError):
+    """404: a URI of ours names nobody who has an account or is registered. It may still be a number."""
+
+    def __init__(self) -> None:
+        super().__init__("no such user", 404)
+
+
 class Targets:
     """
     @param is_user: whether an address of record has an account; C{usable}: whether a node can be reached now.
@@ -48,7 +55,7 @@ class Targets:
 
         No two of one phone are in it: its other flows are the alternatives of the first one (RFC 5626 section 7).
 
-        @raise PeerError: 404 no such user or phone of ours, 480 nowhere registered.
+        @raise PeerError: 404 no such phone of ours, L{NoSuchUser}, 480 nowhere registered.
         """
         uri, _, local, aor = self._core.names.meaning(uri_text)
         if not local:
@@ -60,7 +67,7 @@ class Targets:
         else:
             bindings = self._registrar.location.lookup(aor, self._core.seconds())
         if not bindings:
-            raise PeerError("not registered", 480) if self._is_user(aor) else PeerError("no such user", 404)
+            raise PeerError("not registered", 480) if self._is_user(aor) else NoSuchUser()
         if uri.scheme == "sips":
             return self._locate_secure(bindings)
         near = self._near

@@ -163,7 +163,8 @@ class ProxyContext:
     @param diverts: whether more targets are asked for whatever came of those before (forwarding, find-me), but for a 6xx.
     @ivar breadth: how many branches may be open at the same time, here and behind our targets: the Incoming Max-Breadth (RFC
         5393 section 5.3.3); C{share}: what of it each of those gets that are started now.
-    @ivar settles: whether a final response above 2xx goes upstream without asking the next target, or L{None}: a 6xx does.
+    @ivar settles: whether a final response of 300 to 599 says all of where its target leads, so that those behind it and those
+        before it are forgotten; or L{None}: each says something of itself alone.
     """
 
     __slots__ = (
@@ -185,7 +186,7 @@ class ProxyContext:
         self.relocate, self.diverts = relocate, diverts
         self._located_from = 0  # the first branch to what was located last
         self.breadth = self.share = RECOMMENDED
-        self.settles: Callable[[Response], bool] | None = None
+        self.settles: Callable[[Target, Response], bool] | None = None
         self._branches: list[_Branch] = []
         self._waiting: list[Target] = []
         self._final_sent = False
@@ -329,12 +330,14 @@ class ProxyContext:
             return effects
         if status < 300:
             return [*effects, ForwardResponse(response, number), *self._final(status)]
-        if status >= 600 or (self.settles is not None and self.settles(response)):
+        if status >= 600:
             self._stop = True
             self._waiting.clear()
             effects += self._cancel_pending()
-            if self.settles is not None:
-                self._forget_others(branch)
+        elif self.settles is not None and self.settles(branch.target, response):
+            self._waiting.clear()
+            effects += self._cancel_pending()
+            self._forget_others(branch)
         return effects + self._finish_when_done()
 
     def _forget_others(self, branch: _Branch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.sip.message import COMMA, QUOTE, Request
@@ -28,10 +29,11 @@ class Refused(PeerError):
         self.headers = headers
 
 
-def check_request(request: Request) -> int:
+def check_request(request: Request, also: Collection[str] = ()) -> int:
     """
     Check what every request needs, in the order of section 16.3.
 
+    @param also: schemes of Request-URIs that are taken besides sip and sips; what is in such a URI is not looked at.
     @return: its Max-Forwards; 71 when it has none, for a copy of it is to say 70 (16.6 step 3).
     @raise PeerError: C{status_hint} 400, 416, 420 or 483.
     """
@@ -46,7 +48,8 @@ def check_request(request: Request) -> int:
     if request.uri[:4] != "sip:" and scheme_of(request.uri) not in _SCHEMES:
         if not scheme_of(request.uri):
             raise Refused("the Request-URI is no URI", 400)
-        raise Refused("the scheme of the Request-URI is not supported", 416)
+        if scheme_of(request.uri) not in also:
+            raise Refused("the scheme of the Request-URI is not supported", 416)
     index = layout.at.get("max-forwards")
     plain = None if index is None else _PLAIN_MAX_FORWARDS.get(request.lines[index])
     max_forwards = _max_forwards(request) if plain is None else plain
@@ -56,7 +59,8 @@ def check_request(request: Request) -> int:
         unknown = [tag for tag in request.values("proxy-require") if tag.lower() not in PROXY_EXTENSIONS]
         if unknown and method not in ("ACK", "CANCEL"):
             raise Refused("Proxy-Require", 420, (("Unsupported", ", ".join(unknown)),))
-    parse_uri(request.uri)
+    if not also or scheme_of(request.uri) not in also:
+        parse_uri(request.uri)
     return max_forwards
 
 

@@ -1,0 +1,206 @@
+"""One call to a number on its way to gateways: what each of them is told, and the channel that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred
+
+from voipcluster.balance.handover import Handover
+from voipcluster.errors import ParseError, PeerError, TransportError
+from voipcluster.gateway.causes import fails_over, name_of_cause, q850_cause
+from voipcluster.gateway.numbers import Number
+from voipcluster.gateway.permission import Party
+from voipcluster.gateway.routing import Route
+from voipcluster.media.narrowing import only_encodings
+from voipcluster.services.gateway.book import GatewayBook
+from voipcluster.services.gateway.channels import Channels
+from voipcluster.services.gateway.routing import SCHEMES, NumberRouting
+from voipcluster.services.sip.calls import Call
+from voipcluster.services.sip.forwarding import Changes, Copy, Forwarding
+from voipcluster.services.sip.targets import NoSuchUser
+from voipcluster.sip.identity import ASSERTED, PREFERRED, identity_towards
+from voipcluster.sip.message import Request, Response
+from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.uri import scheme_of
+
+
+class OutgoingCall:
+    """
+    One request, as far as it goes to numbers.
+
+    @param trusted: whether who sent it is in the trust domain (RFC 3325).
+    @ivar number: the last one that it was brought to, or L{None}.
+    @ivar on_answered: told of the gateway that has answered, whose channel is in use from then on.
+    """
+
+    def __init__(
+        self,
+        routing: NumberRouting,
+        request: Request,
+        client: Handover,
+        trusted: bool,
+    ) -> None:
+        self.number: Number | None = None
+        self._routing, self._request, self._client, self._trusted = routing, request, client, trusted
+        self._caller = Party()
+        self._domain = ""
+        self.on_answered: Callable[[str], object] = lambda gateway: None
+        self._routes: dict[str, Route] = {}
+        self._found: set[str] = set()  # URIs that ENUM has given
+        self._also = routing.dialling.also_next
+        self._seized = ""  # the gateway that is being asked
+        self._asked: Target | None = None
+        self._answered: set[str] = set()
+        self._invite = request.method == "INVITE"
+
+    @property
+    def _book(self) -> GatewayBook:
+        return self._routing.book
+
+    def sip_uri(self, uri: str) -> str:
+        """A URI that may be a tel URI as a SIP URI of ours. @raise PeerError: it is none."""
+        return self._routing.sip_uri(uri) if scheme_of(uri) in SCHEMES else uri
+
+    def reach(self, uri: str, found: Sequence[Target] | None = None, by: str = "") -> list[Target]:
+        """
+        The targets of a URI of ours that is no user, one after the other.
+
+        @param found: where ENUM leads; L{None}: it was not asked.
+        @param by: the URI of the user of ours who has the call go there, and whose permissions count then; or empty.
+        @raise PeerError: 404, it is no number, or there is no route; 403, 488, 503: no gateway takes it.
+        @raise NumberAsked: the DNS has to be asked, and this again behind it.
+        """
+        routing, request, client = self._routing, self._request, self._client
+        parsed = routing.parsed(uri)
+        number = routing.number_of(parsed)
+        if number is None:
+            raise NoSuchUser
+        if found is None and routing.asks(number, client):
+            raise NumberAsked(routing.enum(number))
+        caller = routing.user_of(by) or routing.caller_of(request, client)
+        codecs = routing.codecs_of(request) if request.method == "INVITE" else []
+        candidates = routing.candidates(number, caller, codecs, client.gateway)
+        targets = [target._replace(q=1000 - n) for n, target in enumerate(found or ())]
+        self._found.update(target.uri for target in targets)
+        try:
+            targets += routing.targets(number, candidates)
+        except PeerError:
+            if not targets:
+                raise
+        self.number, self._caller, self._domain = number, caller, routing.domain_of(parsed)
+        self._routes = {candidate.route.gateway: candidate.route for candidate in candidates}
+        return targets
+
+    def towards(self, target: Target, body: bytes | None) -> Changes:
+        """
+        What is different in the copy for a target.
+
+        @raise TransportError: it may have none of the codecs that are offered, so the next one is asked.
+        """
+        if target is not self._asked:
+            self._release("no answer")
+            self._asked = target
+            if target.gateway and self._invite:
+                self._book.seized(target.gateway)
+                self._seized = target.gateway
+        gateway, route = self._book.get(target.gateway), self._routes.get(target.gateway)
+        if gateway is None or route is None:
+            drop, add = identity_towards(
+                self._request, heard_from_trusted=self._trusted, goes_to_trusted=False
+            )
+            return Changes(drop, add, body)
+        own = self._routing.identities(self._caller, route, self._domain)
+        drop, add = identity_towards(
+            self._request,
+            heard_from_trusted=self._trusted,
+            goes_to_trusted=gateway.trusted,
+            own=own,
+        )
+        if gateway.codecs and self._routing.codecs_of(self._request):
+            try:
+                body = only_encodings(self._request.body if body is None else body, gateway.codecs)
+            except ParseError as error:
+                raise TransportError(str(error)) from None
+        return Changes(drop, add, body)
+
+    def settles(self, target: Target, response: Response) -> bool:
+        """Whether a final response of a gateway is that of the number, and no other one is asked."""
+        if not target.gateway and target.uri not in self._found:
+            return False  # a phone of a user of ours, who may have others
+        return not fails_over(response.status, q850_cause(response), self._also)
+
+    def heard(self, target: Target, status: int, response: Response | None) -> None:
+        """A response of a gateway, before anything is done with it."""
+        if status < 200 or not target.gateway or not self._invite:
+            return
+        if status < 300:
+            if target.gateway in self._answered:
+                return  # a copy, or another phone behind it
+            self._answered.add(target.gateway)
+            if target.gateway == self._seized:
+                self._seized = ""
+            else:
+                self._book.adopted(
+                    target.gateway
+                )  # it had been given up, and has put the call through all the same
+            self._book.answered(target.gateway)
+            self.on_answered(target.gateway)
+        elif target.gateway == self._seized:
+            cause = 0 if response is None else q850_cause(response)
+            self._release(f"{status} ({name_of_cause(cause)})" if cause else str(status))
+
+    def ended(self, status: int) -> None:
+        """The caller has a final response, or nobody waits for one."""
+        self._release("given up" if status == 487 else str(status) if status else "no answer")
+
+    def _release(self, cause: str) -> None:
+        name, self._seized = self._seized, ""
+        if name:
+            self._book.released(name, cause)
+
+
+class NumberAsked(Exception):
+    """The DNS is asked for a number: C{uris} fires with what it says, and never fails."""
+
+    def __init__(self, uris: Deferred[list[str]]) -> None:
+        super().__init__("the DNS is asked")
+        self.uris = uris
+
+
+class Outgoing:
+    """Makes of requests what they are by the numbers that they go to, and keeps to us what gateways have asserted."""
+
+    def __init__(self, routing: NumberRouting, channels: Channels) -> None:
+        self.routing, self._channels = routing, channels
+
+    def of(self, request: Request, client: Handover) -> OutgoingCall:
+        """A request that may go to numbers."""
+        return OutgoingCall(self.routing, request, client, bool(client.hops) or self._trusts(client))
+
+    def _trusts(self, client: Handover) -> bool:
+        gateway = self.routing.book.get(client.gateway)
+        return gateway is not None and gateway.trusted
+
+    def applies(
+        self,
+        outgoing: OutgoingCall | None,
+        call: Call | None,
+        forwarding: Forwarding,
+        context: ProxyContext,
+        copy: Copy,
+    ) -> None:
+        """Let a request be what it is by its number before it starts; to users of ours no asserted identity goes."""
+        if outgoing is None:
+            at = copy.request.layout.at
+            if ASSERTED in at or PREFERRED in at:
+                drop, _ = identity_towards(copy.request, heard_from_trusted=True, goes_to_trusted=False)
+                copy.drop_lines = tuple({*copy.drop_lines, *drop})
+            return
+        copy.towards, context.settles = outgoing.towards, outgoing.settles
+        if call is not None:
+            if outgoing.number is not None:
+                call.number = outgoing.number.text
+            key = call.key
+            outgoing.on_answered = lambda gateway: self._channels.hold(key, gateway)
+            forwarding.tell(outgoing.heard, outgoing.ended)
