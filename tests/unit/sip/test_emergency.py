@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.sip.messages import request
-from voipcluster.sip.emergency import is_emergency, is_urgent
+from voipcluster.sip.emergency import is_emergency, is_urgent, pattern_of
 
 URIS = (
     "sip:bob@example.com",
@@ -46,6 +46,24 @@ class EmergencyTests(SynchronousTestCase):
             body = b"\r\nResource-Priority: esnet.0\r\n"
             self.assertFalse(is_emergency(bad.to_bytes() + body, True), bad.to_bytes())
             self.assertFalse(is_urgent(bad, True), bad.to_bytes())
+
+    def test_numbers(self) -> None:
+        """A number for help of this place, in any form of a URI; not one that begins or ends with it."""
+        numbers = pattern_of(("110", "112"))
+        self.assertIsNone(pattern_of(()))
+        for uri, wanted in (
+            ("sip:110@example.com", True),
+            ("SIPS:1-1-2@example.com;user=phone", True),
+            ("tel:112", True),
+            ("tel:110;phone-context=+49", True),
+            ("sip:1101@example.com", False),
+            ("sip:+49110@example.com", False),
+            ("sip:bob@110", False),
+            ("urn:service:sos", True),
+        ):
+            asked = request(uri=uri)
+            self.assertEqual(is_emergency(asked.to_bytes(), False, numbers), wanted, uri)
+            self.assertEqual(is_urgent(asked, False, numbers), wanted, uri)
 
     @given(st.sampled_from(URIS), st.lists(st.sampled_from(HEADERS), max_size=3), st.booleans())
     def test_read_or_not(self, uri: str, headers: list[str], known: bool) -> None:

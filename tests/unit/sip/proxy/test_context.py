@@ -600,3 +600,30 @@ class WantedTests(ContextCase):
         context.feed(Located([A._replace(answer_within=1.0), B]))
         context.feed(TimerFired("answer:0"))
         self.assertFalse(context.is_wanted(0))
+
+
+class SettlingTests(ContextCase):
+    """Targets of which some answers end the search: gateways to one number."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.context.settles = lambda response: response.status < 500
+        self.one, self.two = A._replace(gateway="a", q=2), B._replace(gateway="b", q=1)
+        self.locate(self.one, self.two)
+
+    def test_next(self) -> None:
+        """What does not settle it leads to the next target; what the last one says goes up."""
+        self.assertEqual(self.answers((0, 503))[-1], StartBranch(1, self.two))
+        given, effects = self.answer(1, 486)
+        self.assertEqual(effects[-2:], [ForwardResponse(given, 1), Ended(486)])
+
+    def test_settled(self) -> None:
+        """What settles it goes up at once, and the next target is not asked."""
+        given, effects = self.answer(0, 404)
+        self.assertEqual(effects, [*self.ended(0), ForwardResponse(given, 0), Ended(404)])
+
+    def test_before(self) -> None:
+        """A better class of an earlier target is not told instead (section 16.7 step 6 is for forks)."""
+        self.answer(0, 500)
+        given, effects = self.answer(1, 486)
+        self.assertEqual(effects[-2:], [ForwardResponse(given, 1), Ended(486)])

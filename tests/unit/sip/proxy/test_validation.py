@@ -41,6 +41,8 @@ class ValidationTests(SynchronousTestCase):
     def test_scheme(self) -> None:
         """Another scheme is 416, no scheme is 400 (step 2)."""
         self.assertRefused(416, request(uri="tel:+123"))
+        self.assertEqual(check_request(request(uri="tel:+123"), ("tel",)), 70)
+        self.assertEqual(check_request(request(), ("tel",)), 70)
         self.assertRefused(416, request(uri="nobodyKnowsThisScheme:totallyopaquecontent"))
         self.assertRefused(400, request(uri="bob"))
         check_request(request(uri="SIP:bob@example.com"))
