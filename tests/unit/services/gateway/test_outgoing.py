@@ -75,7 +75,7 @@ class WayTests(TrunkCase):
 
     def test_help(self) -> None:
         """urn:service:sos is the first number for help; load, limits, hours and channels do not matter."""
-        self.book.replace([evolve(gateway("b"), channels=1, outgoing=Permission(numbers=()))])
+        self.declare([evolve(gateway("b"), channels=1, outgoing=Permission(numbers=()))])
         self.book.seized("b")
         self.node.load(0.99)
         self.invite("urn:service:sos.police")
@@ -94,9 +94,7 @@ class WayTests(TrunkCase):
 
     def test_many_servers(self) -> None:
         """The servers of a gateway are tried one after the other before the next gateway is; names are looked up by their DNS."""
-        self.book.replace(
-            [evolve(gateway("a"), servers=(HOSTS["a"], HOSTS["c"]), transport="udp"), gateway("b")]
-        )
+        self.declare([evolve(gateway("a"), servers=(HOSTS["a"], HOSTS["c"]), transport="udp"), gateway("b")])
         self.invite()
         self.a.reply(self.got(self.a), 503)
         self.c.reply(self.got(self.c), 503)
@@ -230,7 +228,7 @@ class NobodyTests(TrunkCase):
 
     def test_none_left(self) -> None:
         """All are full, down, closed or forbid it: 503 or 403 with the cause, and nothing is sent on."""
-        self.book.replace([gateway("a", channels=1), gateway("b", channels=1)])
+        self.declare([gateway("a", channels=1), gateway("b", channels=1)])
         self.book.seized("a")
         self.book.seized("b")
         self.refused(503, 34)
@@ -240,16 +238,16 @@ class NobodyTests(TrunkCase):
         self.book.set_up("a", False, "no answer")
         self.refused(503, 38)
         forbids = Permission(numbers=("*", "!+49"))
-        self.book.replace([gateway("a", outgoing=forbids), gateway("b", outgoing=forbids)])
+        self.declare([gateway("a", outgoing=forbids), gateway("b", outgoing=forbids)])
         self.book.set_up("a", True)
         self.book.set_up("b", True)
         self.refused(403, 21)
-        self.book.replace([])
+        self.declare([])
         self.refused(503, 38)
 
     def test_passed_over(self) -> None:
         """One that is full or down is no candidate; the next one is asked at once."""
-        self.book.replace([gateway("a", channels=1), gateway("b")])
+        self.declare([gateway("a", channels=1), gateway("b")])
         self.book.seized("a")
         self.invite()
         self.assertEqual(self.a.took(), [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tests.unit.services.names_world import NamesCase
 from tests.unit.services.sip_world import Phone
 from voipcluster.gateway.gateway import Gateway
@@ -10,6 +12,7 @@ from voipcluster.gateway.routing import Route, Routes
 from voipcluster.services.cluster.tallies import Tallies
 from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.services.gateway.channels import Channels
+from voipcluster.services.gateway.merging import FILE, Origin
 from voipcluster.services.gateway.outgoing import Outgoing
 from voipcluster.services.gateway.routing import Dialling, NumberRouting
 from voipcluster.services.sip.calls import Call
@@ -89,6 +92,10 @@ class TrunkCase(NamesCase):
         routes = self.alice.response(200).values("record-route")
         self.alice.send(self.node, "BYE", phone.uri, cseq=3, to_tag=phone.tag, routes=routes, call_id=call_id)
         phone.reply(phone.request("BYE"), 200)
+
+    def declare(self, gateways: Iterable[Gateway]) -> None:
+        """These are the gateways from now on."""
+        self.book.replace([Origin(gateway, FILE) for gateway in gateways])
 
     def in_use(self, name: str) -> int:
         state = self.book.state(name)
