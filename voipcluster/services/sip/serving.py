@@ -317,7 +317,9 @@ class Serving:
             except PeerError as error:
                 self._not_located(accepted, call, error)
                 return
-            self._forward(accepted, uri, call, Located(self._loops.mark(request, uri), targets, None, outgoing))
+            self._forward(
+                accepted, uri, call, Located(self._loops.mark(request, uri), targets, None, outgoing)
+            )
 
         asked.uris.addCallback(answered).addErrback(self._not_answered, accepted, call)
 

@@ -364,3 +364,34 @@ class EnumTests(TrunkCase):
         self.invite("sip:110@example.com")
         self.invite("sip:200@example.com", branch="l", call_id="l")
         self.assertEqual(self.dns.asked, [])
+
+
+class DivertedTests(TrunkCase):
+    gateways = (gateway("a"), gateway("b", outgoing=Permission(callers=("bob@example.com",))))
+
+    def test_to_a_number(self) -> None:
+        """A user's forwarding may lead to a number; his permissions count, and each forwarding has its own last word."""
+        self.world.prefers("bob", {"forward.always": "sip:+4989@example.com", "forward.silent": "yes"})
+        self.invite("sip:bob@example.com")
+        self.a.reply(self.got(self.a), 503)
+        self.b.reply(self.got(self.b), 183)
+        self.b.reply(self.got(self.b), 404)
+        self.assertEqual(self.alice.took(), [100, 183, 404])
+        self.assertEqual((self.in_use("a"), self.in_use("b")), (0, 0))
+
+    def test_behind_busy(self) -> None:
+        """A user who is busy has it go to a number, whose gateway is asked although the phone has said no."""
+        self.world.prefers("bob", {"forward.busy": "sip:+4989@example.com", "forward.silent": "yes"})
+        bob = self.world.phone("bob", "198.51.100.2")
+        self.node.access.required = False
+        bob.register(self.node)
+        self.node.access.required = True
+        bob.took()
+        self.invite("sip:bob@example.com")
+        bob.reply(self.got(bob), 486)
+        self.a.reply(self.got(self.a), 200)
+        self.assertEqual(self.alice.took(), [100, 200])
+        self.assertEqual([call.gateway_out for call in self.node.calls], ["a"])
+        for call in list(self.node.calls):
+            self.node.calls.end(call.key, "test")
+        self.assertEqual(self.in_use("a"), 0)

@@ -607,7 +607,7 @@ class SettlingTests(ContextCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.context.settles = lambda response: response.status < 500
+        self.context.settles = lambda target, response: response.status < 500
         self.one, self.two = A._replace(gateway="a", q=2), B._replace(gateway="b", q=1)
         self.locate(self.one, self.two)
 
