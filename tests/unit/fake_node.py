@@ -77,6 +77,10 @@ class FakeNode:
     def status(self) -> Any:
         return STATUS
 
+    def call_records(self, node: str | None, since: float, until: float, after: int) -> Any:
+        self.asked.append(("call_records", node, since, until, after))
+        return {"rows": [], "next": None}
+
     def registrations(self, aor: str | None) -> Any:
         self.asked.append(("registrations", aor))
         return [BINDING]

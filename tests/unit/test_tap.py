@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import socket
+import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -98,6 +99,17 @@ class OptionsTests(SynchronousTestCase):
         options = self.parse("--role", "boss")
         error = self.assertRaises(ConfigError, load_config, None, options.all_settings())
         self.assertEqual(str(error), '--role: found "boss", allowed is one of primary, secondary')
+
+
+class ImportTests(SynchronousTestCase):
+    def test_what_the_service_manager_passed_is_left_alone(self) -> None:
+        """Parts of Twisted take it out of the environment when they are imported; it is for L{KeptSockets}."""
+        code = (
+            "import os; os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='x'); "
+            "import voipcluster.tap; print(os.environ.get('LISTEN_FDS'))"
+        )
+        shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        self.assertEqual((shown.stdout, shown.stderr), ("1\n", ""))
 
 
 class CompleteTests(SynchronousTestCase):

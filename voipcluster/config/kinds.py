@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
@@ -355,6 +356,51 @@ class FilePath:
 
     def take(self, value: object) -> str:
         return Path().take(value)
+
+
+@frozen
+class DatabaseUrl:
+    """The URL of a PostgreSQL database, without a password."""
+
+    allowed = "postgresql://USER@HOST:PORT/NAME, without a password (that is in database.password_file)"
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        url = urlsplit(value if isinstance(value, str) else "")
+        if (
+            url.scheme != "postgresql"
+            or len(url.path) < 2
+            or url.password is not None
+            or not str(value).isprintable()
+        ):
+            raise ValueError("not such a URL")  # and not the value: it may have a password
+        _ = url.port
+        return str(value)
+
+
+@frozen
+class HttpUrl:
+    """The URL of a web server."""
+
+    allowed = "a URL such as https://billing.example.com/calls"
+    text = True
+    secret = False
+
+    def take(self, value: object) -> str:
+        text = value if isinstance(value, str) else ""
+        url = urlsplit(text)
+        if (
+            url.scheme not in ("http", "https")
+            or not url.hostname
+            or not text.isascii()
+            or not text.isprintable()
+        ):
+            raise ValueError(value)
+        if " " in text or url.username is not None:
+            raise ValueError(value)
+        _ = url.port
+        return text
 
 
 POLICY_NAME = Word(_NODE_NAME, "the name of a policy")

@@ -14,9 +14,11 @@ from voipcluster.config.kinds import (
     Address,
     BindAddress,
     Choice,
+    DatabaseUrl,
     Domain,
     FilePath,
     Flag,
+    HttpUrl,
     JoinToken,
     Kind,
     NameServer,
@@ -339,6 +341,44 @@ class DnsOptions:
 
 
 @frozen
+class DatabaseOptions:
+    """A database that all nodes share: call records go there (F{docs/records.md})."""
+
+    url: str = option(
+        "",
+        DatabaseUrl(),
+        'such as "postgresql://voipcluster@db.example.com/voipcluster"; "" = none, each node keeps what is its own',
+    )
+    password_file: str = option(
+        "",
+        FilePath(),
+        'file of mode 0600 whose first line is the password; "" = as libpq finds it (.pgpass, peer)',
+    )
+
+
+@frozen
+class RecordsOptions:
+    """Call records (F{docs/records.md})."""
+
+    days: int = option(
+        30, Whole(0, 36_500), "days for which a node keeps the records of its calls; 0 = not at all"
+    )
+    queue: int = option(
+        1_000_000,
+        Whole(1000, 1_000_000_000),
+        "rows that may wait on the disk for the shared database, or for the webhook, while it is gone",
+    )
+    webhook: str = option(
+        "", HttpUrl(), 'URL that each record is sent to by POST, again until it is accepted; "" = none'
+    )
+    webhook_secret_file: str = option(
+        "",
+        FilePath(),
+        'file of mode 0600 with the key of the signature in X-Voipcluster-Signature; "" = not signed',
+    )
+
+
+@frozen
 class WebOptions:
     """Dashboard, JSON and metrics; read-only."""
 
@@ -407,6 +447,8 @@ class Config:
     tls: TlsOptions = Factory(TlsOptions)
     dns: DnsOptions = Factory(DnsOptions)
     numbers: NumbersOptions = Factory(NumbersOptions)
+    database: DatabaseOptions = Factory(DatabaseOptions)
+    records: RecordsOptions = Factory(RecordsOptions)
     web: WebOptions = Factory(WebOptions)
     websocket: WebSocketOptions = Factory(WebSocketOptions)
     node: NodeOptions = Factory(NodeOptions)
@@ -438,6 +480,8 @@ SECTIONS: dict[str, type] = {
     "tls": TlsOptions,
     "dns": DnsOptions,
     "numbers": NumbersOptions,
+    "database": DatabaseOptions,
+    "records": RecordsOptions,
     "web": WebOptions,
     "websocket": WebSocketOptions,
     "node": NodeOptions,

@@ -51,6 +51,12 @@ class INodeControl(INodeView):
     def drain(node: str | None, on: bool) -> Later:
         """Let a node take no new requests (C{on}), or let it take them again; calls in progress go on."""
 
+    def call_records(node: str | None, since: float, until: float, after: int) -> Later:
+        """
+        Calls that ended from C{since} to C{until} in unix seconds, as one node keeps them: C{rows} of C{acc_cdrs}, and C{next}
+        to be given as C{after} for those behind them; L{None}: there are none.
+        """
+
     def bans() -> Later:
         """The bans in force at this node: rows of C{who}, C{reason} and C{left} in s."""
 
@@ -168,6 +174,10 @@ COMMANDS: dict[str, Command] = {
         {"domain": _Optional(Domain())}, lambda node, given: node.user_list(given["domain"])
     ),
     "drain": Command({**_ONE_NODE, "on": Flag()}, lambda node, given: node.drain(given["node"], given["on"])),
+    "records": Command(
+        {**_ONE_NODE, "since": Number(0, 1e11), "until": Number(0, 1e11), "after": Whole(0, 1 << 62)},
+        lambda node, given: node.call_records(given["node"], given["since"], given["until"], given["after"]),
+    ),
     "bans": Command({}, lambda node, given: node.bans()),
     "unban": Command({"who": WHO}, lambda node, given: node.unban(given["who"])),
     "forget": Command({"node": NODE_NAME}, lambda node, given: node.forget(given["node"])),

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
 from twisted.internet.defer import Deferred
 
-from voipcluster.store.database import Database
-from voipcluster.store.tables import acc, acc_cdrs, missed_calls, outbox
+from voipcluster.store.database import Database, Written
+from voipcluster.store.tables import acc_cdrs, outbox
 
 Row = Mapping[str, Any]
 
-TABLES = {table.name: table for table in (acc, acc_cdrs, missed_calls)}
+
+COLUMNS = tuple(column.name for column in acc_cdrs.columns if column.name != "id")
+# as the driver takes them: SQLAlchemy's own binding of 25 columns costs a call more than all the rest of its record
+_INSERT = f"INSERT OR IGNORE INTO acc_cdrs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_QUEUE = "INSERT INTO outbox (consumer, body) VALUES (?, ?)"
 
 
 class Waiting(NamedTuple):
-    """One row that a consumer has not taken yet; C{body} is JSON."""
+    """One row of C{acc_cdrs} that a consumer has not taken yet; C{body} is JSON."""
 
     id: int
-    kind: str
     body: str
 
 
@@ -30,28 +33,24 @@ class CallLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def write(
-        self, rows: Sequence[tuple[str, Row]], waiting: Iterable[tuple[str, str, str]]
-    ) -> Deferred[None]:
+    def write(self, calls: Sequence[Row], waiting: Iterable[tuple[str, str]]) -> Deferred[None]:
         """
-        @param rows: table and row of each.
-        @param waiting: consumer, kind and JSON of each that somebody is to have.
+        @param calls: rows of C{acc_cdrs}; those that are there already, by C{uid}, are passed over.
+        @param waiting: consumer and JSON of each row that somebody is to have.
         @return: fires when all of them are on the disk.
         """
-        statements: list[Any] = []
-        for name, table in TABLES.items():
-            of_table = [dict(row) for kind, row in rows if kind == name]
-            if of_table:
-                statements.append((insert(table), of_table))
-        queued = [{"consumer": consumer, "kind": kind, "body": body} for consumer, kind, body in waiting]
+        statements: list[Written] = []
+        if calls:
+            statements.append((_INSERT, [tuple(row[name] for name in COLUMNS) for row in calls]))
+        queued = [(consumer, body) for consumer, body in waiting]
         if queued:
-            statements.append((insert(outbox), queued))
-        return self._database.write(*statements)
+            statements.append((_QUEUE, queued))
+        return self._database.write_rows(*statements)
 
     def waiting(self, consumer: str, most: int) -> Deferred[list[Waiting]]:
         """The oldest rows that a consumer has not taken."""
         query = (
-            select(outbox.c.id, outbox.c.kind, outbox.c.body)
+            select(outbox.c.id, outbox.c.body)
             .where(outbox.c.consumer == consumer)
             .order_by(outbox.c.id)
             .limit(most)
@@ -63,23 +62,27 @@ class CallLog:
         gone = delete(outbox).where(outbox.c.consumer == consumer, outbox.c.id <= last)
         return self._database.write((gone, None))
 
-    def count_waiting(self) -> dict[str, int]:
-        """How many rows wait for each consumer. Read at once, in the calling thread: for the start only."""
-        query = select(outbox.c.consumer, func.count()).group_by(outbox.c.consumer)
-        return dict(self._database.rows(query))
+    def limit(self, consumer: str, most: int) -> Deferred[tuple[int, int]]:
+        """
+        Give up the oldest rows of a consumer beyond so many.
 
-    def drop_oldest(self, consumer: str, count: int) -> Deferred[None]:
-        """Give up rows that nobody has taken, since more of them are kept than may be."""
-        oldest = select(outbox.c.id).where(outbox.c.consumer == consumer).order_by(outbox.c.id).limit(count)
-        return self._database.write((delete(outbox).where(outbox.c.id.in_(oldest.scalar_subquery())), None))
+        @return: how many wait now, and how many were given up.
+        """
+        counted = self._database.read(select(func.count()).where(outbox.c.consumer == consumer))
+        return counted.addCallback(lambda found: self._limit(consumer, found[0][0], most))
+
+    def _limit(self, consumer: str, count: int, most: int) -> tuple[int, int] | Deferred[tuple[int, int]]:
+        if count <= most:
+            return count, 0
+        oldest = (
+            select(outbox.c.id).where(outbox.c.consumer == consumer).order_by(outbox.c.id).limit(count - most)
+        )
+        dropped = self._database.write((delete(outbox).where(outbox.c.id.in_(oldest)), None))
+        return dropped.addCallback(lambda _: (most, count - most))
 
     def forget(self, before: float) -> Deferred[None]:
         """Remove the records of calls that ended earlier; C{before} in unix seconds."""
-        return self._database.write(
-            (delete(acc).where(acc.c.time < before), None),
-            (delete(missed_calls).where(missed_calls.c.time < before), None),
-            (delete(acc_cdrs).where(acc_cdrs.c.end_time < before), None),
-        )
+        return self._database.write((delete(acc_cdrs).where(acc_cdrs.c.end_time < before), None))
 
     def calls(self, since: float, until: float, after: int, most: int) -> Deferred[list[dict[str, Any]]]:
         """

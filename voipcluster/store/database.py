@@ -14,12 +14,11 @@ from typing import Any
 
 from sqlalchemy import Executable, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import QueuePool
 from twisted.internet.defer import Deferred, DeferredLock
 
 from voipcluster.errors import UsageError
 from voipcluster.store.migrations import NewerSchema, bring_up_to_date
-from voipcluster.store.tables import metadata
 
 Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
 """Runs a function in some other thread; gives a Deferred in the reactor's thread."""
@@ -32,6 +31,10 @@ def _set_pragmas(connection: Any, record: object) -> None:
     """Readers and the writer do not wait for each other; what is committed is on the disk."""
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "trusted_schema=OFF"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+Written = tuple[str, list[tuple[Any, ...]]]
+"""SQL as the driver has it, and the rows of its parameters."""
 
 
 class Database:
@@ -48,7 +51,10 @@ class Database:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}") from None
-        self._engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+        # connections stay open: closing the last one would copy the whole write-ahead log into the file, at each write
+        self._engine = create_engine(
+            f"sqlite:///{path}", poolclass=QueuePool, pool_size=2, connect_args={"check_same_thread": False}
+        )
         event.listen(self._engine, "connect", _set_pragmas)
         try:
             self._open()
@@ -62,7 +68,7 @@ class Database:
             if fault != "ok":
                 raise UsageError(f"{self.path}: damaged: {' '.join(str(fault).split())}")
             try:
-                bring_up_to_date(connection, metadata)
+                bring_up_to_date(connection)
             except NewerSchema as error:
                 raise UsageError(f"{self.path}: {error}") from None
 
@@ -85,6 +91,16 @@ class Database:
             with self._engine.begin() as connection:
                 for statement, rows in statements:
                     connection.execute(statement, rows)
+
+        return self._order.run(self._run, work)
+
+    def write_rows(self, *statements: Written) -> Deferred[None]:
+        """As L{write}, past SQLAlchemy: for what is written for every call."""
+
+        def work() -> None:
+            with self._engine.begin() as connection:
+                for statement, rows in statements:
+                    connection.exec_driver_sql(statement, rows)
 
         return self._order.run(self._run, work)
 

@@ -73,49 +73,21 @@ dispatcher = Table(
 
 # -- call records
 
-_URI = 1024
-
-
-def _outcome(name: str) -> Table:
-    """C{acc} and C{missed_calls} are alike."""
-    return Table(
-        name,
-        metadata,
-        Column("id", Integer, primary_key=True, autoincrement=True),
-        Column("uid", String(128), nullable=False, unique=True),
-        Column("method", String(16), nullable=False),
-        Column("from_tag", String(128), nullable=False),
-        Column("to_tag", String(128), nullable=False),
-        Column("callid", String(512), nullable=False, index=True),
-        Column("sip_code", String(3), nullable=False),
-        Column("sip_reason", String(128), nullable=False),
-        Column("time", Float, nullable=False, index=True),
-        Column("caller", String(_URI), nullable=False),
-        Column("callee", String(_URI), nullable=False),
-        Column("src_user", String(512), nullable=False),
-        Column("src_ip", String(64), nullable=False),
-        Column("node", String(64), nullable=False),
-        Column("gateway", String(64), nullable=False),
-    )
-
-
-acc = _outcome("acc")
-missed_calls = _outcome("missed_calls")
-
 acc_cdrs = Table(
     "acc_cdrs",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("uid", String(128), nullable=False, unique=True),
-    Column("callid", String(512), nullable=False, index=True),
+    Column("callid", String(512), nullable=False),
     Column("from_tag", String(128), nullable=False),
+    Column("to_tag", String(128), nullable=False),
     Column("start_time", Float, nullable=False),  # of the INVITE
     Column("answer_time", Float, nullable=True),
     Column("end_time", Float, nullable=False, index=True),
     Column("duration", Float, nullable=False),  # s since the answer; 0 when nobody answered
     Column("setup", Float, nullable=False),  # s from the INVITE to the answer, or to the end
-    Column("caller", String(_URI), nullable=False),
-    Column("callee", String(_URI), nullable=False),
+    Column("caller", String(1024), nullable=False),
+    Column("callee", String(1024), nullable=False),
     Column("src_user", String(512), nullable=False),
     Column("src_ip", String(64), nullable=False),
     Column("transport", String(8), nullable=False),
@@ -126,7 +98,9 @@ acc_cdrs = Table(
     Column("gateway_out", String(64), nullable=False),
     Column("number", String(64), nullable=False),
     Column("sip_code", String(3), nullable=False),
+    Column("sip_reason", String(128), nullable=False),
     Column("cause", String(128), nullable=False),
+    Column("missed", Boolean, nullable=False),  # a user of ours was called, and nobody answered
     Column("mos_caller", Float, nullable=True),  # what each side thought of what it heard, 1 to 4.5
     Column("mos_callee", Float, nullable=True),
     Column(
@@ -139,6 +113,15 @@ outbox = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("consumer", String(16), nullable=False, index=True),
-    Column("kind", String(32), nullable=False),  # the table of the row
-    Column("body", Text, nullable=False),  # JSON
+    Column("body", Text, nullable=False),  # a row of acc_cdrs as JSON
 )
+
+_OUTCOME = "from_tag, to_tag, callid, sip_code, sip_reason, caller, callee, src_user, src_ip, node, gateway_out AS gateway"
+VIEWS = {
+    # what others keep as tables of their own is a way of looking at the calls here, and costs nothing to write
+    "acc": (
+        f"SELECT 'INVITE' AS method, {_OUTCOME}, COALESCE(answer_time, end_time) AS time FROM acc_cdrs "
+        f"UNION ALL SELECT 'BYE', {_OUTCOME}, end_time FROM acc_cdrs WHERE answer_time IS NOT NULL"
+    ),
+    "missed_calls": f"SELECT 'INVITE' AS method, {_OUTCOME}, end_time AS time FROM acc_cdrs WHERE missed",
+}

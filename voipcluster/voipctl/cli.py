@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from voipcluster import __version__
 from voipcluster.config.paths import DEFAULT_STATE_DIR
 from voipcluster.errors import UsageError
-from voipcluster.voipctl import tables
+from voipcluster.voipctl import records, tables
 from voipcluster.voipctl.client import Client, SocketClient, WebClient
 
 Given = argparse.Namespace
@@ -159,6 +159,10 @@ def _user_list(given: Given) -> int:
     return 0
 
 
+def _records(given: Given) -> int:
+    return records.run(_client(given), given)
+
+
 def _drain(given: Given) -> int:
     on = given.command == "drain"
     answer = _client(given).ask("drain", node=given.node, on=on)
@@ -243,6 +247,9 @@ def _parser() -> argparse.ArgumentParser:
         add(name, run, text).add_argument("node", nargs="?", metavar="NODE", help="its name [the node asked]")
     add("forget", _forget, "take a node that does not run off the list of members, for good").add_argument(
         "node", metavar="NODE", help="its name"
+    )
+    records.add_arguments(
+        add("records", _records, "show the calls that are over, for billing: a table, CSV or JSON")
     )
     add("bans", _bans, "show who is banned at this node, why and for how long")
     add("unban", _unban, "end a ban").add_argument("who", metavar="WHO", help="as bans names it")

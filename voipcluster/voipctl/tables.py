@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str], bool]
@@ -266,3 +267,23 @@ def _age(row: Mapping[str, Any]) -> str:
     """A report's age; a node that never reported has a negative one."""
     age = row.get("age")
     return "-" if age is None or age < 0 else f"{age:.1f} s"
+
+
+def records(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Calls that are over; times are local ones."""
+    columns: list[Column] = [
+        ("ENDED", lambda row: datetime.fromtimestamp(row["end_time"]).isoformat(" ", "seconds"), False),
+        ("FROM", _text("caller"), False),
+        ("TO", _text("callee"), False),
+        ("CODE", _text("sip_code"), False),
+        ("DURATION", lambda row: clock(row["duration"]) if row.get("answer_time") else "-", True),
+        ("CAUSE", _text("cause"), False),
+        ("MOS", lambda row: "/".join(_heard(row.get(name)) for name in ("mos_caller", "mos_callee")), False),
+        ("NODE", _text("node"), False),
+        ("CALL-ID", _text("callid"), False),
+    ]
+    return table(columns, rows)
+
+
+def _heard(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -109,6 +109,17 @@ CATALOGUE = {
         Described("voipcluster_refusal_rate", "New requests per second refused for overload."),
         Described("voipcluster_overload", "1 while new requests are limited for overload, else 0."),
         Described("voipcluster_reactor_delay_seconds", "How late timers run."),
+        Described("voipcluster_call_records_total", "Records of calls: ended, lost.", "result"),
+        Described("voipcluster_call_records_unwritten", "Records that are not on the disk yet."),
+        Described(
+            "voipcluster_call_record_rows_waiting",
+            "Rows that wait on the disk: for the database, the webhook.",
+            "consumer",
+        ),
+        Described("voipcluster_call_record_rows_taken_total", "Rows that were taken.", "consumer"),
+        Described(
+            "voipcluster_call_record_rows_lost_total", "Rows given up, since too many waited.", "consumer"
+        ),
     )
 }
 

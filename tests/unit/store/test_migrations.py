@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -17,7 +18,7 @@ from voipcluster.errors import UsageError
 from voipcluster.store import migrations
 from voipcluster.store.accounts import Accounts, new_account
 from voipcluster.store.migrations import HEAD, NewerSchema, bring_up_to_date
-from voipcluster.store.tables import metadata
+from voipcluster.store.tables import VIEWS, metadata
 
 
 class Scripts(SynchronousTestCase):
@@ -32,7 +33,12 @@ class Scripts(SynchronousTestCase):
             connection.execute(text("DROP TABLE subscriber_old"))
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             self.assertEqual(compare_metadata(context, metadata), [])
+            self.assertEqual(self.views(connection), VIEWS)
             self.assertEqual(context.get_current_revision(), HEAD)
+
+    def views(self, connection: Any) -> dict[str, str]:
+        found = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
+        return {name: sql.partition(" AS ")[2] for name, sql in found}
 
     def test_head_is_the_latest_script(self) -> None:
         config = Config()
@@ -41,23 +47,24 @@ class Scripts(SynchronousTestCase):
 
     def test_an_empty_database_is_marked(self) -> None:
         with self.engine.begin() as connection:
-            bring_up_to_date(connection, metadata)
+            bring_up_to_date(connection)
             self.assertEqual(MigrationContext.configure(connection).get_current_revision(), HEAD)
             self.assertEqual(set(inspect(connection).get_table_names()), {*metadata.tables, migrations.MARK})
+            self.assertEqual(self.views(connection), VIEWS)
 
     def test_nothing_is_done_twice(self) -> None:
         with self.engine.begin() as connection:
-            bring_up_to_date(connection, metadata)
+            bring_up_to_date(connection)
             asked: list[str] = []
             event.listen(connection, "before_cursor_execute", lambda c, u, sql, *rest: asked.append(sql))
-            bring_up_to_date(connection, metadata)
+            bring_up_to_date(connection)
             self.assertEqual([sql for sql in asked if "CREATE" in sql or "INSERT" in sql], [])
 
     def test_a_newer_one(self) -> None:
         with self.engine.begin() as connection:
-            bring_up_to_date(connection, metadata)
+            bring_up_to_date(connection)
             connection.execute(text(f"UPDATE {migrations.MARK} SET version_num = '9999'"))
-            error = self.assertRaises(NewerSchema, bring_up_to_date, connection, metadata)
+            error = self.assertRaises(NewerSchema, bring_up_to_date, connection)
             self.assertIn("9999", str(error))
             self.assertIsInstance(error, UsageError)
 
@@ -67,7 +74,9 @@ class States(DatabaseCase):
         """Its accounts are there, and the tables that it did not know."""
         self.successResultOf(Accounts(self.open()).put(new_account("alice", "example.com", "pw")))
         with sqlite3.connect(self.path) as connection:
-            for table in ("acc", "acc_cdrs", "missed_calls", "outbox", "dispatcher", migrations.MARK):
+            for view in VIEWS:
+                connection.execute(f"DROP VIEW {view}")
+            for table in ("acc_cdrs", "outbox", "dispatcher", migrations.MARK):
                 connection.execute(f"DROP TABLE {table}")
             connection.execute("CREATE TABLE version (table_name TEXT, table_version INTEGER)")
         connection.close()

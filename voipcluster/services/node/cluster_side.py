@@ -253,6 +253,9 @@ class ClusterSide:
                 return {"calls": node.view.own_calls(_text(params, "call_id"))}
             case "explain":
                 return {"hops": node.view.own_explanations(_text(params, "call_id") or "")}
+            case "records":
+                since, until, after = (_number(params, name) for name in ("since", "until", "after"))
+                return node.keeping.page(since, until, int(after))
             case "counters":
                 return {"handed_over": node.placing.total_handed_over, "media": node.view.own_media()}
         raise PeerError(f"question {kind[:32]!r} is not known here")
@@ -262,6 +265,13 @@ class ClusterSide:
             self._node.stop_when_empty()
         else:
             self._node.drain(order.on)
+
+
+def _number(params: Body, name: str) -> float:
+    value = params.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 62:
+        raise PeerError(f"{name}: not a number")
+    return value
 
 
 def _text(params: Body, name: str) -> str | None:

@@ -113,4 +113,5 @@ def numbers(node: NodeParts) -> Numbers:
         "voipcluster_refusal_rate": own.refusal_rate,
         "voipcluster_overload": float(node.overload.active),
         "voipcluster_reactor_delay_seconds": node.wheel.lateness,
+        **node.keeping.numbers(),
     }

@@ -49,6 +49,7 @@ from voipcluster.services.node.listening import (
 )
 from voipcluster.services.node.numbers import numbers
 from voipcluster.services.node.overload import overload_of
+from voipcluster.services.node.record_keeping import RecordKeeping
 from voipcluster.services.node.records import CallRecord, CallRecords, ICallWatch
 from voipcluster.services.node.resolving import make_resolving
 from voipcluster.services.node.surroundings import Surroundings
@@ -327,6 +328,7 @@ class NodeParts:
         self.calls.settled, self.media.on_moved = self.journal.changed, self.journal.moved
         self.calls.released = self._call_released
         self.records = CallRecords(config.limits.ended_calls, self._record_row, self._watch)
+        self.keeping = RecordKeeping(self, self._reactor, self._store.run, self._store.database)
         self.calls.over, self.media.on_trouble = self._call_over, self.records.trouble
         self._make_routing(clock)
 
@@ -390,16 +392,21 @@ class NodeParts:
 
     def _call_over(self, call: Call, reason: str) -> None:
         self.channels.over(call, reason)
+        record = CallRecord(call, self.core.seconds(), reason, self.media.last_snapshot(call.key))
         if call.answered:
-            record = CallRecord(call, self.core.seconds(), reason, self.media.last_snapshot(call.key))
             self.records.add(record)
+        book = self.keeping.book
+        if book is None:
+            self.journal.ended(call.key)
+        else:
+            # until its record is on the disk, the journal has the call: a node that is killed before writes it then
+            book.add(record, partial(self.journal.ended, call.key))
 
     def _record_row(self, record: CallRecord) -> Row:
         return durations(self.view.record_row(record), record.ended)
 
     def _call_released(self, key: CallKey, reason: str) -> None:
         self.media.call_ended(key, reason)
-        self.journal.ended(key)
 
     def serve(self, accepted: Any) -> None:
         self.proxy.serve(accepted)
@@ -412,6 +419,14 @@ class NodeParts:
     def is_user(self, aor: str) -> bool:
         username, _, domain = aor.rpartition("@")
         return self.accounts.get(username, domain) is not None
+
+    def is_called(self, uri_text: str) -> bool:
+        """Whether a Request-URI is that of a user of ours."""
+        try:
+            _, _, local, aor = self.core.names.meaning(uri_text)
+        except PeerError:
+            return False
+        return local and aor is not None and self.is_user(aor)
 
     def is_heard(self, node: str) -> bool:
         """Whether a node is heard of, so that something sent to it will arrive."""

@@ -110,6 +110,7 @@ class NodeService(NodeParts, Service):
             self.privilegedStartService()
         self._starting = True
         self._store.start()
+        self.keeping.start()
         try:
             yield self.registrar.restore()
             yield from self._start_all()
@@ -148,8 +149,8 @@ class NodeService(NodeParts, Service):
     def _parts(self) -> Sequence[Any]:
         """Everything with a life of its own, in the order of starting."""
         return (
-            self.media, self.journal, self.registrar, self.workload, self.cluster, self.admin, *self._web, *self._tls_files,
-            self.transport, self.resolver, *self._backlog, self.probing, self.registering,
+            self.media, self.journal, *self.keeping.parts(), self.registrar, self.workload, self.cluster, self.admin, *self._web,
+            *self._tls_files, self.transport, self.resolver, *self._backlog, self.probing, self.registering,
         )  # fmt: skip
 
     def _start_all(self) -> Generator[Any, Any, None]:
@@ -209,6 +210,9 @@ class NodeService(NodeParts, Service):
         wheel = getattr(self, "wheel", None)
         if wheel is not None:
             wheel.stop()
+        keeping = getattr(self, "keeping", None)
+        if keeping is not None:
+            keeping.close()
         store = getattr(self, "_store", None)
         if store is not None:
             store.close()

@@ -199,6 +199,11 @@ class NodeView:
             row["candidates"] = [asdict(one) for one in row["candidates"]]
         return rows
 
+    def call_records(self, node: str | None, since: float, until: float, after: int) -> Deferred[Row]:
+        if node is None or node == self._node.core.node:
+            return self._node.keeping.page(since, until, after)
+        return self._node.cluster.ask(node, "records", {"since": since, "until": until, "after": after})
+
     def history(self, since: float | None) -> Row:
         return self._node.history.read(since)
 

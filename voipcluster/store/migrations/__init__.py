@@ -7,14 +7,12 @@ A database that is empty gets the tables of today at once, marked as up to date;
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import Connection, inspect, text
 
 from voipcluster.errors import UsageError
-
-if TYPE_CHECKING:
-    from sqlalchemy import MetaData
+from voipcluster.store.tables import VIEWS, metadata
 
 HEAD: Final = "0003"  # the latest script
 MARK: Final = "alembic_version"  # the table in which Alembic keeps what a database has
@@ -25,7 +23,7 @@ class NewerSchema(UsageError):
     """The database was brought up to date by a newer voipcluster."""
 
 
-def bring_up_to_date(connection: Connection, metadata: MetaData) -> None:
+def bring_up_to_date(connection: Connection) -> None:
     """
     Within a transaction of the caller.
 
@@ -36,11 +34,13 @@ def bring_up_to_date(connection: Connection, metadata: MetaData) -> None:
     tables = set(inspect(connection).get_table_names())
     found = None
     if MARK in tables:
-        found = connection.execute(text(f"SELECT version_num FROM {MARK}")).scalar_one_or_none()  # noqa: S608 - a constant
+        found = connection.execute(text(f"SELECT version_num FROM {MARK}")).scalar_one_or_none()
     if found == HEAD:
         return
     if found is None and not tables & set(metadata.tables):
         metadata.create_all(connection)
+        for name, query in VIEWS.items():
+            connection.execute(text(f"CREATE VIEW {name} AS {query}"))
         _mark(connection)
         return
     _upgrade(connection, found)
@@ -50,7 +50,7 @@ def _mark(connection: Connection) -> None:
     connection.execute(
         text(f"CREATE TABLE IF NOT EXISTS {MARK} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
     )
-    connection.execute(text(f"INSERT INTO {MARK} (version_num) VALUES (:head)"), {"head": HEAD})  # noqa: S608 - a constant
+    connection.execute(text(f"INSERT INTO {MARK} (version_num) VALUES (:head)"), {"head": HEAD})
 
 
 def _upgrade(connection: Connection, found: str | None) -> None:

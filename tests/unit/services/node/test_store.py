@@ -27,7 +27,7 @@ class NodeStoreTests(TestCase):
             return rows(database, query)
 
         self.patch(Database, "rows", noted)
-        await store.database.write((insert(outbox), [{"consumer": "x", "kind": "acc", "body": "{}"}]))
+        await store.database.write((insert(outbox), [{"consumer": "x", "body": "{}"}]))
         found = await store.database.read(select(outbox.c.consumer, outbox.c.body))
         store.close()
         self.assertEqual([tuple(row) for row in found], [("x", "{}")])

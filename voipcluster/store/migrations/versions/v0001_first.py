@@ -9,14 +9,12 @@ down_revision = None
 
 def upgrade() -> None:
     _accounts_and_registrations()
-    _outcomes("acc")
-    _outcomes("missed_calls")
     _calls()
+    _views()
     op.create_table(
         "outbox",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("consumer", sa.String(16), nullable=False),
-        sa.Column("kind", sa.String(32), nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         if_not_exists=True,
     )
@@ -61,30 +59,6 @@ def _accounts_and_registrations() -> None:
     op.create_index("ix_location_expires", "location", ["expires"], if_not_exists=True)
 
 
-def _outcomes(name: str) -> None:
-    op.create_table(
-        name,
-        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("uid", sa.String(128), nullable=False, unique=True),
-        sa.Column("method", sa.String(16), nullable=False),
-        sa.Column("from_tag", sa.String(128), nullable=False),
-        sa.Column("to_tag", sa.String(128), nullable=False),
-        sa.Column("callid", sa.String(512), nullable=False),
-        sa.Column("sip_code", sa.String(3), nullable=False),
-        sa.Column("sip_reason", sa.String(128), nullable=False),
-        sa.Column("time", sa.Float, nullable=False),
-        sa.Column("caller", sa.String(1024), nullable=False),
-        sa.Column("callee", sa.String(1024), nullable=False),
-        sa.Column("src_user", sa.String(512), nullable=False),
-        sa.Column("src_ip", sa.String(64), nullable=False),
-        sa.Column("node", sa.String(64), nullable=False),
-        sa.Column("gateway", sa.String(64), nullable=False),
-        if_not_exists=True,
-    )
-    for column in ("callid", "time"):
-        op.create_index(f"ix_{name}_{column}", name, [column], if_not_exists=True)
-
-
 def _calls() -> None:
     op.create_table(
         "acc_cdrs",
@@ -92,6 +66,7 @@ def _calls() -> None:
         sa.Column("uid", sa.String(128), nullable=False, unique=True),
         sa.Column("callid", sa.String(512), nullable=False),
         sa.Column("from_tag", sa.String(128), nullable=False),
+        sa.Column("to_tag", sa.String(128), nullable=False),
         sa.Column("start_time", sa.Float, nullable=False),
         sa.Column("answer_time", sa.Float),
         sa.Column("end_time", sa.Float, nullable=False),
@@ -109,11 +84,23 @@ def _calls() -> None:
         sa.Column("gateway_out", sa.String(64), nullable=False),
         sa.Column("number", sa.String(64), nullable=False),
         sa.Column("sip_code", sa.String(3), nullable=False),
+        sa.Column("sip_reason", sa.String(128), nullable=False),
         sa.Column("cause", sa.String(128), nullable=False),
+        sa.Column("missed", sa.Boolean, nullable=False),
         sa.Column("mos_caller", sa.Float),
         sa.Column("mos_callee", sa.Float),
         sa.Column("quality", sa.Text, nullable=False),
         if_not_exists=True,
     )
-    for column in ("callid", "end_time"):
-        op.create_index(f"ix_acc_cdrs_{column}", "acc_cdrs", [column], if_not_exists=True)
+    op.create_index("ix_acc_cdrs_end_time", "acc_cdrs", ["end_time"], if_not_exists=True)
+
+
+def _views() -> None:
+    outcome = "from_tag, to_tag, callid, sip_code, sip_reason, caller, callee, src_user, src_ip, node, gateway_out AS gateway"
+    op.execute(
+        f"CREATE VIEW acc AS SELECT 'INVITE' AS method, {outcome}, COALESCE(answer_time, end_time) AS time FROM acc_cdrs "
+        f"UNION ALL SELECT 'BYE', {outcome}, end_time FROM acc_cdrs WHERE answer_time IS NOT NULL"
+    )
+    op.execute(
+        f"CREATE VIEW missed_calls AS SELECT 'INVITE' AS method, {outcome}, end_time AS time FROM acc_cdrs WHERE missed"
+    )

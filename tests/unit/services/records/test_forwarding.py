@@ -1,0 +1,142 @@
+"""From the queue on the disk to one consumer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from voipcluster.services.records.forwarding import BATCH, FIRST_RETRY, LAST_RETRY, IConsumer, RecordForwarder
+from voipcluster.store.acc import Waiting
+
+
+class Queue:
+    def __init__(self) -> None:
+        self.rows: list[Waiting] = []
+        self.last = 0
+
+    def put(self, count: int) -> None:
+        self.rows += [Waiting(self.last + n, "{}") for n in range(1, count + 1)]
+        self.last += count
+
+    def waiting(self, consumer: str, most: int) -> Deferred[list[Waiting]]:
+        return succeed(self.rows[:most])
+
+    def taken(self, consumer: str, last: int) -> Deferred[None]:
+        self.rows = [row for row in self.rows if row.id > last]
+        return succeed(None)
+
+    def limit(self, consumer: str, most: int) -> Deferred[tuple[int, int]]:
+        given_up = max(0, len(self.rows) - most)
+        self.rows = self.rows[given_up:]
+        return succeed((len(self.rows), given_up))
+
+
+@implementer(IConsumer)
+class Consumer:
+    """Takes rows, or refuses them (C{trouble}), or answers later (C{hold})."""
+
+    name = "database"
+
+    def __init__(self) -> None:
+        self.got: list[int] = []
+        self.trouble = ""
+        self.asked = 0
+        self.closed = False
+        self.hold: Deferred[None] | None = None
+
+    def take(self, rows: list[Waiting]) -> Deferred[None]:
+        self.asked += 1
+        if self.trouble:
+            return fail(OSError(self.trouble))
+        self.got += [row.id for row in rows]
+        return self.hold or succeed(None)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class ForwarderTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, self.queue, self.consumer = Clock(), Queue(), Consumer()
+        self.forwarder = RecordForwarder(self.clock, self.queue, self.consumer, 2000)
+        self.lines: list[str] = []
+
+        def note(event: Any) -> None:
+            if event.get("log_namespace", "").startswith("voipcluster"):
+                self.lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(note)
+        self.addCleanup(globalLogPublisher.removeObserver, note)
+
+    def test_what_the_last_process_left(self) -> None:
+        """Goes first, all of it, in order and in bounded batches."""
+        self.queue.put(2 * BATCH + 7)
+        self.forwarder.startService()
+        self.assertEqual(self.consumer.got, list(range(1, 2 * BATCH + 8)))
+        self.assertEqual((self.consumer.asked, self.forwarder.taken, self.queue.rows), (3, 2 * BATCH + 7, []))
+
+    def test_poked(self) -> None:
+        self.forwarder.startService()
+        self.queue.put(1)
+        self.forwarder.poke()
+        self.assertEqual(self.consumer.got, [1])
+
+    def test_a_consumer_that_is_gone(self) -> None:
+        """Is tried less and less often; two lines in the log, and everything arrives."""
+        self.consumer.trouble = "connection refused\n"
+        self.queue.put(3)
+        self.forwarder.startService()
+        for _ in range(20):
+            self.queue.put(1)
+            self.forwarder.poke()
+            self.clock.advance(LAST_RETRY)
+        self.assertLess(self.consumer.asked, 30)
+        self.assertEqual(self.forwarder.trouble, "connection refused")
+        self.assertGreater(self.forwarder.waiting, 3)
+        self.consumer.trouble = ""
+        self.clock.advance(LAST_RETRY)
+        self.assertEqual(self.consumer.got, list(range(1, 24)))
+        self.assertEqual((self.forwarder.trouble, self.forwarder.waiting, len(self.lines)), ("", 0, 2))
+
+    def test_soon_again(self) -> None:
+        """The first retry comes soon, also after an earlier trouble."""
+        for _ in range(2):
+            self.consumer.trouble = "gone"
+            self.queue.put(1)
+            self.forwarder.startService() if self.forwarder.taken == 0 else self.forwarder.poke()
+            self.consumer.trouble = ""
+            self.clock.advance(FIRST_RETRY)
+            self.assertEqual(self.queue.rows, [])
+
+    def test_too_many(self) -> None:
+        """What is beyond the bound is given up, the oldest first, counted and told."""
+        self.consumer.trouble = "gone"
+        self.queue.put(2005)
+        self.forwarder.startService()
+        self.assertEqual((self.forwarder.lost, self.forwarder.waiting, self.queue.rows[0].id), (5, 2000, 6))
+        self.assertIn("5 call records are given up", self.lines[-1])
+
+    def test_stopped_while_asking(self) -> None:
+        """Waits for the answer, so that nothing that was taken comes twice."""
+        self.consumer.hold = Deferred()
+        self.queue.put(1)
+        self.forwarder.startService()
+        stopped = self.forwarder.stopService()
+        self.assertNoResult(stopped)
+        self.consumer.hold.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(
+            (self.queue.rows, self.consumer.closed, self.clock.getDelayedCalls()), ([], True, [])
+        )
+
+    def test_stopped_while_waiting(self) -> None:
+        self.consumer.trouble = "gone"
+        self.queue.put(1)
+        self.forwarder.startService()
+        self.successResultOf(self.forwarder.stopService())
+        self.assertEqual((len(self.queue.rows), self.clock.getDelayedCalls()), (1, []))

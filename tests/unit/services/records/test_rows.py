@@ -1,0 +1,102 @@
+"""A call that is over, as a row."""
+
+from __future__ import annotations
+
+import json
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.services.node.test_quality import call as media_of
+from tests.unit.services.node.test_quality import reported
+from voipcluster.services.media.relay import CallKey
+from voipcluster.services.node.records import CallRecord
+from voipcluster.services.records.rows import row_of, status_of, uid_of
+from voipcluster.services.sip.calls import Call
+from voipcluster.store.acc import COLUMNS
+from voipcluster.store.tables import acc_cdrs
+
+
+def call(answered: float = 0.0, **changes: object) -> Call:
+    made = Call(
+        CallKey("c1@host", "ft"), "sip:alice@example.com", "sip:bob@example.com", "192.0.2.1:5060", "UDP",
+        "alice@example.com", "a", ("a", "b"), 100.0, answered=answered,
+    )  # fmt: skip
+    return evolve(made, **changes) if changes else made
+
+
+def record(one: Call, reason: str, ended: float = 160.0) -> CallRecord:
+    return CallRecord(one, ended, reason, None)
+
+
+class RowTests(SynchronousTestCase):
+    def test_an_answered_call(self) -> None:
+        one = call(110.0)
+        one.leg_up("tt")
+        row = row_of(record(one, "bye"), "b", True)
+        self.assertEqual(set(row), set(COLUMNS))
+        self.assertEqual(
+            [
+                row[name]
+                for name in (
+                    "start_time",
+                    "answer_time",
+                    "end_time",
+                    "duration",
+                    "setup",
+                    "sip_code",
+                    "cause",
+                )
+            ],
+            [100.0, 110.0, 160.0, 50.0, 10.0, "200", "bye"],
+        )
+        self.assertEqual(
+            (row["visited"], row["node"], row["ingress"], row["to_tag"]), ("a b", "b", "a", "tt")
+        )
+        self.assertEqual((row["mos_caller"], row["quality"], row["missed"]), (None, "[]", False))
+
+    def test_who_missed_a_call(self) -> None:
+        """A user who was there to be called; a number that does not exist missed nothing."""
+        for reason, to_user, missed in (
+            ("failed 486", True, True),
+            ("no answer", True, True),
+            ("failed 404", True, False),
+            ("failed 503", True, False),
+            ("failed 486", False, False),
+        ):
+            self.assertIs(row_of(record(call(), reason), "b", to_user)["missed"], missed, (reason, to_user))
+        row = row_of(record(call(), "failed 486"), "b", False)
+        self.assertEqual((row["answer_time"], row["duration"], row["setup"]), (None, 0.0, 60.0))
+        self.assertEqual((row["sip_code"], row["sip_reason"]), ("486", "Busy Here"))
+
+    def test_status(self) -> None:
+        self.assertEqual(status_of(call(110.0), "media time-out"), 200)
+        self.assertEqual(status_of(call(), "failed 486"), 486)
+        self.assertEqual(status_of(call(), "refused 403"), 403)
+        self.assertEqual(status_of(call(), "no answer"), 487)
+
+    def test_how_it_sounded(self) -> None:
+        """Without the course of the call, which nobody bills."""
+        row = row_of(CallRecord(call(110.0), 160.0, "bye", media_of(reported())), "b", True)
+        (stream,) = json.loads(row["quality"])
+        self.assertIn("codec", stream)
+        self.assertEqual([direction.get("course") for direction in stream["directions"]], [None, None])
+        heard = [direction["mos"] for direction in stream["directions"]]
+        self.assertEqual([row["mos_callee"], row["mos_caller"]], heard)
+        self.assertTrue(any(heard))
+
+    def test_what_came_from_the_network(self) -> None:
+        """Fits its column, and has nothing that a database refuses."""
+        hostile = call(caller="sip:\0\udc80" + "x" * 5000, key=CallKey("\0" + "c" * 9000, "t" * 999))
+        row = row_of(record(hostile, "failed 486\0"), "b", True)
+        for column in acc_cdrs.columns:
+            value = row.get(column.name)
+            if isinstance(value, str):
+                self.assertNotIn("\0", value)
+                value.encode()
+                self.assertLessEqual(len(value), getattr(column.type, "length", None) or len(value), column)
+
+    def test_uid(self) -> None:
+        """The same call again is the same record; a later one with its Call-ID and tag is another."""
+        self.assertEqual(uid_of(call()), uid_of(call(110.0)))
+        self.assertNotEqual(uid_of(call()), uid_of(call(started=101.0)))

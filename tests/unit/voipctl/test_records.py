@@ -1,0 +1,106 @@
+"""C{voipctl records}: which calls are asked for, and how they are printed."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.store.test_acc import cdr
+from voipcluster.errors import UsageError
+from voipcluster.voipctl import records
+
+NOW = 1_764_150_000.0
+
+
+class Nodes:
+    """Two nodes, one with more calls than fit into a page; C{silent} ones do not answer."""
+
+    def __init__(self, **pages: list[dict[str, Any]]) -> None:
+        self.pages = pages
+        self.asked: list[dict[str, Any]] = []
+        self.silent: set[str] = set()
+
+    def ask(self, command: str, **given: Any) -> Any:
+        if command == "status":
+            return {"nodes": [{"name": name} for name in self.pages]}
+        self.asked.append(given)
+        if given["node"] in self.silent:
+            raise UsageError("no answer")
+        rows = [row for row in self.pages[given["node"]] if row["id"] > given["after"]][:2]
+        return {"rows": rows, "next": rows[-1]["id"] if len(rows) == 2 else None}
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    return {"id": number, **cdr(number, NOW - 100 + number), **more}
+
+
+class RecordsTests(SynchronousTestCase):
+    def run_records(self, nodes: Nodes, *argv: str) -> tuple[int, str, str]:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--json", action="store_true")
+        records.add_arguments(parser)
+        out, err = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", out)
+        self.patch(sys, "stderr", err)
+        return records.run(nodes, parser.parse_args(argv), NOW), out.getvalue(), err.getvalue()
+
+    def test_all_pages_of_all_nodes(self) -> None:
+        nodes = Nodes(a=[row(n) for n in (1, 3, 5)], b=[row(n) for n in (2, 4)])
+        status, out, _ = self.run_records(nodes, "--json")
+        self.assertEqual(status, 0)
+        self.assertEqual([one["callid"] for one in json.loads(out)], ["c1", "c2", "c3", "c4", "c5"])
+        self.assertEqual(nodes.asked[0]["since"], NOW - 86_400)
+        self.assertEqual(
+            [(one["node"], one["after"]) for one in nodes.asked], [("a", 0), ("a", 3), ("b", 0), ("b", 4)]
+        )
+
+    def test_a_table(self) -> None:
+        _, out, _ = self.run_records(Nodes(a=[row(1, caller="sip:\x1b[2Jalice@example.com")]))
+        self.assertIn("c1", out)
+        self.assertIn("0:20", out)
+        self.assertNotIn("\x1b", out)
+
+    def test_csv(self) -> None:
+        """What came from the network is no formula of a spreadsheet; times are in UTC."""
+        hostile = row(1, caller="=cmd|' /C calc'!A0", callee='sip:"x",\n@example.com', mos_caller=None)
+        _, out, _ = self.run_records(Nodes(a=[hostile]), "--csv")
+        (found,) = csv.DictReader(io.StringIO(out))
+        self.assertEqual(tuple(found), records.COLUMNS)
+        self.assertEqual(
+            (found["caller"], found["callee"]), ("'=cmd|' /C calc'!A0", 'sip:"x",\n@example.com')
+        )
+        self.assertEqual((found["end_time"], found["mos_caller"]), ("2025-11-26T09:38:21.000Z", ""))
+
+    def test_a_node_that_does_not_answer(self) -> None:
+        """The others are shown; that something is missing is told, and is the exit status."""
+        nodes = Nodes(a=[row(1)], b=[row(2)])
+        nodes.silent = {"a"}
+        status, out, err = self.run_records(nodes, "--csv")
+        self.assertEqual((status, "c2" in out), (1, True))
+        self.assertIn("node a", err)
+        self.assertRaises(UsageError, self.run_records, nodes, "--node", "a")
+
+    def test_of_a_user(self) -> None:
+        nodes = Nodes(
+            a=[row(1, src_user="carol@example.com"), row(2, callee="sip:Carol@example.com;x=1")],
+            b=[row(3, callee="sip:carola@example.com"), row(4, src_user="")],
+        )
+        _, out, _ = self.run_records(nodes, "--json", "--user", "carol@example.com")
+        self.assertEqual([one["callid"] for one in json.loads(out)], ["c1", "c2"])
+
+    def test_moments(self) -> None:
+        self.assertEqual(records.moment("2h", NOW), NOW - 7200)
+        self.assertEqual(records.moment("1764150000", NOW), NOW)
+        self.assertEqual(records.moment("2025-11-26T09:40:00+00:00", NOW), NOW)
+        for bad in ("yesterday", "-1h", "", "2025-13-01", "9" * 400, "99999999999999999999"):
+            self.assertIn("allowed is", str(self.assertRaises(UsageError, records.moment, bad, NOW)), bad)
+
+    def test_what_excludes_each_other(self) -> None:
+        self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--csv", "--json")
+        self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--since", "1h", "--until", "2h")

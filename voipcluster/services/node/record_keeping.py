@@ -1,0 +1,135 @@
+"""Who keeps the records of a node's calls, made from the configuration: its own database, the shared one, a webhook."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from voipcluster.errors import UsageError
+from voipcluster.services.node.records import CallRecord
+from voipcluster.services.records.book import DAY, RecordBook
+from voipcluster.services.records.forwarding import RecordForwarder
+from voipcluster.services.records.rows import row_of
+from voipcluster.store.acc import CallLog
+from voipcluster.store.shared import SharedDatabase, SharedRecords, database_url
+from voipcluster.web.view import Row
+
+if TYPE_CHECKING:
+    from voipcluster.services.node.parts import NodeParts
+
+PAGE = 100  # calls in one answer: each may have 2 kB of quality, and the link takes no larger ones
+
+
+class RecordKeeping:
+    """
+    @ivar book: takes each call that is over; L{None} when nobody wants records.
+    @ivar forwarders: from the queue on the disk to those who want them.
+    @ivar shared: the database that all nodes share, or L{None}.
+    @raise UsageError: a secret cannot be read, or the driver is missing.
+    """
+
+    def __init__(
+        self, node: NodeParts, reactor: Any, run: Callable[[Callable[[], Any]], Deferred[Any]], database: Any
+    ) -> None:
+        config, clock = node.config, IReactorTime(reactor)
+        self._node = node
+        self.log = CallLog(database)
+        self._threads: ThreadPool | None = None
+        self._reactor = reactor
+        consumers: dict[str, Any] = {}
+        self.shared: SharedDatabase | None = None
+        if config.database.url:
+            url = database_url(config.database.url, secret_of(config.database.password_file).decode())
+            self.shared = SharedDatabase(url, self._elsewhere)
+            self._threads = ThreadPool(1, 1, "voipcluster-shared")
+            consumers[SharedRecords.name] = SharedRecords(self.shared)
+        if config.records.webhook:
+            # imported late: Twisted's web client takes the descriptors of the service manager from the environment (systemd
+            # endpoints), which KeptSockets reads before a node is made
+            from voipcluster.services.records.webhook import Webhook  # noqa: PLC0415 - see above
+
+            secret = secret_of(config.records.webhook_secret_file)
+            consumers[Webhook.name] = Webhook(reactor, config.records.webhook, secret)
+        self.forwarders = [
+            RecordForwarder(clock, self.log, one, config.records.queue) for one in consumers.values()
+        ]
+        self.book: RecordBook | None = None
+        if config.records.days or consumers:
+            self.book = RecordBook(
+                clock, self.log, run, self._row, tuple(consumers), config.records.days * DAY, clock.seconds
+            )
+            self.book.written = self._written
+
+    def _elsewhere(self, work: Callable[[], Any]) -> Deferred[Any]:
+        assert self._threads is not None, "there is a shared database"
+        return deferToThreadPool(self._reactor, self._threads, work)
+
+    def parts(self) -> list[Any]:
+        """What has a life of its own, in the order of starting."""
+        return [] if self.book is None else [*self.forwarders, self.book]
+
+    def start(self) -> None:
+        if self._threads is not None:
+            self._threads.start()
+
+    def close(self) -> None:
+        """Waits for what the shared database is asked."""
+        if self._threads is not None and self._threads.started:
+            self._threads.stop()
+        if self.shared is not None:
+            self.shared.close()
+
+    def _row(self, record: CallRecord) -> Row:
+        node = self._node
+        return row_of(record, node.core.node, node.is_called(record.call.callee))
+
+    def _written(self) -> None:
+        for forwarder in self.forwarders:
+            forwarder.poke()
+
+    def numbers(self) -> dict[str, Any]:
+        """For F{/metrics}."""
+        if self.book is None:
+            return {}
+        return {
+            "voipcluster_call_records_total": {"ended": self.book.count, "lost": self.book.lost},
+            "voipcluster_call_records_unwritten": len(self.book),
+            "voipcluster_call_record_rows_waiting": {one.name: one.waiting for one in self.forwarders},
+            "voipcluster_call_record_rows_taken_total": {one.name: one.taken for one in self.forwarders},
+            "voipcluster_call_record_rows_lost_total": {one.name: one.lost for one in self.forwarders},
+        }
+
+    def page(self, since: float, until: float, after: int) -> Deferred[Row]:
+        """Calls of this node that are over, L{PAGE} at most; C{next} is what to ask with for those behind them, or L{None}."""
+
+        def told(rows: list[Row]) -> Row:
+            return {"rows": rows, "next": rows[-1]["id"] if len(rows) == PAGE else None}
+
+        return self.log.calls(since, until, after, PAGE).addCallback(told)
+
+
+def secret_of(name: str) -> bytes:
+    """
+    The key in a file that only its owner can read; empty when no file is named.
+
+    @raise UsageError: it cannot be read, is empty, or others can read it.
+    """
+    if not name:
+        return b""
+    try:
+        with open(name, "rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise UsageError(f"{name}: others may read or write this file; chmod 600 {name}")
+            secret = file.read(4096).strip()
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}") from None
+    if not secret:
+        raise UsageError(f"{name}: is empty")
+    return secret

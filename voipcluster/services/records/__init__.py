@@ -1,0 +1,1 @@
+"""What is kept of each call: rows in the node's own database, and from there to whoever wants them."""

@@ -1,0 +1,160 @@
+"""The records of calls on their way to the disk: gathered for a moment, written in one go, tried again when that fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import Interface
+
+from voipcluster.services.node.records import CallRecord
+from voipcluster.services.records.rows import Row
+
+GATHER = 0.25  # s
+RETRY = 5.0  # s after the disk refused
+MOST_IN_MEMORY = 20_000  # records that wait for a disk that takes nothing
+CLEAN = 3600.0  # s between two looks for what is old enough to be forgotten
+DAY = 86_400.0
+
+
+class ICallLog(Interface):
+    """Where records are kept, see L{CallLog <voipcluster.store.acc.CallLog>}."""
+
+    def write(calls: Sequence[Row], waiting: Sequence[tuple[str, str]]) -> Deferred[None]:
+        """Keep rows, and for each consumer their JSON; all or nothing. Rows that are there already are passed over."""
+
+    def forget(before: float) -> Deferred[None]:
+        """Remove what ended earlier."""
+
+
+class RecordBook:
+    """
+    @param run: does work in another thread.
+    @param make: the row of a record; called in that thread.
+    @param consumers: names of those who are to have each row.
+    @param keep: s for which rows are kept here; 0: not at all.
+    @ivar written: called when new rows are on the disk.
+    @ivar lost: records that were given up since the disk took nothing for too long.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        log: Any,
+        run: Callable[[Callable[[], Any]], Deferred[Any]],
+        make: Callable[[CallRecord], Row],
+        consumers: Sequence[str],
+        keep: float,
+        wall: Callable[[], float],
+    ) -> None:
+        self._clock, self._store, self._run, self._make = clock, log, run, make
+        self._consumers, self._keep, self._wall = consumers, keep, wall
+        self._waiting: list[tuple[CallRecord, Callable[[], object]]] = []
+        self._call: IDelayedCall | None = None
+        self._cleaning: IDelayedCall | None = None
+        self._writing: Deferred[None] | None = None
+        self._stopped = True
+        self._failing = False
+        self.written: Callable[[], object] = lambda: None
+        self.lost = 0
+        self.count = 0
+
+    def __len__(self) -> int:
+        """How many records are in memory only."""
+        return len(self._waiting)
+
+    def startService(self) -> None:
+        self._stopped = False
+        self._clean()
+        self._schedule(GATHER)
+
+    def stopService(self) -> Deferred[None]:
+        """Write what is left, once; the Deferred never fails."""
+        self._stopped = True
+        for call in (self._call, self._cleaning):
+            if call is not None and call.active():
+                call.cancel()
+        self._call = self._cleaning = None
+        if self._writing is None:
+            return self._write()
+        done: Deferred[None] = Deferred()
+        self._writing.addCallback(lambda _: self._write()).chainDeferred(done)
+        return done
+
+    def add(self, record: CallRecord, on_disk: Callable[[], object] = lambda: None) -> None:
+        """
+        A call is over.
+
+        @param on_disk: called when its record is on the disk.
+        """
+        self.count += 1
+        self._waiting.append((record, on_disk))
+        if len(self._waiting) > MOST_IN_MEMORY:
+            _, gone = self._waiting.pop(0)
+            self.lost += 1
+            gone()
+        self._schedule(GATHER)
+
+    def _schedule(self, delay: float) -> None:
+        if self._waiting and self._call is None and self._writing is None and not self._stopped:
+            self._call = self._clock.callLater(delay, self._due)
+
+    def _due(self) -> None:
+        self._call = None
+        self._write()
+
+    def _write(self) -> Deferred[None]:
+        if not self._waiting:
+            return succeed(None)
+        batch, self._waiting = self._waiting, []
+        made = self._run(partial(self._rows, [record for record, _ in batch]))
+        made.addCallback(lambda found: self._store.write(*found))
+        made.addCallbacks(self._wrote, self._failed, callbackArgs=(batch,), errbackArgs=(batch,))
+        self._writing = made
+        return made
+
+    def _rows(self, records: Sequence[CallRecord]) -> tuple[list[Row], list[tuple[str, str]]]:
+        """In another thread: making JSON of calls is not worth the reactor's time."""
+        rows = [self._make(record) for record in records]
+        if not self._consumers:
+            return rows, []
+        texts = [json.dumps(row, separators=(",", ":")) for row in rows]
+        return rows if self._keep else [], [
+            (consumer, text) for text in texts for consumer in self._consumers
+        ]
+
+    def _wrote(self, _: None, batch: list[tuple[CallRecord, Callable[[], object]]]) -> None:
+        self._writing = None
+        if self._failing:
+            self._failing = False
+            self._log.info("call records are written again")
+        for _record, on_disk in batch:
+            on_disk()
+        self.written()
+        self._schedule(GATHER)
+
+    def _failed(self, failure: Failure, batch: list[tuple[CallRecord, Callable[[], object]]]) -> None:
+        self._writing = None
+        self._waiting = batch + self._waiting
+        if not self._failing:
+            self._failing = True
+            self._log.error(
+                "call records cannot be written, and wait in memory: {error}", error=failure.getErrorMessage()
+            )
+        self._schedule(RETRY)
+
+    def _clean(self) -> None:
+        self._cleaning = self._clock.callLater(CLEAN, self._clean)
+        self._store.forget(self._wall() - self._keep).addErrback(
+            lambda failure: self._log.warn(
+                "old call records cannot be removed: {error}", error=failure.getErrorMessage()
+            )
+        )

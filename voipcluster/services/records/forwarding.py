@@ -1,0 +1,129 @@
+"""From the queue on the disk to one consumer: in order, each row until the consumer has it for good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import Attribute, Interface
+
+BATCH = 500  # rows at a time
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # s; doubled at each failure
+
+
+class IConsumer(Interface):
+    """Somebody who is to have each record."""
+
+    name: str = Attribute("As in the queue and in the log.")
+
+    def take(rows: list[Any]) -> Deferred[None]:
+        """
+        @param rows: L{Waiting <voipcluster.store.acc.Waiting>}; one that the consumer has already comes again after a crash.
+        @return: fires when all of them are taken for good; fails when they are to be tried again.
+        """
+
+    def close() -> Deferred[None] | None:
+        """Let go of connections."""
+
+
+class RecordForwarder:
+    """
+    @param most: rows that may wait; the oldest are given up beyond that.
+    @ivar waiting: rows that wait; C{taken}: those that were taken since the start, C{lost} given up.
+    @ivar trouble: why the consumer takes nothing now; empty while it does.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, log: Any, consumer: Any, most: int) -> None:
+        self._clock, self._store, self._consumer, self._most = clock, log, consumer, most
+        self._busy: Deferred[None] | None = None
+        self._call: IDelayedCall | None = None
+        self._stopped = True
+        self._delay = FIRST_RETRY
+        self.waiting = self.taken = self.lost = 0
+        self.trouble = ""
+
+    @property
+    def name(self) -> str:
+        return str(self._consumer.name)
+
+    def startService(self) -> None:
+        self._stopped = False
+        self.poke()
+
+    def stopService(self) -> Deferred[None]:
+        """What waits stays on the disk."""
+        self._stopped = True
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        done: Deferred[None] = Deferred()
+        busy = succeed(None) if self._busy is None else self._busy
+        busy.addBoth(lambda _: self._consumer.close())
+        busy.chainDeferred(done)
+        return done
+
+    def poke(self) -> None:
+        """There may be something in the queue."""
+        if self._busy is None and self._call is None and not self._stopped:
+            self._next()
+
+    def _next(self) -> None:
+        self._call = None
+        done = self._store.waiting(self.name, BATCH)
+        done.addCallback(self._read)
+        done.addErrback(self._failed)
+        self._busy = done
+        done.addCallback(self._go_on)
+
+    def _read(self, rows: list[Any]) -> Any:
+        if not rows:
+            return False
+        taken = maybeDeferred(self._consumer.take, rows)
+        return taken.addCallback(lambda _: self._store.taken(self.name, rows[-1].id)).addCallback(
+            lambda _: self._took(rows)
+        )
+
+    def _took(self, rows: list[Any]) -> bool:
+        self.taken += len(rows)
+        self.waiting = max(0, self.waiting - len(rows))
+        self._delay = FIRST_RETRY
+        if self.trouble:
+            self.trouble = ""
+            self._log.info("{consumer} takes call records again", consumer=self.name)
+        return len(rows) == BATCH
+
+    def _failed(self, failure: Failure) -> None:
+        reason = " ".join(failure.getErrorMessage().split())[:300]
+        if not self.trouble:
+            self._log.warn(
+                "{consumer} takes no call records, they wait on the disk: {error}",
+                consumer=self.name,
+                error=reason,
+            )
+        self.trouble = reason or type(failure.value).__name__
+
+    def _go_on(self, more: bool | None) -> None:
+        self._busy = None
+        if self._stopped:
+            return
+        if more is None:
+            self._call = self._clock.callLater(self._delay, self._next)
+            self._delay = min(2 * self._delay, LAST_RETRY)
+            self._store.limit(self.name, self._most).addCallbacks(self._limited, lambda failure: None)
+        elif more:
+            self._next()
+
+    def _limited(self, counted: tuple[int, int]) -> None:
+        self.waiting, given_up = counted
+        if given_up:
+            self.lost += given_up
+            self._log.error(
+                "{count} call records are given up: {consumer} has taken none for too long",
+                count=given_up,
+                consumer=self.name,
+            )

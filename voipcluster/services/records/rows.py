@@ -1,0 +1,99 @@
+"""One call that is over, as a row of C{acc_cdrs}."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from voipcluster.media.offer_answer import Side
+from voipcluster.services.media.listening import opinion_of
+from voipcluster.services.media.snapshots import MediaSnapshot
+from voipcluster.services.node.quality import stream_rows
+from voipcluster.services.node.records import CallRecord
+from voipcluster.services.sip.calls import Call
+from voipcluster.sip.message import REASONS
+
+Row = dict[str, Any]
+
+_STATUS = re.compile(r"(?:failed|refused) ([1-6][0-9][0-9])")
+_MISSED = frozenset({408, 480, 486, 487, 600, 603})  # the callee was there to be called, and nobody answered
+_REQUEST_TERMINATED = 487
+
+
+def uid_of(call: Call) -> str:
+    """What makes a record the same one, also when the call ends a second time because its node was killed meanwhile."""
+    text = f"{call.key.call_id}\0{call.key.from_tag}"
+    # the time first: calls of one moment are together in the index, so that a batch of them dirties few pages
+    return f"{int(1000 * call.started):x}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:24]}"
+
+
+def status_of(call: Call, reason: str) -> int:
+    """The final status of the INVITE; 487 for a call that ended before it had one."""
+    if call.answered:
+        return 200
+    found = _STATUS.match(reason)
+    return int(found[1]) if found else _REQUEST_TERMINATED
+
+
+def row_of(record: CallRecord, node: str, to_user: bool) -> Row:
+    """
+    @param node: which has served it; C{to_user}: whether the callee is a user of ours, who may have missed it.
+    """
+    call, ended = record.call, record.ended
+    status, answered = status_of(call, record.reason), call.answered
+    return {
+        "uid": uid_of(call),
+        "callid": _clean(call.key.call_id, 512),
+        "from_tag": _clean(call.key.from_tag, 128),
+        "to_tag": _clean(call.legs[0], 128) if call.legs else "",
+        "start_time": call.started,
+        "answer_time": answered or None,
+        "end_time": ended,
+        "duration": round(max(0.0, ended - answered), 3) if answered else 0.0,
+        "setup": round(max(0.0, (answered or ended) - call.started), 3),
+        "caller": _clean(call.caller, 1024),
+        "callee": _clean(call.callee, 1024),
+        "src_user": _clean(call.user, 512),
+        "src_ip": call.source,
+        "transport": call.transport,
+        "node": node,
+        "ingress": call.ingress,
+        "visited": " ".join(call.visited),
+        "gateway_in": _clean(call.gateway_in, 64),
+        "gateway_out": _clean(call.gateway_out, 64),
+        "number": _clean(call.number, 64),
+        "sip_code": f"{status}",
+        "sip_reason": REASONS.get(status, ""),
+        "cause": _clean(record.reason, 128),
+        "missed": to_user and status in _MISSED,
+        **_heard(record.media),
+    }
+
+
+def _heard(media: MediaSnapshot | None) -> dict[str, Any]:
+    if media is None:
+        return {"mos_caller": None, "mos_callee": None, "quality": "[]"}
+    streams = stream_rows(media)
+    for row in streams:
+        for direction in row["directions"]:
+            direction.pop("course", None)  # the plot of a call is for those who look at it now
+    return {
+        "mos_caller": _mos(media, Side.CALLER),
+        "mos_callee": _mos(media, Side.CALLEE),
+        "quality": json.dumps(streams, separators=(",", ":")),
+    }
+
+
+def _mos(media: MediaSnapshot, listener: Side) -> float | None:
+    heard = (opinion_of(stream, listener) for stream in media.streams if stream.kind == "audio")
+    worst = min((one.mos for one in heard if one is not None), default=None)
+    return None if worst is None else round(worst, 2)
+
+
+def _clean(text: str, longest: int) -> str:
+    """What came from the network, as any database takes it: no NUL, no lone surrogates, not longer than its column."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8", "replace")
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:longest]

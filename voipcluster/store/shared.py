@@ -1,0 +1,144 @@
+"""
+The database that the nodes share: PostgreSQL, by URL. It may be slow or gone at any time, and nothing of SIP waits for it.
+
+It has the same tables as the embedded one (L{voipcluster.store.tables}); the first node that reaches it makes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from twisted.internet.defer import Deferred, DeferredLock
+
+from voipcluster.errors import UsageError
+from voipcluster.store.database import Run, Statement
+from voipcluster.store.migrations import NewerSchema, bring_up_to_date
+from voipcluster.store.tables import acc_cdrs
+
+CONNECT_TIMEOUT = 5  # s
+STATEMENT_TIMEOUT = 20_000  # ms
+DEAD_PEER = 10_000  # ms after which a server that acknowledges nothing is given up
+
+
+class NotReachable(UsageError):
+    """The shared database cannot be used now; one line, without a password."""
+
+
+def database_url(text: str, password: str) -> URL:
+    """
+    @param text: C{postgresql://USER@HOST:PORT/NAME}, without a password; C{password}: that, or empty.
+    @raise UsageError: no such URL.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise UsageError(f"database.url: {text!r} is not a URL") from None
+    if url.get_backend_name() != "postgresql" or not url.database:
+        raise UsageError("database.url: allowed is postgresql://USER@HOST:PORT/NAME")
+    if url.password is not None:
+        raise UsageError(
+            "database.url: a password belongs into database.password_file, which nobody else can read"
+        )
+    if password:
+        url = url.set(password=password)
+    return url.set(drivername="postgresql+psycopg")
+
+
+class SharedDatabase:
+    """
+    @param run: does work in a thread of its own, so that nothing else waits while the server is slow.
+    @raise UsageError: the driver is missing.
+    """
+
+    def __init__(self, url: URL, run: Run) -> None:
+        self._run, self._order = run, DeferredLock()
+        self._ready = False
+        try:
+            self._engine = _engine(url)
+        except ModuleNotFoundError:
+            raise UsageError(
+                "database.url: PostgreSQL needs psycopg; type: pip install 'voipcluster[postgresql]'"
+            ) from None
+
+    def _prepared(self) -> Engine:
+        """In the thread: the tables are there."""
+        if not self._ready:
+            try:
+                with self._engine.begin() as connection:
+                    bring_up_to_date(connection)
+            except NewerSchema:
+                pass  # another node has a newer release already; what it changed leaves what we use as it is
+            self._ready = True
+        return self._engine
+
+    def write(self, *statements: Statement) -> Deferred[None]:
+        """
+        Run statements in one transaction, after those of all earlier calls.
+
+        @return: fires when they are committed; fails with L{NotReachable}.
+        """
+
+        def work() -> None:
+            with self._prepared().begin() as connection:
+                for statement, rows in statements:
+                    connection.execute(statement, rows)
+
+        return self._order.run(self._run, partial(_told, work))
+
+    def read(self, query: Any) -> Deferred[Sequence[Any]]:
+        """@return: the rows; fails with L{NotReachable}."""
+
+        def work() -> Sequence[Any]:
+            with self._prepared().connect() as connection:
+                return connection.execute(query).all()
+
+        return self._order.run(self._run, partial(_told, work))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+class SharedRecords:
+    """Call records into the shared database, as L{IConsumer <voipcluster.services.records.forwarding.IConsumer>} has it."""
+
+    name = "database"
+
+    def __init__(self, database: SharedDatabase) -> None:
+        self._database = database
+
+    def take(self, rows: Sequence[Any]) -> Deferred[None]:
+        calls = [json.loads(row.body) for row in rows]
+        # what came before a crash comes again
+        statement = insert(acc_cdrs).on_conflict_do_nothing(index_elements=["uid"])
+        return self._database.write((statement, calls))
+
+    def close(self) -> None:
+        """The connection is that of the database."""
+
+
+def _engine(url: URL) -> Engine:
+    options = f"-c statement_timeout={STATEMENT_TIMEOUT} -c lock_timeout={STATEMENT_TIMEOUT}"
+    arguments = {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "application_name": "voipcluster",
+        "options": options,
+        "tcp_user_timeout": DEAD_PEER,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+    }
+    return create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=arguments)
+
+
+def _told(work: Any) -> Any:
+    try:
+        return work()
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        raise NotReachable(f"the shared database: {' '.join(str(cause).split())[:200]}") from None
