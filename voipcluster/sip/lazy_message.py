@@ -286,6 +286,19 @@ class Message:
         self.layout = layout_of((*self.layout.keys, key))
         self.lines.append(header_line(key, value))
 
+    def renumber(self, by: int) -> None:
+        """
+        Let the number of CSeq be greater by so much, or smaller.
+
+        @raise ParseError: there is no CSeq, or it would be none any more.
+        """
+        number, method = self.cseq
+        if not 0 <= number + by < 1 << 31:
+            raise ParseError(f"CSeq {number} cannot be moved by {by}")
+        self.received = None
+        self.lines[self.layout.at["cseq"]] = b"CSeq: %d %b" % (number + by, method.encode("ascii"))
+        self._cseq = number + by, method
+
     def to_bytes(self) -> bytes:
         return b"\r\n".join([self.start, *self.lines, b"", self.body])
 

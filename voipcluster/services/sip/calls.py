@@ -32,6 +32,8 @@ class Call:
     @ivar legs: the callee's tags of its dialogs that are up: several when several phones have answered at once.
     @ivar gateway_in: the gateway that it came from, C{gateway_out}: the one that has answered it; or empty.
     @ivar number: what was called, as the number plan reads it; empty when it was no number.
+    @ivar moved: by how much the caller's CSeq is greater behind us, see L{voipcluster.sip.renumbering}; C{proves_to}: the
+        gateway there, if its challenges are answered in the caller's place.
     @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
     """
 
@@ -55,6 +57,8 @@ class Call:
     gateway_in: str = ""
     gateway_out: str = ""
     number: str = ""
+    moved: int = 0
+    proves_to: str = ""
     origin: str = field(init=False)
 
     def leg_up(self, tag: str) -> None:
@@ -127,6 +131,7 @@ class CallTable:
     @ivar settled: called with each call that was answered, and when a later exchange has changed it.
     @ivar over: called with each call that has ended, and why, before it is released.
     @ivar adopted: called with each call of an earlier process that goes on.
+    @ivar any_moved: whether the CSeq of any call was moved yet.
     @ivar ended: how many ended, by reason.
     @ivar unanswered: how many are not answered yet, by their origin: each may hold ports of the relay until Timer C.
     """
@@ -142,6 +147,7 @@ class CallTable:
         self.released: Callable[[CallKey, str], object] = lambda key, reason: None
         self.over: Callable[[Call, str], object] = lambda call, reason: None
         self.adopted: Callable[[Call], object] = lambda call: None
+        self.any_moved = False
         self.started = 0
         self.answered_count = 0
         self.ended: Counter[str] = Counter()
@@ -176,8 +182,16 @@ class CallTable:
     def adopt(self, call: Call) -> None:
         """A call that was answered in an earlier process is one of ours from now on; it is no news to anybody."""
         call.pending = 0
+        self.any_moved = self.any_moved or bool(call.moved)
         self._calls[call.key] = call
         self.adopted(call)
+
+    def move(self, key: CallKey, gateway: str, by: int) -> None:
+        """That gateway has answered a request of the caller whose CSeq was greater by so much."""
+        call = self._calls.get(key)
+        if call is not None:
+            call.moved, call.proves_to = by, gateway
+            self.any_moved = self.any_moved or by > 0
 
     def answered(self, key: CallKey, now: float) -> None:
         call = self._calls.get(key)

@@ -15,6 +15,7 @@ from voipcluster.errors import ParseError, PeerError, Throttled, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import NamedTimers
 from voipcluster.services.sip.attempts import Attempts
+from voipcluster.services.sip.challenged_branch import Challenges
 from voipcluster.services.sip.next_hop import (
     LARGEST_DATAGRAM,
     NameToResolve,
@@ -76,6 +77,7 @@ class Copy:
         request or a fork says less than C{SipCore.max_breadth} (RFC 5393 section 5.3.3), else L{None}.
     @ivar body_towards: gives the body for whoever is at the end of a flow, or L{None}: C{body} is for all.
     @ivar towards: gives what else is different for a target, made of the target and the body; or L{None}: nothing is.
+    @ivar challenges: answers those of gateways, or L{None}: nobody does. Its changes come on top of all others.
     @ivar over_flow: whether the flow of a target says where the copy goes, and Route is a header like any other: for whoever
         may only speak to the client at the end of that flow (toll fraud).
     @ivar mark: the end of each copy's branch, see L{voipcluster.services.sip.loops}.
@@ -83,8 +85,8 @@ class Copy:
     """
 
     __slots__ = (
-        "add", "body", "body_towards", "breadth", "drop_lines", "incoming", "mark", "max_forwards", "over_flow", "record_route",
-        "request", "routes", "towards", "via",
+        "add", "body", "body_towards", "breadth", "challenges", "drop_lines", "incoming", "mark", "max_forwards", "over_flow",
+        "record_route", "request", "routes", "towards", "via",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +115,7 @@ class Copy:
         self.body = body
         self.body_towards: Callable[[Flow], bytes] | None = None
         self.towards: Callable[[Target, bytes | None], Changes] | None = None
+        self.challenges: Challenges | None = None
         self.record_route = record_route
 
     def send(
@@ -158,6 +161,9 @@ class Copy:
             drop_lines, add = (*drop_lines, *dropped), (*add, *added)
         if self.towards is not None:
             drop, more, body = self.towards(target, body)
+            drop_lines, add = tuple({*drop_lines, *drop}), (*add, *more)
+        if self.challenges is not None:
+            drop, more = self.challenges.changes(request, target)
             drop_lines, add = tuple({*drop_lines, *drop}), (*add, *more)
         wire = forward_request(
             request,
@@ -398,19 +404,21 @@ class Forwarding(NamedTimers):
                 self._incoming.answer(effect.status)  # type: ignore[union-attr]
 
     def _start(self, number: int, target: Target, server: Server | None = None) -> None:
-        assert self._copy is not None, "no branch starts behind the final response"
+        copy = self._copy
+        assert copy is not None, "no branch starts behind the final response"
+        user = self if copy.challenges is None else copy.challenges.user(self, target)
         try:
-            client = self._copy.send(self._core, target, self, number, server)
+            client = copy.send(self._core, target, user, number, server)
         except NameToResolve as name:
-            attempts = self._attempts(number, target, name)
+            attempts = self._attempts(number, target, name, user)
             if attempts is not None:
-                attempts.begin(name.uri, self._copy.request.call_id)
+                attempts.begin(name.uri, copy.request.call_id)
         except TooLargeForUdp as large:
             server = Server(large.hop, large.hop.host)
             if self._core.resolving is None:
                 self._start(number, target, server)  # the one server that this branch can have: over UDP
                 return
-            attempts = self._attempts(number, target, large)
+            attempts = self._attempts(number, target, large, user)
             if attempts is not None:
                 attempts.begin_at(server)
         except TransportError as error:
@@ -423,7 +431,26 @@ class Forwarding(NamedTimers):
             if client is not None:
                 self._clients[number] = client
 
-    def _attempts(self, number: int, target: Target, why: TransportError) -> Attempts | None:
+    def again(self, number: int, target: Target, user: IClientUser) -> None:
+        """A branch was challenged, and goes once more, with credentials, to the server that has challenged it."""
+        client, copy = self._clients.get(number), self._copy
+        flow = None if client is None else client.flow
+        assert copy is not None and flow is not None, "whoever answers was asked"
+        try:
+            made = copy.send(self._core, target, user, number, Server(flow.hop, flow.name or flow.hop.host))
+        except (TransportError, ParseError) as error:
+            self._feed(BranchFailed(number, TransportError(str(error))))
+        else:
+            if made is not None:
+                self._clients[number] = made
+
+    def is_wanted(self, number: int) -> bool:
+        """Whether a branch may be sent once more."""
+        return self._context is not None and self._copy is not None and self._context.is_wanted(number)
+
+    def _attempts(
+        self, number: int, target: Target, why: TransportError, user: IClientUser
+    ) -> Attempts | None:
         """What brings the copy to one server after the other; L{None} ends the branch."""
         core, copy, context = self._core, self._copy, self._context
         assert copy is not None and context is not None
@@ -441,7 +468,7 @@ class Forwarding(NamedTimers):
         # a node of ours has to have the request over UDP, too, before it is given up
         patience = target.answer_within / 2 or core.resolving.next_after
         attempts = Attempts(
-            self, number, context.invite, send, wanted, core.resolving, core.wheel, large, patience
+            user, number, context.invite, send, wanted, core.resolving, core.wheel, large, patience
         )
         self._clients[number] = attempts
         return attempts

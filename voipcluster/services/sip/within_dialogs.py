@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from voipcluster.address import Flow, Hop
@@ -9,20 +10,27 @@ from voipcluster.media.offer_answer import Side
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.access import ASSERTED
 from voipcluster.services.sip.answers import Answers
-from voipcluster.services.sip.calls import CallTable
+from voipcluster.services.sip.calls import Call, CallTable
+from voipcluster.services.sip.challenged_branch import Challenges
 from voipcluster.services.sip.claims import FREE, STARTS_NOTHING, Arrival, Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.sip.challenges import Identity
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.renumbering import renumbered
 from voipcluster.sip.session_timer import REFRESHING, SessionTimer
 
 WITH_MEDIA = frozenset({"INVITE", "ACK", "PRACK", "UPDATE", "INFO"})  # INFO: trickled candidates (RFC 8840)
 
 
 class WithinDialogs:
-    """What follows the request that made a dialog."""
+    """
+    What follows the request that made a dialog.
+
+    @ivar identity: who we are towards a gateway, by its name; L{None}: it gets no password of ours.
+    """
 
     def __init__(
         self,
@@ -42,6 +50,7 @@ class WithinDialogs:
         self._answers = answers
         self._timer_c = timer_c
         self._session_timer = session_timer
+        self.identity: Callable[[str], Identity | None] = lambda gateway: None
 
     def serve(
         self,
@@ -103,6 +112,8 @@ class WithinDialogs:
             )
         )
         copy.over_flow = passage.over_flow
+        if call is not None and call.proves_to and from_caller:
+            copy.challenges = self._challenges(call)
         Forwarding(
             self._core,
             incoming,
@@ -123,7 +134,25 @@ class WithinDialogs:
                 copy.body = self._media_request(key, sender, request, flow.hop)
                 self._calls.settled(key)
         copy.drop_lines = request.layout.indexes(ASSERTED)
+        if from_caller and self._calls.any_moved:
+            moved = self._calls.get(self._key(request, from_caller))
+            if moved is not None:
+                drop, copy.add = renumbered(request, moved.moved)
+                copy.drop_lines = (*copy.drop_lines, *drop)
         copy.send_ack(self._core, target)
+
+    def _challenges(self, call: Call) -> Challenges:
+        """For a later request of a caller over a gateway that asked us for a password, or may."""
+        gateway = call.proves_to
+        return Challenges(
+            lambda target: self.identity(gateway),
+            self._fresh,
+            call.moved,
+            partial(self._calls.move, call.key, gateway),
+        )
+
+    def _fresh(self) -> str:
+        return self._core.octets(8).hex()
 
     def _media_request(self, key: CallKey, sender: Side, request: Request, source: Hop) -> bytes:
         tag = request.to_tag if sender is Side.CALLER else request.from_tag

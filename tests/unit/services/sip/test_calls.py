@@ -140,6 +140,20 @@ class CallTableTests(SynchronousTestCase):
         self.assertFalse(one.goes_along(False, "<sip:192.0.2.7;lr>", proved=True))
         self.assertTrue(one.goes_along(False, "<sip:192.0.2.8;lr>", proved=True))
 
+    def test_moved_numbers(self) -> None:
+        """By how much a caller's CSeq differs behind us is known of each call, also in the next process."""
+        self.table.start(call())
+        self.table.move(KEY, "carrier", 0)
+        self.assertFalse(self.table.any_moved)
+        self.table.move(KEY, "carrier", 2)
+        self.table.move(CallKey("other", "x"), "carrier", 1)
+        found = self.table.get(KEY)
+        assert found is not None
+        self.assertEqual((found.moved, found.proves_to, self.table.any_moved), (2, "carrier", True))
+        after = CallTable()
+        after.adopt(found)
+        self.assertTrue(after.any_moved)
+
     def test_unknown(self) -> None:
         """What is said of an unknown call changes nothing."""
         self.table.answered(KEY, 1.0)
