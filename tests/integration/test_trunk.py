@@ -75,6 +75,8 @@ probe = {probe}
         )
         self.assertIn(f"<sip:reception@{first.address}:5060>;expires=0", trunk.said[begun:])
         begun = len(trunk.said)
+        assert second.program is not None
+        self._killed.add(second.program)
         await second.stop()
         await self.until(lambda: "expires 0 over" in trunk.said[begun:], "b takes it back")
         for node in (first, second):
