@@ -15,6 +15,7 @@ from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.hours import is_open
 from voipcluster.gateway.permission import Party
 from voipcluster.services.gateway.merging import FILE, Origin
+from voipcluster.sip.challenges import Identity
 
 
 class ITallies(Protocol):
@@ -130,6 +131,18 @@ class GatewayBook:
         if gateway is None:
             return ""
         return read_secret(gateway.secret) if gateway.secret else gateway.password
+
+    def credentials(self, name: str) -> Callable[[], Identity] | None:
+        """
+        Who we are at a gateway that may challenge us; L{None}: we have no account there.
+
+        @return: reads the password when it is needed, and raises L{UsageError} when it cannot.
+        """
+        gateway = self._gateways.get(name)
+        if gateway is None or not gateway.auth_user:
+            return None
+        user, realm = gateway.auth_user, gateway.realm
+        return lambda: Identity(user, self.password(name), realm)
 
     # -- what may be done
 

@@ -23,6 +23,10 @@ class Channels:
         call.gateway_out = gateway
         self._held.setdefault(key, []).append(gateway)
 
+    def moved(self, key: CallKey, gateway: str, by: int) -> None:
+        """A gateway that may challenge has answered a request whose CSeq is greater by so much than the caller's."""
+        self._calls.move(key, gateway, by)
+
     def adopt(self, call: Call) -> None:
         """A call of the last process goes on."""
         if call.gateway_out:

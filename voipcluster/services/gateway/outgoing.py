@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from twisted.internet.defer import Deferred
 
@@ -17,6 +18,8 @@ from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.services.gateway.channels import Channels
 from voipcluster.services.gateway.routing import SCHEMES, NumberRouting
 from voipcluster.services.sip.calls import Call
+from voipcluster.services.sip.challenged_branch import Challenges
+from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.forwarding import Changes, Copy, Forwarding
 from voipcluster.services.sip.targets import NoSuchUser
 from voipcluster.sip.identity import ASSERTED, PREFERRED, identity_towards
@@ -171,8 +174,8 @@ class NumberAsked(Exception):
 class Outgoing:
     """Makes of requests what they are by the numbers that they go to, and keeps to us what gateways have asserted."""
 
-    def __init__(self, routing: NumberRouting, channels: Channels) -> None:
-        self.routing, self._channels = routing, channels
+    def __init__(self, routing: NumberRouting, channels: Channels, core: SipCore) -> None:
+        self.routing, self._channels, self._core = routing, channels, core
 
     def of(self, request: Request, client: Handover) -> OutgoingCall:
         """A request that may go to numbers."""
@@ -198,9 +201,30 @@ class Outgoing:
                 copy.drop_lines = tuple({*copy.drop_lines, *drop})
             return
         copy.towards, context.settles = outgoing.towards, outgoing.settles
+        book = self.routing.book
+        if any(gateway.auth_user for gateway in book):
+            moved = partial(self._moved, call)
+            copy.challenges = Challenges(
+                lambda target: book.credentials(target.gateway), self._fresh, 0, moved, self._in_vain
+            )
         if call is not None:
             if outgoing.number is not None:
                 call.number = outgoing.number.text
             key = call.key
             outgoing.on_answered = lambda gateway: self._channels.hold(key, gateway)
             forwarding.tell(outgoing.heard, outgoing.ended)
+
+    def _fresh(self) -> str:
+        return self._core.octets(8).hex()
+
+    def _moved(self, call: Call | None, target: Target, by: int) -> None:
+        if call is not None:
+            self._channels.moved(call.key, target.gateway, by)
+
+    def _in_vain(self, target: Target, why: str) -> None:
+        self._core.transactions.limiting.notices.warn(
+            "challenges of gateways",
+            "gateway {name} does not take our credentials: {why}",
+            name=target.gateway,
+            why=why,
+        )

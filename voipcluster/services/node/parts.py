@@ -340,9 +340,10 @@ class NodeParts:
         )
         self.channels = Channels(self.gateways, self.calls)
         self.calls.adopted = self.channels.adopt
+        self.serving.within.identity = self.gateways.credentials
         if not (dialling.routes.routes or dialling.enum):
             return
-        self.serving.outgoing = Outgoing(self.routing, self.channels)
+        self.serving.outgoing = Outgoing(self.routing, self.channels, core)
         self.proxy.numbers = self.routing
         for_help = pattern_of(dialling.plan.emergency)
         if for_help is not None:

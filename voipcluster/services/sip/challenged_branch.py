@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from zope.interface import implementer
 
-from voipcluster.errors import ParseError, TransportError
+from voipcluster.errors import ParseError, TransportError, UsageError
 from voipcluster.services.sip.runners import IClientUser
 from voipcluster.sip.challenges import Challenged, Identity
 from voipcluster.sip.message import Request, Response
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from voipcluster.sip.proxy.context import Target
 
 Changes = tuple[tuple[int, ...], tuple[tuple[str, str], ...]]
-Who = Callable[["Target"], Identity | None]
+Credentials = Callable[[], Identity]
+"""Gives our user name and password; they may have to be read from a file."""
+
+Who = Callable[["Target"], Credentials | None]
 """Who we are towards a target; L{None}: it is not for us to answer its challenges."""
 
 
@@ -47,7 +50,7 @@ class Challenges:
 
     @param who: says who we are; C{fresh}: random text, new at each call.
     @param before: by how much CSeq was moved in this dialog until now.
-    @param moved: told by how much it is moved towards whoever has answered.
+    @param moved: told of a target that has answered, and by how much CSeq is moved towards it.
     @param in_vain: told of a target, and why its challenge was not answered.
     """
 
@@ -58,7 +61,7 @@ class Challenges:
         who: Who,
         fresh: Callable[[], str],
         before: int = 0,
-        moved: Callable[[int], object] = lambda by: None,
+        moved: Callable[[Target, int], object] = lambda target, by: None,
         in_vain: Callable[[Target, str], object] = lambda target, why: None,
     ) -> None:
         self._who, self._fresh, self._before = who, fresh, before
@@ -92,17 +95,24 @@ class Challenges:
 
         @raise TransportError: it wants a password of us that we do not have: nothing that a caller could do about it.
         """
-        identity = self._who(target)
-        if identity is None:
+        credentials = self._who(target)
+        if credentials is None:
             return False
-        met = self._met.setdefault(target.uri, Challenged(identity))
-        if met.meets(response, method, target.uri, self._fresh()):
-            return True
-        self._in_vain(target, met.why_not)
-        raise TransportError(f"its challenge cannot be answered: {met.why_not}")
+        try:
+            met = self._met.get(target.uri)
+            if met is None:
+                met = self._met[target.uri] = Challenged(credentials())
+        except UsageError as error:
+            why = str(error)
+        else:
+            if met.meets(response, method, target.uri, self._fresh()):
+                return True
+            why = met.why_not
+        self._in_vain(target, why)
+        raise TransportError(f"its challenge cannot be answered: {why}")
 
-    def answered(self, by: int) -> None:
-        self._moved(by)
+    def answered(self, target: Target, by: int) -> None:
+        self._moved(target, by)
 
 
 @implementer(IClientUser)
@@ -124,7 +134,7 @@ class ChallengedBranch:
                     owner.again(branch, self._target, self)
                     return
             elif 100 < response.status < 300:
-                self._challenges.answered(self._by)
+                self._challenges.answered(self._target, self._by)
             if self._by:
                 response.renumber(-self._by)
         except ParseError:

@@ -11,12 +11,11 @@ from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.access import ASSERTED
 from voipcluster.services.sip.answers import Answers
 from voipcluster.services.sip.calls import Call, CallTable
-from voipcluster.services.sip.challenged_branch import Challenges
+from voipcluster.services.sip.challenged_branch import Challenges, Credentials
 from voipcluster.services.sip.claims import FREE, STARTS_NOTHING, Arrival, Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.transactions import ServerTransaction
-from voipcluster.sip.challenges import Identity
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.renumbering import renumbered
@@ -50,7 +49,7 @@ class WithinDialogs:
         self._answers = answers
         self._timer_c = timer_c
         self._session_timer = session_timer
-        self.identity: Callable[[str], Identity | None] = lambda gateway: None
+        self.identity: Callable[[str], Credentials | None] = lambda gateway: None
 
     def serve(
         self,
@@ -148,7 +147,7 @@ class WithinDialogs:
             lambda target: self.identity(gateway),
             self._fresh,
             call.moved,
-            partial(self._calls.move, call.key, gateway),
+            lambda target, by: self._calls.move(call.key, gateway, by),
         )
 
     def _fresh(self) -> str:

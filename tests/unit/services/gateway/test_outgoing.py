@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from tests.unit.services.gateway.trunk_world import HOSTS, NUMBER, SDP, TrunkCase, gateway
+from tests.unit.services.sip_world import Phone
 from voipcluster.gateway.numbers import Number
 from voipcluster.gateway.permission import Party, Permission
 from voipcluster.gateway.rewriting import CallerId, Rewriting
@@ -395,3 +396,42 @@ class DivertedTests(TrunkCase):
         for call in list(self.node.calls):
             self.node.calls.end(call.key, "test")
         self.assertEqual(self.in_use("a"), 0)
+
+
+class ChallengedTests(TrunkCase):
+    """Gateways where we have an account, and that ask for its password."""
+
+    gateways = (
+        gateway("a", auth_user="voip", password="secret", realm="carrier"),
+        gateway("b", auth_user="voip", secret="/nonexistent"),
+    )
+
+    def challenge(self, phone: Phone, realm: str = "carrier", nonce: str = "n1") -> None:
+        value = f'Digest realm="{realm}", nonce="{nonce}", qop="auth"'
+        phone.reply(phone.request("INVITE"), 407, headers=[("Proxy-Authenticate", value)])
+
+    def test_answered(self) -> None:
+        """One channel is taken, not two; the answer counts for that gateway, and the call knows how far its CSeq is behind."""
+        self.invite()
+        self.challenge(self.a)
+        state = self.book.state("a")
+        assert state is not None
+        self.assertEqual((state.channels, state.seizures), (1, 1))
+        invite = self.a.request("INVITE")
+        self.assertEqual((invite.cseq[0], invite.has("proxy-authorization")), (3, True))
+        self.a.reply(invite, 200)
+        self.assertEqual(self.alice.response(200).cseq[0], 2)
+        [call] = self.node.calls
+        self.assertEqual((call.gateway_out, call.proves_to, call.moved), ("a", "a", 1))
+        self.node.calls.end(call.key, "over")
+        self.assertEqual(self.tallies.total("gateway:a"), 0)
+
+    def test_next_one(self) -> None:
+        """A challenge that cannot be met is a failure of that gateway; the next one gets the caller's own number."""
+        self.invite()
+        self.challenge(self.a, realm="somebody else")
+        invite = self.b.request("INVITE")
+        self.assertEqual((invite.cseq[0], invite.has("proxy-authorization")), (2, False))
+        self.challenge(self.b)  # whose password is in a file that is not there
+        self.assertEqual(self.alice.took()[-1], 500)
+        self.assertEqual((self.tallies.total("gateway:a"), self.tallies.total("gateway:b")), (0, 0))

@@ -51,10 +51,11 @@ class TrunkCase(NamesCase):
             self.book, dialling, lambda: node.core.names, self.resolver, self.world.clock, lambda: 0.0
         )
         self.channels = Channels(self.book, node.calls)
-        node.serving.outgoing = Outgoing(self.routing, self.channels)
+        node.serving.outgoing = Outgoing(self.routing, self.channels, node.core)
         node.proxy.numbers = self.routing
         node.placing.for_help = self.routing.is_emergency
         node.calls.adopted = self.channels.adopt
+        node.serving.within.identity = self.book.credentials
         node.calls.over = self._over
         node.access.required = True
         self.alice = self.world.phone("alice", "198.51.100.1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.services.sip_world import Phone, WorldCase
-from voipcluster.services.sip.challenged_branch import ChallengedBranch, Challenges
+from voipcluster.services.sip.challenged_branch import ChallengedBranch, Challenges, Credentials
 from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.sip.challenges import Identity
 from voipcluster.sip.digest import ha1, parse_answer, proves
@@ -26,8 +26,12 @@ class ChallengedBranchTests(WorldCase):
         self.carrier = self.world.phone("carrier", CARRIER)
         self.identity: Identity | None = Identity("voip", "secret")
         self.in_vain: list[str] = []
-        self.node.serving.within.identity = lambda gateway: self.identity
+        self.node.serving.within.identity = lambda gateway: self.credentials()
         self._answer_challenges()
+
+    def credentials(self) -> Credentials | None:
+        identity = self.identity
+        return None if identity is None else lambda: identity
 
     def _answer_challenges(self) -> None:
         """As calls to numbers do it for their gateways."""
@@ -40,12 +44,12 @@ class ChallengedBranchTests(WorldCase):
             if targets[0].uri == NUMBER and request.to_tag is None and copy.challenges is None:
                 keys = [call.key for call in calls]
 
-                def moved(by: int) -> None:
+                def moved(target: Target, by: int) -> None:
                     for key in keys:
                         calls.move(key, "carrier", by)
 
                 copy.challenges = Challenges(
-                    lambda target: self.identity,
+                    lambda target: self.credentials(),
                     lambda: "fresh",
                     0,
                     moved,
