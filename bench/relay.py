@@ -8,6 +8,10 @@ costs when it sends straight to the other party, in its turn of the same round: 
 counts, in whoever's time it falls. Median and lowest over one-second slices; beside it what the relay's own process used.
 Delays are over those of the load alone, too.
 
+C{--hosts} puts caller and callee into network namespaces of their own, joined to the relay's by veth: then the load alone is what
+routing costs, and a packet of the kernel path is forwarded instead of going through the loopback interface. C{--memory 1000}
+tells what a call takes of memory, of the process and of the kernel, see C{relay_memory.py}.
+
 Relay and load share one CPU: on two virtual CPUs each packet would wake the other one, which costs more than either
 relay does (C{--split} shows it). C{--kernel-target} and C{--userspace-target} make the exit status 1 when the ratio to rtpengine
 is above them, C{--plot FILE} draws CPU against calls, C{--keep FILE} adds the results to a file of JSON lines, and
@@ -20,146 +24,37 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from attrs import asdict, define, field
 
+from bench import relay_memory
 from bench.common import compiled, enter_namespace, version_of
+from bench.relays import (
+    KERNEL,
+    LOAD,
+    NAMES,
+    RTPENGINE,
+    USERSPACE,
+    Leg,
+    Places,
+    cpu_us,
+    hosts,
+    pinned,
+    running,
+    start_ours,
+    start_rtpengine,
+)
 
-HERE = Path(__file__).resolve().parent
-CALLER, CALLEE = 10000, 14000  # first ports of the parties
-NG = ("127.0.0.1", 2223)
-LOAD, KERNEL, USERSPACE, RTPENGINE = NAMES = (
-    "load alone", "voipcluster, kernel", "voipcluster, user space", "rtpengine, user space",
-)  # fmt: skip
 OVERRUN = 0.05  # of the packets lost
 WARM = 1  # seconds: latching, and caches
-SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
-
-
-# the peer
-
-
-def bencode(value: Any) -> bytes:
-    match value:
-        case str():
-            return b"%d:%s" % (len(value.encode()), value.encode())
-        case dict():
-            return b"d" + b"".join(bencode(k) + bencode(v) for k, v in sorted(value.items())) + b"e"
-        case list():
-            return b"l" + b"".join(map(bencode, value)) + b"e"
-    raise TypeError(value)
-
-
-def port_in(answer: bytes) -> int:
-    """The audio port in the SDP of an ng answer."""
-    if b"6:result2:ok" not in answer:
-        raise RuntimeError(f"rtpengine says {answer!r}")
-    return int(answer.partition(b"m=audio ")[2].split()[0])
-
-
-def rtpengine_legs(calls: int) -> list[tuple[int, int]]:
-    legs = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        control.settimeout(5)
-        control.connect(NG)
-        for n in range(calls):
-            ours = []
-            common: dict[str, Any] = {
-                "call-id": f"c{n}",
-                "from-tag": f"a{n}",
-                "ICE": "remove",
-                "replace": ["origin"],
-            }
-            for command, port, more in (("offer", CALLER, {}), ("answer", CALLEE, {"to-tag": f"b{n}"})):
-                request = {**common, **more, "command": command, "sdp": SDP.format(port + 2 * n)}
-                control.send(b"%d_%s " % (n, command.encode()) + bencode(request))
-                ours.append(port_in(control.recv(65535)))
-            for_callee, for_caller = ours
-            legs += [(CALLER + 2 * n, for_caller), (CALLEE + 2 * n, for_callee)]
-    return legs
-
-
-# processes
-
-
-@contextmanager
-def running(argv: list[Any], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    child = subprocess.Popen([str(a) for a in argv], text=True, **options)
-    try:
-        yield child
-    finally:
-        child.terminate()
-        try:
-            child.wait(5)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def cpu_us(pid: int) -> float:
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        total += int((task / "schedstat").read_text().split()[0])
-    return total / 1000
-
-
-def pinned(cpu: int) -> Any:
-    return lambda: os.sched_setaffinity(0, {cpu})
-
-
-def wait_for_udp(port: int, child: subprocess.Popen[str]) -> None:
-    while child.poll() is None:
-        if f":{port:04X} " in Path("/proc/net/udp").read_text():
-            return
-        os.sched_yield()
-    raise RuntimeError(f"{child.args!r} ended with status {child.returncode}")
-
-
-def start_ours(
-    stack: ExitStack, calls: int, python: str, path: str
-) -> tuple[int, list[tuple[int, int]], dict[str, Any]]:
-    places = [str(HERE.parent), sysconfig.get_path("purelib")]
-    child = stack.enter_context(
-        running(
-            [python, HERE / "relay_server.py", calls, CALLER, CALLEE, path],
-            stdout=subprocess.PIPE,
-            preexec_fn=pinned(0),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "PYTHONDONTWRITEBYTECODE": "1"},
-        )
-    )
-    stdout: IO[str] | None = child.stdout
-    assert stdout is not None
-    line = stdout.readline()
-    if not line:
-        raise RuntimeError("the relay did not start")
-    told = json.loads(line)
-    return child.pid, [(a, b) for a, b in told["legs"]], told
-
-
-def start_rtpengine(stack: ExitStack, calls: int, folder: str) -> tuple[int, list[tuple[int, int]], float]:
-    """Its process, where the parties send to, and kB a call."""
-    settings = Path(folder, "rtpengine.conf")
-    settings.write_text(
-        "[rtpengine]\ntable = -1\ninterface = 127.0.0.1\nlisten-ng = 127.0.0.1:2223\nport-min = 20000\n"
-        "port-max = 39999\nlog-level = 3\nlog-stderr = true\nforeground = true\nnum-threads = 1\ntimeout = 600\n"
-    )
-    child = stack.enter_context(
-        running(["rtpengine", "--config-file", settings], stderr=subprocess.DEVNULL, preexec_fn=pinned(0))
-    )
-    wait_for_udp(NG[1], child)
-    before = resident_kb(child.pid)
-    legs = rtpengine_legs(calls)
-    return child.pid, legs, (resident_kb(child.pid) - before) / calls
 
 
 @define
@@ -179,24 +74,30 @@ class Figures:
 
 
 def measure(
-    load: Path, pid: int | None, legs: list[tuple[int, int]], seconds: int, cpu: int, into: Figures
+    load: Path, pid: int | None, legs: Sequence[Leg], places: Places, seconds: int, cpu: int, into: Figures
 ) -> None:
-    """One turn of a relay, or of the load alone."""
-    feed = load.with_name("legs")
-    feed.write_text("".join(f"{local} {relay}\n" for local, relay in legs))
-    with (
-        feed.open() as lines,
-        running(
-            [load, WARM + seconds + 1], stdin=lines, stdout=subprocess.PIPE, preexec_fn=pinned(cpu)
-        ) as child,
-    ):
-        assert child.stdout is not None
+    """One turn of a relay, or of the load alone: a process of the load on each host."""
+    parties = (0, 1) if places.apart else (0,)
+    with ExitStack() as stack:
+        loads = []
+        for party in parties:
+            feed = load.with_name(f"legs{party}")
+            feed.write_text(
+                "".join(leg.line(places) for leg in legs if not places.apart or leg.party == party)
+            )
+            lines = stack.enter_context(feed.open())
+            command = [*places.inside[party], load, WARM + seconds + 1]
+            child = stack.enter_context(
+                running(command, stdin=lines, stdout=subprocess.PIPE, preexec_fn=pinned(cpu))
+            )
+            loads.append((child.pid, child.stdout))
         before: tuple[float, float, int] | None = None
         sent = received = 0
-        for second, line in enumerate(child.stdout, start=1):
-            sent, received, median, late = (int(n) for n in line.split())
+        for second, told in enumerate(zip(*(lines for _, lines in loads), strict=True), start=1):
+            columns = list(zip(*([int(n) for n in line.split()] for line in told), strict=True))
+            sent, received, median, late = sum(columns[0]), sum(columns[1]), max(columns[2]), max(columns[3])
             own = 0.0 if pid is None else cpu_us(pid)
-            now = own, own + cpu_us(child.pid), received
+            now = own, own + sum(cpu_us(child) for child, _ in loads), received
             if before is not None and now[2] > before[2]:
                 packets = now[2] - before[2]
                 into.own.append((now[0] - before[0]) / packets)
@@ -209,46 +110,51 @@ def measure(
         into.lost += sent - received
 
 
-def resident_kb(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()[0])
-
-
 def turn(
-    name: str, calls: int, seconds: int, python: str, cpu: int, folder: str, into: Figures
+    name: str, calls: int, seconds: int, python: str, cpu: int, folder: str, places: Places, into: Figures
 ) -> dict[str, Any]:
     """One turn of one relay, which lives for no longer: rules of nftables would cost the others' packets something."""
-    parties = [(CALLER + 2 * n, CALLEE + 2 * n) for n in range(calls)]
-    legs = parties + [(b, a) for a, b in parties]
+    legs = places.direct(calls)
     told: dict[str, Any] = {}
     with ExitStack() as stack:
         pid = None
         if name == RTPENGINE:
-            pid, legs, into.memory_kb = start_rtpengine(stack, calls, folder)
+            pid, legs, into.memory_kb = start_rtpengine(stack, calls, folder, places)
         elif name != LOAD:
-            pid, legs, told = start_ours(stack, calls, python, "kernel" if name == KERNEL else "userspace")
+            path = "kernel" if name == KERNEL else "userspace"
+            pid, legs, told = start_ours(stack, calls, path, places, python)
             into.memory_kb = told["memory_kb"]
-        measure(Path(folder, "rtpload"), pid, legs, seconds, cpu, into)
+        measure(Path(folder, "rtpload"), pid, legs, places, seconds, cpu, into)
     return told
 
 
-def compare(calls: int, rounds: int, seconds: int, python: str, split: bool) -> dict[str, Any]:
-    """All relays in turns; gives what is kept of it."""
+def possible() -> list[str]:
+    """What can be measured here."""
     names = [name for name in NAMES if name != KERNEL or os.geteuid() == 0]
     if KERNEL not in names:
         print("the kernel path is left out: it needs root")
     if shutil.which("rtpengine") is None:
         names.remove(RTPENGINE)
         print("rtpengine is not installed: apt-get install rtpengine")
+    return names
+
+
+def compare(
+    calls: int, rounds: int, seconds: int, python: str, split: bool, places: Places
+) -> dict[str, Any]:
+    """All relays in turns; gives what is kept of it."""
+    names = possible()
     figures = {name: Figures() for name in names}
     with tempfile.TemporaryDirectory() as folder:
         compiled("rtpload", Path(folder))
         told: dict[str, Any] = {}
         for _ in range(rounds):
             for name in names:
-                told |= turn(name, calls, seconds, python, 1 if split else 0, folder, figures[name])
+                told |= turn(name, calls, seconds, python, 1 if split else 0, folder, places, figures[name])
     return {
         "calls": calls,
         "split": split,
+        "hosts": places.apart,
         "python": told["python"],
         "rtpengine": version_of("rtpengine", "-v"),
         "setup_us": told["setup_us"],
@@ -265,7 +171,8 @@ def show(result: Mapping[str, Any]) -> dict[str, float]:
     """Print one result; gives the ratio to rtpengine of each path of ours."""
     calls = result["calls"]
     print(
-        f"{calls} calls, {calls * 100} packets/s, {'two CPUs' if result['split'] else 'one CPU'}; {result['python']};"
+        f"{calls} calls, {calls * 100} packets/s, {'two CPUs' if result['split'] else 'one CPU'},"
+        f" {'three hosts' if result.get('hosts') else 'one host'}; {result['python']};"
         f" rtpengine {result['rtpengine']}; setting a call up: {result['setup_us']:.0f} us of CPU"
     )
     figures: Mapping[str, Any] = result["figures"]
@@ -354,6 +261,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=5, help="slices in a turn")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the relay")
     parser.add_argument("--split", action="store_true", help="load on the second CPU")
+    parser.add_argument(
+        "--hosts",
+        action="store_true",
+        help="caller and callee on hosts of their own, which the relay's host routes between (needs root)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=int,
+        metavar="CALLS",
+        help="memory of a call instead, of the process and of the kernel",
+    )
     parser.add_argument("--kernel-target", type=float, help="highest ratio of the kernel path that passes")
     parser.add_argument(
         "--userspace-target", type=float, help="highest ratio of the user-space path that passes"
@@ -367,9 +285,16 @@ def main() -> int:
         ratios = [show(result) for result in results]
     else:
         enter_namespace()
+        if options.memory:
+            relay_memory.show([name for name in possible() if name != LOAD], options.memory, options.rounds)
+            return 0
         results, ratios = [], []
         for calls in options.calls.split(","):
-            result = compare(int(calls), options.rounds, options.seconds, options.python, options.split)
+            with ExitStack() as stack:
+                places = hosts(stack) if options.hosts else Places()
+                result = compare(
+                    int(calls), options.rounds, options.seconds, options.python, options.split, places
+                )
             results.append(result)
             ratios.append(show(result))
             if options.keep is not None:

@@ -1,8 +1,8 @@
 /* RTP load for bench/relay.py: G.711 at 20 ms from many sockets, each leg at its own phase.
  *
  * usage: rtpload SECONDS < legs
- * A line of legs: "LOCAL RELAY", two ports on 127.0.0.1. One thread sends 172 octets from LOCAL to RELAY every 20 ms,
- * one receives whatever comes to any LOCAL. Prints every second "sent received p50 p99": running totals, and of the
+ * A line of legs: "HOST PORT TO_HOST TO_PORT", IPv4. One thread sends 172 octets from the first to the second every 20 ms,
+ * one receives whatever comes to any of the first. Prints every second "sent received p50 p99": running totals, and of the
  * packets of that second the time from send to receive in us.
  */
 #define _GNU_SOURCE
@@ -95,6 +95,7 @@ static long percentile(double share, int empty)
 int main(int argc, char **argv)
 {
     int seconds = argc == 2 ? atoi(argv[1]) : 0, local, relay;
+    char from[16], to[16];
     if (seconds < 1) {
         fprintf(stderr, "usage: rtpload SECONDS < legs\n");
         return 2;
@@ -102,14 +103,15 @@ int main(int argc, char **argv)
     epoll = epoll_create1(0);
     srandom(7);                 /* the same phases in every run */
     int64_t start = clock_ns() + 50000000;
-    while (count < MAX_LEGS && scanf("%d %d", &local, &relay) == 2) {
-        struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    while (count < MAX_LEGS && scanf("%15s %d %15s %d", from, &local, to, &relay) == 4) {
+        struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = inet_addr(from) };
         struct leg *leg = &legs[count++];
         leg->fd = socket(AF_INET, SOCK_DGRAM, 0);
         leg->due = start + random() % STEP_NS;
         at.sin_port = htons(local);
         int failed = bind(leg->fd, (void *)&at, sizeof at);
         at.sin_port = htons(relay);
+        at.sin_addr.s_addr = inet_addr(to);
         if (failed || connect(leg->fd, (void *)&at, sizeof at)) {
             perror("rtpload");
             return 1;
