@@ -289,17 +289,17 @@ def main() -> int:
             relay_memory.show([name for name in possible() if name != LOAD], options.memory, options.rounds)
             return 0
         results, ratios = [], []
-        for calls in options.calls.split(","):
-            with ExitStack() as stack:
-                places = hosts(stack) if options.hosts else Places()
+        with ExitStack() as stack:
+            places = hosts(stack) if options.hosts else Places()
+            for calls in options.calls.split(","):
                 result = compare(
                     int(calls), options.rounds, options.seconds, options.python, options.split, places
                 )
-            results.append(result)
-            ratios.append(show(result))
-            if options.keep is not None:
-                with options.keep.open("a") as kept:
-                    kept.write(json.dumps(result) + "\n")
+                results.append(result)
+                ratios.append(show(result))
+                if options.keep is not None:
+                    with options.keep.open("a") as kept:
+                        kept.write(json.dumps(result) + "\n")
     if options.plot is not None:
         plot(results, options.plot)
     targets = {KERNEL: options.kernel_target, USERSPACE: options.userspace_target}

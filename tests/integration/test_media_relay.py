@@ -92,7 +92,7 @@ class UserSpaceTests(TestCase):
 
     def party(self, host: str = "127.0.0.1") -> Party:
         party = Party()
-        port = reactor.listenUDP(0, party, host)
+        port = reactor.listenUDP(0, party, host, maxPacketSize=65536)
         self.addCleanup(port.stopListening)
         return party
 
@@ -140,6 +140,19 @@ class UserSpaceTests(TestCase):
         self.assertEqual(snapshot.streams[0].kernel, self.path == "kernel")
         self.assertTrue(snapshot.streams[0].caller.latched)
         self.assertEqual(snapshot.streams[0].caller.packets, 10)
+
+    async def test_large_datagrams(self) -> None:
+        """What came in fragments goes on whole, also before a side is latched: nothing is cut."""
+        caller, callee = self.party(), self.party()
+        for_caller, for_callee = self.call(caller, callee)
+        sizes = (2036, 2037, 8988, 60000)
+        for n, size in enumerate(sizes):
+            callee.say(rtp(n, b"x" * size), for_callee)
+            caller.say(rtp(n, b"y" * size), for_caller)
+        await caller.hears(len(sizes))
+        await callee.hears(len(sizes))
+        self.assertEqual([data for data, _ in caller.heard], [rtp(n, b"x" * s) for n, s in enumerate(sizes)])
+        self.assertEqual([data for data, _ in callee.heard], [rtp(n, b"y" * s) for n, s in enumerate(sizes)])
 
     async def test_between_ip_versions(self) -> None:
         """An IPv4 caller and an IPv6 callee hear each other through a node that has both."""

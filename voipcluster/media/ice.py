@@ -95,8 +95,9 @@ def answer(agent: Agent, datagram: bytes, source: Address) -> tuple[bytes | None
     transaction, attributes = message.transaction, message.attributes
     if not message.made_with(password):
         return stun.failure(transaction, 401, None), None
-    if message.unknown:
-        return stun.failure(transaction, 420, password, message.unknown), None
+    unknown = message.unknown()
+    if unknown:
+        return stun.failure(transaction, 420, password, unknown), None
     if stun.ICE_CONTROLLED in attributes:  # who faces a lite agent controls (RFC 8445 section 6.1.1)
         return stun.failure(transaction, 487, password), None
     priority = attributes.get(stun.PRIORITY, b"")

@@ -1,5 +1,5 @@
 """
-STUN messages as an ICE agent that only answers needs them: binding requests with a short-term credential, and what is said
+STUN messages as an agent that only answers needs them: binding requests, for ICE with a short-term credential, and what is said
 to them (RFC 8489, RFC 8445 section 7.3).
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from hashlib import sha1
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -27,7 +27,7 @@ OPTIONAL = 0x8000  # types from here on may be ignored (RFC 8489 section 14)
 MAX_ATTRIBUTES = 32
 _INTEGRITY_SIZE = 20  # octets of HMAC-SHA1
 _FINGERPRINT_XOR = 0x5354554E
-_UNDERSTOOD = {USERNAME, MESSAGE_INTEGRITY, PRIORITY, USE_CANDIDATE}
+_UNDERSTOOD = frozenset({USERNAME, MESSAGE_INTEGRITY, PRIORITY, USE_CANDIDATE})
 _BEHIND_INTEGRITY = {FINGERPRINT}  # anything else there is not protected, hence ignored (section 14.5)
 
 
@@ -46,10 +46,9 @@ class StunMessage(NamedTuple):
     attributes: dict[int, bytes]
     protected: bytes
 
-    @property
-    def unknown(self) -> list[int]:
-        """Types that must be understood and are not."""
-        return [kind for kind in self.attributes if kind < OPTIONAL and kind not in _UNDERSTOOD]
+    def unknown(self, understood: Container[int] = _UNDERSTOOD) -> list[int]:
+        """Types that must be understood and are not; without an argument, of an ICE agent."""
+        return [kind for kind in self.attributes if kind < OPTIONAL and kind not in understood]
 
     def made_with(self, password: bytes) -> bool:
         """Whether its integrity was made with that password (section 14.5)."""
@@ -95,16 +94,29 @@ def read_stun(datagram: bytes) -> StunMessage:
     return StunMessage(kind, datagram[8:STUN_HEADER_SIZE], attributes, protected)
 
 
-def success(transaction: bytes, host: str, port: int, password: bytes) -> bytes:
-    """The answer to a binding request: where it came from (RFC 8489 section 14.2)."""
+def success(
+    transaction: bytes, host: str, port: int, password: bytes | None, fingerprint: bool = True
+) -> bytes:
+    """
+    The answer to a binding request: where it came from (RFC 8489 section 14.2).
+
+    @param password: L{None} where none is used; C{fingerprint}: for where other protocols share the port, and the asker cannot
+        tell them apart otherwise.
+    """
     packed = ip_address(host).packed
     mask = COOKIE + transaction
     value = struct.pack("!BBH", 0, 1 if len(packed) == 4 else 2, port ^ 0x2112)
     value += bytes(a ^ b for a, b in zip(packed, mask, strict=False))
-    return _message(BINDING_SUCCESS, transaction, [(XOR_MAPPED_ADDRESS, value)], password)
+    return _message(BINDING_SUCCESS, transaction, [(XOR_MAPPED_ADDRESS, value)], password, fingerprint)
 
 
-def failure(transaction: bytes, code: int, password: bytes | None, unknown: Sequence[int] = ()) -> bytes:
+def failure(
+    transaction: bytes,
+    code: int,
+    password: bytes | None,
+    unknown: Sequence[int] = (),
+    fingerprint: bool = True,
+) -> bytes:
     """
     The refusal of a request.
 
@@ -114,7 +126,7 @@ def failure(transaction: bytes, code: int, password: bytes | None, unknown: Sequ
     attributes = [(ERROR_CODE, struct.pack("!HBB", 0, code // 100, code % 100))]
     if unknown:
         attributes.append((UNKNOWN_ATTRIBUTES, struct.pack(f"!{len(unknown)}H", *unknown)))
-    return _message(BINDING_ERROR, transaction, attributes, password)
+    return _message(BINDING_ERROR, transaction, attributes, password, fingerprint)
 
 
 def binding_request(transaction: bytes, attributes: Sequence[tuple[int, bytes]], password: bytes) -> bytes:
@@ -123,7 +135,11 @@ def binding_request(transaction: bytes, attributes: Sequence[tuple[int, bytes]],
 
 
 def _message(
-    kind: int, transaction: bytes, attributes: Sequence[tuple[int, bytes]], password: bytes | None
+    kind: int,
+    transaction: bytes,
+    attributes: Sequence[tuple[int, bytes]],
+    password: bytes | None,
+    fingerprint: bool = True,
 ) -> bytes:
     wire = struct.pack("!HH", kind, 0) + COOKIE + transaction
     for name, value in attributes:
@@ -131,6 +147,8 @@ def _message(
     if password is not None:
         wire = _sized(wire, 4 + _INTEGRITY_SIZE)
         wire += struct.pack("!HH", MESSAGE_INTEGRITY, _INTEGRITY_SIZE) + _integrity(password, wire)
+    if not fingerprint:
+        return _sized(wire, 0)
     wire = _sized(wire, 8)
     return wire + struct.pack("!HH", FINGERPRINT, 4) + _fingerprint(wire)
 

@@ -22,7 +22,9 @@ from zope.interface import implementer
 from voipcluster.media.rtp import Kind, kind_of
 from voipcluster.media.target import Address
 
-MAX_DATAGRAM = 2048  # octets: more than any path carries without fragments, RTP has no larger ones
+MAX_DATAGRAM = (
+    65535  # octets: what comes in fragments, or over links with large frames, is not cut; costs what 2048 do
+)
 _BACKLOG = 256  # datagrams that can wait in a socket when it is connected
 
 _NO_MEDIA = {Kind.STUN, Kind.OTHER}

@@ -50,7 +50,7 @@ class VectorTests(SynchronousTestCase):
         self.assertEqual(message.attributes[PRIORITY], bytes.fromhex("6e0001ff"))
         self.assertTrue(message.made_with(PASSWORD))
         self.assertFalse(message.made_with(PASSWORD + b"x"))
-        self.assertEqual(message.unknown, [])
+        self.assertEqual(message.unknown(), [])
 
     def test_response(self) -> None:
         """The sample response verifies, and ours shows the same address (RFC 5769 section 2.2)."""

@@ -28,12 +28,12 @@ class BindingTests(SynchronousTestCase):
         self.assertEqual(answer, b"\x01\x01\x00\x18" + COOKIE + TRANSACTION + attribute)
 
     def test_optional_attributes_are_ignored(self) -> None:
-        """SOFTWARE and FINGERPRINT may be there (RFC 8489 section 14)."""
-        answer = binding_response(
-            request(bytes.fromhex("80220003616263008028000400000000")), ("192.0.2.1", 1)
-        )
+        """SOFTWARE and FINGERPRINT may be there (RFC 8489 section 14); a wrong fingerprint is no STUN (section 14.7)."""
+        asked = request(bytes.fromhex("8022000361626300802800040b42769e"))
+        answer = binding_response(asked, ("192.0.2.1", 1))
         assert answer is not None
         self.assertEqual(answer[:2], b"\x01\x01")
+        self.assertIsNone(binding_response(asked[:-1] + b"\x00", ("192.0.2.1", 1)))
 
     def test_unknown_attribute(self) -> None:
         """One that must be understood and is not gives 420 with its type (RFC 8489 section 6.3.1)."""
@@ -56,5 +56,13 @@ class BindingTests(SynchronousTestCase):
             self.assertIsNone(binding_response(data, ("192.0.2.1", 1)), data)
 
     def test_truncated_attribute(self) -> None:
-        """An attribute that claims more than there is does no harm."""
-        self.assertIsNotNone(binding_response(request(bytes.fromhex("8022ffff")), ("192.0.2.1", 1)))
+        """A request with an attribute that claims more than there is is none, and gets no answer (RFC 8489 section 6.3)."""
+        self.assertIsNone(binding_response(request(bytes.fromhex("8022ffff")), ("192.0.2.1", 1)))
+
+    def test_of_another_use(self) -> None:
+        """What belongs to ICE is not understood here, and named once however much of it there is: no amplifier."""
+        answer = binding_response(
+            request(bytes.fromhex("0025000000240004000000010026000000270000")), ("192.0.2.1", 1)
+        )
+        expected = bytes.fromhex("0009000400000414000a000200250000")
+        self.assertEqual(answer, b"\x01\x11\x00\x10" + COOKIE + TRANSACTION + expected)
