@@ -22,6 +22,7 @@ from voipcluster.net.nft.counters import Counted
 from voipcluster.net.nft.elements import Relayed, mark_of, octets_of
 from voipcluster.net.nft.table import LIFETIME, KernelUnavailable
 from voipcluster.services.media.kernel_line import Handed, KernelLine, known
+from voipcluster.services.media.refreshing import Refreshing
 
 PERIOD = 2.0  # seconds between readings of the counters, at least
 SHARE = 0.001  # of the reactor's time that reading them may take
@@ -30,7 +31,6 @@ LEAVING = (
 )
 LONG = 0.02  # seconds
 FIRST_LOOK = 0.3  # seconds after which a path that has not been proved is looked at
-AT_ONCE = 32  # lines refreshed after one reading
 TOGETHER = 64  # directions deleted in one transaction: it costs each a quarter of what one of its own does
 
 
@@ -89,7 +89,8 @@ class KernelRelay:
         self._clock, self._table, self._counters = clock, table, counters
         self._passages = {family: Passage() for family in sorted(families)}
         self._longest = longest
-        self._lines: dict[KernelLine, None] = {}
+        self._lines: dict[KernelLine, None] = {}  # those that were handed over or refreshed last come last
+        self._refreshing = Refreshing(clock, table, self._lines, self._credited, self._warn)
         self._unclaimed = {one.crossing.entry.port: one for one in table.found}  # a port is one stream's
         self._next: IDelayedCall | None = None
         self._reading = self._closed = False
@@ -143,6 +144,7 @@ class KernelRelay:
         self._closed = True
         if self._next is not None and self._next.active():
             self._next.cancel()
+        self._refreshing.close()
         self._counters.close()
         if keep:
             self._table.close()
@@ -314,7 +316,7 @@ class KernelRelay:
             self._mend()
             missing = set()
         self._doubted = missing | self._doubted & self._lines.keys()
-        self._refresh(now)
+        self._refreshing.look()
         if now > self._counted_at:
             self.rate = (self.packets - self._counted) / (now - self._counted_at)
         self._counted, self._counted_at = self.packets, now
@@ -335,20 +337,8 @@ class KernelRelay:
             if line.handed[0].crossing.family == family:
                 self.change(line, ())
 
-    def _refresh(self, now: float) -> None:
-        """Begin anew, in the kernel's eyes, what would otherwise end by itself."""
-        due = [line for line in self._lines if now - line.since > LIFETIME / 3][:AT_ONCE]
-        for line in due:
-            crossings = [one.crossing for one in line.handed]
-            seen = {crossing: line.seen.get(crossing, (0, 0)) for crossing in crossings}
-            try:
-                last = self._table.apply([(c, line.label) for c in crossings], crossings, seen)
-            except OSError as error:
-                self._warn(f"what the kernel relays could not be refreshed: {error.strerror}")
-                continue
-            self.packets += line.credit(last)
-            line.seen, line.since = seen, now
-            line.left = {crossing: (count[0], 0) for crossing, count in seen.items()}
+    def _credited(self, packets: int) -> None:
+        self.packets += packets
 
     # mending
 
