@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -156,6 +157,27 @@ class VoipctlTests(ClusterTestCase):
                 return await node.voipctl_json("user", "list") == ["Alice@example.com"]
 
             await self.until(removed, f"{node.name} has forgotten bob")
+
+    async def test_import(self) -> None:
+        """Users of a Kamailio: its digests let their phones register at any node, and nothing is changed by half."""
+        await self.start_cluster("--set", 'auth.algorithms=["MD5"]', nodes="ab")
+        a, b = self.cluster.nodes
+        digest = hashlib.md5(b"old:example.com:word of old").hexdigest()
+        table = self.folder / "subscriber.csv"
+        table.write_text(f"username\tdomain\tha1\nold\texample.com\t{digest}\nodd\texample.net\t{digest}\n")
+        words = "import", "kamailio", "--subscriber", str(table)
+        self.assertIn("not a domain of this cluster", await self.refused(a, *words))
+        self.assertEqual(await a.voipctl_json("user", "list"), [])
+        self.assertIn("at the primary", await self.refused(b, *words, "--domain", "example.com"))
+        self.assertIn("1 added", await a.voipctl(*words, "--domain", "example.com"))
+        self.assertIn("1 there already", await a.voipctl(*words, "--domain", "example.com"))
+
+        async def known() -> bool:
+            return await b.voipctl_json("user", "list") == ["old@example.com"]
+
+        await self.until(known, "the other node knows the user")
+        self.passwords["old"] = "word of old"
+        await self.phone("old", b).register()
 
     async def test_operating(self) -> None:
         """join-token, drain, undrain and stop, of the node asked and of another one."""

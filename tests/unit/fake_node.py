@@ -77,6 +77,10 @@ class FakeNode:
     def status(self) -> Any:
         return STATUS
 
+    def user_import(self, users: Any, replace: bool, dry: bool) -> Any:
+        self.asked.append(("user_import", users, replace, dry))
+        return {"added": len(users), "replaced": 0, "same": 0}
+
     def call_records(self, node: str | None, since: float, until: float, after: int) -> Any:
         self.asked.append(("call_records", node, since, until, after))
         return {"rows": [], "next": None}

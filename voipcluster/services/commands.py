@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from attrs import frozen
 
@@ -13,6 +13,7 @@ from voipcluster.web.view import INodeView, Later
 
 MAX_TTL = 30 * 86_400.0  # s; a join token is to be used, not to be kept
 MAX_PASSWORD = 256  # characters
+MOST_IMPORTED = 40  # users in one request: it is one line of at most 16 kB
 
 
 class INodeControl(INodeView):
@@ -32,6 +33,15 @@ class INodeControl(INodeView):
 
     def user_add(name: str, domain: str, password: str) -> Later:
         """Add an account; error when it exists, or when the domain is not ours."""
+
+    def user_import(users: Sequence[Imported], replace: bool, dry: bool) -> Later:
+        """
+        Add accounts of another server; primary only, all of them or none.
+
+        @param replace: whether those that exist get the password of the import; they are an error otherwise.
+        @param dry: say what would be done, and do nothing.
+        @return: how many were C{added} and C{replaced}, and how many were there already as they are (C{same}).
+        """
 
     def user_remove(name: str, domain: str) -> Later:
         """Remove an account; error when there is none."""
@@ -68,6 +78,32 @@ class INodeControl(INodeView):
 
     def stop(node: str | None) -> Later:
         """Stop a node; its process ends after this was answered."""
+
+
+class Imported(NamedTuple):
+    """C{md5} and C{sha_256}: H(A1) in hex; the latter may be empty."""
+
+    name: str
+    domain: str
+    md5: str
+    sha_256: str
+
+
+@frozen
+class _Users:
+    """Rows of L{Imported}."""
+
+    allowed: str = "a list of [name, domain, HA1 by MD5, HA1 by SHA-256 or an empty text]"
+    text = False
+    secret = True
+
+    def take(self, value: object) -> tuple[Imported, ...]:
+        if not isinstance(value, list) or not 0 < len(value) <= MOST_IMPORTED:
+            raise ValueError("not a list, or too long a one")
+        for row in value:
+            if not isinstance(row, list) or len(row) != 4 or not all(isinstance(one, str) for one in row):
+                raise ValueError("not such a row")
+        return tuple(Imported(*row) for row in value)
 
 
 class _Optional:
@@ -159,6 +195,10 @@ COMMANDS: dict[str, Command] = {
     "user-add": Command(
         {**_ACCOUNT, "password": PASSWORD},
         lambda node, given: node.user_add(given["name"], given["domain"], given["password"]),
+    ),
+    "user-import": Command(
+        {"users": _Users(), "replace": Flag(), "dry": Flag()},
+        lambda node, given: node.user_import(given["users"], given["replace"], given["dry"]),
     ),
     "user-rm": Command(_ACCOUNT, lambda node, given: node.user_remove(given["name"], given["domain"])),
     "user-passwd": Command(

@@ -42,6 +42,25 @@ def new_account(username: str, domain: str, password: str) -> Account:
     return Account(username=username, domain=domain, ha1=ha1)
 
 
+def imported_account(username: str, domain: str, md5: str, sha_256: str) -> Account:
+    """
+    An account of another server, which has H(A1) and no password.
+
+    @param md5: in lower-case hex, C{sha_256} too, or empty.
+    @raise UsageError: not a user name or domain of a SIP URI, or not such a digest.
+    """
+    if _USERNAME.fullmatch(username) is None or _DOMAIN.fullmatch(domain) is None:
+        raise UsageError(f"{username}@{domain}: not a user name and domain of a SIP address")
+    found = [
+        Ha1(algorithm=name, ha1=value)
+        for name, value, size in ((MD5, md5, 32), (SHA_256, sha_256, 64))
+        if value and (len(value) == size and set(value) <= set("0123456789abcdef"))
+    ]
+    if len(found) != bool(md5) + bool(sha_256) or not found:
+        raise UsageError(f"{username}@{domain}: its HA1 is not a digest in hex")
+    return Account(username=username, domain=domain.lower(), ha1=tuple(found))
+
+
 class Accounts:
     """
     All accounts; at the primary these are the accounts of the cluster, elsewhere a copy.

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from voipcluster import __version__
 from voipcluster.config.paths import DEFAULT_STATE_DIR
 from voipcluster.errors import UsageError
-from voipcluster.voipctl import records, tables
+from voipcluster.voipctl import importing, records, tables
 from voipcluster.voipctl.client import Client, SocketClient, WebClient
 
 Given = argparse.Namespace
@@ -159,6 +159,11 @@ def _user_list(given: Given) -> int:
     return 0
 
 
+def _import(given: Given) -> int:
+    print(importing.run(_client(given), given))
+    return 0
+
+
 def _records(given: Given) -> int:
     return records.run(_client(given), given)
 
@@ -248,6 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     add("forget", _forget, "take a node that does not run off the list of members, for good").add_argument(
         "node", metavar="NODE", help="its name"
     )
+    importing.add_arguments(add("import", _import, "take over the users of another SIP server"))
     records.add_arguments(
         add("records", _records, "show the calls that are over, for billing: a table, CSV or JSON")
     )

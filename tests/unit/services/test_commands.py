@@ -20,6 +20,7 @@ GOOD = {
     "explain": {"call_id": "1/2@host"}, "drain": {"on": False}, "unban": {"who": "alice@example.com from 192.0.2.66"},
     "forget": {"node": "b"}, "user-show": {"name": "al", "domain": "a.b"},
     "user-set": {"name": "al", "domain": "a.b", "preferences": {"forward.busy": "carol", "voicemail": ""}},
+    "user-import": {"users": [["al", "a.b", "0" * 32, ""]], "replace": False, "dry": True},
     "records": {"since": 1.0, "until": 2.0, "after": 0},
 }  # fmt: skip
 

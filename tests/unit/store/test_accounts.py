@@ -12,7 +12,7 @@ from tests.unit.store.database_case import DatabaseCase, Later
 from voipcluster.balance.messages import Preference, PreferenceChange
 from voipcluster.errors import UsageError
 from voipcluster.sip.preferences import Place, Preferences
-from voipcluster.store.accounts import Accounts, new_account
+from voipcluster.store.accounts import Accounts, imported_account, new_account
 
 
 def md5_of(text: str) -> str:
@@ -171,3 +171,18 @@ class TheAccounts(DatabaseCase):
         again = Accounts(self.open())
         self.assertEqual(again.ha1("alice", "example.com", "MD5"), account.ha1[0].ha1)
         self.assertIsNone(again.ha1("alice", "example.com", "SHA-256"))
+
+    def test_imported(self) -> None:
+        """What another server knows of a password; nothing that is no digest, and no name that is none."""
+        accounts = Accounts(self.open())
+        self.successResultOf(accounts.put(imported_account("alice", "Example.com", "0f" * 16, "")))
+        self.assertEqual(accounts.ha1("alice", "example.com", "MD5"), "0f" * 16)
+        self.assertIsNone(accounts.ha1("alice", "example.com", "SHA-256"))
+        for bad in (
+            ("a b", "example.com", "0f" * 16, ""),
+            ("alice", "", "0f" * 16, ""),
+            ("alice", "example.com", "", ""),
+            ("alice", "example.com", "0F" * 16, ""),
+            ("alice", "example.com", "0f" * 16, "0f"),
+        ):
+            self.assertRaises(UsageError, imported_account, *bad)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from attrs import Factory, define, evolve
@@ -381,6 +381,31 @@ class ClusterService(Service):
                 )
             )
         return self.mesh.call(primary, codec.kind_of(value), codec.encode(value)).addCallback(lambda _: None)
+
+    def change_all(self, kind: str, values: Sequence[Any]) -> Deferred[None]:
+        """
+        Add or change many values at once: all of them or, when one is wrong, none.
+
+        @return: fires when they are on the disk; fails with L{PeerError} at any node but the primary.
+        """
+        one = self._decided[kind]
+        if self.mesh.admission is None:
+            return fail(
+                PeerError(f"many {one.all_kind} are changed at the primary, node {self.mesh.primary}", 503)
+            )
+        for value in values:
+            one.check(value)
+
+        def decide() -> Deferred[None]:
+            stored: Deferred[None] = maybeDeferred(one.store, tuple(one.merged(value) for value in values))
+            return stored.addCallback(tell)
+
+        def tell(_: None) -> None:
+            for value in values:
+                self.publish(one.kind, value)
+
+        changed: Deferred[None] = self._changing.run(decide)
+        return changed
 
     def _decide(self, one: Decided, change: Any) -> Deferred[None]:
         value = one.merged(change)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -59,7 +60,8 @@ class ProbingService(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        self._book.changed.remove(self._gateways_changed)
+        with suppress(ValueError):  # a node that stops while it starts has not come to this part
+            self._book.changed.remove(self._gateways_changed)
         for name in list(self._probed):
             self._stop(name)
 

@@ -8,6 +8,7 @@ all see the same members.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 
 from attrs import evolve
@@ -78,7 +79,8 @@ class RegisteringService(Service):
     def stopService(self) -> Deferred[None]:
         """@return: fires when all registrations are taken back, or after L{FAREWELL}."""
         super().stopService()
-        self._book.changed.remove(self._gateways_changed)
+        with suppress(ValueError):  # a node that stops while it starts has not come to this part
+            self._book.changed.remove(self._gateways_changed)
         if self._look is not None:
             self._look.cancel()
             self._look = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,13 @@ from voipcluster.balance.messages import Account, Preference, PreferenceChange
 from voipcluster.balance.report import Report
 from voipcluster.balance.state import NodeState
 from voipcluster.errors import UsageError
-from voipcluster.services.commands import INodeControl
+from voipcluster.services.commands import Imported, INodeControl
 from voipcluster.services.media.kernel_path import USERSPACE
 from voipcluster.services.media.snapshots import MediaSnapshot
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.sip.calls import Call
-from voipcluster.store.accounts import new_account
+from voipcluster.store.accounts import imported_account, new_account
 from voipcluster.web.view import Row
 
 if TYPE_CHECKING:
@@ -236,6 +236,23 @@ class NodeView:
         if self._node.accounts.get(name, domain) is not None:
             raise UsageError(f"user {name}@{domain} exists already")
         return self._node.cluster.change_account(new_account(name, domain, password))
+
+    def user_import(self, users: Sequence[Imported], replace: bool, dry: bool) -> Deferred[Row] | Row:
+        accounts = [
+            imported_account(one.name, self._own_domain(one.domain), one.md5, one.sha_256) for one in users
+        ]
+        known = [self._node.accounts.get(one.username, one.domain) for one in accounts]
+        pairs = list(zip(accounts, known, strict=True))
+        changed = [new for new, old in pairs if old is not None and old.ha1 != new.ha1]
+        if changed and not replace:
+            raise UsageError(
+                f"user {changed[0].username}@{changed[0].domain} exists already, with another password"
+            )
+        added = [new for new, old in pairs if old is None]
+        done = {"added": len(added), "replaced": len(changed), "same": len(pairs) - len(added) - len(changed)}
+        if dry or not (added or changed):
+            return done
+        return self._node.cluster.change_all("account", [*added, *changed]).addCallback(lambda _: done)
 
     def user_remove(self, name: str, domain: str) -> Deferred[None]:
         self._existing(name, domain)

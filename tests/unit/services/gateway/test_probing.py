@@ -29,6 +29,13 @@ class ProbingServiceTests(NamesCase):
         self.world.wait(35.0)
         super().tearDown()
 
+    def test_stopped_before_it_started(self) -> None:
+        """A node that is told to stop while it starts stops all of its parts."""
+        self.start()
+        self.service.stopService()
+        self.service.stopService()
+        self.assertEqual(self.book.changed, [])
+
     def start(self, *gateways: Gateway) -> None:
         self.book = GatewayBook(gateways, NoTallies(), lambda: 0.0)
         self.service = ProbingService(self.node.core, self.book, self.world.clock, lambda: 0.0)

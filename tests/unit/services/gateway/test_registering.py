@@ -55,6 +55,15 @@ class RegisteringServiceTests(WorldCase):
     def told(self, place: int = 0) -> str:
         return self.books[place].registration("gw")
 
+    def test_stopped_before_it_started(self) -> None:
+        """A node that is told to stop while it starts stops all of its parts."""
+        self.start(GATEWAY)
+        self.answer()
+        for service in self.services:
+            service.stopService()
+            self.successResultOf(service.stopService())
+        self.assertEqual([book.changed for book in self.books], [[], []])
+
     def test_one_node_registers(self) -> None:
         """The first by name; the other says who does it."""
         self.start(GATEWAY)

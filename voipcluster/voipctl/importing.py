@@ -1,0 +1,193 @@
+"""
+C{voipctl import kamailio}: the users of another SIP server, from its table C{subscriber}.
+
+The table comes as CSV with a line of column names, or over SQL. Needed are C{username}, C{domain}, and C{ha1} or C{password};
+passwords become HA1 here and go no further. All of it is read and checked before anything is changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from voipcluster.errors import UsageError
+from voipcluster.voipctl.client import Client
+
+MOST_AT_ONCE = 40  # users in one request
+MOST_OCTETS = 12_000  # of it
+HEX = frozenset("0123456789abcdef")
+
+
+class Subscriber(NamedTuple):
+    """C{where}: file and line, or number of the row."""
+
+    where: str
+    username: str
+    domain: str
+    md5: str
+    sha_256: str
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("server", choices=["kamailio"], help="whose tables these are")
+    command.add_argument(
+        "--subscriber",
+        required=True,
+        metavar="FILE|URL",
+        help="CSV file (- is standard input), or URL of its database such as mysql+pymysql://USER@HOST/kamailio",
+    )
+    command.add_argument("--domain", metavar="DOMAIN", help="only the users of this one")
+    command.add_argument(
+        "--replace", action="store_true", help="give users that exist the password of the import"
+    )
+    command.add_argument("--dry-run", action="store_true", help="say what would be done")
+
+
+def run(client: Client, given: argparse.Namespace) -> str:
+    """
+    Import, and tell how many.
+
+    @raise UsageError: something of it is wrong; the first line that is, and nothing was changed.
+    """
+    found = list(subscribers(given.subscriber))
+    wanted = [one for one in found if given.domain is None or one.domain == given.domain.lower()]
+    if not wanted:
+        raise UsageError(f"{given.subscriber}: no users" + (f" of {given.domain}" if found else ""))
+    _no_two_alike(wanted)
+    batches = list(_batches(wanted))
+    done = {"added": 0, "replaced": 0, "same": 0}
+    for dry in (True,) if given.dry_run else (True, False):
+        done = dict.fromkeys(done, 0)
+        for batch in batches:
+            users = [list(one[1:]) for one in batch]
+            try:
+                answer = client.ask("user-import", users=users, replace=given.replace, dry=dry)
+            except UsageError as error:
+                if dry:
+                    raise
+                raise UsageError(
+                    f"{error}; {done['added'] + done['replaced']} users were imported until then"
+                ) from None
+            for name in done:
+                done[name] += answer[name]
+    told = ", ".join(
+        f"{number} {name if name != 'same' else 'there already'}" for name, number in done.items()
+    )
+    weak = sum(1 for one in wanted if not one.sha_256)
+    told = f"{len(wanted)} users: {told}" + (" (nothing was changed)" if given.dry_run else "")
+    if weak:
+        told += f'\n{weak} of them have a digest for MD5 only: set auth.algorithms = ["MD5"] until they have new passwords'
+    return told
+
+
+def subscribers(source: str) -> Iterator[Subscriber]:
+    """@raise UsageError: it cannot be read, or a row of it is wrong."""
+    if "://" in source:
+        yield from _checked(_rows_of_database(source))
+    elif source == "-":
+        yield from _checked(_rows_of_csv(sys.stdin, "standard input"))
+    else:
+        try:
+            with open(source, encoding="utf-8-sig", newline="") as file:
+                yield from _checked(_rows_of_csv(file, source))
+        except OSError as error:
+            raise UsageError(f"{source}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"{source}: not a text in UTF-8") from None
+
+
+def _rows_of_csv(file: Any, name: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    first = file.readline()
+    delimiter = max("\t;,", key=first.count)  # mysql --batch writes tabs
+    columns = next(csv.reader([first], delimiter=delimiter), [])
+    missing = {"username", "domain"} - set(columns)
+    if missing or not {"ha1", "password"} & set(columns):
+        lacking = ", ".join(sorted(missing)) or "ha1 or password"
+        raise UsageError(
+            f"{name}:1: names no column {lacking}; the first line names the columns of subscriber"
+        )
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    try:
+        for row in reader:
+            where = f"{name}:{reader.line_num + 1}"
+            if not row:
+                continue
+            if len(row) != len(columns):
+                raise UsageError(f"{where}: {len(row)} values, but {len(columns)} columns")
+            yield where, dict(zip(columns, row, strict=True))
+    except csv.Error as error:
+        raise UsageError(f"{name}:{reader.line_num + 1}: {error}") from None
+
+
+def _rows_of_database(url: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    # imported late: SQLAlchemy takes longer to import than all other commands take altogether
+    from sqlalchemy import MetaData, Table, create_engine, select  # noqa: PLC0415 - see above
+    from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError  # noqa: PLC0415 - see above
+
+    try:
+        engine = create_engine(url)
+        shown = engine.url.render_as_string(hide_password=True)
+    except (ArgumentError, ModuleNotFoundError, ValueError) as error:
+        scheme = url.partition("://")[0]
+        raise UsageError(f"--subscriber: {scheme}://: {str(error).splitlines()[0]}") from None
+    try:
+        table = Table("subscriber", MetaData(), autoload_with=engine)
+        names = [name for name in ("username", "domain", "ha1", "password") if name in table.c]
+        if "username" not in names or "domain" not in names or len(names) == 2:
+            raise UsageError(
+                f"{shown}: table subscriber has no username, domain, or neither ha1 nor password"
+            )
+        with engine.connect() as connection:
+            for number, row in enumerate(connection.execute(select(*(table.c[name] for name in names))), 1):
+                yield f"{shown}: row {number}", {name: row._mapping[name] or "" for name in names}
+    except NoSuchTableError:
+        raise UsageError(f"{shown}: there is no table subscriber") from None
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        raise UsageError(f"{shown}: {' '.join(str(cause).split())[:200]}") from None
+    finally:
+        engine.dispose()
+
+
+def _checked(rows: Iterator[tuple[str, Mapping[str, str]]]) -> Iterator[Subscriber]:
+    for where, row in rows:
+        username, domain = row["username"].strip(), row["domain"].strip().lower()
+        if not username or not domain:
+            raise UsageError(f"{where}: no username or domain")
+        password, ha1 = row.get("password", ""), row.get("ha1", "").strip().lower()
+        if password:
+            a1 = f"{username}:{domain}:{password}".encode()
+            md5, sha_256 = hashlib.md5(a1, usedforsecurity=False).hexdigest(), hashlib.sha256(a1).hexdigest()
+            yield Subscriber(where, username, domain, md5, sha_256)
+        elif len(ha1) == 32 and set(ha1) <= HEX:
+            yield Subscriber(where, username, domain, ha1, "")
+        else:
+            raise UsageError(
+                f"{where}: {username}@{domain} has no password, and its ha1 is not 32 digits in hex"
+            )
+
+
+def _no_two_alike(users: Sequence[Subscriber]) -> None:
+    seen: dict[tuple[str, str], str] = {}
+    for one in users:
+        former = seen.setdefault((one.username, one.domain), one.where)
+        if former is not one.where:
+            raise UsageError(f"{one.where}: {one.username}@{one.domain} is there twice, first at {former}")
+
+
+def _batches(users: Sequence[Subscriber]) -> Iterator[list[Subscriber]]:
+    batch: list[Subscriber] = []
+    octets = 0
+    for one in users:
+        size = sum(6 * len(text) if not text.isascii() else len(text) + 4 for text in one[1:])
+        if batch and (len(batch) == MOST_AT_ONCE or octets + size > MOST_OCTETS):
+            yield batch
+            batch, octets = [], 0
+        batch.append(one)
+        octets += size
+    if batch:
+        yield batch
