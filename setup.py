@@ -34,6 +34,7 @@ setup(
         "sqlalchemy>=2.0",
         "alembic>=1.14",  # what the next release changes in the tables
         "prometheus-client>=0.20",
+        "shtab>=1.6",  # voipctl completion
         "chartkick>=1.2",  # carries Chart.js for the web page
     ],
     extras_require={

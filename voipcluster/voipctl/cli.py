@@ -213,6 +213,14 @@ def _check(given: Given) -> int:
     return 1 if problems else 0
 
 
+def _completion(given: Given) -> int:
+    # imported late: only this command needs it
+    import shtab  # noqa: PLC0415 - see above
+
+    print(shtab.complete(_parser(), given.shell))
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="voipctl", description="Look at a voipcluster node and its cluster, and operate them."
@@ -261,6 +269,9 @@ def _parser() -> argparse.ArgumentParser:
     add("unban", _unban, "end a ban").add_argument("who", metavar="WHO", help="as bans names it")
     add("check", _check, "find the mistakes of a configuration file").add_argument("file", metavar="FILE")
     add("metrics", _metrics, "print what /metrics says")
+    add("completion", _completion, "print what lets a shell complete voipctl's words").add_argument(
+        "shell", choices=["bash", "zsh", "tcsh"]
+    )
     return parser
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -260,3 +261,16 @@ class VoipctlTests(SynchronousTestCase):
     def test_metrics(self) -> None:
         """metrics prints what /metrics says."""
         self.assertEqual(self.shown("metrics"), "voipcluster_calls 1.0\n")
+
+    def test_completion(self) -> None:
+        """What it prints makes bash complete commands and their options."""
+        status, out, _ = self.run_main("completion", "bash")
+        self.assertEqual(status, 0)
+        script = Path(self.mktemp())
+        script.write_text(
+            out + '\nCOMP_WORDS=(voipctl reg) COMP_CWORD=1 COMP_LINE="voipctl reg" COMP_POINT=11\n'
+            "_shtab_voipctl; echo ${COMPREPLY[@]}\n"
+            "COMP_WORDS=(voipctl records --si) COMP_CWORD=2; _shtab_voipctl; echo ${COMPREPLY[@]}\n"
+        )
+        ran = subprocess.run(["bash", str(script)], capture_output=True, text=True, check=False)
+        self.assertEqual((ran.stdout.split(), ran.stderr), (["registrations", "--since"], ""))
