@@ -280,7 +280,7 @@ class ClusterTestCase(IntegrationTestCase):
         # registered from the very address that it answers at: a registrar sends calls where the REGISTER came from
         await self.sipp_register(users, host, node)
         made = self.sipp("uas", host, options=("-rtp_echo", "-mp", "6000"), transport=transport, **options)
-        await self.until(lambda: _listens(host, 5060), "sipp listens")
+        await self.until(lambda: listens(host, 5060), "sipp listens")
         return made
 
     async def sipp_register(self, users: Sequence[str], host: str, node: Node | None = None) -> None:
@@ -336,7 +336,7 @@ class ClusterTestCase(IntegrationTestCase):
         await gatherResults([phone.register() for phone in phones], consumeErrors=True)
 
 
-def _listens(host: str, port: int) -> bool:
+def listens(host: str, port: int) -> bool:
     """Whether some program has that UDP port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
