@@ -110,6 +110,7 @@ class RoutesTests(ClaimTestCase):
         call = await self.calls_to("+491700")
         await call.finished(20)
         self.assertIn(f"INVITE sip:enum@{self.address(ENUM_SERVER)} SIP/2.0", enum.messages)
+        await self._is_shown()
         await self._costs(dear, cheap, twin)
 
     @staticmethod
@@ -152,6 +153,29 @@ class RoutesTests(ClaimTestCase):
         call = await self.calls_to("+491400", node=self.node("c"))
         await call.finished(20)
         await self.until(lambda: full.successful == 2, "the first gateway had two calls")
+
+    async def _is_shown(self) -> None:
+        """voipctl says where a number would go; routes are read anew while the node runs, but not with a mistake in them."""
+        node = self.node("b")
+        rows = await node.voipctl_json("route", "list", "01123456")
+        self.assertEqual(
+            [(row["gateway"], row["sent"], row["state"]) for row in rows],
+            [("busy", "+491123456", "asked"), ("cheap", "01123456", "asked")],
+        )
+        path = self.folder / "routes.toml"
+        good = path.read_text()
+        path.write_text(good.replace('gateway = "busy"', 'gateway = "bussy"'))
+        wrong = node.voipctl_program("route", "reload")
+        self.assertEqual(await wrong.ended(20), 1)
+        line = good.splitlines().index('gateway = "busy"') + 1
+        self.assertIn(
+            f'{path}:{line}: route.gateway: unknown gateway "bussy"; did you mean busy?', wrong.output
+        )
+        self.assertEqual(await node.voipctl_json("route", "list", "01123456"), rows)
+        path.write_text(good.replace('gateway = "busy"', 'gateway = "dear"'))
+        self.assertIn(f"{len(ROUTES)} routes", await node.voipctl("route", "reload"))
+        rows = await node.voipctl_json("route", "list", "01123456")
+        self.assertEqual([row["gateway"] for row in rows], ["dear", "cheap"])
 
     async def _costs(self, dear: Sipp, cheap: Sipp, twin: Sipp) -> None:
         before = cheap.successful

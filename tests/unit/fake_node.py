@@ -59,6 +59,14 @@ STATUS = {
     ],
 }  # fmt: skip
 
+ROUTE: dict[str, Any] = {
+    "prefix": "+49", "gateway": "carrier-a", "priority": 1, "weight": 3, "strip": 3, "prepend": "0", "stop": False,
+    "caller": "", "callers": [],
+}  # fmt: skip
+NUMBER_ROUTE: dict[str, Any] = {
+    **ROUTE, "called": "+493012", "sent": "03012", "price": 1.5, "state": "passed over", "reason": "full: 1 of 1 channels in use",
+}  # fmt: skip
+
 
 @implementer(INodeControl)
 class FakeNode:
@@ -130,6 +138,13 @@ class FakeNode:
 
     def user_show(self, name: str, domain: str) -> Any:
         return {"forward.busy": "carol"}
+
+    def routes(self, number: str | None, caller: str | None) -> Any:
+        self.asked.append(("routes", number, caller))
+        return [NUMBER_ROUTE] if number else [ROUTE]
+
+    def reload_routes(self) -> Any:
+        return [ROUTE]
 
     def bans(self) -> Any:
         return [BAN]

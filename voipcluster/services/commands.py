@@ -67,6 +67,16 @@ class INodeControl(INodeView):
         to be given as C{after} for those behind them; L{None}: there are none.
         """
 
+    def routes(number: str | None, caller: str | None) -> Later:
+        """
+        The routes of numbers; with a number the gateways that it would take now, and why others are passed over.
+
+        @param caller: the user whose permissions count then, C{NAME@DOMAIN}.
+        """
+
+    def reload_routes() -> Later:
+        """Read number plan, routes and rates of the file anew; error with the first mistake, and nothing is changed then."""
+
     def bans() -> Later:
         """The bans in force at this node: rows of C{who}, C{reason} and C{left} in s."""
 
@@ -160,6 +170,7 @@ class _Texts:
 USER = _Text("a user name without spaces, @, :, quotes or brackets", 64, without=" @:;\"'<>\\/?")
 PASSWORD = _Text(f"a password of 1 to {MAX_PASSWORD} printable characters", MAX_PASSWORD, secret=True)
 AOR = _Text("an address of record such as alice@example.com")
+NUMBER = _Text("a number, or a tel or SIP URI")
 WHO = _Text("who is banned, as bans names it", 400)
 CALL_ID = _Text("a Call-ID", 512)
 _ACCOUNT: dict[str, Kind[Any]] = {"name": USER, "domain": Domain()}
@@ -218,6 +229,11 @@ COMMANDS: dict[str, Command] = {
         {**_ONE_NODE, "since": Number(0, 1e11), "until": Number(0, 1e11), "after": Whole(0, 1 << 62)},
         lambda node, given: node.call_records(given["node"], given["since"], given["until"], given["after"]),
     ),
+    "routes": Command(
+        {"number": _Optional(NUMBER), "caller": _Optional(AOR)},
+        lambda node, given: node.routes(given["number"], given["caller"]),
+    ),
+    "routes-reload": Command({}, lambda node, given: node.reload_routes()),
     "bans": Command({}, lambda node, given: node.bans()),
     "unban": Command({"who": WHO}, lambda node, given: node.unban(given["who"])),
     "forget": Command({"node": NODE_NAME}, lambda node, given: node.forget(given["node"])),

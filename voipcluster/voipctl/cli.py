@@ -176,6 +176,18 @@ def _drain(given: Given) -> int:
     return _show(given, answer, lambda _: text)
 
 
+def _routes(given: Given) -> int:
+    if given.route_command == "reload":
+        answer = _client(given).ask("routes-reload")
+        return _show(given, answer, lambda rows: f"{len(rows)} routes are in use now")
+    answer = _client(given).ask("routes", number=given.number, caller=given.caller)
+    if given.number and not answer:
+        raise UsageError(f"no route leads to {given.number}")
+    if answer or given.json:
+        _show(given, answer, tables.routes)
+    return 0
+
+
 def _bans(given: Given) -> int:
     answer = _client(given).ask("bans")
     if answer or given.json:
@@ -265,6 +277,7 @@ def _parser() -> argparse.ArgumentParser:
     records.add_arguments(
         add("records", _records, "show the calls that are over, for billing: a table, CSV or JSON")
     )
+    _add_route(commands)
     add("bans", _bans, "show who is banned at this node, why and for how long")
     add("unban", _unban, "end a ban").add_argument("who", metavar="WHO", help="as bans names it")
     add("check", _check, "find the mistakes of a configuration file").add_argument("file", metavar="FILE")
@@ -294,6 +307,26 @@ def _add_common(parser: argparse.ArgumentParser, default: dict[str, Any]) -> Non
         "--url", help="or the address of a node's web page, to read only: http://127.0.0.1:8080/", **default
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs", **default)
+
+
+def _add_route(commands: Any) -> None:
+    route = commands.add_parser(
+        "route",
+        help="show which gateways numbers go to: list, reload",
+        description="The routes of numbers to gateways.",
+    )
+    _add_common(route, UNSET)
+    verbs = route.add_subparsers(dest="route_command", required=True, metavar="list|reload")
+    for verb, text in (
+        ("list", "show all routes, or what a call to a number would take and why"),
+        ("reload", "read number plan, routes and rates of the configuration file anew"),
+    ):
+        command = verbs.add_parser(verb, help=text, description=_sentence(text))
+        command.set_defaults(run=_routes)
+        _add_common(command, UNSET)
+        if verb == "list":
+            command.add_argument("number", nargs="?", metavar="NUMBER", help="as it is dialled, or a URI")
+            command.add_argument("--caller", metavar="NAME@DOMAIN", help="whose call it would be")
 
 
 def _add_user(commands: Any) -> None:

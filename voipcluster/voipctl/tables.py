@@ -119,6 +119,30 @@ def bans(answer: Sequence[Mapping[str, Any]]) -> str:
     return table(columns, answer)
 
 
+def routes(answer: Sequence[Mapping[str, Any]]) -> str:
+    """All routes; or what a number would take, which has been called then."""
+    columns: list[Column] = [
+        ("PREFIX", lambda row: clean(row.get("prefix") or "any"), False),
+        ("GATEWAY", _text("gateway"), False),
+        ("PRIORITY", _text("priority"), True),
+        ("WEIGHT", _text("weight"), True),
+    ]
+    if answer and "called" in answer[0]:
+        columns += [
+            ("PRICE", _text("price"), True),
+            ("SENT AS", _text("sent"), False),
+            ("STATE", _text("state"), False),
+            ("WHY", _text("reason"), False),
+        ]
+        return f"{clean(answer[0]['called'])}\n{table(columns, answer)}"
+    columns += [
+        ("STRIP", _text("strip"), True),
+        ("PREPEND", _text("prepend"), False),
+        ("CALLER", _text("caller"), False),
+    ]
+    return table(columns, answer)
+
+
 def preferences(answer: Mapping[str, Any]) -> str:
     """As they can be given to C{user set}."""
     return "\n".join(f"{clean(name)}={clean(text)}" for name, text in sorted(answer.items()))

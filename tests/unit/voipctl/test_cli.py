@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.fake_node import BAN, BINDING, CALL, HOP, STATUS
+from tests.unit.fake_node import BAN, BINDING, CALL, HOP, NUMBER_ROUTE, ROUTE, STATUS
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import cli
 
@@ -45,6 +45,7 @@ class VoipctlTests(SynchronousTestCase):
                 "status": STATUS, "calls": [CALL], "explain": [HOP], "registrations": [BINDING], "join-token": "T0KEN@10.0.0.1",
                 "user-add": None, "user-passwd": None, "user-rm": UsageError("there is no user x@a.b"),
                 "user-list": ["alice@example.com"], "bans": [BAN], "unban": None,
+                "routes": [ROUTE], "routes-reload": [ROUTE],
                 "user-set": None, "user-show": {"forward.silent": "yes", "forward.busy": "carol\x1b"},
                 "drain": None, "stop": None, "forget": None, "metrics": "voipcluster_calls 1.0\n",
             }
@@ -187,6 +188,30 @@ class VoipctlTests(SynchronousTestCase):
         """There is no way to give a password on the command line."""
         status, _, err = self.run_main("user", "add", "a@b.c", "secret")
         self.assertEqual((status, err.count("\n")), (2, 1))
+
+    def test_routes(self) -> None:
+        """All routes; with a number who is asked and why others are not; without a route an error, and none at all nothing."""
+        lines = self.shown("route", "list").splitlines()
+        self.assertEqual(
+            lines[0].split(), ["PREFIX", "GATEWAY", "PRIORITY", "WEIGHT", "STRIP", "PREPEND", "CALLER"]
+        )
+        self.assertEqual(lines[1].split(), ["+49", "carrier-a", "1", "3", "3", "0", "-"])
+        self.client.answers["routes"] = [NUMBER_ROUTE]
+        lines = self.shown("route", "list", "03012", "--caller", "alice@example.com").splitlines()
+        self.assertEqual(
+            self.client.asked[-1], ("routes", {"number": "03012", "caller": "alice@example.com"})
+        )
+        self.assertEqual(
+            (lines[0], lines[1].split()[4:]), ("+493012", ["PRICE", "SENT", "AS", "STATE", "WHY"])
+        )
+        self.assertTrue(
+            lines[2].endswith("1.5  03012    passed over  full: 1 of 1 channels in use"), lines[2]
+        )
+        self.client.answers["routes"] = []
+        self.assertEqual(self.shown("route", "list"), "")
+        status, _, err = self.run_main("route", "list", "0900")
+        self.assertEqual((status, err), (1, "voipctl: no route leads to 0900\n"))
+        self.assertEqual(self.shown("route", "reload"), "1 routes are in use now\n")
 
     def test_bans(self) -> None:
         """Who is banned, why, and for how long; with none, nothing; a ban is ended by the name that stands there."""

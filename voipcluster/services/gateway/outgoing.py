@@ -113,7 +113,9 @@ class OutgoingCall:
                 self._request, heard_from_trusted=self._trusted, goes_to_trusted=False
             )
             return Changes(drop, add, body)
-        own = self._routing.identities(self._caller, route, self._domain)
+        # what somebody whom we do not trust says in From is not for us to assert
+        caller = self._caller if self._caller.ours or self._trusted else Party()
+        own = self._routing.identities(caller, route, self._domain)
         drop, add = identity_towards(
             self._request,
             heard_from_trusted=self._trusted,
@@ -179,11 +181,7 @@ class Outgoing:
 
     def of(self, request: Request, client: Handover) -> OutgoingCall:
         """A request that may go to numbers."""
-        return OutgoingCall(self.routing, request, client, bool(client.hops) or self._trusts(client))
-
-    def _trusts(self, client: Handover) -> bool:
-        gateway = self.routing.book.get(client.gateway)
-        return gateway is not None and gateway.trusted
+        return OutgoingCall(self.routing, request, client, bool(client.hops) or self.routing.trusts(client))
 
     def applies(
         self,

@@ -207,6 +207,11 @@ class NumberRouting:
 
     # -- who calls
 
+    def trusts(self, client: Handover) -> bool:
+        """Whether a client is a gateway of our trust domain: what it asserts of callers stands."""
+        gateway = self.book.get(client.gateway) if client.gateway else None
+        return gateway is not None and gateway.trusted
+
     def user_of(self, uri: str) -> Party | None:
         """The user of ours that a URI is, as permissions know him; L{None}: nobody's."""
         try:

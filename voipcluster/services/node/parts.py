@@ -33,7 +33,7 @@ from voipcluster.services.gateway.merging import merged
 from voipcluster.services.gateway.outgoing import Outgoing
 from voipcluster.services.gateway.probing import ProbingService
 from voipcluster.services.gateway.registering import RegisteringService
-from voipcluster.services.gateway.routing import NumberRouting
+from voipcluster.services.gateway.routing import Dialling, NumberRouting
 from voipcluster.services.journal import CallJournal
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.node.cluster_side import ClusterSide
@@ -116,6 +116,10 @@ class NodeParts:
         self._policy, self._hook, self._stop = policy, hook, stop
         self._state: StoredState | None = None
         self._stopping = False
+
+    @property
+    def reactor(self) -> Any:
+        return self._reactor
 
     @property
     def state(self) -> StoredState:
@@ -334,23 +338,34 @@ class NodeParts:
 
     def _make_routing(self, clock: IReactorTime) -> None:
         """Calls to numbers; without routes nothing of it is in the way of a call."""
-        dialling, core = dialling_of(self.config), self.core
+        core = self.core
         self.routing = NumberRouting(
-            self.gateways, dialling, lambda: core.names, self.resolver, clock, self._surroundings.random
+            self.gateways,
+            dialling_of(self.config),
+            lambda: core.names,
+            self.resolver,
+            clock,
+            self._surroundings.random,
         )
         self.channels = Channels(self.gateways, self.calls)
         self.calls.adopted = self.channels.adopt
         self.serving.within.identity = self.gateways.credentials
-        if not (dialling.routes.routes or dialling.enum):
-            return
-        self.serving.outgoing = Outgoing(self.routing, self.channels, core)
-        self.proxy.numbers = self.routing
-        for_help = pattern_of(dialling.plan.emergency)
-        if for_help is not None:
-            self.placing.for_help = self.routing.is_emergency
-            self.overload.for_help = for_help
-            if core.downstreams is not None:
-                core.downstreams.for_help = for_help
+        self.proxy.trusts = self.routing.trusts
+        self.gateways.changed.append(lambda: self.use_dialling(self.routing.dialling))
+        self.use_dialling(self.routing.dialling)
+
+    def use_dialling(self, dialling: Dialling) -> None:
+        """Numbers mean this from now on; calls in progress go on."""
+        routing = self.routing
+        routing.dialling = dialling
+        used = bool(dialling.routes.routes or dialling.enum or self.gateways)
+        self.serving.outgoing = Outgoing(routing, self.channels, self.core) if used else None
+        self.proxy.numbers = routing if used else None
+        for_help = pattern_of(dialling.plan.emergency) if used else None
+        self.placing.for_help = (lambda uri: False) if for_help is None else routing.is_emergency
+        self.overload.for_help = for_help
+        if self.core.downstreams is not None:
+            self.core.downstreams.for_help = for_help
 
     def _make_cluster(self, state: StoredState) -> None:
         config = self.config

@@ -20,6 +20,7 @@ from voipcluster.services.media.kernel_path import USERSPACE
 from voipcluster.services.media.snapshots import MediaSnapshot
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
+from voipcluster.services.node.routes import number_rows, reload_routes, route_rows
 from voipcluster.services.sip.calls import Call
 from voipcluster.store.accounts import imported_account, new_account
 from voipcluster.web.view import Row
@@ -203,6 +204,15 @@ class NodeView:
         if node is None or node == self._node.core.node:
             return self._node.keeping.page(since, until, after)
         return self._node.cluster.ask(node, "records", {"since": since, "until": until, "after": after})
+
+    def routes(self, number: str | None, caller: str | None) -> list[Row]:
+        node = self._node
+        if number is None:
+            return route_rows(node.routing)
+        return number_rows(node.routing, node.core.names, number, caller)
+
+    def reload_routes(self) -> Deferred[list[Row]]:
+        return reload_routes(self._node)
 
     def history(self, since: float | None) -> Row:
         return self._node.history.read(since)

@@ -43,6 +43,7 @@ ALLOW = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY
 class ProxyService:
     """
     @ivar arrived: called for each new request of a client, before it is placed.
+    @ivar trusts: whether a client is a gateway of our trust domain (RFC 3325).
     @ivar numbers: what is not called by SIP URIs, or L{None}: nothing is; then nothing is called so.
     """
 
@@ -71,6 +72,7 @@ class ProxyService:
         self.connection_lost = on_connection_lost
         self.arrived: Callable[[], object] = lambda: None
         self.served = 0
+        self.trusts: Callable[[Handover], bool] = lambda client: False
         self._numbers: NumberRouting | None = None
         self._also: Collection[str] = ()  # schemes of Request-URIs
 
@@ -338,8 +340,8 @@ class ProxyService:
             return
         if not registering and known.user is None:
             self._admit(incoming, known)
-        if ASSERTED in request.layout.at and not client.hops:
-            # only our own nodes are in the trust domain (RFC 3325 section 5): a client cannot assert who it is
+        if ASSERTED in request.layout.at and not client.hops and not self.trusts(known):
+            # only our own nodes and some gateways are in the trust domain (RFC 3325 section 5): a client cannot assert who it is
             used = [*used, *request.layout.indexes(ASSERTED)]
         placing.carry_out(
             Accepted(incoming, known, uri, routes, max_forwards, used), placing.decide(request, known)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from attrs import evolve
 
 from tests.unit.services.gateway.trunk_world import HOSTS, NUMBER, SDP, TrunkCase, gateway
 from tests.unit.services.sip_world import Phone
+from voipcluster.balance.handover import Handover
 from voipcluster.gateway.numbers import Number
 from voipcluster.gateway.permission import Party, Permission
 from voipcluster.gateway.rewriting import CallerId, Rewriting
 from voipcluster.gateway.routing import Route
+from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.dns import NAPTR, Naptr
 from voipcluster.sip.message import Response
 
@@ -261,8 +265,12 @@ class NobodyTests(TrunkCase):
 
 
 class TellTests(TrunkCase):
-    gateways = (gateway("a", trusted=True, codecs=("PCMA",)), gateway("b"))
-    routes = (Route("+49", "a", caller=CallerId("+4930100", ("+4930",))), Route("+1", "b"))
+    gateways = (gateway("a", trusted=True, codecs=("PCMA",)), gateway("b"), gateway("c", trusted=True))
+    routes = (
+        Route("+49", "a", caller=CallerId("+4930100", ("+4930",))),
+        Route("+1", "b"),
+        Route("+498988", "c"),
+    )
 
     def test_trusted(self) -> None:
         """A trusted gateway is told who calls: the number of the route, for a caller who has none (RFC 3325)."""
@@ -289,6 +297,37 @@ class TellTests(TrunkCase):
         got = self.got(self.b)
         self.assertFalse(got.has("p-asserted-identity") or got.has("p-preferred-identity"))
         self.b.reply(got, 486)
+
+    def test_from_a_gateway(self) -> None:
+        """What a trusted gateway asserts goes to a trusted one, not to a user's phone; of another one it is taken off at once."""
+        said = ["P-Asserted-Identity: <sip:+4940@carrier.example>", "Privacy: id"]
+        self.node.access.required = False
+        self.world.phone("bob", "198.51.100.2").register(self.node)
+        bob = self.world.network.ends["198.51.100.2", 5060]
+        assert isinstance(bob, Phone)
+        self.node.access.required = True
+        for name, phone, seen in (("a", self.a, True), ("b", self.b, False)):
+            self.patch(self.node.access, "caller", partial(self._of_gateway, name))
+            phone.send(
+                self.node, "INVITE", "sip:bob@example.com", from_uri="sip:+4940@carrier.example", headers=said,
+                call_id=name,
+            )  # fmt: skip
+            got = self.got(bob)
+            self.assertFalse(got.has("p-asserted-identity"))
+            self.assertEqual(got.get("privacy"), "id")
+            bob.reply(got, 486)
+            phone.send(
+                self.node, "INVITE", "sip:+498988@example.com", from_uri="sip:+4940@carrier.example",
+                headers=said, call_id=f"on-{name}",
+            )  # fmt: skip
+            target = self.c
+            self.assertEqual(self.got(target).has("p-asserted-identity"), seen, name)
+            target.reply(self.got(target), 486)
+
+    def _of_gateway(
+        self, name: str, incoming: ServerTransaction, client: Handover, *more: object
+    ) -> tuple[Handover, list[int]]:
+        return evolve(client, gateway=name), []
 
     def test_codecs(self) -> None:
         """A gateway is offered the codecs that it may use; none of them: 488, and nothing is sent on."""

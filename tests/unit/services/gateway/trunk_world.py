@@ -53,6 +53,7 @@ class TrunkCase(NamesCase):
         self.channels = Channels(self.book, node.calls)
         node.serving.outgoing = Outgoing(self.routing, self.channels, node.core)
         node.proxy.numbers = self.routing
+        node.proxy.trusts = self.routing.trusts
         node.placing.for_help = self.routing.is_emergency
         node.calls.adopted = self.channels.adopt
         node.serving.within.identity = self.book.credentials
