@@ -137,12 +137,15 @@ class ClientTests(ConformanceTestCase):
 
     @requirement(141)
     async def test_offers(self) -> None:
-        """oc without a value, and a quoted list with loss (4.1, 4.2), in each request to a server; no validity and number."""
+        """
+        oc without a value, and a quoted list with loss (4.1, 4.2), in each request to a server; no validity and number. No
+        list of more than one before it is known to take part, for there are servers that cannot read a Via with a comma.
+        """
         carol = self.udp("carol")
         self.answer_all(carol, "")
         self.assertEqual(await self.arrived(carol, 3), 3)
         for message in carol.heard:
-            self.assertIn(';oc;oc-algo="loss,rate"', message.lines("via")[0])
+            self.assertIn(';oc;oc-algo="loss"', message.lines("via")[0])
             self.assertNotIn("oc-validity", message.lines("via")[0])
             self.assertNotIn("oc-seq", message.lines("via")[0])
 

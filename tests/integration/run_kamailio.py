@@ -144,7 +144,8 @@ class Kamailio:
 
     def start(self) -> None:
         """Start it, once more when it was killed."""
-        self.programs.append(Program.start(self._reactor, f"kamailio {self.host}", self._command()))
+        log = self._folder / f"{len(self.programs)}.log"
+        self.programs.append(Program.start(self._reactor, f"kamailio {self.host}", self._command(), log=log))
 
     def _command(self) -> Sequence[str]:
         run = str(self._folder)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from demo.cluster import Node
 from tests.certificates import Authority
 from tests.integration.harness import ClusterTestCase, _listens
 from tests.integration.run_kamailio import REALM, Kamailio
+from voipcluster.address import Hop
+from voipcluster.phone import Phone
 
 USER, PASSWORD = "voip", "sesame-of-the-trunk"
 
@@ -49,6 +52,13 @@ secret = "{self.secret}"
 contact_user = "reception"
 realm = "{REALM}"
 probe = {probe}
+
+[numbers]
+country = "49"
+
+[[route]]
+prefix = "+"
+gateway = "carrier"
 """
         )
         return "--config", str(file)
@@ -82,6 +92,55 @@ probe = {probe}
         for node in (first, second):
             self.assertNotIn(PASSWORD, node.log.read_text())
 
+    async def calls_out(self, trunk: Kamailio) -> None:
+        """A user of ours calls a number: the trunk challenges, is answered, and puts it through to whoever is behind it."""
+        behind = self.sipp("uas", self.address(61), options=("-rtp_echo", "-mp", "6000"))
+        await self.until(lambda: _listens(behind.host, 5060), "sipp listens")
+        alice = self.phone("alice", tone=1200)
+        await self.register(alice)
+        call = await alice.call("0891234567@example.com")
+        await self.until(lambda: call.heard_hz == 1200, "alice hears the echo of her tone")
+        seen = re.findall(r"seen INVITE cseq=(\d+) from \w+:\S+ auth=(\S+)", trunk.said)
+        # her INVITE that came with the password of her own was number 2, so the challenged one was that
+        self.assertEqual(seen, [("2", "<null>"), ("3", USER)])
+        alice.hang_up(call)
+        await self.until(
+            lambda: re.search(r"seen BYE cseq=4 ", trunk.said), "her BYE has the number behind that"
+        )
+        self.assertIn("seen ACK cseq=3 ", trunk.said)
+        await self.until(lambda: not alice.calls, "the call is over")
+
+    async def calls_in(self, trunk: Kamailio) -> None:
+        """Somebody behind the trunk calls our account there: the user that C{contact_user} names is called."""
+        reception = self.phone("reception", host=self.address(101), tone=700)
+        await self.register(reception)
+        away = Phone(
+            self.reactor,
+            "0301234",
+            REALM,
+            "",
+            Hop("UDP", trunk.host, 5060),
+            self.address(62),
+            "UDP",
+            tone=900,
+        )
+        self.at_end(away.stop)
+        away.start()
+        call = await away.call(f"{USER}@{trunk.host}")
+        await self.until(lambda: call.heard_hz == 700, "who calls from outside hears the reception")
+        away.hang_up(call)
+        await self.until(lambda: not reception.calls and not away.calls, "the call is over")
+
+    async def test_calls(self) -> None:
+        """Out, where the trunk challenges, and in, to the Contact that we have registered."""
+        trunk = await self.trunk()
+        await self.start_cluster(*self.configuration(), nodes="a")
+        [node] = self.cluster.nodes
+        await self.add_users("alice", "reception")
+        await self.logged(node, "gateway carrier: registered for 600 s")
+        await self.calls_out(trunk)
+        await self.calls_in(trunk)
+
     async def test_probes(self) -> None:
         """Killed, it is down within ten seconds at the default interval; started again, it is up again."""
         trunk = await self.trunk()
@@ -113,6 +172,9 @@ probe = {probe}
         await self.logged(node, "gateway carrier: registered for 600 s")
         self.assertIn("over tls", trunk.said)
         await self.until(lambda: "seen OPTIONS cseq=1 from tls:" in trunk.said, "it is asked over TLS, too")
+        await self.add_users("alice", "reception")
+        await self.calls_out(trunk)
+        await self.calls_in(trunk)
 
     async def test_tls_of_somebody_else(self) -> None:
         """A trunk whose certificate does not prove its address is not registered with, and is down; the line says why."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
 from attrs import define, frozen
 
-from voipcluster.address import Flow
+from voipcluster.address import Flow, split_host_port
 from voipcluster.config.gateways import read_secret
 from voipcluster.gateway.access import Direction, Refusal, identify, may_pass
 from voipcluster.gateway.gateway import Gateway
@@ -16,6 +17,8 @@ from voipcluster.gateway.hours import is_open
 from voipcluster.gateway.permission import Party
 from voipcluster.services.gateway.merging import FILE, Origin
 from voipcluster.sip.challenges import Identity
+
+_KEPT = 4096  # hosts of which it is remembered whether a gateway is there
 
 
 class ITallies(Protocol):
@@ -89,6 +92,7 @@ class GatewayBook:
         self._gateways = {gateway.name: gateway for gateway in declared}
         self._where: dict[str, str] = {}
         self._uses: dict[str, _Use] = {}
+        self._at: dict[str, bool] = {}  # by host: whether a gateway is there
         self._tallies, self._wall, self._local = tallies, wall, local
         self.changed: list[Callable[[], object]] = []
 
@@ -112,6 +116,7 @@ class GatewayBook:
         self._where = {gateway.name: where for gateway, where in origins}
         if gateways != self._gateways:
             self._gateways = gateways
+            self._at.clear()
             for call in list(self.changed):
                 call()
 
@@ -120,6 +125,25 @@ class GatewayBook:
     ) -> Gateway | None:
         """Which gateway a client is, as L{voipcluster.gateway.access.identify} tells."""
         return identify(self._gateways.values(), flow, certificate, user)
+
+    def is_at(self, host: str) -> bool:
+        """
+        Whether a gateway is at an address: one of its servers, or in the networks that it sends from.
+
+        @param host: an IP literal.
+        """
+        known = self._at.get(host)
+        if known is None:
+            address = ipaddress.ip_address(host.partition("%")[0])
+            known = any(
+                any(address in network for network in gateway.networks)
+                or any(split_host_port(server, 5060)[0] == host for server in gateway.servers)
+                for gateway in self._gateways.values()
+            )
+            if len(self._at) >= _KEPT:
+                self._at.clear()
+            self._at[host] = known
+        return known
 
     def password(self, name: str) -> str:
         """

@@ -262,7 +262,7 @@ class NodeParts:
             quarantine=media.quarantine,
             allowed=media.lab_networks,
             closed=(sip.port,),
-            trusted=(lambda host: True) if media.third_hosts else self.limiting.is_trusted,
+            trusted=(lambda host: True) if media.third_hosts else self._may_name_other_hosts,
             shares=media_shares(config.limits),
             silence=media.silence,
             start=int(surroundings.random() * (1 << 16)),
@@ -448,6 +448,10 @@ class NodeParts:
         """Whether a node is heard of, so that something sent to it will arrive."""
         known = self.membership.get(node)
         return node == self.core.node or (known is not None and known.state is not NodeState.UNKNOWN)
+
+    def _may_name_other_hosts(self, host: str) -> bool:
+        """Whether the word of who signals from there is enough for media elsewhere, as with carriers it mostly is."""
+        return self.limiting.is_trusted(host) or self.gateways.is_at(host)
 
     def _epoch_of(self, node: str) -> int:
         known = self.membership.get(node)

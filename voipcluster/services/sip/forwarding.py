@@ -26,7 +26,7 @@ from voipcluster.services.sip.transactions import ClientTransaction, IClientUser
 from voipcluster.sip.diversion import diverted
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.outgoing import forward_request, forward_response
-from voipcluster.sip.overload import OFFER
+from voipcluster.sip.overload import FIRST_OFFER, OFFER
 from voipcluster.sip.proxy.breadth import incoming_breadth
 from voipcluster.sip.proxy.context import (
     Answer,
@@ -146,10 +146,13 @@ class Copy:
         else:
             downstreams = None  # a phone, or whatever else sends over that flow itself
         if downstreams is not None:
-            offer = OFFER
-            source = None if self.incoming is None else self.incoming.flow
-            if downstreams.records and not downstreams.admits(flow.remote, request, source):
-                raise Throttled(f"{flow} has asked for fewer requests")
+            offer = FIRST_OFFER
+            if downstreams.records:
+                source = None if self.incoming is None else self.incoming.flow
+                if not downstreams.admits(flow.remote, request, source):
+                    raise Throttled(f"{flow} has asked for fewer requests")
+                if flow.remote in downstreams.records:
+                    offer = OFFER
         if uri[3:4] in "sS" and flow.transport not in SECURE:  # with "sip:" there is a colon
             raise TransportError("a sips URI is not sent to in the clear")  # section 26.2.2
         branch, body = core.new_branch() + self.mark, self.body

@@ -13,6 +13,7 @@ from voipcluster.gateway.permission import Party
 from voipcluster.services.cluster.tallies import Tallies
 from voipcluster.services.gateway.book import GatewayBook, channels_key
 from voipcluster.services.gateway.merging import DATABASE, FILE, Origin
+from voipcluster.sip.challenges import Identity
 
 MONDAY_NOON = 1764590400.0  # 2025-12-01 12:00 UTC
 
@@ -29,6 +30,35 @@ class BookTests(SynchronousTestCase):
         """A book without gateways is false, so that the path of every message asks nothing else."""
         self.assertFalse(self.book())
         self.assertTrue(self.book(Gateway("a")))
+
+    def test_where_they_are(self) -> None:
+        """An address is a gateway's when it is one of its servers or in its networks, as they are now."""
+        book = self.book(
+            Gateway("a", ("192.0.2.1:5070", "sip.example"), certificates=("x.example",)),
+            Gateway("b", sources=("198.51.100.0/24", "2001:db8::/32")),
+        )
+        hosts = ("192.0.2.1", "192.0.2.2", "198.51.100.9", "2001:db8::5", "fe80::1%eth0", "192.0.2.1")
+        self.assertEqual([book.is_at(host) for host in hosts], [True, False, True, True, False, True])
+        book.replace([])
+        self.assertFalse(book.is_at("192.0.2.1"))
+
+    def test_credentials(self) -> None:
+        """Who we are where we have an account; the password is read when it is needed."""
+        book = self.book(Gateway("a", auth_user="voip", password="x", realm="r"), Gateway("b"))
+        credentials = book.credentials("a")
+        assert credentials is not None
+        self.assertEqual(credentials(), Identity("voip", "x", "r"))
+        self.assertIsNone(book.credentials("b"))
+        self.assertIsNone(book.credentials(""))
+
+    def test_registration(self) -> None:
+        """How our registration stands is shown with the rest; of a gateway that is not there nothing is kept."""
+        book = self.book(Gateway("a"))
+        book.set_registration("a", "registered for 600 s")
+        book.set_registration("b", "registered for 600 s")
+        state = book.state("a")
+        assert state is not None
+        self.assertEqual((state.registration, book.registration("b")), ("registered for 600 s", ""))
 
     def test_channels(self) -> None:
         """A gateway whose channels are all taken, here and elsewhere, is not usable but for an emergency."""

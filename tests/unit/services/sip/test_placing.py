@@ -590,11 +590,17 @@ class HeldBackTests(ClusterCase):
         self.alice.send(self.a, "INVITE", BOB)
 
     def test_oc_is_offered(self) -> None:
-        """To the node that a call is handed to, and not to the phone."""
+        """To the node that a call is handed to, and not to the phone; more than loss to who is known to take part."""
         self.call()
         sent = [data for node in (self.b, self.c) for data in self.sent_to(node, "INVITE")]
         self.assertEqual(len(sent), 1)
-        self.assertEqual(sent[0].count(b';oc;oc-algo="loss,rate"'), 1)
+        self.assertEqual(sent[0].count(b';oc;oc-algo="loss"'), 1)
+        for node in (self.b, self.c):
+            self.say(node, ';oc=0;oc-algo="loss";oc-validity=500;oc-seq=1')
+        self.world.network.log.clear()
+        self.alice.send(self.a, "INVITE", BOB, call_id="call-2")
+        [data] = [data for node in (self.b, self.c) for data in self.sent_to(node, "INVITE")]
+        self.assertEqual(data.count(b';oc;oc-algo="loss,rate"'), 1)
         self.assertNotIn(";oc", self.bob.request("INVITE").values("via")[0])
 
     def test_the_next_node_is_asked(self) -> None:
