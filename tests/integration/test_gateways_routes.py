@@ -48,6 +48,7 @@ class RoutesTests(ClaimTestCase):
             lines += [f'servers = ["{self.address(last)}:5060"]', f"channels = {1 if name == 'full' else 0}"]
         for prefix, gateway, more in ROUTES:
             lines += ["[[route]]", f'prefix = "{prefix}"', f'gateway = "{gateway}"', more]
+        lines += ["[[gateway]]", 'name = "lost"', 'servers = ["sip.nowhere.test"]', "probe = 1"]
         path = self.folder / "routes.toml"
         path.write_text("\n".join([*lines, ""]))
         return str(path)
@@ -111,6 +112,10 @@ class RoutesTests(ClaimTestCase):
         await call.finished(20)
         self.assertIn(f"INVITE sip:enum@{self.address(ENUM_SERVER)} SIP/2.0", enum.messages)
         await self._is_shown()
+        down = (
+            "gateway lost is down, no calls go to it: sip.nowhere.test: sip.nowhere.test leads to no server"
+        )
+        await self.until(lambda: down in self.primary.log.read_text(), "a name without servers is told")
         await self._costs(dear, cheap, twin)
 
     @staticmethod

@@ -81,6 +81,9 @@ def agreement_of(config: Config) -> Agreement:
         "sip.port": config.sip.port,
         "tls": config.tls.port if config.tls.certificate else "off",
         "auth.required": config.auth.required,
+        # a number goes the same way wherever its call is served; each node may keep the rate table at another place
+        "numbers": {key: value for key, value in asdict(config.numbers).items() if key != "rates"},
+        "routes": [asdict(route) for route in config.routes],
         "auth.trust_source": config.auth.trust_source,  # as strict as the node that serves the call
     }
     return Agreement({name: _text(value) for name, value in {**cluster, **others}.items()})

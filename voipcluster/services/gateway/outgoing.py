@@ -102,6 +102,8 @@ class OutgoingCall:
         @raise TransportError: it may have none of the codecs that are offered, so the next one is asked.
         """
         if target is not self._asked:
+            if self._seized:
+                self._routing.suspect(self._seized)
             self._release("no answer")
             self._asked = target
             if target.gateway and self._invite:

@@ -66,6 +66,7 @@ class NumberRouting:
     @param names: who we are now.
     @param rand: floats from 0.0 to below 1.0.
     @ivar dialling: exchanged as a whole when routes are read anew.
+    @ivar suspect: told of a gateway that was silent when it was called.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class NumberRouting:
         rand: Rand,
     ) -> None:
         self.book, self.dialling = book, dialling
+        self.suspect: Callable[[str], object] = lambda gateway: None
         self._names, self._resolver, self._clock, self._rand = names, resolver, clock, rand
 
     # -- what a URI means

@@ -351,6 +351,7 @@ class NodeParts:
         self.calls.adopted = self.channels.adopt
         self.serving.within.identity = self.gateways.credentials
         self.proxy.trusts = self.routing.trusts
+        self.routing.suspect = self.probing.suspect
         self.gateways.changed.append(lambda: self.use_dialling(self.routing.dialling))
         self.use_dialling(self.routing.dialling)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.config import Config, load_config, parse_set
+from voipcluster.config import Config, NumbersOptions, load_config, parse_set
 from voipcluster.errors import PeerError
+from voipcluster.gateway.routing import Route
 from voipcluster.services.cluster.agreement import MOST, SHOWN, VITAL, Agreement, agreement_of
 
 
@@ -53,6 +54,15 @@ class AgreementTests(SynchronousTestCase):
         ours, theirs = self.of(), self.of("auth.trust_source=false")
         ours.check(theirs.own)
         self.assertEqual(ours.differences(theirs.own), "auth.trust_source false (here true)")
+
+    def test_numbers(self) -> None:
+        """Another number plan or other routes are said, and keep nobody out; where the rate table is kept is each node's own."""
+        ours = agreement_of(Config(numbers=NumbersOptions(country="49"), routes=(Route("", "a"),)))
+        theirs = agreement_of(
+            Config(numbers=NumbersOptions(country="49", rates="/x"), routes=(Route("", "b"),))
+        )
+        ours.check(theirs.own)
+        self.assertTrue(ours.differences(theirs.own).startswith("routes [{"), ours.differences(theirs.own))
 
     def test_other_versions(self) -> None:
         """Who tells nothing, less or more than we know is not refused for it."""

@@ -144,11 +144,14 @@ class NextTests(TrunkCase):
 
     def test_dead(self) -> None:
         """A gateway that gives no sign for numbers.next_after is passed over, one that refuses at once; CANCEL follows it."""
+        suspected: list[str] = []
+        self.routing.suspect = suspected.append
         self.world.network.lost.add(self.a.address)
         self.invite()
         self.world.wait(3.9)
-        self.assertEqual(self.b.took(), [])
+        self.assertEqual((self.b.took(), suspected), ([], []))
         self.world.wait(0.2)
+        self.assertEqual(suspected, ["a"])  # it is to be probed at once
         self.assertEqual((self.in_use("a"), self.in_use("b")), (0, 1))
         self.b.reply(self.got(self.b), 486)
         self.assertEqual(self.alice.took(), [100, 486])
