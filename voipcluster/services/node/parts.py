@@ -179,6 +179,7 @@ class NodeParts:
         self._make_balance(state, clock)
         self._make_services(state, clock)
         self.probing = ProbingService(self.core, self.gateways, clock, surroundings.random)
+        self.routing.suspect = self.probing.suspect
         self.registering = RegisteringService(
             self.core, self.gateways, clock, surroundings.random, self.cluster_side.nodes_alive
         )
@@ -351,7 +352,6 @@ class NodeParts:
         self.calls.adopted = self.channels.adopt
         self.serving.within.identity = self.gateways.credentials
         self.proxy.trusts = self.routing.trusts
-        self.routing.suspect = self.probing.suspect
         self.gateways.changed.append(lambda: self.use_dialling(self.routing.dialling))
         self.use_dialling(self.routing.dialling)
 
