@@ -8,7 +8,7 @@ from typing import Any
 
 from demo.cluster import Node
 from tests.certificates import Authority
-from tests.integration.harness import ClusterTestCase, _listens
+from tests.integration.harness import ClusterTestCase, listens
 from tests.integration.run_kamailio import REALM, Kamailio
 from voipcluster.address import Hop
 from voipcluster.phone import Phone
@@ -34,7 +34,7 @@ class TrunkTests(ClusterTestCase):
         )
         self._programs.extend(made.programs)
         self.at_end(made.stop)
-        await self.until(lambda: _listens(host, 5060), "Kamailio listens")
+        await self.until(lambda: listens(host, 5060), "Kamailio listens")
         return made
 
     def configuration(self, transport: str = "udp", probe: float = 1.0) -> tuple[str, str]:
@@ -95,7 +95,7 @@ gateway = "carrier"
     async def calls_out(self, trunk: Kamailio) -> None:
         """A user of ours calls a number: the trunk challenges, is answered, and puts it through to whoever is behind it."""
         behind = self.sipp("uas", self.address(61), options=("-rtp_echo", "-mp", "6000"))
-        await self.until(lambda: _listens(behind.host, 5060), "sipp listens")
+        await self.until(lambda: listens(behind.host, 5060), "sipp listens")
         alice = self.phone("alice", tone=1200)
         await self.register(alice)
         call = await alice.call("0891234567@example.com")
