@@ -88,6 +88,7 @@ def main() -> None:
     )
     parser.add_argument("--settle", type=int, default=SETTLE, help="seconds before what is measured")
     parser.add_argument("--measure", type=int, default=MEASURE, help="seconds")
+    parser.add_argument("--rounds", type=int, default=3, help="of processes; the median counts")
     parser.add_argument("--seconds", type=int, default=60, help="of steady, and of the flood before recovery")
     options = parser.parse_args()
     if options.what == "model":
@@ -113,6 +114,7 @@ def main() -> None:
         settle=options.settle,
         measure=options.measure,
         seconds=options.seconds,
+        rounds=options.rounds,
     )
     run = {"processes": processes, "steady": steady, "recovery": recovery}[options.what]
     sys.exit(0 if run(plan) else 1)

@@ -15,7 +15,7 @@ from bench.proxies import CPU, PROXY, voipcluster
 from tests.unit.net.fakes import FakeReactor
 from voipcluster.address import Flow
 from voipcluster.balance.overload import OverloadSettings
-from voipcluster.balance.thinning import REFUSALS
+from voipcluster.balance.thinning import MANY, REFUSALS
 from voipcluster.net.sink import SinkErrors
 from voipcluster.net.timers import TimerWheel
 from voipcluster.net.udp import UdpPort, open_udp_socket
@@ -124,6 +124,7 @@ def refusal() -> bool:
     share = one / call
     print(f"a call takes {call * 1e6:.0f} us, a refusal {one * 1e6:.1f} us: {share:.3f} of it (goal {GOAL})")
     print(
-        f"the kernel lets {REFUSALS:g} be refused beside each that is served: {REFUSALS * share:.3f} of a call at any load"
+        f"{MANY:g} are refused beside each that is served, {MANY * share:.3f} of a call, "
+        f"or {REFUSALS:g}, {REFUSALS * share:.3f}, where others are thrown away"
     )
     return share <= GOAL

@@ -27,8 +27,8 @@ class OverloadSettings:
     @ivar memory: seconds for which the cost of a request is remembered.
     @ivar rest: seconds that the offered rate stays below C{release} of the capacity before control ends; a single quiet
         sample would reopen the flood.
-    @ivar untried: of the first estimate, for a node that has served for less than C{memory}: the ACK and BYE of its first calls
-        are still to come.
+    @ivar untried: of the first estimate, for a node that has just begun to serve: the ACK and BYE of its first calls are still to
+        come. It becomes 1 within C{memory}.
     @ivar least: requests per second that are let in whatever happens, so that no state lasts for ever.
     """
 
@@ -70,7 +70,7 @@ class Sample(NamedTuple):
 
 STALLED = 2  # samples longer than C{longest} in a row are no stall any more, but how slow the node is
 AIM = 0.2  # of the target: the delay that is held while control is active, so that something always waits to be done
-DRAIN, HARDEST = 4.0, 0.9  # how much less is let in for each second of delay beyond that, and the most
+DRAIN, HARDEST = 4.0, 0.7  # how much less is let in for each second of delay beyond that, and the most
 KEEP, SHORT = (
     0.97,
     0.25,
@@ -83,7 +83,7 @@ SLOPE, STEEPEST = (
 REFUSAL = 0.05  # of a request: what refusing one takes (bench/refusal.py measures it)
 UP, FASTER, FASTEST = (
     0.01,
-    0.002,
+    0.004,
     0.06,
 )  # more each tick that the limit binds and nothing waits, and faster with each
 BINDING = 0.9  # of the limit: more is let in only while the limit is what keeps it out
@@ -176,8 +176,8 @@ class OverloadController:
     def _begin(self, sample: Sample, elapsed: float) -> None:
         self.active, self._calm, self._streak, self.allowed = True, 0.0, 0, math.inf
         self._most = self._share / self._cost if self._cost else sample.admitted / elapsed
-        if self._served < self.settings.memory:
-            self._most *= self.settings.untried
+        untried = self.settings.untried
+        self._most *= untried + (1.0 - untried) * min(1.0, self._served / self.settings.memory)
 
     def _hold(self, sample: Sample, elapsed: float) -> None:
         """
@@ -187,7 +187,7 @@ class OverloadController:
         """
         aim = AIM * self.target
         over = sample.delay - aim
-        binds = self._admitted >= BINDING * self.allowed
+        binds = sample.refused > 0 or self._admitted >= BINDING * self.allowed
         if over > 0.0:
             self._streak = 0
             if binds and FALLING * self._delay < sample.delay:

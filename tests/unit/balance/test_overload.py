@@ -89,6 +89,14 @@ class ControllerTests(SynchronousTestCase):
         self.assertLess(unreached, 1010)
         self.assertGreater(subject.allowed, 1100)
 
+    def test_what_is_refused_says_that_the_limit_binds(self) -> None:
+        """By chance a tick lets in less than the limit, while others are refused: more is tried all the same, and soon."""
+        subject = OverloadController()
+        subject.feed(sample(0.06))
+        for _ in range(20):
+            subject.feed(Sample(0.1, 0.05, 0.0, 70, 200.0, refused=20))
+        self.assertGreater(subject.allowed, 1800)
+
     def test_it_ends_behind_two_quiet_seconds(self) -> None:
         """And not at the first quiet sample, which would reopen the flood."""
         subject = OverloadController()
@@ -146,10 +154,12 @@ class ControllerTests(SynchronousTestCase):
 
     def test_a_node_that_has_just_started(self) -> None:
         """It does not know yet what a call costs in all; once it has served for some seconds it does."""
-        young, old = (OverloadController(OverloadSettings(untried=0.5)) for _ in range(2))
+        young, older, old = (OverloadController(OverloadSettings(untried=0.5)) for _ in range(3))
+        for _ in range(24):
+            older.feed(sample())
         for _ in range(60):
             old.feed(sample())
-        for subject, capacity in ((young, 500), (old, 1000)):
+        for subject, capacity in ((young, 510), (older, 750), (old, 1000)):
             subject.feed(sample(0.06))
             self.assertAlmostEqual(subject.capacity, capacity, 3)
 
