@@ -18,7 +18,7 @@ from voipcluster.balance.overload import OverloadSettings
 from voipcluster.balance.thinning import MANY, REFUSALS
 from voipcluster.net.sink import SinkErrors
 from voipcluster.net.timers import TimerWheel
-from voipcluster.net.udp import UdpPort, open_udp_socket
+from voipcluster.net.udp import BATCH, UdpPort, open_udp_socket
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.overload import OverloadService
 from voipcluster.services.sip.transactions import TransactionService
@@ -72,6 +72,7 @@ def refused() -> float:
                 number += 1
                 branch = f"branch=z9hG4bK-{number:08}-"
                 caller.sendto(text.replace("branch=", branch).encode(), port.local)
+            port._batch = BATCH  # a busy machine makes it shorter
             begun = time.process_time()
             port.doRead()
             least.append(time.process_time() - begun)
@@ -85,6 +86,7 @@ def refused() -> float:
             assert len(acks) == AT_ONCE, len(acks)
             for ack in acks:
                 caller.sendto(ack.replace(b"INVITE", b"ACK"), port.local)
+            port._batch = BATCH  # a busy machine makes it shorter
             begun = time.process_time()
             port.doRead()
             least[-1] += time.process_time() - begun
