@@ -76,6 +76,10 @@ class NodeReactor(HeapClock):
     def seconds(self) -> float:
         return EPOCH + self.skew + self.world.clock.seconds() + self._used
 
+    def stamp(self) -> float:
+        """When what comes now came, as the kernel says it, which does not wait for the processor."""
+        return EPOCH + self.skew + self.world.clock.seconds()
+
     @property
     def lead(self) -> float:
         """Seconds that the processor is ahead of the world: what it does now, others see so much later."""

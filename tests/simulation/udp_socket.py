@@ -8,6 +8,8 @@ import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from voipcluster.net.waiting import SO_TIMESTAMPNS
+
 if TYPE_CHECKING:
     from tests.simulation.network import Address
     from tests.simulation.node_reactor import NodeReactor
@@ -27,7 +29,7 @@ class SimSocket:
 
     def __init__(self, reactor: NodeReactor, local: Address) -> None:
         self._reactor, self.local = reactor, local
-        self._queue: deque[tuple[bytes, Address]] = deque()
+        self._queue: deque[tuple[bytes, Address, float]] = deque()  # with when they came
         self._errors: deque[Address] = deque()
         self._closed = False
         self.full = 0
@@ -38,7 +40,7 @@ class SimSocket:
         if len(self._queue) >= QUEUE:
             self.full += 1
             return
-        self._queue.append((data, source))
+        self._queue.append((data, source, self._reactor.stamp()))
         self._reactor.look()
 
     def put_error(self, destination: Address) -> None:
@@ -61,7 +63,7 @@ class SimSocket:
     def recvfrom(self, size: int) -> tuple[bytes, Address]:
         if not self._queue:
             raise BlockingIOError(errno.EAGAIN, "nothing")
-        data, source = self._queue.popleft()
+        data, source, _ = self._queue.popleft()
         self._reactor.spend(self._reactor.costs.of_received(data))
         return data[:size], source
 
@@ -71,8 +73,12 @@ class SimSocket:
         self._reactor.send(self.local, remote, data)
         return len(data)
 
-    def recvmsg(self, size: int, ancillary: int, flags: int) -> Any:
-        assert flags & _ERROR_QUEUE, "only the error queue is read like this"
+    def recvmsg(self, size: int, ancillary: int, flags: int = 0) -> Any:
+        if not flags & _ERROR_QUEUE:
+            came = self._queue[0][2] if self._queue else 0.0
+            stamp = struct.pack("@qq", int(came), int(came % 1 * 1e9))
+            data, source = self.recvfrom(size)
+            return data, [(socket.SOL_SOCKET, SO_TIMESTAMPNS, stamp)], 0, source
         if not self._errors:
             raise BlockingIOError(errno.EAGAIN, "nothing")
         error = struct.pack("=IBBBBII", errno.ECONNREFUSED, _ORIGIN_ICMP, _UNREACHABLE, _PORT, 0, 0, 0)
@@ -81,7 +87,7 @@ class SimSocket:
 
     def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:
         if not size:
-            return 0
+            return int((level, option) == (socket.SOL_SOCKET, SO_TIMESTAMPNS))
         waiting, room = (count * _KERNEL_OCTETS for count in (len(self._queue), QUEUE))
         return struct.pack("=9I", waiting, room, 0, 0, 0, 0, 0, 0, self.full)  # SO_MEMINFO
 

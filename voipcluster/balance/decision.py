@@ -30,6 +30,8 @@ class Gates:
     @ivar improve: how much of the own delay the quicker one may have.
     @ivar late: seconds; a node where a request would wait longer takes no planned share, unless it is less than three times the
         mean delay of all.
+    @ivar answer: seconds; a node that has not answered what we handed to it for so much longer than it takes there and back gets
+        nothing more until it does.
     @ivar fresh: share of the nodes that must be heard on time for reports to be compared.
     @ivar replan: seconds between plans while only numbers change.
     """
@@ -45,6 +47,7 @@ class Gates:
     slow: float = 0.06
     improve: float = 0.3
     late: float = 0.05
+    answer: float = 0.1
     fresh: float = 0.9
     replan: float = 0.05
 

@@ -8,6 +8,9 @@ to matter, after one report latency.
 
 A report and an answer travel on different connections, and either can overtake the other. What a report that comes close to an
 answer includes is told by how much the node's calls have risen.
+
+How long a node takes to say anything is news of it, too, and the only one that comes without it: what was handed to it and has
+no answer waits there, be it slow, stopped or gone, while its reports are what it said before.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from __future__ import annotations
 from attrs import define, field
 
 LATENCY = 0.25  # s: an assignment answered this long ago is in the node's report, or less than a step
+GONE = 4.0  # s after which an assignment that nobody closed is none; each is closed after 1 s (services/sip/placing)
+NEARER = 0.002  # s per second by which the least answer time is believed to rise: a route may become longer
 OVERTAKING = 0.05  # s: a report that comes this much later than an answer was sent after it
 
 
@@ -24,6 +29,9 @@ class Assignments:
 
     _number: int = 0
     _pending: dict[int, float] = field(factory=dict)  # ticket without an answer -> when it was assigned
+    _open: dict[int, float] = field(factory=dict)  # the same, also of what a report has made us forget
+    _quickest: float = 0.0  # s, the least time of an answer; 0.0 before the first one
+    _answered_at: float = 0.0
     _calls: dict[int, float | None] = field(
         factory=dict
     )  # call not reported yet, oldest first -> when answered
@@ -38,15 +46,32 @@ class Assignments:
         """Requests of any kind without an answer."""
         return len(self._pending)
 
+    def overdue(self, now: float) -> float:
+        """
+        Seconds by which the oldest request without an answer has waited longer than the quickest answer took: that long at least
+        has the node not come to it. The quickest one stands for the way there and back.
+        """
+        while self._open:
+            ticket, since = next(iter(self._open.items()))
+            if now - since < GONE:
+                return max(0.0, now - since - self._quickest)
+            del self._open[ticket]
+        return 0.0
+
     def assigned(self, call: bool, now: float) -> int:
         self._number = ticket = self._number + 1
-        self._pending[ticket] = now
+        self._pending[ticket] = self._open[ticket] = now
         if call:
             self._calls[ticket] = None
         return ticket
 
     def answered(self, ticket: int, accepted: bool, now: float) -> None:
         """The first response came; not C{accepted}: it fills no place there. A second answer is harmless."""
+        since = self._open.pop(ticket, None)
+        if since is not None and accepted and now > since:  # a redirect is answered as it is sent
+            took, rise = now - since, NEARER * (now - self._answered_at)
+            self._quickest = min(took, self._quickest + rise) if self._answered_at else took
+            self._answered_at = now
         if self._pending.pop(ticket, None) is None or ticket not in self._calls:
             return
         if accepted:
@@ -81,4 +106,5 @@ class Assignments:
 
     def clear(self) -> None:
         self._pending.clear()
+        self._open.clear()
         self._calls.clear()

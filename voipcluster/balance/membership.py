@@ -18,6 +18,7 @@ from voipcluster.balance.messages import Member
 from voipcluster.balance.report import Report
 from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import NodeState
+from voipcluster.balance.trigger import is_urgent
 
 SILENT_PERIODS = 3
 FAILURES = 2
@@ -214,7 +215,7 @@ class Membership:
 
     @ivar period: seconds between reports, for a node that does not say its own.
     @ivar version: changes with everything that was learnt.
-    @ivar generation: changes when a node became something else to us, came or went.
+    @ivar generation: changes when a node became something else to us, or all at once much slower, came or went.
     """
 
     own: str
@@ -291,6 +292,8 @@ class Membership:
             node.assigned.clear()  # it forgot what we handed to it
         node.failures, node.left = 0, False
         node.period = report.period or self.period
+        if is_urgent(node.delay, node.capacity, report.delay, report.capacity):
+            self.generation += 1
         node.take(report, now)
         return self._learn(node, report.state, "restarted" if restarted else "reported")
 
@@ -304,6 +307,8 @@ class Membership:
         if (rider.epoch, rider.seq) <= node.ridden:
             return []
         node.ridden = rider.epoch, rider.seq
+        if is_urgent(node.delay, node.capacity, rider.delay, rider.capacity):
+            self.generation += 1
         node.value, node.delay, node.weight = rider.value, rider.delay, rider.weight
         node.arrival_rate, node.capacity = rider.arrival_rate, rider.capacity
         node.quick = now

@@ -45,6 +45,7 @@ OPEN, SHED, FULL, DRAIN, UNKNOWN = (
     NodeState.UNKNOWN,
 )
 STARTING = "it has just started, and takes a part of its share"
+OVERDUE = "has not answered what was handed to it"
 EPSILON = 1e-9  # workloads are quotients: 0.85 - 0.80 is a little less than 0.05
 REFUSED_FOR = 0.5  # s, the default of oc-validity (RFC 7339 section 4.3)
 SLOW_TIMES, LATE_TIMES = 2.0, 3.0  # of the mean wait of all: from there on Gates.slow and Gates.late count
@@ -144,6 +145,9 @@ class Placement:
             if name:
                 return self._hand_over(search, name, f"nobody is below the threshold, and {why}")
         if must_leave:
+            name = self._overdue(search)
+            if name:
+                return self._hand_over(search, name, "nobody else can take it, and it may answer yet")
             why = "draining" if own.state is DRAIN else "at the hard limit"
             return self._refuse(search, f"{why}, and nobody can take it")
         return self._serve(search, self._why_here(search))
@@ -273,6 +277,8 @@ class Placement:
             return "its report is too old"
         if search.now < node.refused_until and not search.levelling:
             return "refused a request just now"
+        if node.assigned.overdue(search.now) > self.gates.answer:
+            return OVERDUE
         if report.spontaneous:
             node.assigned.settle(search.now)
         return ""
@@ -352,6 +358,18 @@ class Placement:
             if not reason and (candidate := (load, rand())) <= least:
                 best, least = node.name, candidate
         return best
+
+    def _overdue(self, search: _Search) -> str:
+        """
+        A node that is fit but for an answer that we wait for, or an empty string.
+
+        It is better than a refusal: when this node itself was stopped, all answers wait to be read.
+        """
+        late = (self.table.get(name) for name, why in search.seen.items() if why is OVERDUE)
+        return next(
+            (node.name for node in late if node and node.state is OPEN and node.load < self.gates.threshold),
+            "",
+        )
 
     def _hand_over(self, search: _Search, name: str, reason: str) -> HandOver:
         node = self.table.get(name)

@@ -13,6 +13,16 @@ READ = 600.0  # triggered reports per second that one node is to read of all oth
 DELAY_STEP = 0.010  # s: a wait that changed by less is noise
 DELAY_SHARE = 0.25
 CAPACITY_SHARE = 0.2
+SPARE = 2.0  # reports that are kept for what is urgent
+URGENT_DELAY, URGENT_TIMES = 0.02, 2.0  # s, and times what was told: more waits than the plan can have meant
+URGENT_CAPACITY = 0.6  # of what was told: less is another machine
+
+
+def is_urgent(told_delay: float, told_capacity: float, delay: float, capacity: float) -> bool:
+    """Whether a node has become so much slower that no plan of before holds."""
+    if capacity < URGENT_CAPACITY * told_capacity:
+        return True
+    return delay >= told_delay + URGENT_DELAY and delay >= URGENT_TIMES * told_delay
 
 
 @define(slots=True)
@@ -52,6 +62,10 @@ class Changes:
             return True
         return abs(own.capacity - told.capacity) > CAPACITY_SHARE * told.capacity
 
+    def urgent(self, own: Own) -> bool:
+        """Whether that cannot wait for its turn."""
+        return is_urgent(self._own.delay, self._own.capacity, own.delay, own.capacity)
+
 
 @define(slots=True)
 class Pace:
@@ -63,10 +77,14 @@ class Pace:
     _bucket: Bucket = field(factory=lambda: Bucket(REPORTS, BURST))
     _others: int = -1
 
-    def wait(self, now: float, others: int) -> float:
-        """Take one report and return 0.0, or take none and return the seconds until there is one."""
+    def wait(self, now: float, others: int, urgent: bool = False) -> float:
+        """
+        Take one report and return 0.0, or take none and return the seconds until there is one.
+
+        @param urgent: some are kept for that.
+        """
         if others != self._others:
             self._others = others
             rate = min(REPORTS, READ / max(1, others))
             self._bucket = Bucket(rate, min(BURST, max(1.0, rate)))
-        return self._bucket.take(now)
+        return self._bucket.take(now, 0.0 if urgent else min(SPARE, self._bucket.size - 1.0))

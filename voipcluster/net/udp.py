@@ -16,7 +16,7 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, time
 from typing import Any, NamedTuple
 
 from twisted.internet.error import ConnectionDone
@@ -114,6 +114,7 @@ class UdpPort:
         sink: ISipSink,
         errors: SinkErrors,
         seconds: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = time,
     ) -> None:
         self._reactor, self._socket, self._sink, self._errors = reactor, bound, sink, errors
         self._seconds = seconds
@@ -125,7 +126,7 @@ class UdpPort:
         self._batch = BATCH
         self.outbox: list[Outgoing] | None = None
         self.sieve: Callable[[list[tuple[bytes, Flow]]], list[tuple[bytes, Flow]]] | None = None
-        self.waiting = Waiting() if has_stamps(bound) else None
+        self.waiting = Waiting(wall) if has_stamps(bound) else None
         self.received = self.keep_alives = self.sent = self.dropped = self.unreachable = 0
 
     def backlog(self) -> Backlog:

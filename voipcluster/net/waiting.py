@@ -12,6 +12,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 _STAMP = struct.Struct("@qq")  # struct timespec: seconds, nanoseconds
@@ -32,11 +33,33 @@ def has_stamps(bound: socket.socket) -> bool:
         return False
 
 
+class Waited(NamedTuple):
+    """
+    What was found of a socket's queue in a while.
+
+    @ivar least: seconds, of all first datagrams of the wake-ups: the first is the one that waited longest.
+    @ivar held: seconds in which something waited; by C{now}, the end of that while, it may exceed it a little, never by more
+        than a wake-up.
+    @ivar area: seconds times seconds: the age of what waited longest, summed up over all that time. Divided by the length of
+        the while it is what a request waited that came at any moment of it.
+    """
+
+    least: float
+    held: float
+    area: float
+
+    def joined(self, other: Waited) -> Waited:
+        """Of one while and the next."""
+        return Waited(min(self.least, other.least), self.held + other.held, self.area + other.area)
+
+
 class Waiting:
     """
-    The least wait of all first datagrams of the wake-ups since it was last taken: the first is the one that waited longest.
+    The waits of the first datagrams of all wake-ups since this was last taken.
 
-    The least, because each busy system has a queue now and then; one that never runs empty is overload (RFC 8289 section 3).
+    The least of them, because each busy system has a queue now and then, and one that never runs empty is overload (RFC 8289
+    section 3). Their sum over time, because who waits for a process that is stopped for a tenth of a second, again and again,
+    waits long although its queue runs empty in between.
 
     @param wall: the clock that the kernel stamps by: seconds since 1970.
     """
@@ -44,18 +67,32 @@ class Waiting:
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
         self._least: float | None = None
+        self._held = self._area = 0.0
+        self._noted = wall()
 
     def note(self, ancillary: list[tuple[int, int, bytes]]) -> None:
         """Take what came with the first datagram of a wake-up."""
         for level, kind, data in ancillary:
             if kind == SO_TIMESTAMPNS and level == socket.SOL_SOCKET:
                 seconds, nanoseconds = _STAMP.unpack_from(data)
-                wait = self._wall() - seconds - nanoseconds * 1e-9
+                now = self._wall()
+                wait = now - seconds - nanoseconds * 1e-9
+                wait = max(wait, 0.0)
                 if self._least is None or wait < self._least:
-                    self._least = max(0.0, wait)
+                    self._least = wait
+                # what waited before the last wake-up was counted then, as part of what waited longer
+                held = now - self._noted
+                held = min(held, wait)
+                if held > 0.0:
+                    self._held += held
+                    self._area += held * (wait - held / 2)
+                self._noted = now
                 return
 
-    def take(self) -> float | None:
-        """Seconds, and begin anew; L{None}: nothing came."""
-        least, self._least = self._least, None
-        return least
+    def take(self) -> Waited | None:
+        """What was found, and begin anew; L{None}: nothing came."""
+        if self._least is None:
+            return None
+        waited = Waited(self._least, self._held, self._area)
+        self._least, self._held, self._area = None, 0.0, 0.0
+        return waited

@@ -17,18 +17,20 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from voipcluster.balance.decision import Own
+from voipcluster.balance.delay import Delay
 from voipcluster.balance.rate import MovingRate
 from voipcluster.balance.report import Report
 from voipcluster.balance.start import SlowStart
 from voipcluster.balance.state import DrainOrdered, DrainRevoked, Levels, Measured, NodeStateMachine
 from voipcluster.balance.trigger import Changes, Pace
 from voipcluster.balance.workload import PeakEwma, Workload
+from voipcluster.net.waiting import Waited
 
 SAMPLE = 0.1  # s between samples
+LOOK = 0.02  # s between looks at what waits, while the node is busy: others hear of a slow-down the sooner
+LOOK_FROM = 0.2  # share of a sample in which it worked, or something waited for it
 CPU_SAMPLES = 5  # one sample holds a handshake or a garbage collection; half a second says what the node does
-LATE_SAMPLES = 2  # the delay that stays: one late timer among punctual ones is no queue
 TOO_LATE = 0.1  # s of delay that count as workload 1.0
-BUSY = 0.3  # share of CPU below which the capacity is not measured: idle work costs more per request
 KERNEL_COST = 0.2  # of a packet that the kernel relays, in those of this process (bench/relay.py)
 MEMORY_FULL = 0.95  # of the limit: from here on memory counts as used up, because the next step is the end of the process
 
@@ -51,7 +53,7 @@ class Sources:
     """
     Where the numbers come from; each is called once per sample, C{calls} also on each touch.
 
-    @ivar waited: the least seconds that the oldest message waited since the last sample, or L{None} when none came.
+    @ivar waited: how long messages waited since this was last called, or L{None} when none came.
     @ivar refused: requests refused unread so far.
     @ivar cpu: CPU seconds that the reactor's thread used so far; it is called on that thread.
     @ivar packets: packets that this process relayed so far; C{kernel_rate}: those a second that the kernel relays for it.
@@ -65,7 +67,7 @@ class Sources:
     packets: Callable[[], int] = _nothing
     kernel_rate: Callable[[], float] = lambda: 0.0
     memory: Callable[[], int] = resident_bytes
-    waited: Callable[[], float | None] = lambda: None
+    waited: Callable[[], Waited | None] = lambda: None
     refused: Callable[[], int] = _nothing
     cpu: Callable[[], float] = time.thread_time
     wall: Callable[[], float] = time.time
@@ -126,37 +128,40 @@ class WorkloadService(Service):
         self._machine = NodeStateMachine(levels)
         self._far = levels.threshold - 5 * step
         self._cpu_peak, self._lag_peak = PeakEwma(), PeakEwma()
-        self._arrivals, self._capacity = MovingRate(tau=0.75), MovingRate(tau=5.0)
+        self._arrivals, self._delay = MovingRate(tau=0.75), Delay()
         self._others, self._changes, self._pace = others, Changes(step), Pace()
         self._start = SlowStart(clock.seconds(), slow_start)
-        self._late = deque([0.0] * LATE_SAMPLES, maxlen=LATE_SAMPLES)
         self._cpu: deque[tuple[float, float]] = deque(maxlen=CPU_SAMPLES + 1)  # (wall, CPU) seconds
         self._packets, self._sampled_at = 0, 0.0
+        self._looked_at = self._looked_cpu = 0.0
+        self._waited: Waited | None = None  # since the last sample
+        self._often = False
         self._refusals, self._refused = MovingRate(tau=0.75), 0
         self._arrived = self._completed = 0
         self._calls = 0
         self._untold = False
         self._workload = Workload()
         self._own = Own(self._workload, weight=self._start.weight(clock.seconds()))
-        self._delay = 0.0
         self._next: IDelayedCall | None = None
         self._trailing: IDelayedCall | None = None
+        self._look_next: IDelayedCall | None = None
 
     def startService(self) -> None:
         super().startService()
         now = self._clock.seconds()
         self._start = SlowStart(now, self._start.step)
-        self._cpu.append((now, self._sources.cpu()))
+        self._looked_at, self._looked_cpu = now, self._sources.cpu()
+        self._cpu.append((now, self._looked_cpu))
         self._packets, self._sampled_at = self._sources.packets(), now
         self._next = self._clock.callLater(SAMPLE, self._sample, now + SAMPLE)
         self.touch()
 
     def stopService(self) -> None:
         super().stopService()
-        for call in (self._next, self._trailing):
+        for call in (self._next, self._trailing, self._look_next):
             if call is not None and call.active():
                 call.cancel()
-        self._next = self._trailing = None
+        self._next = self._trailing = self._look_next = None
 
     def workload(self) -> Workload:
         return self._workload
@@ -224,25 +229,29 @@ class WorkloadService(Service):
         self._next = self._clock.callLater(SAMPLE, self._sample, now + SAMPLE)
         elapsed = max(now - self._sampled_at, 1e-6)
         self._sampled_at = now
+        self._look(now)
         # what waits in the kernel says more than a timer, which is late for a moment for many reasons
-        waited = self._sources.waited()
-        delay = max(0.0, now - due) if waited is None else waited
-        self._late.append(delay)
-        self._delay = min(self._late)
-        used = self._sources.cpu()
+        waited, self._waited = self._waited, None
+        delay = max(0.0, now - due) if waited is None else waited.least
+        self._delay.sampled(delay)
+        standing = self._delay.standing
+        used = self._looked_cpu
         busy_now = used - self._cpu[-1][1]
-        self.sampled(elapsed, busy_now, delay if waited is not None else self._delay)
+        self._often = max(busy_now, 0.0 if waited is None else waited.held) > LOOK_FROM * elapsed
+        if self._often and self._look_next is None:
+            self._look_next = self._clock.callLater(LOOK, self._look_again)
+        self.sampled(elapsed, busy_now, delay if waited is not None else standing)
         self._cpu.append((now, used))
         since, before = self._cpu[0]
         busy = min(1.0, max(0.0, used - before) / max(now - since, 1e-6))
-        self._measure_rates(elapsed, busy_now, now)
+        self._measure_rates(elapsed)
         packets, self._packets = self._packets, self._sources.packets()
         limits, self._calls = self._limits, self._sources.calls()
         memory = _share(self._sources.memory(), limits.memory) if limits.memory else 0.0
         self._settle(
             Workload(
                 cpu=self._cpu_peak.feed(busy, now),
-                lag=self._lag_peak.feed(min(1.0, self._delay / TOO_LATE), now),
+                lag=self._lag_peak.feed(min(1.0, standing / TOO_LATE), now),
                 calls=_share(self._calls, limits.calls),
                 transactions=_share(self._sources.transactions(), limits.transactions),
                 packets=_share(
@@ -253,11 +262,27 @@ class WorkloadService(Service):
             )
         )
 
-    def _measure_rates(self, elapsed: float, busy: float, now: float) -> None:
+    def _look_again(self) -> None:
+        """Between two samples: only what others plan with, and may have to hear of at once."""
+        self._look_next = self._clock.callLater(LOOK, self._look_again) if self._often else None
+        self._look(self._clock.seconds())
+        self._changed()
+
+    def _look(self, now: float) -> None:
+        waited, cpu = self._sources.waited(), self._sources.cpu()
+        elapsed, busy = now - self._looked_at, cpu - self._looked_cpu
+        if waited is not None:
+            self._waited = waited if self._waited is None else self._waited.joined(waited)
+        if elapsed < 1e-6:
+            self._looked_at = min(self._looked_at, now)
+            return  # the same moment, or a clock that was set back
+        held, area = (waited.held, waited.area) if waited else (0.0, 0.0)
+        self._delay.looked(elapsed, busy, held, area, self._completed, now)
+        self._looked_at, self._looked_cpu, self._completed = now, cpu, 0
+
+    def _measure_rates(self, elapsed: float) -> None:
         self._arrivals.feed(self._arrived / elapsed, elapsed)
-        if busy / elapsed > BUSY and self._completed:
-            self._capacity.feed(self._completed / busy, elapsed)
-        self._arrived = self._completed = 0
+        self._arrived = 0
         refused, self._refused = self._refused, self._sources.refused()
         self._refusals.feed((self._refused - refused) / elapsed, elapsed)
 
@@ -272,9 +297,9 @@ class WorkloadService(Service):
             workload=self._workload,
             state=machine.state,
             drowning=machine.drowning,
-            delay=self._delay,
+            delay=self._delay.value,
             arrival_rate=self._arrivals.value,
-            capacity=self._capacity.value,
+            capacity=self._delay.capacity,
             weight=self._start.weight(self._clock.seconds()),
             refusal_rate=self._refusals.value,
             controlled=self._controlled,
@@ -287,7 +312,7 @@ class WorkloadService(Service):
         """Call C{on_change}, or do so when the rate allows it again."""
         if self._trailing is not None:
             return
-        wait = self._pace.wait(self._clock.seconds(), self._others())
+        wait = self._pace.wait(self._clock.seconds(), self._others(), self._changes.urgent(self._own))
         if wait:
             self._trailing = self._clock.callLater(wait, self._tell_late)
         else:

@@ -14,8 +14,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from voipcluster.balance.decision import Decision, HandOver, Own, PlacementRequest, Serve, Ticket
+from voipcluster.balance.delay import NOISE
 from voipcluster.balance.membership import Membership, MembersListed, ReportReceived, Tick
-from voipcluster.balance.rate import MovingRate, MovingRatio
+from voipcluster.balance.rate import Capacity, MovingRate
 from voipcluster.balance.report import Report
 from voipcluster.balance.start import SlowStart
 from voipcluster.balance.state import Levels, Measured, NodeStateMachine
@@ -85,7 +86,7 @@ class SimNode:
         self.machine = NodeStateMachine(Levels(scenario.threshold, scenario.hard_limit, patience=math.inf))
         self.cpu: deque[float] = deque([self.busy], maxlen=max(2, round(CPU_WINDOW / scenario.monitor)) + 1)
         self.cpu_peak, self.lag_peak = PeakEwma(), PeakEwma()
-        self.arrivals, self.capacity = MovingRate(tau=0.75), MovingRatio(tau=5.0)
+        self.arrivals, self.capacity = MovingRate(tau=0.75), Capacity(tau=5.0)
         self.changes, self.pace, self.late = Changes(), Pace(), False
         self.per_rates = max(1, round(RATES / scenario.monitor))
         self.own = Own(Workload(), weight=self.start.weight(now))
@@ -173,6 +174,8 @@ class SimNode:
         handed = Handed(self, request, decision.ticket)
         onward.way = (*request.way, handed)
         onward.visited = (*request.visited, self.name)
+        if request.way:
+            world.at(when + latency, _tried, request.way[-1])
         if self.scenario.piggyback:
             world.at(when + latency, target.hear, self.new_report())
         world.at(when + latency, target.arrive, onward)
@@ -234,8 +237,13 @@ class SimNode:
         delay = self._delay(now)
         self.cpu.append(self.busy)
         share = (self.busy - self.cpu[0]) / (scenario.monitor * (len(self.cpu) - 1))
+        self.capacity.feed(self.completed, self.busy_serving, scenario.monitor, delay >= NOISE)
+        self.completed, self.busy_serving = 0, 0.0
         if self.ticks % self.per_rates == 0:
-            self._measure_rates(scenario.monitor * self.per_rates)
+            self.arrivals.feed(
+                self.arrived / (scenario.monitor * self.per_rates), scenario.monitor * self.per_rates
+            )
+            self.arrived = 0
         workload = Workload(
             cpu=self.cpu_peak.feed(min(1.0, share), now),
             lag=self.lag_peak.feed(min(1.0, delay / TOO_LATE), now),
@@ -255,7 +263,7 @@ class SimNode:
         if (
             scenario.triggered
             and self.changes.matter(self.own, 0, 0)
-            and not self.pace.wait(now, len(self.table))
+            and not self.pace.wait(now, len(self.table), self.changes.urgent(self.own))
         ):
             self._tell()
 
@@ -265,11 +273,6 @@ class SimNode:
             return 0.0
         by_length = len(self.queue) / self.capacity.value if self.capacity.value else 0.0
         return max(by_length, now - self.queue[0].came)
-
-    def _measure_rates(self, elapsed: float) -> None:
-        self.arrivals.feed(self.arrived / elapsed, elapsed)
-        self.capacity.feed(self.completed, self.busy_serving, elapsed)
-        self.arrived, self.completed, self.busy_serving = 0, 0, 0.0
 
     def _report_periodically(self, life: int) -> None:
         if life == self.epoch and self.alive:
@@ -302,6 +305,12 @@ class SimNode:
         known = self.table.get(report.node)
         if known is None or known.report is None or report.version > known.report.version:
             self.table.feed(ReportReceived(report, self.world.now))
+
+
+def _tried(handed: Handed) -> None:
+    """A node that hands a request on says so with a 100 to the one before it."""
+    if handed.open and handed.life == handed.node.epoch:
+        handed.node.placement.answered(handed.ticket, 100, handed.node.world.now)
 
 
 def _answered(what: tuple[Handed, int, Report | None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.balance.inflight import LATENCY, OVERTAKING, Assignments
+from voipcluster.balance.inflight import GONE, LATENCY, OVERTAKING, Assignments
 
 
 class AssignmentsTests(SynchronousTestCase):
@@ -58,6 +58,42 @@ class AssignmentsTests(SynchronousTestCase):
         self.assertEqual(sent.calls, 2)
         sent.settle(LATENCY)
         self.assertEqual(sent.calls, 1)
+
+    def test_overdue(self) -> None:
+        """The oldest without an answer counts, less the quickest answer; a report in between changes nothing."""
+        sent = Assignments()
+        self.assertEqual(sent.overdue(1.0), 0.0)
+        for began, took in ((1.0, 0.2), (2.0, 0.05), (3.0, 0.3)):
+            sent.answered(sent.assigned(False, began), True, began + took)
+        oldest = sent.assigned(True, 4.0)
+        sent.assigned(False, 4.4)
+        sent.reported(0, 4.5)
+        self.assertAlmostEqual(sent.overdue(4.5), 0.45, 2)
+        sent.answered(oldest, False, 4.5)
+        self.assertAlmostEqual(sent.overdue(4.5), 0.05, 2)
+
+    def test_overdue_by_the_way_there_and_back(self) -> None:
+        """Two continents are 0.2 s apart, also after a redirect, which answers itself; a way that becomes longer is learnt."""
+        sent = Assignments()
+        sent.answered(sent.assigned(True, 1.0), True, 1.0)
+        sent.answered(sent.assigned(True, 1.0), True, 1.2)
+        sent.assigned(True, 2.0)
+        self.assertAlmostEqual(sent.overdue(2.2), 0.0)
+        later = Assignments()
+        for second in range(1, 200):
+            later.answered(later.assigned(True, second), True, second + (0.01 if second < 10 else 0.25))
+        later.assigned(True, 200.0)
+        self.assertLess(later.overdue(200.25), 0.01)
+
+    def test_never_closed(self) -> None:
+        """A ticket that nobody closed does not keep a node out for ever; what is cleared is not overdue."""
+        sent = Assignments()
+        sent.assigned(False, 1.0)
+        self.assertAlmostEqual(sent.overdue(2.0), 1.0)
+        self.assertEqual(sent.overdue(1.0 + GONE), 0.0)
+        sent.assigned(False, 6.0)
+        sent.clear()
+        self.assertEqual(sent.overdue(7.0), 0.0)
 
     def test_never_answered(self) -> None:
         """A ticket that nobody closed ends with the first report after a latency: nothing leaks."""

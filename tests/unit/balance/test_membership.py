@@ -56,6 +56,19 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual(effects, [StateLearnt("b", UNKNOWN, OPEN, "reported")])
         self.assertEqual((self.node("b").load, self.node("b").age(5.5)), (0.5, 0.5))
 
+    def test_much_slower(self) -> None:
+        """What is urgent for its node makes all plan anew at once; what is not waits for the next plan."""
+        for seq, changed, urgent in (
+            (1, {"delay": 0.01, "capacity": 100.0}, True),  # it is known now
+            (2, {"delay": 0.02, "capacity": 90.0}, False),
+            (3, {"delay": 0.05, "capacity": 90.0}, True),
+            (4, {"delay": 0.0, "capacity": 40.0}, True),
+            (5, {"delay": 0.0, "capacity": 100.0}, False),
+        ):
+            before = self.table.generation
+            self.table.feed(ReportReceived(report("b", seq=seq, **changed), float(seq)))
+            self.assertEqual(self.table.generation > before, urgent, changed)
+
     def test_own_pause_is_nobodys_silence(self) -> None:
         """A node that was stopped for 4 s reads first what came meanwhile; from then on silence counts as ever."""
         self.table.feed(ReportReceived(report("b"), 0.0))

@@ -13,7 +13,7 @@ from tests.unit.balance.test_membership import members, report
 from voipcluster.balance.codec import decode, encode
 from voipcluster.balance.decision import Decision, Gates, HandOver, Own, PlacementRequest, Refuse, Serve
 from voipcluster.balance.membership import LinkLost, Membership, ReportReceived, Resumed, Tick
-from voipcluster.balance.placement import REFUSED_FOR, Placement
+from voipcluster.balance.placement import OVERDUE, REFUSED_FOR, Placement
 from voipcluster.balance.planned import SETTLE_OWN, Planned
 from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded
 from voipcluster.balance.state import NodeState
@@ -527,6 +527,32 @@ class TicketTests(PlacementCase):
         self.table.feed(members("a"))
         self.placement.answered(ticket, 503, self.now)
         self.placement.failed(ticket, self.now)
+
+    def test_no_answer(self) -> None:
+        """A node that does not come to what it was handed gets nothing more until it does, whatever its reports say."""
+        self.tell(b=0, c=10)
+        handed = self.assertHanded("b")
+        self.now += 0.1
+        self.assertHanded("b")
+        self.now += 0.01
+        self.assertHanded("c")
+        self.tell(b=0, c=10)
+        decision = self.assertHanded("c")
+        self.assertEqual(
+            [row.reason for row in decision.explanation.candidates if row.node == "b"], [OVERDUE]
+        )
+        self.placement.answered(handed.ticket, 180, self.now)
+        self.assertHanded("b")
+
+    def test_no_answer_is_better_than_a_refusal(self) -> None:
+        """When nobody else can take it it goes there all the same: it may be we who were stopped, and read the answers next."""
+        self.tell(b=0)
+        self.assertHanded("b")
+        self.now += 0.2
+        self.assertServed()
+        self.at(19)
+        self.assertHanded("b")
+        self.assertRefused(PlacementRequest("x", refused=("b",)))
 
 
 class SequenceTests(PlacementCase):

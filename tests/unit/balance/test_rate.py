@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.balance.rate import Bucket, MovingRate, MovingRatio
+from voipcluster.balance.rate import Bucket, Capacity, MovingRate, MovingRatio
 
 
 class MovingRateTests(SynchronousTestCase):
@@ -40,6 +41,50 @@ class MovingRatioTests(SynchronousTestCase):
         self.assertApproximates(ratio.value, 10.0, 0.1)
 
 
+class CapacityTests(SynchronousTestCase):
+    def fed(self, capacity: Capacity, *counts: int) -> float:
+        """Samples of 0.02 s, all of it work."""
+        for count in counts:
+            capacity.feed(count, 0.02, 0.02)
+        return capacity.value
+
+    def test_steady(self) -> None:
+        """Before anything was counted it is unknown; then it is an average."""
+        self.assertEqual(Capacity(5.0).value, 0.0)
+        self.assertAlmostEqual(self.fed(Capacity(5.0), *[10] * 20), 500.0)
+
+    def test_chance_is_no_step(self) -> None:
+        """Requests of exponentially distributed length are a Poisson process: its runs of luck are averaged."""
+        capacity, chance = Capacity(5.0), Random(7)
+        self.fed(capacity, *[10] * 100)
+        for _ in range(3000):
+            count = sum(chance.random() < 0.1 for _ in range(100))
+            self.assertTrue(350.0 < self.fed(capacity, count) < 650.0, capacity.value)
+
+    def test_a_tenth(self) -> None:
+        """At a tenth of the speed it knows so after 0.04 s; at the full one again as soon."""
+        capacity = Capacity(5.0)
+        self.fed(capacity, *[20] * 100)
+        self.assertLess(self.fed(capacity, 2, 2), 150.0)
+        self.fed(capacity, *[2] * 100)
+        self.assertGreater(self.fed(capacity, 20, 20), 500.0)
+
+    def test_little_to_do(self) -> None:
+        """While nothing waits it is no wonder that little is completed: the work was for what had come before."""
+        capacity = Capacity(5.0)
+        self.fed(capacity, *[20] * 100)
+        for _ in range(10):
+            capacity.feed(2, 0.02, 0.02, behind=False)
+        self.assertGreater(capacity.value, 850.0)
+        self.assertGreater(self.fed(capacity, 20), 850.0, "and nothing of it is held against it later")
+
+    def test_a_little_slower(self) -> None:
+        """A fifth less is left to the average."""
+        capacity = Capacity(5.0)
+        self.fed(capacity, *[10] * 100)
+        self.assertGreater(self.fed(capacity, *[8] * 20), 460.0)
+
+
 class BucketTests(SynchronousTestCase):
     def test_burst_then_rate(self) -> None:
         """As many as it holds at once, then one each 1/rate; the wait it tells is enough."""
@@ -52,3 +97,12 @@ class BucketTests(SynchronousTestCase):
         self.assertEqual(taken[:5], [10.0] * 5)
         self.assertLessEqual(len(taken), 50)
         self.assertGreaterEqual(len(taken), 49)
+
+    def test_spare(self) -> None:
+        """Who leaves some for others waits until there are more than those."""
+        bucket = Bucket(10.0, 3.0)
+        self.assertEqual(bucket.take(0.0, spare=2.0), 0.0)
+        wait = bucket.take(0.0, spare=2.0)
+        self.assertAlmostEqual(wait, 0.1)
+        self.assertEqual((bucket.take(0.0), bucket.take(0.0)), (0.0, 0.0))
+        self.assertGreater(bucket.take(0.0), 0.0)

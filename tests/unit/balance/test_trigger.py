@@ -55,8 +55,29 @@ class ChangesTests(SynchronousTestCase):
         self.assertTold(False, capacity=119.0)
         self.assertTold(True, capacity=79.0)
 
+    def test_urgent(self) -> None:
+        """Twice the wait and 20 ms more, or little more than half of the capacity: no plan meant that."""
+        for urgent, changed in (
+            (False, {"delay": 0.039}),
+            (True, {"delay": 0.041}),
+            (False, {"capacity": 61.0}),
+            (True, {"capacity": 59.0}),
+            (False, {"state": NodeState.FULL}),
+        ):
+            self.assertEqual(changes().urgent(evolve(TOLD, **changed)), urgent, changed)
+        slow = evolve(TOLD, delay=0.2)
+        self.assertFalse(changes(slow).urgent(evolve(slow, delay=0.3)))
+
 
 class PaceTests(SynchronousTestCase):
+    def test_some_are_kept_for_what_is_urgent(self) -> None:
+        """Jitter never uses up what is there for a slow-down, in clusters of all sizes where there is more than one."""
+        for others in (2, 100, 299):
+            pace = Pace()
+            while pace.wait(0.0, others) == 0.0:
+                pass
+            self.assertEqual(pace.wait(0.0, others, urgent=True), 0.0, others)
+
     def sent(self, others: int, seconds: int = 4) -> int:
         pace = Pace()
         return sum(pace.wait(step / 1000, others) == 0.0 for step in range(1000 * seconds))

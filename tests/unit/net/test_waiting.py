@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.net.fakes import FakeReactor, FakeSink, FakeSocket
 from voipcluster.net.sink import SinkErrors
 from voipcluster.net.udp import UdpPort
-from voipcluster.net.waiting import SO_TIMESTAMPNS, Waiting, has_stamps
+from voipcluster.net.waiting import SO_TIMESTAMPNS, Waited, Waiting, has_stamps
 
 
 def stamp(at: float) -> list[tuple[int, int, bytes]]:
@@ -27,12 +27,35 @@ class WaitingTests(SynchronousTestCase):
         """A queue that ran empty once is none."""
         for wait in (0.5, 0.25, 0.75):
             self.waiting.note(stamp(self.now - wait))
-        self.assertEqual(self.waiting.take(), 0.25)
+        self.assertEqual(self.least(), 0.25)
         self.assertIsNone(self.waiting.take(), "and then it begins anew")
 
     def test_a_clock_that_was_put_back(self) -> None:
         self.waiting.note(stamp(self.now + 60))
-        self.assertEqual(self.waiting.take(), 0.0)
+        self.assertEqual(self.waiting.take(), (0.0, 0.0, 0.0))
+
+    def test_time_in_which_something_waited(self) -> None:
+        """A wait that began before the last look is counted from then on: no time counts twice."""
+        self.now += 1.0
+        self.waiting.note(stamp(self.now - 0.2))
+        self.assertWaited(0.2, 0.2, 0.02)
+        self.now += 0.1
+        self.waiting.note(stamp(self.now - 0.3))  # it came while the one before waited
+        self.assertWaited(0.3, 0.1, 0.1 * 0.25)
+
+    def test_a_while_and_the_next(self) -> None:
+        """What was found in two whiles is the least of both, and the sums."""
+        self.assertEqual(Waited(0.3, 1.0, 0.5).joined(Waited(0.2, 0.5, 0.25)), (0.2, 1.5, 0.75))
+
+    def assertWaited(self, *expected: float) -> None:
+        waited = self.waiting.take()
+        assert waited is not None
+        for found, wanted in zip(waited, expected, strict=True):
+            self.assertAlmostEqual(found, wanted)
+
+    def least(self) -> float | None:
+        waited = self.waiting.take()
+        return None if waited is None else waited.least
 
     def test_other_things_that_the_kernel_says(self) -> None:
         self.waiting.note([(socket.IPPROTO_IP, SO_TIMESTAMPNS, bytes(16)), (socket.SOL_SOCKET, 1, b"")])
@@ -65,7 +88,7 @@ class PortTests(SynchronousTestCase):
         fake.incoming.extend([(b"OPTIONS sip:a SIP/2.0\r\n\r\n", ("198.51.100.1", 5060))] * 3)
         fake.came = [999.5]
         port.doRead()
-        self.assertEqual((len(sink.calls), port.waiting.take()), (3, 0.5))
+        self.assertEqual((len(sink.calls), (port.waiting.take() or [None])[0]), (3, 0.5))
 
     def test_a_real_socket(self) -> None:
         """The kernel stamps, where it can at all."""

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.simulation.clock import HeapClock
 from voipcluster.balance.report import Report
 from voipcluster.balance.state import Levels, NodeState
+from voipcluster.net.waiting import Waited
 from voipcluster.services.workload import Limits, Sources, WorkloadService, resident_bytes
 
 
@@ -221,11 +222,10 @@ class WorkloadServiceTests(WorkloadServiceCase):
         """Arrivals per second, and completions per second of busy CPU; the latter only while there is work."""
         service = self.start()
         self.busy = 0.5
-        for _ in range(30):
-            for _ in range(10):
-                service.request_arrived()
-                service.request_completed()
-            self.run_for(0.1)
+        for _ in range(300):
+            service.request_arrived()
+            self.run_for(0.01)
+            service.request_completed()
         self.assertApproximates(service.own().arrival_rate, 100.0, 1.0)
         self.assertApproximates(service.own().capacity, 200.0, 2.0)
         self.busy = 0.1
@@ -259,7 +259,7 @@ class WorkloadServiceTests(WorkloadServiceCase):
 class SourcesTests(WorkloadServiceCase):
     """What comes from the sockets and from overload control."""
 
-    def made(self, waits: list[float | None]) -> WorkloadService:
+    def made(self, waits: list[Waited | None]) -> WorkloadService:
         service = WorkloadService(
             self.clock,
             node="a",
@@ -281,13 +281,54 @@ class SourcesTests(WorkloadServiceCase):
     def test_the_wait_of_datagrams_is_the_delay(self) -> None:
         """The lesser of two samples, so that one stall is no queue; overload control is told each."""
         told: list[float] = []
-        service = self.made([0.05, 0.08, 0.02])
+        service = self.made([Waited(wait, 0.0, 0.0) for wait in (0.05, 0.08, 0.02)])
         service.sampled = lambda elapsed, busy, delay: told.append(delay)
         delays = []
         for _ in range(3):
             self.clock.advance(0.1)
             delays.append(service.own().delay)
         self.assertEqual((delays, told), ([0.0, 0.05, 0.02], [0.05, 0.08, 0.02]))
+
+    def test_looks_often_while_something_waits(self) -> None:
+        """While it is busy it looks each 20 ms and tells at once that much waits; when nothing does it looks no more."""
+        waits: list[Waited | None] = [Waited(0.0, 0.05, 0.0), None]
+        service = self.made(waits)
+        told: list[float] = []
+        service.on_change = lambda: told.append(service.report(1).delay)
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 2)
+        self.clock.advance(0.025)
+        waits.append(Waited(0.0, 0.02, 0.02 * 0.03))
+        self.clock.advance(0.02)
+        self.assertEqual(len(told), 1)
+        self.assertAlmostEqual(told[0], 0.03)
+        self.clock.advance(0.2)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_what_was_seen_in_between_is_part_of_the_sample(self) -> None:
+        """Overload control and the state go by the least of the whole sample."""
+        waits: list[Waited | None] = [Waited(0.3, 0.1, 0.02)]
+        service = self.made(waits)
+        told: list[float] = []
+        service.sampled = lambda elapsed, busy, delay: told.append(delay)
+        self.clock.advance(0.1)
+        waits += [Waited(wait, 0.02, 0.001) for wait in (0.2, 0.1, 0.2, 0.2, 0.2)]
+        self.clock.advance(0.1)
+        self.assertEqual(told, [0.3, 0.1])
+
+    def test_a_clock_that_is_set_back(self) -> None:
+        """It measures on as soon as time passes again."""
+        self.clock = Clock()
+        service = self.made([])
+        self.clock.advance(0.1)
+        self.clock.rightNow -= 20.0
+        service._look(self.clock.seconds())
+        service.request_completed()
+        self.busy = 1.0
+        self.used_at = self.clock.seconds()
+        self.clock.advance(0.1)
+        service._look(self.clock.seconds())
+        self.assertAlmostEqual(service._delay.capacity, 10.0)
 
     def test_refusals(self) -> None:
         """They are told as a rate, to those who plan, and that somebody stands in front."""

@@ -162,6 +162,7 @@ class NodeParts:
             self.wheel,
             partial(surroundings.kept.open_udp, surroundings.open_udp),
             self.tls,
+            surroundings.wall,
         )
         self.transport.refuse_from(self.limiting.refuses_from)
         domains = tuple(domain.lower() for domain in config.cluster.domain)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import ip_address
+from time import time
 
 from attrs import evolve, frozen
 from twisted.application.service import Service
@@ -25,6 +26,7 @@ from voipcluster.net.sip_tls import SipTls
 from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.net.udp import UdpPort, open_udp_socket
+from voipcluster.net.waiting import Waited
 from voipcluster.net.websocket import SipWebSocket
 from voipcluster.remember import remember
 from voipcluster.sip.dns import AAAA, A
@@ -62,6 +64,7 @@ class TransportService(Service):
     @param listen: L{ListenAddress}, or tuples of its arguments; addresses of one family are preferred in this order.
     @param timers: the process's timer wheel; one of our own when not given.
     @param tls: certificates; L{None}: no TLS, in neither direction.
+    @param wall: the clock that the kernel stamps datagrams by.
     @raise UsageError: an address is no IP literal, is listed twice, or is a wildcard without an advertised host.
     """
 
@@ -77,9 +80,11 @@ class TransportService(Service):
         timers: TimerWheel | None = None,
         open_socket: Callable[[str, int], socket.socket] = open_udp_socket,
         tls: SipTls | None = None,
+        wall: Callable[[], float] = time,
     ) -> None:
         self._reactor, self._clock = reactor, IReactorTime(reactor)
         self._sink, self._open_socket = sink, open_socket
+        self._wall = wall
         self._listen = [_checked(entry) for entry in listen]
         fixed = [(entry.host, entry.port) for entry in self._listen if entry.port]
         for address in fixed:
@@ -145,7 +150,7 @@ class TransportService(Service):
                 bound = self._open_socket(entry.host, entry.port)
             except OSError as error:
                 raise _cannot_listen(UDP, entry, error) from error
-            port = UdpPort(IReactorFDSet(self._reactor), bound, self._sink, self._errors)
+            port = UdpPort(IReactorFDSet(self._reactor), bound, self._sink, self._errors, wall=self._wall)
             acceptor = Acceptor(self._connections)
             try:
                 listening = self._reactor.listenTCP(port.local[1], acceptor, _BACKLOG, entry.host)
@@ -345,13 +350,15 @@ class TransportService(Service):
         """Accept no connections from addresses for which that is true."""
         self._connections.refuses_from = refuses
 
-    def waited(self) -> float | None:
+    def waited(self) -> Waited | None:
         """
-        Seconds that the oldest datagram had waited when we came to it, the least since this was last asked; L{None} when none
-        came, or the system does not say. Of several sockets the one counts where they wait longest.
+        How long datagrams had waited when we came to them, since this was last asked; L{None} when none came, or the system does
+        not say. Of several sockets the one counts where they wait longest.
         """
-        waits = [port.waiting.take() for port in self._udp.values() if port.waiting is not None]
-        return max([wait for wait in waits if wait is not None], default=None)
+        waits = [waited for port in self._udp.values() if port.waiting and (waited := port.waiting.take())]
+        if len(waits) < 2:
+            return waits[0] if waits else None
+        return Waited(*(max(waited[number] for waited in waits) for number in range(3)))
 
     def statistics(self) -> dict[str, int]:
         """Counters since the start, and how many connections there are now."""

@@ -1,0 +1,80 @@
+"""
+How long a request waits at the own node, as others are to plan with it.
+
+Two things make it wait. A queue that does not run empty shows in the least wait of a tenth of a second. A process that is not
+run, because others use the processor or somebody stopped it, has no queue between two such pauses, and whoever came in one has
+waited all the same: that shows in the mean wait, and in what the process used of the time in which something waited.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from attrs import define, field
+
+from voipcluster.balance.rate import Capacity
+from voipcluster.balance.workload import PeakEwma
+
+STANDING = 2  # samples: the delay that stays; one late timer among punctual ones is no queue
+NOISE = 0.01  # s; a mean wait below it is what a processor that others use too gives now and then
+PAUSED = 2.0  # times what the process used of a time in which something waited: then it was not its own work that they waited for
+AGAIN = 0.5  # s in which a pause is forgotten to 1/e: where there was one there are more, and the next one cannot be told
+BUSY = (
+    0.3  # share of the time: below it the capacity is not measured, because idle work costs more per request
+)
+IN_VAIN = 1.0  # s of work of which nothing came: it was other work
+
+
+@define(slots=True)
+class Delay:
+    """
+    @ivar capacity: requests per second that the node works off while it has something to do, be it run all that time or not; 0.0
+        before it is known.
+    """
+
+    capacity: float = 0.0
+    _standing: deque[float] = field(factory=lambda: deque([0.0] * STANDING, maxlen=STANDING))
+    _mean: float = 0.0
+    _pauses: PeakEwma = field(factory=lambda: PeakEwma(AGAIN))
+    _worked_off: Capacity = field(factory=lambda: Capacity(5.0))
+    _used: float = 0.0
+    _over: float = 0.0  # s that the above took
+
+    @property
+    def standing(self) -> float:
+        """Seconds of the queue that does not run empty: what overload is told by."""
+        return min(self._standing)
+
+    @property
+    def value(self) -> float:
+        """Seconds that a request waits."""
+        return max(self.standing, self._mean, self._pauses.value)
+
+    def sampled(self, least: float) -> None:
+        """The least seconds that anything waited in the last sample."""
+        self._standing.append(least)
+
+    def looked(
+        self, elapsed: float, busy: float, held: float, area: float, completed: int, now: float
+    ) -> None:
+        """
+        What was found since the last look; more often than samples, or with them.
+
+        @param elapsed: seconds since; C{busy}: CPU seconds used; C{held}: seconds in which something waited; C{area}: the age of
+            what waited longest, summed up over time.
+        @param completed: requests that were worked off.
+        """
+        held = min(held, elapsed)
+        mean = area / elapsed
+        paused = held > PAUSED * busy and mean >= NOISE
+        self._mean = mean if mean >= NOISE else 0.0
+        self._pauses.feed(mean if paused else 0.0, now)
+        used = max(held, busy) if paused else busy
+        if used > BUSY * elapsed:
+            self._used += used
+            self._over += elapsed
+        if self._used and (completed or paused):
+            self.capacity = self._worked_off.feed(completed, self._used, self._over, mean >= NOISE)
+            self._used = self._over = 0.0
+        elif self._used > IN_VAIN:
+            self._used = self._over = 0.0
