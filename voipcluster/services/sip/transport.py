@@ -150,7 +150,9 @@ class TransportService(Service):
                 bound = self._open_socket(entry.host, entry.port)
             except OSError as error:
                 raise _cannot_listen(UDP, entry, error) from error
-            port = UdpPort(IReactorFDSet(self._reactor), bound, self._sink, self._errors, wall=self._wall)
+            port = UdpPort(
+                IReactorFDSet(self._reactor), bound, self._sink, self._errors, self._clock.seconds, self._wall
+            )
             acceptor = Acceptor(self._connections)
             try:
                 listening = self._reactor.listenTCP(port.local[1], acceptor, _BACKLOG, entry.host)
