@@ -144,6 +144,8 @@ class UdpPort:
     def start(self) -> None:
         """Begin to read."""
         self._open = True
+        if self.waiting is not None:
+            self.waiting.begin()
         self._reactor.addReader(self)
 
     def close(self) -> None:

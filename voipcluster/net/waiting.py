@@ -68,7 +68,11 @@ class Waiting:
         self._wall = wall
         self._least: float | None = None
         self._held = self._area = 0.0
-        self._noted = wall()
+        self._noted = self._began = wall()
+
+    def begin(self) -> None:
+        """From now on somebody reads: what waited before waited for the node to start, not because it has too much to do."""
+        self._began = self._wall()
 
     def note(self, ancillary: list[tuple[int, int, bytes]]) -> None:
         """Take what came with the first datagram of a wake-up."""
@@ -76,8 +80,7 @@ class Waiting:
             if kind == SO_TIMESTAMPNS and level == socket.SOL_SOCKET:
                 seconds, nanoseconds = _STAMP.unpack_from(data)
                 now = self._wall()
-                wait = now - seconds - nanoseconds * 1e-9
-                wait = max(wait, 0.0)
+                wait = max(0.0, now - max(seconds + nanoseconds * 1e-9, self._began))
                 if self._least is None or wait < self._least:
                     self._least = wait
                 # what waited before the last wake-up was counted then, as part of what waited longer

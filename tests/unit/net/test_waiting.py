@@ -20,8 +20,9 @@ def stamp(at: float) -> list[tuple[int, int, bytes]]:
 
 class WaitingTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.now = 1000.0
+        self.now = 990.0
         self.waiting = Waiting(lambda: self.now)
+        self.now = 1000.0
 
     def test_the_least_counts(self) -> None:
         """A queue that ran empty once is none."""
@@ -36,12 +37,19 @@ class WaitingTests(SynchronousTestCase):
 
     def test_time_in_which_something_waited(self) -> None:
         """A wait that began before the last look is counted from then on: no time counts twice."""
-        self.now += 1.0
         self.waiting.note(stamp(self.now - 0.2))
         self.assertWaited(0.2, 0.2, 0.02)
         self.now += 0.1
         self.waiting.note(stamp(self.now - 0.3))  # it came while the one before waited
         self.assertWaited(0.3, 0.1, 0.1 * 0.25)
+
+    def test_what_waited_for_the_start(self) -> None:
+        """Only time counts in which somebody read."""
+        self.now += 5.0
+        self.waiting.begin()
+        self.now += 0.25
+        self.waiting.note(stamp(1001.0))
+        self.assertEqual(self.least(), 0.25)
 
     def test_a_while_and_the_next(self) -> None:
         """What was found in two whiles is the least of both, and the sums."""
@@ -83,7 +91,8 @@ class PortTests(SynchronousTestCase):
         fake, reactor, sink = StampedSocket(), FakeReactor(), FakeSink()
         port = UdpPort(reactor, fake, sink, SinkErrors(reactor))
         self.assertTrue(has_stamps(fake))
-        port.waiting = Waiting(lambda: 1000.0)
+        times = [990.0, 990.0]
+        port.waiting = Waiting(lambda: times.pop(0) if times else 1000.0)
         port.start()
         fake.incoming.extend([(b"OPTIONS sip:a SIP/2.0\r\n\r\n", ("198.51.100.1", 5060))] * 3)
         fake.came = [999.5]
