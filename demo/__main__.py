@@ -34,7 +34,11 @@ THRESHOLD = (
     0.25  # cluster.threshold: low, so that a hands on most of what comes to it, and one sees where it goes
 )
 BURST_RATE = 6.0  # calls a second
-STEADY_CALLS = 8
+STEADY_CALLS = (
+    4,
+    30,
+)  # at once, behind the burst: from what a serves alone to what needs all three, and back
+WAVE = 60.0  # seconds from one height of it to the next
 HOLD = (9.0, 15.0)  # seconds that a call lasts
 MAX_CALLS = 45  # at once: three quarters of what three nodes can hold
 SOFTPHONE, TONE = "you", "tone"
@@ -99,7 +103,7 @@ class Demo:
             await self.cluster.join(name, address)
         await self.cluster.all_see_all()
         names = [
-            f"phone{number}" for number in range(1, 2 * max(self._calls, STEADY_CALLS) // CALLS_A_PHONE + 4)
+            f"phone{number}" for number in range(1, 2 * max(self._calls, *STEADY_CALLS) // CALLS_A_PHONE + 4)
         ]
         passwords = {name: secrets.token_urlsafe(12) for name in [*names, SOFTPHONE, TONE]}
         self._screen.say(f"Adding {len(passwords)} users, each with a random password ...")
@@ -114,6 +118,7 @@ class Demo:
             self.cluster.primary.hop(),
             self._phones_at,
             capacity=10,
+            rtcp=True,
         )
         await self._load.register()
         await self._tone.register()
@@ -137,10 +142,11 @@ class Demo:
     async def _steady(self) -> None:
         assert self._load is not None
         low, high = HOLD
+        began = self._clock.seconds()
         while self._seconds is None or self._clock.seconds() - self._began < self._seconds:
-            if len(self._load.in_progress) < STEADY_CALLS:
+            if len(self._load.in_progress) < wave(self._clock.seconds() - began):
                 self._load.begin(low + secrets.randbelow(int(high - low)))
-            await self._pause(1.0)
+            await self._pause(1 / BURST_RATE)
 
     async def _finish(self) -> None:
         assert self._load is not None
@@ -206,7 +212,7 @@ class Demo:
         self._screen.say()
         primary = self.cluster.primary
         text = f"""\
-A light load goes on. To take part with a softphone on this machine:
+A load goes on that rises and falls, and the nodes share what is too much for one. To take part with a softphone on this machine:
   account sip:{SOFTPHONE}@{DOMAIN}, password {password}, outbound proxy {primary.address}:5060 (UDP or TCP)
   and call sip:{TONE}@{DOMAIN}: it answers, with a tone of 1000 Hz. Audio is G.711 (PCMU).
 Look closer in another terminal:
@@ -221,6 +227,12 @@ Or kill -9 a secondary (pid in the table) and watch the others go on. Ctrl-C end
         waiting: Deferred[None] = Deferred()
         self._clock.callLater(seconds, waiting.callback, None)
         return waiting
+
+
+def wave(seconds: float) -> int:
+    """How many calls there are to be, so long behind the burst: few at first, and again after each L{WAVE}."""
+    low, high = STEADY_CALLS
+    return round(low + (high - low) * (1.0 - math.cos(2 * math.pi * seconds / WAVE)) / 2)
 
 
 def _arguments(given: list[str]) -> argparse.Namespace:

@@ -96,6 +96,7 @@ class Load:
                 tone=400 + 100 * number,
                 capacity=2 * CALLS_A_PHONE,
                 follow_service_route=False,  # all calls are to be offered to the primary
+                rtcp=True,
                 timers=wheel,
                 audio=audio,
             )

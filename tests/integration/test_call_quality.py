@@ -8,6 +8,29 @@ from typing import Any
 from tests.integration.harness import ClusterTestCase
 
 
+class OwnPhoneTests(ClusterTestCase):
+    async def test_own_phones(self) -> None:
+        """The phones of the demo report, too: loss, jitter, a round trip on each leg and a MOS in both directions."""
+        await self.start_cluster(nodes="a")
+        await self.add_users("alice", "bob")
+        alice = self.phone("alice", host=self.address(100), rtcp=True)
+        bob = self.phone("bob", host=self.address(101), rtcp=True)
+        await self.register(alice, bob)
+        call = await alice.call("bob@example.com")
+
+        async def complete() -> list[dict[str, Any]] | None:
+            rows = await self.primary.ask("calls", call_id=call.call_id)
+            ways = rows[0]["streams"][0]["directions"]
+            return ways if all(one["mos"] and one["round_trip"] is not None for one in ways) else None
+
+        for one in await self.until(complete, "both phones have reported", 30.0):
+            self.assertEqual((one["lost"], one["loss"]), (0, 0.0))
+            self.assertTrue(0 <= one["round_trip"] < 1.0, one)
+            self.assertTrue(0 <= one["jitter"] < 0.1, one)
+            self.assertTrue(4.0 < one["mos"] <= 4.5, one)
+        await call.hang_up()
+
+
 class CallQualityTests(ClusterTestCase):
     async def test_two_phones(self) -> None:
         """No loss, a round trip on each leg and MOS above 4 in both directions; the ended call is still found."""

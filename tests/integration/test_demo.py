@@ -6,10 +6,25 @@ import os
 import sys
 from pathlib import Path
 
+from twisted.trial.unittest import SynchronousTestCase
+
+from demo.__main__ import CALLS_A_NODE, MAX_CALLS, STEADY_CALLS, THRESHOLD, WAVE, wave
 from demo.programs import Program
 from tests.integration.harness import IntegrationTestCase
 
 CHECKOUT = Path(__file__).parent.parent.parent
+
+
+class WaveTests(SynchronousTestCase):
+    def test_load_rises_and_falls(self) -> None:
+        """Behind the burst: from what one node serves alone to more than it may, and back, each minute."""
+        low, high = STEADY_CALLS
+        self.assertEqual(
+            [wave(seconds) for seconds in (0, WAVE / 2, WAVE, 1.5 * WAVE)], [low, high, low, high]
+        )
+        self.assertLess(low, THRESHOLD * CALLS_A_NODE)
+        self.assertGreater(high, CALLS_A_NODE)
+        self.assertLess(high, MAX_CALLS)
 
 
 class DemoTests(IntegrationTestCase):

@@ -111,6 +111,7 @@ def _phone(clock: Any, arguments: argparse.Namespace, password: str) -> Phone:
         arguments.host,
         arguments.transport.upper(),
         arguments.tone,
+        rtcp=True,
     )
 
     def incoming(call: PhoneCall) -> None:

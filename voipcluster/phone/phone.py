@@ -31,6 +31,7 @@ from voipcluster.phone.events import (
 )
 from voipcluster.phone.media import AudioClock, AudioStream
 from voipcluster.phone.phone_call import CallFailed, PhoneCall, RegistrationRefused
+from voipcluster.phone.reports import Reports
 from voipcluster.services.sip.transport import ISipSink, TransportService
 from voipcluster.sip.message import parse
 
@@ -46,6 +47,7 @@ class Phone:
     @param answer_after: seconds that it rings; L{None}: until C{accept} is called.
     @param capacity: calls at once; a further one gets 486.
     @param follow_service_route: whether calls take the way that the registrar named (RFC 3608).
+    @param rtcp: whether it reports how it hears the far end, as real phones do.
     @param timers: C{audio}: to be shared by the phones of a process.
     @ivar incoming: called with each L{PhoneCall} that comes in; C{ended} with each that ended.
     @ivar registered: seconds that the registrar granted last, or 0.
@@ -68,6 +70,7 @@ class Phone:
         capacity: int = 1,
         expires: int = 600,
         follow_service_route: bool = True,
+        rtcp: bool = False,
         timers: TimerWheel | None = None,
         audio: AudioClock | None = None,
     ) -> None:
@@ -76,6 +79,7 @@ class Phone:
         self.tone = tone
         self._answer_after = answer_after
         self._capacity = capacity
+        self._rtcp = rtcp
         self._wheel = timers or TimerWheel(IReactorTime(reactor))
         self._own_wheel = timers is None
         self._audio = audio or AudioClock(IReactorTime(reactor))
@@ -268,7 +272,9 @@ class Phone:
         self.accept(call)
 
     def _stream(self) -> AudioStream:
-        stream = AudioStream(self._audio, self.tone, secrets.randbits(32))
+        ssrc = secrets.randbits(32)
+        reports = Reports(ssrc, f"{self._line.user}@{self._host}") if self._rtcp else None
+        stream = AudioStream(self._audio, self.tone, ssrc, reports)
         stream.open(IReactorUDP(self._reactor), self._host)
         return stream
 

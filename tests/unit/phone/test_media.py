@@ -16,7 +16,9 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from voipcluster.errors import UsageError
+from voipcluster.media.rtcp import Report, middle_32, parse_rtcp
 from voipcluster.phone.media import AudioClock, AudioStream
+from voipcluster.phone.reports import Reports, ntp_time
 from voipcluster.phone.tone import tone_frame
 
 FAR = ("192.0.2.9", 30000)
@@ -45,6 +47,9 @@ class FakePort:
     def getHost(self) -> IPv4Address:
         return self._address
 
+    def write(self, data: bytes, address: tuple[str, int]) -> None:
+        self.sendto(data, address)
+
     def sendto(self, data: bytes, address: tuple[str, int]) -> int:
         if self.full:
             raise BlockingIOError
@@ -56,11 +61,15 @@ class FakePort:
 class FakeUdp:
     def __init__(self, refuse: int = 0) -> None:
         self.refuse = refuse
+        self.refused_even = 0
         self.ports: list[FakePort] = []
 
     def listenUDP(
         self, port: int, protocol: DatagramProtocol, interface: str = "", maxPacketSize: int = 8192
     ) -> Any:
+        if port % 2 == 0 and self.refused_even:
+            self.refused_even -= 1
+            raise CannotListenError(interface, port, OSError("in use"))
         if self.refuse:
             self.refuse -= 1
             raise CannotListenError(interface, port, OSError("in use"))
@@ -157,3 +166,61 @@ class AudioStreamTests(SynchronousTestCase):
             self.receive(1, 1500, head)
         self.stream.datagramReceived(b"\x80\x00", FAR)
         self.assertEqual((self.stream.packets_received, self.stream.source), (0, None))
+
+
+class ReportTests(SynchronousTestCase):
+    """RTCP on the port above (RFC 3550 section 11)."""
+
+    def setUp(self) -> None:
+        self.clock, self.udp = Clock(), FakeUdp()
+        self.stream = AudioStream(AudioClock(self.clock), 700, 7, Reports(7, "alice@192.0.2.1"))
+        self.stream.open(self.udp, "192.0.2.1")
+        self.control, self.media = self.udp.ports
+
+    def tearDown(self) -> None:
+        self.stream.close()
+        self.assertEqual([port.open for port in self.udp.ports if port is not self.media], [False])
+        self.assertFalse(self.media.open)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_pair_of_ports(self) -> None:
+        """RTCP has the odd port above; where the even one is taken another pair is looked for, and the odd one given back."""
+        self.assertEqual(self.control.getHost().port, self.media.getHost().port + 1)
+        stream, udp = AudioStream(AudioClock(self.clock), 700, 7, Reports(7, "a")), FakeUdp()
+        udp.refused_even = 1
+        stream.open(udp, "192.0.2.1")
+        self.assertEqual([port.open for port in udp.ports], [False, True, True])
+        stream.close()
+
+    def test_reports(self) -> None:
+        """The first comes within 3.75 s, then one each 5 s in the mean, at most 7.5, to the port above the far end's."""
+        self.stream.aim(FAR)
+        self.stream.datagramReceived(b"\x80\x00\x00\x09" + bytes(4) + b"abcd" + tone_frame(700), FAR)
+        self.clock.pump([0.02] * 188)
+        [(first, to)] = self.control.written
+        self.assertEqual(to, (FAR[0], FAR[1] + 1))
+        [report] = parse_rtcp(first)
+        assert isinstance(report, Report)
+        [block] = report.blocks
+        self.assertEqual((report.ssrc, block.ssrc, block.highest), (7, 0x61626364, 9))
+        self.assertEqual(report.octets, 160 * report.packets)
+        self.clock.pump([0.02] * 5000)
+        self.assertTrue(100 / 7.5 < len(self.control.written) < 100 / 2, len(self.control.written))
+
+    def test_silent(self) -> None:
+        """On hold it says nothing at all."""
+        self.stream.aim(FAR)
+        self.stream.aim(None)
+        self.clock.advance(20.0)
+        self.stream.send_report(self.clock.seconds())
+        self.assertEqual(self.control.written, [])
+
+    def test_answered(self) -> None:
+        """A report of the far end is answered with the next one."""
+        self.stream.aim(FAR)
+        self.stream.datagramReceived(b"\x80\x00\x00\x09" + bytes(7) + b"\x08" + tone_frame(700), FAR)
+        self.control.protocol.datagramReceived(Reports(8, "bob").make(5.0, 0, 1, 160), FAR)
+        self.clock.pump([0.02] * 188)
+        [report] = parse_rtcp(self.control.written[0][0])
+        assert isinstance(report, Report)
+        self.assertEqual(report.blocks[0].last_sr, middle_32(ntp_time(5.0)))
