@@ -126,6 +126,8 @@ class Even:
 @implementer(IPlan)
 @frozen
 class FixedOrder:
+    """A plan that is one order of nodes for all requests. C{share} is that of L{IPlan}."""
+
     names: tuple[str, ...]
     share: float = 0.0
 

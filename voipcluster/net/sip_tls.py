@@ -113,9 +113,10 @@ class SipTls:
 
     def _load(self) -> _Contexts:
         files = self._files
-        chain = _certificates(files.certificate)
-        key = _key(files.key or files.certificate)
-        authorities = _certificates(files.ca) if files.ca else []
+        chain = _certificates("tls.certificate", files.certificate)
+        key_option, key_file = ("tls.key", files.key) if files.key else ("tls.certificate", files.certificate)
+        key = _key(key_option, key_file)
+        authorities = _certificates("tls.ca", files.ca) if files.ca else []
         asking = SSL.VERIFY_NONE
         if files.ca:
             asking = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if files.client_certificate else 0)
@@ -130,7 +131,7 @@ class SipTls:
                 made.check_privatekey()
             except (SSL.Error, TypeError, ValueError):
                 raise UsageError(
-                    f"{files.key or files.certificate}: not the key of the certificate in {files.certificate}"
+                    f"{key_option}: {key_file}: not the key of the certificate in {files.certificate}"
                 ) from None
             store = made.get_cert_store()
             assert store is not None, "every context has one"
@@ -192,27 +193,30 @@ def _context() -> SSL.Context:
     return context
 
 
-def _read(path: str) -> bytes:
+def _read(option: str, path: str) -> bytes:
+    """@param option: the key of the configuration that names the file, for errors."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
+        raise UsageError(f"{option}: {path}: {error.strerror or error}") from None
 
 
-def _certificates(path: str) -> list[x509.Certificate]:
+def _certificates(option: str, path: str) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(_read(path))
+        return x509.load_pem_x509_certificates(_read(option, path))
     except ValueError:
-        raise UsageError(f"{path}: not a certificate in PEM") from None
+        raise UsageError(f"{option}: {path}: not a certificate in PEM") from None
 
 
-def _key(path: str) -> Any:
+def _key(option: str, path: str) -> Any:
     try:
-        return load_pem_private_key(_read(path), None)
+        return load_pem_private_key(_read(option, path), None)
     except TypeError:
-        raise UsageError(f"{path}: the key has a pass phrase, which nobody is there to type") from None
+        raise UsageError(
+            f"{option}: {path}: the key has a pass phrase, which nobody is there to type"
+        ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise UsageError(f"{path}: not a private key in PEM") from None
+        raise UsageError(f"{option}: {path}: not a private key in PEM") from None
 
 
 def _stamps(files: TlsFiles) -> tuple[tuple[int, int, int] | None, ...]:

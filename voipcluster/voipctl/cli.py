@@ -190,9 +190,7 @@ def _routes(given: Given) -> int:
 
 def _bans(given: Given) -> int:
     answer = _client(given).ask("bans")
-    if answer or given.json:
-        _show(given, answer, tables.bans)
-    return 0
+    return _show(given, answer, lambda rows: tables.bans(rows) if rows else "nobody is banned here")
 
 
 def _unban(given: Given) -> int:
@@ -202,7 +200,11 @@ def _unban(given: Given) -> int:
 
 def _stop(given: Given) -> int:
     answer = _client(given).ask("stop", node=given.node)
-    return _show(given, answer, lambda _: f"{given.node or 'the node'} stops")
+    return _show(
+        given,
+        answer,
+        lambda _: f"{given.node or 'the node'} takes no new requests, and stops when its last call has ended",
+    )
 
 
 def _forget(given: Given) -> int:

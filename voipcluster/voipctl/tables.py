@@ -283,8 +283,8 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def _room(rate: float | None) -> str:
-    """Requests per second that the plan has for a node; nothing where there is no plan."""
-    return "-" if rate is None or rate < 0 else f"{rate:.0f}/s"
+    """Requests per second that the plan has for a node; nothing where it has none, as when all have the same load."""
+    return "-" if rate is None or rate < 0.5 else f"{rate:.0f}/s"
 
 
 def _age(row: Mapping[str, Any]) -> str:

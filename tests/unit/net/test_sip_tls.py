@@ -140,7 +140,7 @@ class SipTlsTests(SynchronousTestCase):
         self.pair.certificate.unlink()
         self.assertTrue(server.changed())
         error = self.assertRaises(UsageError, server.reload)
-        self.assertEqual(str(error), f"{self.pair.certificate}: No such file or directory")
+        self.assertEqual(str(error), f"tls.certificate: {self.pair.certificate}: No such file or directory")
         self.assertIs(server._contexts, contexts)
         self.assertEqual(self.meet(self.client, server)[1].received, b"ping")
 
@@ -159,12 +159,17 @@ class SipTlsTests(SynchronousTestCase):
         )
         good = self.pair.certificate
         for certificate, private, ca, text in (
-            (nonsense, self.pair.key, "", f"{nonsense}: not a certificate in PEM"),
-            (good, nonsense, "", f"{nonsense}: not a private key in PEM"),
-            (good, locked, "", f"{locked}: the key has a pass phrase, which nobody is there to type"),
-            (good, other.key, "", f"{other.key}: not the key of the certificate in {good}"),
-            (good, self.pair.key, nonsense, f"{nonsense}: not a certificate in PEM"),
-            (good, "", "", f"{good}: not a private key in PEM"),
+            (nonsense, self.pair.key, "", f"tls.certificate: {nonsense}: not a certificate in PEM"),
+            (good, nonsense, "", f"tls.key: {nonsense}: not a private key in PEM"),
+            (
+                good,
+                locked,
+                "",
+                f"tls.key: {locked}: the key has a pass phrase, which nobody is there to type",
+            ),
+            (good, other.key, "", f"tls.key: {other.key}: not the key of the certificate in {good}"),
+            (good, self.pair.key, nonsense, f"tls.ca: {nonsense}: not a certificate in PEM"),
+            (good, "", "", f"tls.certificate: {good}: not a private key in PEM"),
         ):
             given = TlsFiles(str(certificate), str(private), str(ca))
             self.assertEqual(str(self.assertRaises(UsageError, SipTls, given)), text)

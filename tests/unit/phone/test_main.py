@@ -85,8 +85,9 @@ class FakePhone:
     address = ("127.0.0.9", 5070)
     incoming: Callable[[FakeCall], None]
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, *arguments: Any, rtcp: bool) -> None:
         type(self).made = arguments
+        assert rtcp, "people look at how their call sounds"
         self.calls: dict[str, FakeCall] = {}
         self.registered = 0
 

@@ -222,7 +222,7 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual(self.shown("unban", str(BAN["who"])), f"{BAN['who']} is served again\n")
         self.assertEqual(self.client.asked[-1], ("unban", {"who": BAN["who"]}))
         self.client.answers["bans"] = []
-        self.assertEqual(self.shown("bans"), "")
+        self.assertEqual(self.shown("bans"), "nobody is banned here\n")
 
     def test_drain(self) -> None:
         """drain and undrain are one question; without a name the node that is asked is meant."""

@@ -133,6 +133,8 @@ class NodeView:
             rows = self.own_calls(call_id)
             for answer in others.values():
                 rows += [row for row in answer.get("calls", ()) if isinstance(row, dict)]
+            if call_id is not None and not rows and (silent := self._silent(others)):
+                raise UsageError(f"{self._holder(call_id, silent)} Call-ID {call_id}")
             now = self._node.core.seconds()
             return sorted((durations(row, now) for row in rows), key=lambda row: -row["duration"])
 
@@ -188,9 +190,17 @@ class NodeView:
             rows = self.own_explanations(call_id)
             for answer in others.values():
                 rows += [row for row in answer.get("hops", ()) if isinstance(row, dict)]
+            silent = self._silent(others)
             if not rows:
-                raise UsageError(f"no node knows of a placement of Call-ID {call_id}")
-            return sorted(rows, key=lambda row: (row["hops"], row["time"]))
+                lost = f"; {_not_reachable(silent)}" if silent else ""
+                raise UsageError(
+                    f"no placement of Call-ID {call_id} is remembered: a node knows those of its last 1,000 calls, and none from"
+                    f" before its start{lost}"
+                )
+            rows.sort(key=lambda row: (row["hops"], row["time"]))
+            if rows[-1]["chosen"] in silent:
+                rows[-1]["reason"] += f"; {rows[-1]['chosen']} holds it and is not reachable"
+            return rows
 
         return self._ask_others("explain", {"call_id": call_id}).addCallback(gathered)
 
@@ -219,6 +229,23 @@ class NodeView:
 
     def metrics(self) -> str:
         return self._node.metrics.text()
+
+    def _silent(self, answers: Mapping[str, Row]) -> list[str]:
+        """The members that have not answered, but for those that have left in good order."""
+        known = [(m.name, self._node.membership.get(m.name)) for m in self._node.cluster.members()]
+        own = self._node.core.node
+        return [
+            name
+            for name, node in known
+            if name != own and name not in answers and not (node is not None and node.left)
+        ]
+
+    def _holder(self, call_id: str, silent: Sequence[str]) -> str:
+        """Who may have a call that nobody else knows."""
+        placed = [row["chosen"] for row in self.own_explanations(call_id)]
+        if placed and placed[-1] in silent:
+            return f"node {placed[-1]} holds it and is not reachable:"
+        return f"{_not_reachable(silent)}, and no other one knows a call in progress, or one that ended lately, with the"
 
     def _ask_others(self, kind: str, params: Row) -> Deferred[dict[str, Row]]:
         """The answers of all members that can be reached now, by name; one that is silent is not waited for."""
@@ -321,6 +348,14 @@ class NodeView:
 
     def stop(self, node: str | None) -> Deferred[None]:
         return self._node.cluster.drain(node or self._node.core.node, True, stop=True)
+
+
+def _not_reachable(names: Sequence[str]) -> str:
+    return (
+        f"node {names[0]} is not reachable"
+        if len(names) == 1
+        else f"nodes {', '.join(names)} are not reachable"
+    )
 
 
 _NAMES: tuple[str, ...] = ("cpu", "lag", "calls", "transactions", "packets", "memory")

@@ -112,4 +112,4 @@ class ListeningTests(SynchronousTestCase):
     def test_bad_files(self) -> None:
         """A certificate that is not there is named."""
         error = self.assertRaises(UsageError, make_tls, self.config(tls=TlsOptions(certificate="/none.pem")))
-        self.assertEqual(str(error), "/none.pem: No such file or directory")
+        self.assertEqual(str(error), "tls.certificate: /none.pem: No such file or directory")

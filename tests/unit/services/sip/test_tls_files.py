@@ -57,7 +57,7 @@ class TlsFilesTests(SynchronousTestCase):
             [
                 (
                     LogLevel.error,
-                    f"TLS goes on with the old certificate: {self.pair.certificate}: not a certificate in PEM",
+                    f"TLS goes on with the old certificate: tls.certificate: {self.pair.certificate}: not a certificate in PEM",
                 )
             ],
         )

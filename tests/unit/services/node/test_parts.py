@@ -1,0 +1,81 @@
+"""Tests of what the parts of a node tell each other, in virtual time."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.simulation.phones import Attempt
+from tests.simulation.world import World
+from voipcluster.balance.state import NodeState
+
+
+class PartsTests(SynchronousTestCase):
+    def world(self, names: str = "a") -> World:
+        world = World(names, seed=3)
+        world.phones(callers=1, callees=1, at="a")
+        self.node = world.nodes["a"].service
+        return world
+
+    def call(self, world: World, hold: float) -> Attempt:
+        attempt = world.call(world.callers[0], world.callees[0], hold)
+        world.until(lambda: attempt.answered, "the call is up")
+        return attempt
+
+    def test_record_of_a_call(self) -> None:
+        """A call that was answered is remembered when it has ended, and its ports and its place in the journal are free."""
+        world = self.world()
+        attempt = self.call(world, 1.0)
+        self.assertEqual(list(self.node.records.find(attempt.call_id)), [])
+        world.settle()
+        [record] = self.node.records.find(attempt.call_id)
+        self.assertEqual((record.reason, record.call.key.call_id), ("bye", attempt.call_id))
+        self.assertEqual((len(self.node.calls), self.node.media.statistics().sessions), (0, 0))
+
+    def test_no_record_of_what_was_never_up(self) -> None:
+        """A call that nobody answered is no record."""
+        world = self.world()
+        attempt = world.callers[0].call("sip:nobody@example.com")
+        world.run(5.0)
+        self.assertEqual((attempt.answered, list(self.node.records.find(attempt.call_id))), (False, []))
+
+    def test_who_is_heard(self) -> None:
+        """The node itself always, another one while its reports come, a stranger never."""
+        world = self.world("ab")
+        self.assertEqual([self.node.is_heard(name) for name in "abx"], [True, True, False])
+        world.nodes["b"].crash(silent=True)
+        world.run(10.0)
+        self.assertEqual([self.node.is_heard(name) for name in "ab"], [True, False])
+
+    def test_who_is_a_user(self) -> None:
+        """An account makes one, in its own domain."""
+        world = self.world()
+        self.node.view.user_add("alice", "example.com", "secret")
+        world.run(0.1)
+        asked = ("alice@example.com", "alice@example.org", "bob@example.com", "alice", "")
+        self.assertEqual([self.node.is_user(aor) for aor in asked], [True, False, False, False, False])
+
+    def test_drain(self) -> None:
+        """A node that drains takes nothing new, keeps its calls, and takes requests again when it is told."""
+        world = self.world()
+        self.call(world, 60.0)
+        self.node.drain(True)
+        self.assertEqual(self.node.workload.own().state, NodeState.DRAIN)
+        refused = world.call(world.callers[0], world.callees[0])
+        world.run(3.0)
+        self.assertEqual((refused.answered, len(self.node.calls)), (False, 1))
+        self.node.drain(False)
+        self.call(world, 1.0)
+
+    def test_stop_waits_for_the_last_call(self) -> None:
+        """A node that is to stop does so when its last call has ended, and at once without any."""
+        world = self.world()
+        attempt = self.call(world, 5.0)
+        self.node.stop_when_empty()
+        world.run(3.0)
+        self.assertTrue(world.nodes["a"].alive)
+        world.until(lambda: not world.nodes["a"].alive, "it has stopped", 10.0)
+        self.assertEqual(attempt.status, 200)
+        world = self.world()
+        self.node.stop_when_empty()
+        world.run(2.0)
+        self.assertFalse(world.nodes["a"].alive)

@@ -1,0 +1,139 @@
+"""Tests of what an operator is shown, on whole nodes in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests.simulation.world import World
+from voipcluster.errors import UsageError
+from voipcluster.services.commands import INodeControl
+from voipcluster.services.node.view import NodeView, durations
+
+AT_B = {"cluster": {"policy": "sequence", "sequence": ("b", "a")}}
+
+
+class ViewTests(SynchronousTestCase):
+    def world(self, names: str = "ab", **options: Any) -> World:
+        self.nodes = World(names, seed=3, options=options)
+        return self.nodes
+
+    def view(self, name: str = "a") -> NodeView:
+        return self.nodes.nodes[name].service.view
+
+    def asked(self, what: Any) -> Any:
+        """The answer, once it has come over the links."""
+        answers: list[Any] = []
+        what.addBoth(answers.append)
+        self.nodes.until(lambda: answers, "an answer", 5.0)
+        return answers[0]
+
+    def refused(self, what: Any) -> str:
+        failure = self.asked(what)
+        return str(failure.trap(UsageError) and failure.value)
+
+    def call(self) -> str:
+        """The Call-ID of a call that came to a, is served by b, and lasts."""
+        self.nodes.phones(callers=1, callees=1, at="a")
+        attempt = self.nodes.call(self.nodes.callers[0], self.nodes.callees[0])
+        self.nodes.until(lambda: attempt.answered, "the call is up")
+        self.nodes.run(1.0)
+        return attempt.call_id
+
+    def test_interface(self) -> None:
+        """It is what the commands ask."""
+        self.world("a")
+        verifyObject(INodeControl, self.view())
+
+    def test_status(self) -> None:
+        """Each member with what it reports; the others' numbers come with their answers."""
+        self.world("ab", **AT_B)
+        self.call()
+        answer = self.asked(self.view().status())
+        rows = {row["name"]: row for row in answer["nodes"]}
+        self.assertEqual(
+            [(row["role"], row["state"]) for row in rows.values()],
+            [("primary", "open"), ("secondary", "open")],
+        )
+        self.assertEqual((rows["a"]["calls"], rows["b"]["calls"]), (0, 1))
+        self.assertGreater(rows["a"]["handed_over"], 0)
+        self.assertEqual(
+            rows["b"]["media"], {"path": "off", "reason": "", "restart": "goes on", "restart_reason": ""}
+        )
+
+    def test_call_at_another_node(self) -> None:
+        """Calls of all nodes are shown, one by its Call-ID with its streams; those that nobody knows are none."""
+        self.world("ab", **AT_B)
+        call_id = self.call()
+        [row] = self.asked(self.view().calls(None))
+        self.assertEqual(
+            (row["call_id"], row["node"], row["ingress"], row["state"]), (call_id, "b", "a", "up")
+        )
+        [row] = self.asked(self.view().calls(call_id))
+        self.assertEqual(row["streams"], [])
+        self.assertEqual(self.asked(self.view().calls("nobody's")), [])
+
+    def test_node_that_is_gone(self) -> None:
+        """Who asks for a call of a dead node is told where it is, and that it cannot be reached, by calls and by explain."""
+        self.world("ab", **AT_B)
+        call_id = self.call()
+        self.nodes.nodes["b"].crash(silent=True)
+        told = "node b holds it and is not reachable: Call-ID "
+        self.assertEqual(self.refused(self.view().calls(call_id)), told + call_id)
+        rows = self.asked(self.view().explain(call_id))
+        self.assertEqual(rows[-1]["outcome"], "hand-over")
+        self.assertTrue(rows[-1]["reason"].endswith("; b holds it and is not reachable"), rows[-1]["reason"])
+        told = "node b is not reachable, and no other one knows a call in progress, or one that ended lately, with the Call-ID x"
+        self.assertEqual(self.refused(self.view().calls("x")), told)
+        self.assertIn("its start; node b is not reachable", self.refused(self.view().explain("x")))
+        self.assertEqual(self.asked(self.view().calls(None)), [])
+
+    def test_two_that_are_gone(self) -> None:
+        """Several are named in one sentence."""
+        self.world("abc")
+        for name in "bc":
+            self.nodes.nodes[name].crash(silent=True)
+        self.nodes.run(5.0)
+        self.assertIn("nodes b, c are not reachable, and no other", self.refused(self.view().calls("x")))
+
+    def test_node_that_has_left(self) -> None:
+        """One that was stopped in good order holds nothing."""
+        self.world()
+        self.nodes.nodes["b"].service.stopService()
+        self.nodes.run(3.0)
+        rows = self.asked(self.view().status())["nodes"]
+        self.assertEqual([row["state"] for row in rows], ["open", "stopped"])
+        self.assertEqual(self.asked(self.view().calls("x")), [])
+        self.assertNotIn("not reachable", self.refused(self.view().explain("x")))
+
+    def test_accounts(self) -> None:
+        """Users are of our domains, there but once, and gone when removed."""
+        self.world("a")
+        view = self.view()
+        view.user_add("alice", "EXAMPLE.com", "secret")
+        self.nodes.run(0.1)
+        self.assertEqual(view.user_list(None), ["alice@example.com"])
+        self.assertEqual(view.user_list("elsewhere.org"), [])
+        for wrong, told in (
+            (lambda: view.user_add("alice", "example.com", "x"), "user alice@example.com exists already"),
+            (
+                lambda: view.user_add("al", "elsewhere.org", "x"),
+                "elsewhere.org is not a domain of this cluster",
+            ),
+            (lambda: view.user_passwd("bob", "example.com", "x"), "there is no user bob@example.com"),
+            (lambda: view.unban("192.0.2.9"), "192.0.2.9 is not banned here"),
+        ):
+            self.assertIn(told, str(self.assertRaises(UsageError, wrong)))
+        view.user_remove("alice", "example.com")
+        self.nodes.run(0.1)
+        self.assertEqual(view.user_list(None), [])
+
+    def test_durations(self) -> None:
+        """Times become durations: of what is over up to its end, and what is left of a session."""
+        self.assertEqual(
+            durations({"started": 100.0, "expires": 160.0}, 130.04), {"duration": 30.0, "session": 30.0}
+        )
+        row = durations({"started": 100.0, "ended": 110.0, "expires": 0.0}, 500.0)
+        self.assertEqual((row["duration"], row["session"]), (10.0, None))
