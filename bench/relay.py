@@ -206,16 +206,16 @@ def show(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def joined(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Results of several runs with the same number of calls as one."""
-    by_calls: dict[int, dict[str, Any]] = {}
+    """Results of several runs with the same number of calls, on as many hosts, as one."""
+    alike: dict[tuple[bool, int], dict[str, Any]] = {}
     for result in results:
-        known = by_calls.setdefault(result["calls"], result)
+        known = alike.setdefault((result.get("hosts", False), result["calls"]), result)
         if known is not result:
             for name, one in result["figures"].items():
                 for key in ("whole", "own", "delays"):
                     known["figures"][name][key] += one[key]
                 known["figures"][name]["lost"] += one["lost"]
-    return [by_calls[calls] for calls in sorted(by_calls)]
+    return [alike[key] for key in sorted(alike)]
 
 
 def overrun(result: Mapping[str, Any], name: str) -> bool:
