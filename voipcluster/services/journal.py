@@ -114,7 +114,7 @@ class CallJournal(Service):
         self._adopt(self._store.load())
         self._changed.update(dict.fromkeys(call.key for call in self._calls))
         # even if there is none: what the last process has left is over now
-        self._write(list(self._changed))
+        self._write_all(list(self._changed))
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = self._clock
         self._ticks.start(1.0, now=False)
@@ -130,7 +130,8 @@ class CallJournal(Service):
             self._next.cancel()
             self._next = None
         last = self._writing or succeed(None)
-        return last.addCallback(lambda _: self._write([*self._written, *(call.key for call in self._calls)]))
+        last.addCallback(lambda _: self._write_all([*self._written, *(call.key for call in self._calls)]))
+        return last.addCallback(lambda _: self._write(list(self._changed)) if self._changed else None)
 
     # -- the calls of the last process
 
@@ -200,9 +201,31 @@ class CallJournal(Service):
             return None
         return key, {"latches": CONVERTER.unstructure(latches_of(relayed)), "traffic": traffic_of(relayed)}
 
+    def _write_all(self, keys: list[CallKey]) -> Deferred[None]:
+        """
+        Many calls: looked at in several turns of the reactor, while media goes on, and written at once, since the first write
+        takes the place of all that the last process left. Nothing else is written meanwhile.
+        """
+        done = self._writing = Deferred[None]()
+        changes: list[Change] = []
+
+        def look(rest: list[CallKey]) -> None:
+            changes.extend(self._changes(rest[:AT_A_TIME]))
+            if len(rest) > AT_A_TIME:
+                self._clock.callLater(0, look, rest[AT_A_TIME:])
+            else:
+                self._put(changes).chainDeferred(done)
+
+        look(list(dict.fromkeys(keys)))
+        return done
+
     def _write(self, keys: Iterable[CallKey], counted: Iterable[Change] = ()) -> Deferred[None]:
         """Never fails: what could not be written waits for the next time."""
-        changes: list[Change] = list(counted)
+        return self._put([*counted, *self._changes(keys)])
+
+    def _changes(self, keys: Iterable[CallKey]) -> list[Change]:
+        """What is to be written of these calls."""
+        changes: list[Change] = []
         for key in dict.fromkeys(keys):
             self._changed.pop(key, None)
             table = self._table(key)
@@ -211,6 +234,9 @@ class CallJournal(Service):
             elif self._written.pop(key, None) is None:
                 continue
             changes.append((key, table))
+        return changes
+
+    def _put(self, changes: list[Change]) -> Deferred[None]:
         writing = self._writing = self._run(partial(self._store.write, changes))
         writing.addCallbacks(self._is_written, self._is_not_written, errbackArgs=(changes,))
         return writing

@@ -66,6 +66,7 @@ class CallStore:
         self.path = path
         self._file = -1
         self._size = self._garbage = 0
+        self._kept = 0  # of the garbage, what was there when the file could not be written anew
         self._places: dict[Key, list[Place]] = {}  # the records of a call that count
         self._names: dict[frozenset[str], frozenset[str]] = {}  # few, and shared by all places
 
@@ -143,6 +144,7 @@ class CallStore:
         begins = self._file < 0
         if begins:
             self._file, self._size, self._garbage = self._create(), 0, 0
+            self._kept = 0
         try:
             places, ended = self._append_all(_head() if begins else b"", changes)
             if begins:
@@ -160,9 +162,11 @@ class CallStore:
         for key, length in ended:
             self._garbage += length
             self._forget(key)
-        if self._garbage > max(GARBAGE, self._size // 2):
-            with contextlib.suppress(OSError):  # all is written, and the next write tries again
+        if self._garbage > self._kept + max(GARBAGE, self._size // 2):
+            try:
                 self._rewrite()
+            except OSError:  # all is written; tried again when as much more is out of date, not at each write
+                self._kept = self._garbage
 
     def touch(self) -> None:
         """Nothing has changed, and we live: the age of the file tells the next process how long nobody was here."""
@@ -234,6 +238,7 @@ class CallStore:
                 self._new.unlink()
             raise
         self._file, self._size, self._garbage, self._places = file, len(out), 0, places
+        self._kept = 0
         os.close(old)
 
 

@@ -96,7 +96,9 @@ class JournalTests(MediaTestCase):
         self.journal.startService()
 
     def tearDown(self) -> None:
-        self.successResultOf(self.journal.stopService())
+        stopped = self.journal.stopService()
+        self.clock.advance(0)
+        self.successResultOf(stopped)
         super().tearDown()
 
     def restart(self, absence: float = 1.0, **options: Any) -> None:
@@ -247,6 +249,38 @@ class JournalTests(MediaTestCase):
         self.assertEqual(sum(packets for packets, *_ in self.store.tables[CALL]["traffic"]), 1)
         self.calls.end(CALL, "bye")
         self.assertEqual(list(self.store.tables), [CALL])
+
+    def test_many_at_start_and_stop(self) -> None:
+        """All are looked at in several turns, but written at once: half a journal would be worse than the old one."""
+        keys = [CallKey(str(number), "a") for number in range(2 * AT_A_TIME + 5)]
+        for key in keys:
+            self.begin(key, relayed=False)
+        self.clock.pump([WRITE_DELAY] * 4)
+        looked: list[CallKey] = []
+        table = self.journal._table  # the looks of a turn can be seen nowhere else
+
+        def look(key: CallKey) -> Any:
+            looked.append(key)
+            return table(key)
+
+        self.patch(self.journal, "_table", look)
+        self.store.writes.clear()
+        stopped = self.journal.stopService()
+        self.assertEqual(len(looked), AT_A_TIME)
+        self.calls.end(keys[0], "bye")
+        self.clock.advance(0)
+        self.assertEqual((len(looked), self.store.writes), (len(keys) + 1, [keys, [keys[0]]]))
+        self.successResultOf(stopped)
+        tables = dict(self.store.tables)
+        self.media.stopService()
+        self.store.tables, self.store.written = tables, self.clock.seconds()
+        self.store.writes.clear()
+        self.media = self.service()
+        self.start()
+        self.assertEqual((self.journal.adopted, self.store.writes), (len(keys) - 1, []))
+        self.clock.advance(0)
+        self.assertEqual(self.store.writes, [keys[1:]])
+        self.clock.advance(WRITE_DELAY)
 
     def test_too_late(self) -> None:
         """What can have ended meanwhile without a trace does not go on, and each call has its line."""
