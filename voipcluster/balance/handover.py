@@ -23,7 +23,7 @@ MAX_AGE = 32.0  # s: 64*T1, the life of the transaction that carries it (RFC 326
 FORMAT = 1
 TRANSPORTS = (UDP, TCP, TLS, WS, WSS)  # its index is what is sent: append only
 DIGEST = 8  # octets of the Call-ID's hash; the MAC covers it, so nobody can choose a token to fit
-HAS_USER, REDIRECTED = 1, 2
+HAS_USER, REDIRECTED, HAS_GATEWAY = 1, 2, 4
 _HEAD = struct.Struct(f"!BBBBI{DIGEST}sI")  # format, flags, transport, hops, issued, Call-ID, connection
 
 
@@ -55,8 +55,8 @@ class Handover:
         return evolve(self, visited=(*self.visited, node, *in_vain[:MOST_IN_VAIN]), hops=self.hops + 1)
 
     def for_redirect(self) -> Handover:
-        """As the client may carry it: without the user, who authenticates where the client is sent to."""
-        return evolve(self, user=None, redirected=True)
+        """As the client may carry it: without who it is, which it shows where it is sent to."""
+        return evolve(self, user=None, gateway="", redirected=True)
 
 
 class HandoverTokens:
@@ -101,6 +101,8 @@ def _digest(call_id: str) -> bytes:
 def _pack(handover: Handover, call_id: str, now: float) -> bytes:
     flow = handover.flow
     flags = (HAS_USER if handover.user is not None else 0) | (REDIRECTED if handover.redirected else 0)
+    if handover.gateway:
+        flags |= HAS_GATEWAY
     head = _HEAD.pack(
         FORMAT,
         flags,
@@ -110,7 +112,8 @@ def _pack(handover: Handover, call_id: str, now: float) -> bytes:
         _digest(call_id),
         flow.connection,
     )
-    names = (handover.ingress, handover.user or "", *handover.visited)
+    gateway = (handover.gateway,) if handover.gateway else ()
+    names = (handover.ingress, handover.user or "", *gateway, *handover.visited)
     texts = [name.encode("utf-8", "surrogateescape") for name in names]
     parts = [_pack_address(*flow.local), _pack_address(*flow.remote), bytes([len(texts)])]
     for text in texts:
@@ -141,6 +144,7 @@ def _unpack(payload: bytes) -> tuple[Handover, int, bytes]:
     if at != len(payload) or count < 2:
         raise ValueError("length")
     ingress, user, *visited = texts
+    gateway = visited.pop(0) if flags & HAS_GATEWAY and visited else ""
     handover = Handover(
         flow=Flow(TRANSPORTS[transport], local, remote, connection),
         ingress=ingress,
@@ -148,6 +152,7 @@ def _unpack(payload: bytes) -> tuple[Handover, int, bytes]:
         visited=tuple(visited),
         hops=hops,
         redirected=bool(flags & REDIRECTED),
+        gateway=gateway,
     )
     return handover, issued, digest
 

@@ -152,6 +152,7 @@ class Way:
 
 
 TO_USERS, ANYTHING = Way(numbers=("users",)), Way()
+NOT_ALIVE = (408, 503)
 
 
 @frozen(slots=True, kw_only=True)
@@ -170,10 +171,15 @@ class StoredGateway:
     sources: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
     username: str = ""
+    behind: tuple[str, ...] = ()
     registrar: str = ""
     auth_user: str = ""
     password: str = field(default="", repr=False)
+    aor: str = ""
+    contact_user: str = ""
+    realm: str = ""
     probe: float = 5.0
+    not_alive: tuple[int, ...] = NOT_ALIVE
     channels: int = 0
     hours: tuple[str, ...] = ()
     codecs: tuple[str, ...] = ()

@@ -114,6 +114,7 @@ OPTIONS: dict[str, Kind[Any]] = {
     "sources": Words(Network(), "networks such as 192.0.2.0/24, or addresses"),
     "certificates": Words(Domain(), "names such as gw.example.com"),
     "username": _Maybe(Word(_ACCOUNT, "an account, NAME@DOMAIN")),
+    "behind": Words(Network(), "networks such as 10.1.0.0/16, or addresses"),
     "registrar": _Maybe(Word(_REGISTRAR, "a SIP URI such as sip:carrier.example")),
     "auth_user": _Maybe(Word(_USER, "a user name without blanks and quotes")),
     "secret": _Maybe(FilePath()),

@@ -66,6 +66,18 @@ def identify(
     return by_name or by_source
 
 
+def behind(gateways: Iterable[Gateway], host: str) -> Gateway | None:
+    """The gateway that has an address behind it; the one with the smallest network."""
+    found: Gateway | None = None
+    longest = -1
+    address = ipaddress.ip_address(host.partition("%")[0])
+    for gateway in gateways:
+        for network in gateway.networks_behind:
+            if network.prefixlen > longest and address in network:
+                found, longest = gateway, network.prefixlen
+    return found
+
+
 def may_pass(
     gateway: Gateway,
     direction: Direction,

@@ -33,6 +33,7 @@ class Gateway:
         among C{servers}.
     @ivar certificates: names of which its TLS certificate has to prove one (RFC 5922).
     @ivar username: the account, C{name@domain}, whose password it proves (RFC 7616).
+    @ivar behind: networks of the clients behind it, who have to come through it: what they send to us directly is refused.
     @ivar registrar: the SIP URI of the registrar where we register with it, or empty: we do not.
     @ivar auth_user: our user name there; C{secret}: the file with our password, and C{password}: that itself, for a gateway
         that is not in a file.
@@ -55,6 +56,7 @@ class Gateway:
     sources: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
     username: str = ""
+    behind: tuple[str, ...] = ()
     registrar: str = ""
     auth_user: str = ""
     secret: str = ""
@@ -72,6 +74,7 @@ class Gateway:
     realm: str = ""
     not_alive: tuple[int, ...] = tuple(sorted(NOT_ALIVE))
     networks: tuple[_Network, ...] = field(init=False, repr=False, eq=False)
+    networks_behind: tuple[_Network, ...] = field(init=False, repr=False, eq=False)
     spans: tuple[Span, ...] = field(init=False, repr=False, eq=False)
 
     @networks.default
@@ -81,6 +84,10 @@ class Gateway:
             hosts = [split_host_port(server, 5060)[0] for server in self.servers]
             sources = tuple(host for host in hosts if _is_literal(host))
         return tuple(ipaddress.ip_network(source) for source in sources)
+
+    @networks_behind.default
+    def _closed_networks(self) -> tuple[_Network, ...]:
+        return tuple(map(ipaddress.ip_network, self.behind))
 
     @spans.default
     def _read_hours(self) -> tuple[Span, ...]:

@@ -152,6 +152,11 @@ class Connections:
             not flow.connection and (flow.local, flow.remote, flow.name) in self._openings
         )
 
+    def identities(self, flow: Flow) -> frozenset[str]:
+        """What the checked certificate of the peer proves, over TLS."""
+        stream = self._alive.get(flow.connection)
+        return stream.identities if isinstance(stream, SecureSipStream) else frozenset()
+
     def keep(self, flow: Flow, seconds: float) -> None:
         stream = self._find(flow)
         if stream is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.address import TCP, UDP, WSS, Flow
@@ -38,6 +39,8 @@ class TokenTests(SynchronousTestCase):
             FULL,
             FULL.onward("c"),
             FULL.for_redirect(),
+            evolve(FULL, gateway="carrier-a"),
+            Handover(UDP_FLOW, "a", gateway="carrier-a"),
         ):
             self.assertEqual(self.tokens.open(self.tokens.seal(handover, "c", NOW), "c", NOW), handover)
 
@@ -50,6 +53,7 @@ class TokenTests(SynchronousTestCase):
         crowd = FULL.onward("c", tuple(f"node-{number}" for number in range(300)))
         self.assertLess(len(self.tokens.seal(crowd, "c", NOW)), 400)
         self.assertEqual((redirect.user, redirect.redirected), (None, True))
+        self.assertEqual(evolve(FULL, gateway="carrier-a").for_redirect().gateway, "", "so does a gateway")
 
     def test_fits_into_a_uri(self) -> None:
         """It needs no escaping, and is short: an INVITE must stay below the path MTU (RFC 3261 section 18.1.1)."""

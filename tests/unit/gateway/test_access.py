@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.address import Flow
-from voipcluster.gateway.access import Direction, allowed_codecs, identify, may_pass
+from voipcluster.gateway.access import Direction, allowed_codecs, behind, identify, may_pass
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.permission import Party, Permission
 
@@ -54,6 +54,17 @@ class IdentifyTests(SynchronousTestCase):
             self.found(known, {"gw.example.com"}, "gw@example.com", gateways=gateways), "account"
         )
         self.assertEqual(self.found(known, {"x.example.com"}, "x@example.com", gateways=gateways), "address")
+
+
+class BehindTests(SynchronousTestCase):
+    def test_smallest(self) -> None:
+        """Who is behind several is behind the one with the smallest network; most are behind none."""
+        gateways = (
+            Gateway("wide", behind=("10.0.0.0/8",)),
+            Gateway("one", behind=("10.1.0.0/16", "2001:db8::/32")),
+        )
+        found = [behind(gateways, host) for host in ("10.1.2.3", "10.2.0.1", "192.0.2.1", "2001:db8::7")]
+        self.assertEqual([gateway and gateway.name for gateway in found], ["one", "wide", None, "one"])
 
 
 class PassTests(SynchronousTestCase):

@@ -11,7 +11,7 @@ from attrs import define, frozen
 
 from voipcluster.address import Flow, split_host_port
 from voipcluster.config.gateways import read_secret
-from voipcluster.gateway.access import Direction, Refusal, identify, may_pass
+from voipcluster.gateway.access import Direction, Refusal, behind, identify, may_pass
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.hours import is_open
 from voipcluster.gateway.permission import Party
@@ -144,6 +144,10 @@ class GatewayBook:
                 self._at.clear()
             self._at[host] = known
         return known
+
+    def behind(self, host: str) -> Gateway | None:
+        """The gateway through which clients at an address have to come, if there is one."""
+        return behind(self._gateways.values(), host)
 
     def password(self, name: str) -> str:
         """

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from attrs import evolve
 
 from voipcluster.balance.messages import StoredGateway, Way
-from voipcluster.config.gateways import clashes, gateway_of, table_of
+from voipcluster.config.gateways import OPTIONS, clashes, gateway_of, table_of
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.gateway.gateway import Gateway
 
@@ -53,7 +53,7 @@ def merged(
 
 def declared(row: StoredGateway) -> Gateway:
     """@raise UsageError: what is wrong with it."""
-    table = {name: getattr(row, name) for name in _KEYS}
+    table: dict[str, Any] = {name: getattr(row, name) for name in _KEYS}
     for key, value in table.items():
         if isinstance(value, tuple):
             table[key] = list(value)
@@ -90,7 +90,4 @@ def check_change(of_file: Iterable[Gateway], rows: Iterable[StoredGateway], row:
 
 
 _WAYS = ("incoming", "outgoing")
-_KEYS = (
-    "name", "kind", "servers", "transport", "sources", "certificates", "username", "registrar", "auth_user", "password",
-    "probe", "channels", "hours", "codecs", "trusted", "enabled",
-)  # fmt: skip
+_KEYS = tuple(key for key in OPTIONS if key != "secret")

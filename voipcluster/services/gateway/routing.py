@@ -125,6 +125,15 @@ class NumberRouting:
         number = self.number_of(uri)
         return number is not None and number.emergency and self._names().is_local(uri)
 
+    def number_text(self, uri_text: str) -> str:
+        """The number that a URI of ours is, as text; empty when it is none."""
+        try:
+            meaning = self._names().meaning(uri_text)
+        except ParseError:
+            return ""
+        number = self.number_of(meaning.uri) if meaning.local else None
+        return "" if number is None else number.text
+
     # -- ENUM
 
     def asks(self, number: Number, client: Handover) -> bool:

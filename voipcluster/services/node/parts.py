@@ -29,6 +29,7 @@ from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.cluster.tallies import Tallies
 from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.services.gateway.channels import Channels
+from voipcluster.services.gateway.incoming import Incoming
 from voipcluster.services.gateway.merging import merged
 from voipcluster.services.gateway.outgoing import Outgoing
 from voipcluster.services.gateway.probing import ProbingService
@@ -54,6 +55,7 @@ from voipcluster.services.node.records import CallRecord, CallRecords, ICallWatc
 from voipcluster.services.node.resolving import make_resolving
 from voipcluster.services.node.surroundings import Surroundings
 from voipcluster.services.node.view import NodeView, durations
+from voipcluster.services.notices import Notices
 from voipcluster.services.sip.access import Access, credentials_lookup
 from voipcluster.services.sip.backlog import BacklogService
 from voipcluster.services.sip.calls import Call, CallTable
@@ -350,9 +352,16 @@ class NodeParts:
             self._surroundings.random,
         )
         self.channels = Channels(self.gateways, self.calls)
-        self.calls.adopted = self.channels.adopt
         self.serving.within.identity = self.gateways.credentials
         self.proxy.trusts = self.routing.trusts
+        self.calls.adopted, self.serving.channels = self.channels.adopt, self.channels
+        self.incoming = Incoming(
+            self.routing,
+            lambda: core.names,
+            self._is_ours,
+            self.transport.identities,
+            Notices(core.seconds, self._log),
+        )
         self.gateways.changed.append(lambda: self.use_dialling(self.routing.dialling))
         self.use_dialling(self.routing.dialling)
 
@@ -368,6 +377,7 @@ class NodeParts:
         self.overload.for_help = for_help
         if self.core.downstreams is not None:
             self.core.downstreams.for_help = for_help
+        self.access.gateways = self.incoming if self.incoming.applies else None
 
     def _make_cluster(self, state: StoredState) -> None:
         config = self.config
@@ -400,6 +410,10 @@ class NodeParts:
 
     def _tell_tally(self, tally: Tally) -> None:
         self.cluster.publish_tally(tally)
+
+    def _is_ours(self, aor: str) -> bool:
+        """Whether an address of record has an account, or is registered."""
+        return self.is_user(aor) or bool(self.registrar.lookup(aor))
 
     def merge_gateways(self) -> None:
         """The gateways are those of the file and of the database, as they are now."""

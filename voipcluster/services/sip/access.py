@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
+from voipcluster.services.gateway.incoming import Incoming
 from voipcluster.services.notices import Notices
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.transactions import ServerTransaction
@@ -47,6 +48,7 @@ class Access:
     """
     @ivar required: whether users of our domains authenticate.
     @ivar outcomes: how many were accepted, challenged, stale, guessed wrong, banned for that, refused.
+    @ivar gateways: what gateways and strangers may do, or L{None}: there are no gateways.
     """
 
     _log = Logger()
@@ -57,6 +59,7 @@ class Access:
         self._lookup = lookup
         self.required = required
         self.outcomes: Counter[str] = Counter()
+        self.gateways: Incoming | None = None
         self._notices = Notices(core.seconds, self._log)
 
     def register_user(
@@ -67,6 +70,9 @@ class Access:
 
         @return: the client with its user, or L{None} when it was challenged; and the header lines that are used up.
         """
+        if self.gateways is not None:
+            client = self.gateways.known(client)
+            self.gateways.may_register(client)
         if client.user is not None or not self.required:
             return client, []
         uri = _uri_of(incoming.request, "to")
@@ -86,6 +92,58 @@ class Access:
         @return: as L{register_user}.
         @raise PeerError: 403; 503 for what another node must serve itself, because it serves other domains.
         """
+        gateways = self.gateways
+        if gateways is None:
+            return self._caller(incoming, client, target, routed)
+        client = gateways.known(client)
+        is_told = client.hops and not client.redirected  # by the node that it came to, which has looked
+        if client.gateway:
+            known, used = self._of_gateway(gateways, incoming, client, target, routed)
+        else:
+            known, used = self._caller(incoming, client, target, routed)
+            if known is not None and not is_told:
+                by_password = gateways.known(known)
+                if by_password.gateway:
+                    gateways.check(incoming.request, by_password, target, routed)
+                    known = by_password
+        if (
+            known is not None
+            and not is_told
+            and not routed
+            and incoming.request.method == "INVITE"
+            and self._core.names.is_local(target)
+        ):
+            gateways.check_room(incoming.request, known, target)
+        return known, used
+
+    def _of_gateway(
+        self, gateways: Incoming, incoming: ServerTransaction, client: Handover, target: SipUri, routed: bool
+    ) -> tuple[Handover | None, list[int]]:
+        """Who comes through a gateway: the gateway itself, or a user of ours who proves that he is."""
+        if client.hops and not client.redirected:
+            return client, []  # the node that it came to has looked
+        known, used = client, list[int]()
+        sender = sender_of(incoming.request, self._core.names)
+        if (
+            self.required
+            and client.user is None
+            and sender is not None
+            and sender.domain is not None
+            and gateways.speaks_for_users(sender.aor)
+        ):
+            found, used = self._checked(
+                incoming, client, "proxy-authorization", 407, "proxy-authenticate", sender.domain
+            )
+            if found is None:
+                return None, used
+            self._speaks_for_itself(found, sender)
+            known = found
+        gateways.check(incoming.request, known, target, routed)
+        return known, used
+
+    def _caller(
+        self, incoming: ServerTransaction, client: Handover, target: SipUri, routed: bool
+    ) -> tuple[Handover | None, list[int]]:
         names = self._core.names
         if client.user is not None:
             if client.hops and client.user.rpartition("@")[2] not in names.domains:
@@ -99,13 +157,22 @@ class Access:
                 if client.hops and not client.redirected:
                     raise self._other_domains(client, target)
                 raise PeerError("neither the caller nor the callee is ours", 403)
+            if self.gateways is not None and (client.redirected or not client.hops):
+                self.gateways.check_stranger(incoming.request, client, target)
             return client, []
         if not self.required:
             return client, []
         found, used = self._checked(incoming, client, "proxy-authorization", 407, "proxy-authenticate", realm)
-        if found is not None:
+        if found is not None and (
+            self.gateways is None or not self._is_gateway(self.gateways, found, sender)
+        ):
             self._speaks_for_itself(found, sender)
         return found, used
+
+    def _is_gateway(self, gateways: Incoming, client: Handover, sender: Meaning | None) -> bool:
+        """Whether who proved a password is a gateway, which speaks for those behind it, but for no other user of ours."""
+        aor = None if sender is None else sender.aor
+        return bool(gateways.known(client).gateway) and not gateways.speaks_for_users(aor)
 
     def within_dialog(self, incoming: ServerTransaction, client: Handover, sender: Meaning) -> Proof:
         """

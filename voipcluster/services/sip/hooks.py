@@ -18,6 +18,7 @@ class CallOffer:
 
     @ivar caller: the From URI; C{callee}: the Request-URI; C{user}: who authenticated, C{name@domain}, or L{None}.
     @ivar source: the client's true address, C{udp:192.0.2.1:5060}; C{headers}: (name, value) as received.
+    @ivar gateway_in: the gateway that it comes from, or empty; C{number}: what is called, as the number plan reads it, or empty.
     """
 
     call_id: str
@@ -26,6 +27,8 @@ class CallOffer:
     user: str | None
     source: str
     headers: tuple[tuple[str, str], ...]
+    gateway_in: str = ""
+    number: str = ""
 
 
 def _is_refusal(_: object, __: object, status: int) -> None:

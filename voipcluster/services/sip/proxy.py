@@ -120,7 +120,9 @@ class ProxyService:
                     self._core.riding.heard(client.visited[-1], own.param(PARAMETER))
                 if not client.hops:
                     # a Contact has led it back to this node, and so that is what it came from
-                    client = Handover(flow=incoming.flow, ingress=self._core.node, user=client.user)
+                    client = Handover(
+                        flow=incoming.flow, ingress=self._core.node, user=client.user, gateway=client.gateway
+                    )
                 self._new(incoming, client, routed.uri, routed.routes, max_forwards)
                 return
         elif self._along_another_node(incoming, routed, max_forwards):
@@ -338,7 +340,7 @@ class ProxyService:
             known, used = self._access.caller(incoming, client, target, bool(routes))
         if known is None:
             return
-        if not registering and known.user is None:
+        if not registering and known.user is None and not known.gateway:
             self._admit(incoming, known)
         if ASSERTED in request.layout.at and not client.hops and not self.trusts(known):
             # only our own nodes and some gateways are in the trust domain (RFC 3325 section 5): a client cannot assert who it is
@@ -348,6 +350,7 @@ class ProxyService:
         )
         if (
             known.user is None
+            and not known.gateway
             and not registering
             and (request.method != "INVITE" or core.transactions.limiting.reserves)
             and incoming.key in core.transactions.servers

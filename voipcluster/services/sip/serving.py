@@ -16,6 +16,7 @@ from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.shares import Holder, ShareTaken
+from voipcluster.services.gateway.channels import Channels
 from voipcluster.services.gateway.outgoing import NumberAsked, Outgoing, OutgoingCall
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.access import AMPLIFICATION
@@ -79,6 +80,7 @@ class Serving:
     @param wishes: the preferences of the users.
     @ivar within: what comes later within the dialogs.
     @ivar outgoing: calls to numbers, or L{None}: there are none.
+    @ivar channels: told of calls that come from gateways.
     @ivar completed: called when a new request got its final response.
     """
 
@@ -113,6 +115,7 @@ class Serving:
         self._answers = Answers(core, dialogs, media, calls)
         self.within = WithinDialogs(core, media, calls, claims, self._answers, timer_c, session_timer)
         self.outgoing: Outgoing | None = None
+        self.channels: Channels | None = None
         self.completed: Callable[[], object] = lambda: None
 
     def serve(self, accepted: Accepted) -> None:
@@ -124,13 +127,19 @@ class Serving:
         invite = request.method == "INVITE"
         if (
             invite
+            and not client.gateway  # whose channels are counted
             and not self._calls.has_room(client.user, client.flow.remote[0])
             and self._is_limited(client)
             and not (self.outgoing is not None and self.outgoing.routing.is_emergency(accepted.uri))
         ):
             self._turn_down(incoming, PeerError("too many unanswered calls", 503))
             return
-        if invite and client.user is None and self._core.transactions.limiting.reserves:
+        if (
+            invite
+            and client.user is None
+            and not client.gateway
+            and self._core.transactions.limiting.reserves
+        ):
             try:
                 self._core.transactions.limiting.admit_call(client.flow)
             except PeerError as error:
@@ -161,6 +170,8 @@ class Serving:
             return
         self._trying(incoming, client)
         call = self._calls.start(self._new_call(request, accepted))
+        if client.gateway and self.channels is not None:
+            self.channels.came(call)
         if self._hook is None:
             try:
                 self._forward(accepted, accepted.uri, call, located)
@@ -175,6 +186,8 @@ class Serving:
             accepted.client.user,
             str(accepted.client.flow),
             tuple((k, request.get_all(k)[0]) for k in dict.fromkeys(request.keys)),
+            client.gateway,
+            "" if self.outgoing is None else self.outgoing.routing.number_text(accepted.uri),
         )
         waiting = _Waiting(lambda: self._refuse(accepted, call, 487, None))
         incoming.user = waiting
@@ -225,6 +238,7 @@ class Serving:
             client.visited,
             self._core.wall(),
             request.lines[request.layout.at["to"]],
+            gateway_in=client.gateway,
         )
 
     def _is_limited(self, client: Handover) -> bool:
@@ -337,7 +351,7 @@ class Serving:
         core, client = self._core, accepted.client
         if not core.names.meaning(target.uri).local:
             return target
-        known = Handover(flow=client.flow, ingress=core.node, user=client.user)
+        known = Handover(flow=client.flow, ingress=core.node, user=client.user, gateway=client.gateway)
         token = core.handovers.seal(known, accepted.incoming.request.call_id, core.wall())
         return target._replace(
             routes=(core.route_to_node(core.own_address, f"ho={token}", is_sips(target.uri)),)
@@ -466,6 +480,8 @@ class Serving:
     def _ended(self, call: Call | None, status: int) -> None:
         if call is not None:
             if 200 <= status < 300:
+                if call.gateway_in and self.channels is not None:
+                    self.channels.answered(call)
                 self._calls.answered(call.key, self._core.wall())
             else:
                 self._calls.failed(call.key, f"failed {status}" if status else "no answer")

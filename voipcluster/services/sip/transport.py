@@ -300,6 +300,10 @@ class TransportService(Service):
             return flow.local in self._udp
         return self._connections.is_alive(flow)
 
+    def identities(self, flow: Flow) -> frozenset[str]:
+        """What the checked certificate at the other end of a flow proves; nothing without one."""
+        return self._connections.identities(flow)
+
     def keep(self, flow: Flow, seconds: float) -> None:
         """Do not close the flow's connection for being idle in that time: a binding depends on it."""
         self._connections.keep(flow, seconds)

@@ -12,10 +12,30 @@ from voipcluster.gateway.permission import Permission
 from voipcluster.services.gateway.merging import check_change, declared, merged, stored
 
 FULL = Gateway(
-    "carrier-a", ("192.0.2.1:5060", "sip.carrier.example"), "pstn", "tcp", ("192.0.2.0/24",), ("gw.example",),
-    "gw@example.com", "sip:carrier.example", "4930", "", "sesame", 2.0, 30, ("Mo-Fr 08:00-18:00",), ("PCMA",),
-    Permission(("+",), ("users", "!+49900")), Permission(("users",), ("+49",)), True, False,
-)  # fmt: skip
+    name="carrier-a",
+    kind="pstn",
+    servers=("192.0.2.1:5060", "sip.carrier.example"),
+    transport="tcp",
+    sources=("192.0.2.0/24",),
+    certificates=("gw.example",),
+    username="gw@example.com",
+    behind=("10.1.0.0/16",),
+    registrar="sip:carrier.example",
+    auth_user="4930",
+    password="sesame",
+    aor="sip:4930@carrier.example",
+    contact_user="reception",
+    realm="carrier",
+    probe=2.0,
+    not_alive=(404,),
+    channels=30,
+    hours=("Mo-Fr 08:00-18:00",),
+    codecs=("PCMA",),
+    incoming=Permission(("+",), ("users", "!+49900")),
+    outgoing=Permission(("users",), ("+49",)),
+    trusted=True,
+    enabled=False,
+)
 
 
 class MergingTests(SynchronousTestCase):
@@ -24,6 +44,11 @@ class MergingTests(SynchronousTestCase):
         message = codec.decode("gateway", codec.encode(stored(FULL)))
         self.assertEqual(declared(message), FULL)
         self.assertNotIn("sesame", repr(message))
+
+    def test_defaults(self) -> None:
+        """One that says nothing but its name is the same gateway, whichever way it came."""
+        self.assertEqual(declared(StoredGateway(name="a")), Gateway("a"))
+        self.assertEqual(declared(codec.decode("gateway", {"name": "a"})), Gateway("a"))
 
     def test_which_wins(self) -> None:
         """What is stored wins over the file; a switch changes nothing but whether it is enabled, and alone it is nothing."""
