@@ -47,6 +47,13 @@ BINDING = {
     "aor": "alice@example.com", "contact": "sip:alice@192.0.2.1", "node": "b", "source": "192.0.2.1:5060",
     "transport": "UDP", "user_agent": "phone\x1b[2J", "expires": 3599,
 }  # fmt: skip
+GATEWAY: dict[str, Any] = {
+    "name": "carrier-a", "kind": "pstn", "servers": ["192.0.2.9"], "transport": "udp", "where": "file", "state": "down",
+    "reason": "no answer\x1b[2J", "registration": "", "channels": 3, "most": 30, "seizures": 8, "answers": 6, "asr": 0.75,
+    "refused": 2, "last_cause": "503 (no circuit available)", "last_at": 1700000000.0,
+    "nodes": [{"node": "a", "state": "down", "reason": "no answer", "registration": "", "seizures": 8, "answers": 6,
+               "refused": 2}],
+}  # fmt: skip
 BAN = {"who": "alice@example.com from 192.0.2.66", "reason": "wrong passwords", "left": 555.5}
 STATUS = {
     "cluster": "c1",
@@ -106,6 +113,26 @@ class FakeNode:
         if call_id != CALL["call_id"]:
             raise UsageError(f"no node knows {call_id}")
         return [HOP]
+
+    def gateways(self) -> Any:
+        return [GATEWAY]
+
+    def gateway_show(self, name: str) -> Any:
+        if name != GATEWAY["name"]:
+            raise UsageError(f"there is no gateway {name}")
+        return {**GATEWAY, "options": {"channels": 30, "password": "", "incoming": {"numbers": ["users"]}}}
+
+    def gateway_add(self, name: str, options: Mapping[str, Any]) -> Any:
+        self.asked.append(("gateway_add", name, options))
+
+    def gateway_set(self, name: str, options: Mapping[str, Any]) -> Any:
+        self.asked.append(("gateway_set", name, options))
+
+    def gateway_switch(self, name: str, on: bool) -> Any:
+        self.asked.append(("gateway_switch", name, on))
+
+    def gateway_remove(self, name: str) -> Any:
+        self.asked.append(("gateway_remove", name))
 
     def history(self, since: float | None) -> Any:
         self.asked.append(("history", since))

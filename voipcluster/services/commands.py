@@ -77,6 +77,21 @@ class INodeControl(INodeView):
     def reload_routes() -> Later:
         """Read number plan, routes and rates of the file anew; error with the first mistake, and nothing is changed then."""
 
+    def gateway_show(name: str) -> Later:
+        """One gateway as L{gateways} has it, with C{options}; error when there is none."""
+
+    def gateway_add(name: str, options: Mapping[str, Any]) -> Later:
+        """Add a gateway; error when it exists, or when an option is wrong. C{incoming.numbers} is a key, too."""
+
+    def gateway_set(name: str, options: Mapping[str, Any]) -> Later:
+        """Change options of a gateway; one of the file is kept in the database from then on."""
+
+    def gateway_switch(name: str, on: bool) -> Later:
+        """Let calls use a gateway, or let no new one."""
+
+    def gateway_remove(name: str) -> Later:
+        """Remove a gateway, or the changes of one that is in the file."""
+
     def bans() -> Later:
         """The bans in force at this node: rows of C{who}, C{reason} and C{left} in s."""
 
@@ -167,6 +182,21 @@ class _Texts:
         return value
 
 
+@frozen
+class _Options:
+    """Some options, with the values that JSON and TOML have in common."""
+
+    allowed = "an object of at most 64 options"
+    text = False
+    secret = True  # a password may be among them
+
+    def take(self, value: object) -> dict[str, Any]:
+        if not isinstance(value, dict) or len(value) > 64 or not all(len(key) <= 64 for key in value):
+            raise ValueError("not options")
+        return value
+
+
+GATEWAY = _Text("the name of a gateway", 63)
 USER = _Text("a user name without spaces, @, :, quotes or brackets", 64, without=" @:;\"'<>\\/?")
 PASSWORD = _Text(f"a password of 1 to {MAX_PASSWORD} printable characters", MAX_PASSWORD, secret=True)
 AOR = _Text("an address of record such as alice@example.com")
@@ -234,6 +264,20 @@ COMMANDS: dict[str, Command] = {
         lambda node, given: node.routes(given["number"], given["caller"]),
     ),
     "routes-reload": Command({}, lambda node, given: node.reload_routes()),
+    "gateways": Command({}, lambda node, given: node.gateways()),
+    "gateway-show": Command({"name": GATEWAY}, lambda node, given: node.gateway_show(given["name"])),
+    "gateway-add": Command(
+        {"name": GATEWAY, "options": _Options()},
+        lambda node, given: node.gateway_add(given["name"], given["options"]),
+    ),
+    "gateway-set": Command(
+        {"name": GATEWAY, "options": _Options()},
+        lambda node, given: node.gateway_set(given["name"], given["options"]),
+    ),
+    "gateway-switch": Command(
+        {"name": GATEWAY, "on": Flag()}, lambda node, given: node.gateway_switch(given["name"], given["on"])
+    ),
+    "gateway-rm": Command({"name": GATEWAY}, lambda node, given: node.gateway_remove(given["name"])),
     "bans": Command({}, lambda node, given: node.bans()),
     "unban": Command({"who": WHO}, lambda node, given: node.unban(given["who"])),
     "forget": Command({"node": NODE_NAME}, lambda node, given: node.forget(given["node"])),

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from voipcluster import __version__
 from voipcluster.config.paths import DEFAULT_STATE_DIR
 from voipcluster.errors import UsageError
-from voipcluster.voipctl import importing, records, tables
+from voipcluster.voipctl import gateways, importing, records, tables
 from voipcluster.voipctl.client import Client, SocketClient, WebClient
 
 Given = argparse.Namespace
@@ -168,6 +168,28 @@ def _records(given: Given) -> int:
     return records.run(_client(given), given)
 
 
+def _gateway(given: Given) -> int:
+    client, verb = _client(given), given.gateway_command
+    if verb == "list":
+        answer = client.ask("gateways")
+        return _show(given, answer, gateways.listing) if answer or given.json else 0
+    name = given.name
+    if verb == "show":
+        return _show(given, client.ask("gateway-show", name=name), gateways.one)
+    if verb in ("add", "set"):
+        options = gateways.options_of(given.options)
+        if given.password_stdin:
+            options["password"] = sys.stdin.readline().rstrip("\r\n")
+        answer = client.ask(f"gateway-{verb}", name=name, options=options)
+        return _show(given, answer, lambda _: f"{name}: {'added' if verb == 'add' else 'changed'}")
+    if verb == "rm":
+        return _show(given, client.ask("gateway-rm", name=name), lambda _: f"{name}: removed")
+    on = verb == "enable"
+    answer = client.ask("gateway-switch", name=name, on=on)
+    text = "enabled" if on else "disabled; no new call uses it, running calls go on"
+    return _show(given, answer, lambda _: f"{name}: {text}")
+
+
 def _drain(given: Given) -> int:
     on = given.command == "drain"
     answer = _client(given).ask("drain", node=given.node, on=on)
@@ -253,6 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     status = add("status", _status, "show the nodes: role, state, workload, calls, age of the report")
     status.add_argument("-v", "--verbose", action="store_true", help="what each node's workload is made of")
     _add_user(commands)
+    gateways.add_arguments(commands, _gateway, lambda parser: _add_common(parser, UNSET))
     token = add("join-token", _join_token, "print a token for one more node: TOKEN@ADDRESS")
     token.add_argument("--ttl", type=float, default=3600.0, help="seconds until it expires [%(default)g]")
     token.add_argument("--uses", type=int, default=1, help="how many nodes may join with it [%(default)s]")

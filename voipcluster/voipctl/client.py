@@ -104,6 +104,7 @@ class WebClient:
         "status": "api/status",
         "registrations": "api/registrations",
         "calls": "api/calls",
+        "gateways": "api/gateways",
         "explain": "api/explain/",
         "history": "api/history",
         "metrics": "metrics",

@@ -171,11 +171,21 @@ def calls(answer: Sequence[Mapping[str, Any]]) -> str:
         ("CLIENT", _text("client"), False),
         ("TRANSPORT", _text("transport"), False),
         ("USER", _text("user"), False),
+        *([("GATEWAY", _gateways, False)] if any(map(_has_gateway, answer)) else []),
         ("DURATION", lambda row: clock(row.get("duration")), True),
         ("SESSION", lambda row: clock(row.get("session")), True),
         ("AUDIO", _text("audio"), False),
     ]
     return table(columns, answer)
+
+
+def _has_gateway(row: Mapping[str, Any]) -> bool:
+    return bool(row.get("gateway_in") or row.get("gateway_out"))
+
+
+def _gateways(row: Mapping[str, Any]) -> str:
+    """C{in>}, C{>out} or C{in>out}: the gateways that a call came from and went to."""
+    return clean(f"{row.get('gateway_in', '')}>{row.get('gateway_out', '')}" if _has_gateway(row) else "")
 
 
 def one_call(answer: Sequence[Mapping[str, Any]]) -> str:

@@ -48,6 +48,20 @@ CATALOGUE = {
         Described(
             "voipcluster_authentications_total", "Digests checked: accepted, refused, stale.", "result"
         ),
+        Described(
+            "voipcluster_gateway_up",
+            "1 while a gateway is enabled and there, as this node sees it.",
+            "gateway",
+        ),
+        Described("voipcluster_gateway_channels", "Channels in use, over all nodes.", "gateway"),
+        Described("voipcluster_gateway_channels_limit", "Channels that there are, if limited.", "gateway"),
+        Described("voipcluster_gateway_seizures_total", "Calls of this node to and from it.", "gateway"),
+        Described("voipcluster_gateway_answers_total", "Those that were answered.", "gateway"),
+        Described(
+            "voipcluster_gateway_refused_total",
+            "Requests of gateways, around them, or of strangers for numbers, that were refused.",
+            "reason",
+        ),
         Described("voipcluster_media_streams", "Relayed media streams."),
         Described("voipcluster_media_ports_free", "Relay ports that are free."),
         Described(

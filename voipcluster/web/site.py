@@ -128,6 +128,7 @@ def node_site(reactor: IReactorTime, view: INodeView, host: str, sip: IResource 
     api.putChild(b"history", _zipped(Api(view.history, "since", _seconds)))
     api.putChild(b"calls", _zipped(Api(view.calls, "call_id")))
     api.putChild(b"registrations", _zipped(Api(view.registrations, "aor")))
+    api.putChild(b"gateways", _zipped(Api(view.gateways)))
     api.putChild(b"explain", Explain(view))
     root.putChild(b"api", api)
     root.putChild(b"metrics", _zipped(Metrics(view)))

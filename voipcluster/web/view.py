@@ -37,8 +37,9 @@ class INodeView(Interface):
     def calls(call_id: str | None) -> Later:
         """
         Calls in progress on all nodes, or that one: C{[{"call_id", "from", "to", "node", "state", "client" (host:port),
-        "transport", "user" (who authenticated, or null), "duration" (s), "audio" ("both" | "caller" | "callee" | "none"),
-        "visited": [nodes]}]}; C{audio} tells from which side packets were heard.
+        "transport", "user" (who authenticated, or null), "gateway_in", "gateway_out", "number" (that was called),
+        "duration" (s), "audio" ("both" | "caller" | "callee" | "none"), "visited": [nodes]}]}; C{audio} tells
+        from which side packets were heard.
 
         Of one call also how it sounds, and it may be over: then C{state} is "ended", and it has C{"ended"} (unix s) and
         C{"reason"}. C{"streams": [{"kind", "protocol", "codec", "rate" (Hz), "held", "protected" (RTCP cannot be read), "trouble"
@@ -47,6 +48,14 @@ class INodeView(Interface):
         "jitter_max" (s), "round_trip" (s, between node and "to"), "r", "mos", "delay" (ms), "measured": {"r", "mos_lq", "mos_cq",
         "jitter_buffer" (ms), "loss", "discarded"} or null, "course": [{"at" (unix s), "loss", "jitter", "round_trip",
         "mos"}]}]}]}; null is not known, F{docs/quality.md} tells what each is made of.
+        """
+
+    def gateways() -> Later:
+        """
+        All gateways: C{[{"name", "kind", "servers", "transport", "where" ("file" | "database" | "file, changed"), "state" ("up" |
+        "down" | "closed" | "disabled"), "reason", "registration", "channels" (in use over all nodes), "most" (0: any number),
+        "seizures", "answers", "asr" (0..1 or null), "refused", "last_cause", "last_at" (unix s), "nodes": [{"node", "state",
+        "reason", "registration", "seizures", "answers", "refused"}]}]}.
         """
 
     def explain(call_id: str) -> Later:

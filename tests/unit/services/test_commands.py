@@ -21,6 +21,9 @@ GOOD = {
     "forget": {"node": "b"}, "user-show": {"name": "al", "domain": "a.b"},
     "user-set": {"name": "al", "domain": "a.b", "preferences": {"forward.busy": "carol", "voicemail": ""}},
     "user-import": {"users": [["al", "a.b", "0" * 32, ""]], "replace": False, "dry": True},
+    "gateway-show": {"name": "carrier-a"}, "gateway-rm": {"name": "carrier-a"},
+    "gateway-add": {"name": "carrier-a", "options": {"channels": 3}},
+    "gateway-set": {"name": "carrier-a", "options": {}}, "gateway-switch": {"name": "carrier-a", "on": True},
     "records": {"since": 1.0, "until": 2.0, "after": 0},
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.fake_node import BAN, BINDING, CALL, HOP, NUMBER_ROUTE, ROUTE, STATUS
+from tests.unit.fake_node import BAN, BINDING, CALL, GATEWAY, HOP, NUMBER_ROUTE, ROUTE, STATUS
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import cli
 
@@ -47,6 +47,8 @@ class VoipctlTests(SynchronousTestCase):
                 "user-list": ["alice@example.com"], "bans": [BAN], "unban": None,
                 "routes": [ROUTE], "routes-reload": [ROUTE],
                 "user-set": None, "user-show": {"forward.silent": "yes", "forward.busy": "carol\x1b"},
+                "gateways": [GATEWAY], "gateway-show": {**GATEWAY, "options": {"channels": 30}}, "gateway-add": None,
+                "gateway-set": None, "gateway-switch": None, "gateway-rm": UsageError("there is no gateway x"),
                 "drain": None, "stop": None, "forget": None, "metrics": "voipcluster_calls 1.0\n",
             }
         )  # fmt: skip
@@ -212,6 +214,26 @@ class VoipctlTests(SynchronousTestCase):
         status, _, err = self.run_main("route", "list", "0900")
         self.assertEqual((status, err), (1, "voipctl: no route leads to 0900\n"))
         self.assertEqual(self.shown("route", "reload"), "1 routes are in use now\n")
+
+    def test_gateways(self) -> None:
+        """Listed, shown, added, changed, switched and removed; a password comes from standard input."""
+        self.assertIn("carrier-a", self.shown("gateway", "list"))
+        self.assertEqual(json.loads(self.shown("gateway", "list", "--json")), [GATEWAY])
+        self.assertIn("channels = 30", self.shown("gateway", "show", "carrier-a"))
+        self.shown("gateway", "add", "x", "channels=3", "--password-stdin", typed="sesame\n")
+        self.assertEqual(
+            self.client.asked[-1],
+            ("gateway-add", {"name": "x", "options": {"channels": 3, "password": "sesame"}}),
+        )
+        self.shown("gateway", "set", "x", "kind=pbx")
+        self.assertEqual(self.client.asked[-1], ("gateway-set", {"name": "x", "options": {"kind": "pbx"}}))
+        for verb, on in (("enable", True), ("disable", False)):
+            self.assertIn("abled", self.shown("gateway", verb, "x"))
+            self.assertEqual(self.client.asked[-1], ("gateway-switch", {"name": "x", "on": on}))
+        self.assertEqual(self.run_main("gateway", "rm", "x"), (1, "", "voipctl: there is no gateway x\n"))
+        self.assertEqual(self.run_main("gateway", "add", "x", "channels")[0], 1)
+        self.client.answers["gateways"] = []
+        self.assertEqual(self.shown("gateway", "list"), "")
 
     def test_bans(self) -> None:
         """Who is banned, why, and for how long; with none, nothing; a ban is ended by the name that stands there."""

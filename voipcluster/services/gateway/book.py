@@ -37,7 +37,7 @@ class GatewayState:
     @ivar up: as this node knows it; C{reason}: why it is not.
     @ivar channels: calls in progress over it, on all nodes; C{most}: how many there may be, 0 is any number.
     @ivar seizures: how many calls this node has tried to bring over it or got from it; C{answers}: how many were answered.
-    @ivar last_cause: how the latest of them ended.
+    @ivar last_cause: how the latest of them ended, C{last_at}: when, in unix seconds.
     @ivar registration: how our registration with it stands, as this node knows; empty: there is to be none.
     """
 
@@ -50,6 +50,7 @@ class GatewayState:
     answers: int
     last_cause: str
     registration: str = ""
+    last_at: float = 0.0
 
     @property
     def asr(self) -> float | None:
@@ -71,6 +72,7 @@ class _Use:
     answers: int = 0
     last_cause: str = ""
     registration: str = ""
+    last_at: float = 0.0
 
 
 class GatewayBook:
@@ -183,7 +185,7 @@ class GatewayBook:
         codecs: Collection[str] = (),
     ) -> Refusal | None:
         """Why a gateway may not pass a call now, apart from its channels; L{None}: it may."""
-        return may_pass(gateway, direction, caller, callee, *self._time(), codecs)
+        return may_pass(gateway, direction, caller, callee, *self.local_time(), codecs)
 
     def usable(self, name: str, emergency: bool = False) -> bool:
         """
@@ -197,14 +199,15 @@ class GatewayBook:
         use = self._uses.get(name)
         if use is not None and not use.up:
             return False
-        return emergency or (is_open(gateway.spans, *self._time()) and not self.is_full(name))
+        return emergency or (is_open(gateway.spans, *self.local_time()) and not self.is_full(name))
 
     def is_full(self, name: str) -> bool:
         """Whether all channels of a gateway are in use, counted over all nodes."""
         gateway = self._gateways.get(name)
         return gateway is not None and 0 < gateway.channels <= self._tallies.total(channels_key(name))
 
-    def _time(self) -> tuple[int, int]:
+    def local_time(self) -> tuple[int, int]:
+        """The day of the week, 0 is Monday, and the minute of the day, as opening hours are meant."""
         now = self._local(self._wall())
         return now.tm_wday, now.tm_hour * 60 + now.tm_min
 
@@ -226,6 +229,7 @@ class GatewayBook:
             use.answers,
             use.last_cause,
             use.registration,
+            use.last_at,
         )
 
     def set_up(self, name: str, up: bool, reason: str = "") -> None:
@@ -256,7 +260,8 @@ class GatewayBook:
 
     def released(self, name: str, cause: str) -> None:
         """A call over it has ended, or was never answered; C{cause} says how, in a few words."""
-        self._use(name).last_cause = cause
+        use = self._use(name)
+        use.last_cause, use.last_at = cause, self._wall()
         self._tallies.add(channels_key(name), -1)
 
     def adopted(self, name: str) -> None:

@@ -256,6 +256,8 @@ class ClusterSide:
             case "records":
                 since, until, after = (_number(params, name) for name in ("since", "until", "after"))
                 return node.keeping.page(since, until, int(after))
+            case "gateways":
+                return {"gateways": node.view.own_gateways()}
             case "counters":
                 return {"handed_over": node.placing.total_handed_over, "media": node.view.own_media()}
         raise PeerError(f"question {kind[:32]!r} is not known here")

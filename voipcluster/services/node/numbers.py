@@ -19,6 +19,24 @@ REASONS = (
 )  # of L{Limiting.refused}  # fmt: skip
 
 
+def _of_gateways(node: NodeParts) -> Numbers:
+    """Of each gateway; nothing at all where there are none."""
+    states = {
+        one.name: state for one in node.gateways if (state := node.gateways.state(one.name)) is not None
+    }
+    refused: Counter[str] = Counter()
+    for (_, kind), count in node.incoming.refused.items():
+        refused[kind] += count
+    return {
+        "voipcluster_gateway_up": {name: float(s.enabled and s.up) for name, s in states.items()},
+        "voipcluster_gateway_channels": {name: s.channels for name, s in states.items()},
+        "voipcluster_gateway_channels_limit": {name: s.most for name, s in states.items() if s.most},
+        "voipcluster_gateway_seizures_total": {name: s.seizures for name, s in states.items()},
+        "voipcluster_gateway_answers_total": {name: s.answers for name, s in states.items()},
+        "voipcluster_gateway_refused_total": dict(refused),
+    }
+
+
 def numbers(node: NodeParts) -> Numbers:
     """Metric to value, under the names of L{voipcluster.web.metrics.CATALOGUE}."""
     now, own = node.core.seconds(), node.workload.own()
@@ -59,6 +77,7 @@ def numbers(node: NodeParts) -> Numbers:
         },
         "voipcluster_handed_over_total": dict(placing.handed_over),
         "voipcluster_authentications_total": dict(node.access.outcomes),
+        **_of_gateways(node),
         "voipcluster_media_streams": media.sessions,
         "voipcluster_media_ports_free": media.ports_free,
         "voipcluster_media_packets_total": {

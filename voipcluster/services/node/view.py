@@ -18,6 +18,7 @@ from voipcluster.errors import UsageError
 from voipcluster.services.commands import Imported, INodeControl
 from voipcluster.services.media.kernel_path import USERSPACE
 from voipcluster.services.media.snapshots import MediaSnapshot
+from voipcluster.services.node.gateway_view import GatewayView
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.node.routes import number_rows, reload_routes, route_rows
@@ -39,6 +40,7 @@ class NodeView:
 
     def __init__(self, node: NodeParts) -> None:
         self._node = node
+        self._gateways = GatewayView(node, self._ask_others)
 
     # -- reading
 
@@ -178,6 +180,9 @@ class NodeView:
             "client": call.source,
             "transport": call.transport,
             "user": call.user or None,
+            "gateway_in": call.gateway_in,
+            "gateway_out": call.gateway_out,
+            "number": call.number,
             "started": call.started,
             "expires": call.expires,
             "audio": _audio(media),
@@ -223,6 +228,16 @@ class NodeView:
 
     def reload_routes(self) -> Deferred[list[Row]]:
         return reload_routes(self._node)
+
+    def gateways(self) -> Deferred[list[Row]]:
+        return self._gateways.rows()
+
+    def own_gateways(self) -> list[Row]:
+        """The gateways as this node sees them."""
+        return self._gateways.own()
+
+    def gateway_show(self, name: str) -> Deferred[Row]:
+        return self._gateways.show(name)
 
     def history(self, since: float | None) -> Row:
         return self._node.history.read(since)
@@ -332,6 +347,18 @@ class NodeView:
 
     def drain(self, node: str | None, on: bool) -> Deferred[None]:
         return self._node.cluster.drain(node or self._node.core.node, on)
+
+    def gateway_add(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+        return self._gateways.add(name, options)
+
+    def gateway_set(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+        return self._gateways.set(name, options)
+
+    def gateway_switch(self, name: str, on: bool) -> Deferred[None]:
+        return self._gateways.switch(name, on)
+
+    def gateway_remove(self, name: str) -> Deferred[None]:
+        return self._gateways.remove(name)
 
     def bans(self) -> list[Row]:
         return [

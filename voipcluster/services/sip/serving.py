@@ -300,7 +300,7 @@ class Serving:
             return outgoing.reach(uri, (), attempt.diversions[-1].by if attempt.diversions else "")
 
     def _known(self, accepted: Accepted, targets: list[Target]) -> list[Target]:
-        if accepted.client.user is None:
+        if accepted.client.user is None and not accepted.client.gateway:
             return targets
         return [
             target if target.flow is not None or target.routes else self._known_here(target, accepted)

@@ -140,6 +140,7 @@ const CALL_COLUMNS = [
   ["node", nodeOf],
   ["client", (call) => [call.transport, call.client].filter(Boolean).join(" ")],
   ["user", (call) => call.user, "long"],
+  ["gateway", (call) => [call.gateway_in, call.gateway_out].filter(Boolean).join(" → "), "long"],
   ["state", (call) => call.state],
   ["duration", (call) => duration(call.duration), "right"],
   ["audio heard", audio],
@@ -157,6 +158,32 @@ const REGISTRATION_COLUMNS = [
   ["expires in", (row) => duration(row.expires), "right"],
   ["user agent", (row) => row.user_agent, "long"],
 ];
+
+const GATEWAY_KINDS = { up: "good", down: "bad", closed: "warn", disabled: "warn" };
+
+function gatewayState(row) {
+  const element = make("span", orDash(row.state), `state ${GATEWAY_KINDS[row.state] || "soft"}`);
+  if (row.reason) element.title = row.reason;
+  return element;
+}
+
+const GATEWAY_COLUMNS = [
+  ["gateway", (row) => row.name, "name"],
+  ["kind", (row) => row.kind],
+  ["state", gatewayState],
+  ["channels", (row) => (row.most ? `${row.channels}/${row.most}` : row.channels), "right"],
+  ["seizures", (row) => row.seizures, "right"],
+  ["answered", (row) => (typeof row.asr === "number" ? `${Math.round(row.asr * 100)} %` : "–"), "right"],
+  ["refused", (row) => row.refused, "right"],
+  ["last cause", (row) => row.last_cause, "long"],
+];
+
+async function showGateways() {
+  const rows = await ask("/api/gateways");
+  byId("gateways-box").hidden = !rows.length;
+  fill(byId("gateways"), GATEWAY_COLUMNS, rows, "no gateway is declared");
+  showMore("gateways-more", rows.length);
+}
 
 async function ask(path) {
   const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
@@ -211,7 +238,7 @@ async function turn() {
     showStatus(status);
     showCalls(calls);
     showHistory(history);
-    await Promise.all([showRegistrations(), refreshCall()]);
+    await Promise.all([showGateways(), showRegistrations(), refreshCall()]);
     live.className = "good";
     live.textContent = "live";
   } catch (error) {

@@ -1,0 +1,206 @@
+"""The gateways as the operator sees and changes them, gathered from the whole cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+
+from voipcluster.balance.messages import StoredGateway
+from voipcluster.config.gateways import OPTIONS, WAYS, gateway_of, table_of
+from voipcluster.errors import UsageError
+from voipcluster.gateway.gateway import Gateway
+from voipcluster.gateway.hours import is_open
+from voipcluster.services.gateway.merging import FILE, stored
+from voipcluster.web.view import Row
+
+if TYPE_CHECKING:
+    from voipcluster.services.node.parts import NodeParts
+
+Ask = Callable[[str, Row], "Deferred[dict[str, Row]]"]
+"""Asks all other nodes the same; gives the answers by node."""
+
+
+class GatewayView:
+    """
+    @param ask: asks the other nodes.
+    """
+
+    def __init__(self, node: NodeParts, ask: Ask) -> None:
+        self._node, self._ask = node, ask
+
+    # -- reading
+
+    def rows(self) -> Deferred[list[Row]]:
+        """All gateways, by name; what nodes count is added up."""
+
+        def gathered(others: dict[str, Row]) -> list[Row]:
+            rows = {row["name"]: row for row in self.own()}
+            for row in rows.values():
+                row["nodes"] = [{"node": self._node.core.node, **_of_node(row)}]
+            for node, answer in sorted(others.items()):
+                for other in answer.get("gateways", ()):
+                    if isinstance(other, dict) and other.get("name") in rows:
+                        _add(rows[other["name"]], node, other)
+            for row in rows.values():
+                row["asr"] = round(row["answers"] / row["seizures"], 4) if row["seizures"] else None
+            return [rows[name] for name in sorted(rows)]
+
+        return self._ask("gateways", {}).addCallback(gathered)
+
+    def own(self) -> list[Row]:
+        """As this node sees them."""
+        book, refused = self._node.gateways, self._node.incoming.refused
+        rows = []
+        for gateway in book:
+            state = book.state(gateway.name)
+            assert state is not None, "it is in the book"
+            rows.append(
+                {
+                    "name": gateway.name,
+                    "kind": gateway.kind,
+                    "servers": list(gateway.servers),
+                    "transport": gateway.transport,
+                    "where": book.where(gateway.name),
+                    "state": self._word(gateway, state.up),
+                    "reason": state.reason,
+                    "registration": state.registration,
+                    "channels": state.channels,
+                    "most": state.most,
+                    "seizures": state.seizures,
+                    "answers": state.answers,
+                    "refused": sum(count for (name, _), count in refused.items() if name == gateway.name),
+                    "last_cause": state.last_cause,
+                    "last_at": state.last_at,
+                }
+            )
+        return rows
+
+    def _word(self, gateway: Gateway, up: bool) -> str:
+        if not gateway.enabled:
+            return "disabled"
+        if not up:
+            return "down"
+        return "up" if is_open(gateway.spans, *self._node.gateways.local_time()) else "closed"
+
+    def show(self, name: str) -> Deferred[Row]:
+        """One gateway with its options; no password is among them."""
+        table = self._options(self._existing(name))
+
+        def found(rows: list[Row]) -> Row:
+            row = next((row for row in rows if row["name"] == name), None)
+            if row is None:
+                raise UsageError(f"there is no gateway {name}")
+            return {**row, "options": table}
+
+        return self.rows().addCallback(found)
+
+    def _options(self, gateway: Gateway) -> dict[str, Any]:
+        table = table_of(gateway)
+        table["password"] = "set" if table["password"] else ""
+        return table
+
+    # -- changing
+
+    def add(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+        if self._node.gateways.get(name) is not None:
+            raise UsageError(f"gateway {name} exists already; to change it: voipctl gateway set {name} ...")
+        return self._change(stored(gateway_of(_table({"name": name}, options))))
+
+    def set(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+        gateway = self._existing(name)
+        if gateway.secret:  # which each node has, and the database has not
+            raise UsageError(
+                f"gateway {name} has its password in the file {gateway.secret}: change it in the configuration file of the nodes"
+            )
+        table = table_of(gateway)
+        return self._change(stored(gateway_of(_table(table, options))))
+
+    def switch(self, name: str, on: bool) -> Deferred[None]:
+        """Enable or disable a gateway; of one in the file nothing else is changed."""
+        self._existing(name)
+        row = self._node.stored_gateways.get(name)
+        if row is None:
+            row = StoredGateway(name=name, switch=True)
+        return self._change(evolve(row, enabled=on))
+
+    def remove(self, name: str) -> Deferred[None]:
+        self._existing(name)
+        if self._node.gateways.where(name) == FILE:
+            raise UsageError(
+                f"gateway {name} is in the configuration file of the nodes: take it out there, or disable it"
+            )
+        return self._change(StoredGateway(name=name, removed=True))
+
+    def _change(self, row: StoredGateway) -> Deferred[None]:
+        return self._node.cluster.change("gateway", row)
+
+    def _existing(self, name: str) -> Gateway:
+        gateway = self._node.gateways.get(name)
+        if gateway is None:
+            raise UsageError(f"there is no gateway {name}")
+        return gateway
+
+
+def _table(before: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Options over a table; C{incoming.numbers} is a key within another one, and a text may stand for a list of texts.
+
+    @raise UsageError: a key that there is not.
+    """
+    table: dict[str, Any] = {
+        key: dict(value) if isinstance(value, Mapping) else value for key, value in before.items()
+    }
+    for key, value in options.items():
+        way, dot, inner = key.partition(".")
+        if dot and way in WAYS:
+            table.setdefault(way, {})[inner] = _listed(value)
+        elif key in ("name", "secret"):
+            raise UsageError(f"{key}: cannot be set here")
+        elif key in OPTIONS:
+            default = _DEFAULTS.get(key)
+            text = str(value) if type(value) is int and isinstance(default, str) else value
+            table[key] = _listed(value, key == "not_alive") if isinstance(default, list) else text
+        else:
+            known = ", ".join(name for name in OPTIONS if name not in ("name", "secret", "password"))
+            ways = ", ".join(f"{way}.{inner}" for way in WAYS for inner in ("callers", "numbers"))
+            raise UsageError(f"unknown option {key[:40]!r}; known are {known}, {ways}")
+    return table
+
+
+_DEFAULTS = table_of(Gateway("x"))
+
+
+def _listed(value: object, of_numbers: bool = False) -> object:
+    """C{a,b} as a list; hours hold a comma between days, so there it is a semicolon or a list."""
+    if type(value) is int:
+        return [value if of_numbers else str(value)]
+    if not isinstance(value, str):
+        return value
+    separator = ";" if ";" in value or (":" in value and "-" in value and " " in value) else ","
+    return [part.strip() for part in value.split(separator) if part.strip()]
+
+
+def _of_node(row: Row) -> Row:
+    return {key: row[key] for key in ("state", "reason", "registration", "seizures", "answers", "refused")}
+
+
+def _add(row: Row, node: str, other: Row) -> None:
+    """What another node knows of a gateway, which may be of another version."""
+    for key in ("seizures", "answers", "refused"):
+        count = other.get(key)
+        row[key] += count if isinstance(count, int) else 0
+    last = other.get("last_at")
+    if isinstance(last, float) and last > row["last_at"]:
+        row["last_at"], row["last_cause"] = last, str(other.get("last_cause"))
+    row["nodes"].append(
+        {
+            "node": node,
+            **{
+                key: other.get(key)
+                for key in ("state", "reason", "registration", "seizures", "answers", "refused")
+            },
+        }
+    )
