@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+from typing import ClassVar
+
 from twisted.internet.defer import Deferred
 
 from demo.cluster import Node
 from tests.integration.claims import ClaimTestCase
+from tests.network import refused
 from voipcluster.phone import CallFailed, Phone, PhoneCall
 
 # no quarantine: a port is free when it is given back; 64*T1, after which an unanswered request is given up, is 3.2 s
@@ -13,13 +17,18 @@ OPTIONS = ("--set", "media.quarantine=0", "--set", "sip.t1=0.05")
 
 
 class EndingTestCase(ClaimTestCase):
+    """@cvar path: who relays."""
+
+    path: ClassVar[str] = "userspace"
+
     async def start(self, *options: str, nodes: str = "a") -> tuple[Phone, Phone]:
         """A cluster, and alice and bob who are registered."""
-        await self.start_cluster(*OPTIONS, *options, nodes=nodes)
+        await self.start_cluster(*OPTIONS, "--set", f"media.relay={self.path}", *options, nodes=nodes)
         self.all_ports = {
             node.name: await self.metric(node, "media_ports_free") for node in self.cluster.nodes
         }
         self.assertGreater(self.all_ports["a"], 0)
+        self.in_kernel = 0.0
         await self.add_users("alice", "bob", "carol")
         alice = self.phone("alice", capacity=9)
         bob = self.phone("bob", host=self.address(101), answer_after=None, capacity=2)
@@ -49,6 +58,12 @@ class EndingTestCase(ClaimTestCase):
                 )
 
             await self.until(none, f"{node.name} has given everything back", seconds)
+        if self.path == "kernel":
+            left = subprocess.run(
+                ["nft", "list", "ruleset"], capture_output=True, text=True, check=True
+            ).stdout
+            self.assertIn("map stream4", left)
+            self.assertNotIn("elements", left)
 
     async def ringing(self, caller: Phone, callee: Phone) -> tuple[Deferred[PhoneCall], PhoneCall, PhoneCall]:
         """A call that rings: what fires when it is up, and its two ends."""
@@ -64,6 +79,16 @@ class EndingTestCase(ClaimTestCase):
         callee.accept(there)
         await calling
         await self.until(lambda: here.packets_received > 5 < there.packets_received, "audio goes both ways")
+        if self.path == "kernel":
+            before = self.in_kernel
+
+            async def relayed() -> bool:
+                name, label = "media_packets_total", "relayed in kernel"
+                counts = [await self.metric(node, name, result=label) for node in self.cluster.nodes]
+                self.in_kernel = sum(counts)
+                return self.in_kernel > before
+
+            await self.until(relayed, "the kernel relays it")
         return here, there
 
     def deaf(self, phone: Phone) -> None:
@@ -124,6 +149,16 @@ class CallEndings(EndingTestCase):
         await self.taken()
         self.deaf(bob)
         here.hang_up()
+        await self.all_free()
+
+    async def test_caller_crashes(self) -> None:
+        """The caller is gone without a word, its machine with it: the callee's BYE ends the call, although nobody answers it."""
+        alice, bob = await self.start()
+        here, there = await self.up(alice, bob)
+        await self.taken()
+        here.stream.close()
+        self.deaf(alice)
+        there.hang_up()
         await self.all_free()
 
     async def test_lost_connections(self) -> None:
@@ -199,3 +234,15 @@ class MediaTimeout(EndingTestCase):
         await here.hang_up()
         await there.when_ended()
         self.assertEqual((here.status, there.status), (200, 200))
+
+
+class KernelCallEndings(CallEndings):
+    """The same with media that the kernel relays: it relays nothing any more, either."""
+
+    path = "kernel"
+    skip = refused() or None
+
+
+class KernelMediaTimeout(MediaTimeout):
+    path = "kernel"
+    skip = refused() or None
