@@ -197,6 +197,8 @@ _GATEWAY = Schema(
         Field("probe", float, 0, 3600, 5.0),
         Field("not_alive", int, 300, 699, default=messages.NOT_ALIVE, many=400),
         Field("channels", int, 0, U31, 0),
+        Field("calls_per_minute", int, 0, U31, 0),
+        Field("minutes_per_day", int, 0, U31, 0),
         text("hours", 64, 1, default=(), many=64),
         text("codecs", 64, 1, default=(), many=64),
         Field("incoming", _WAY, default=messages.TO_USERS),

@@ -181,6 +181,8 @@ class StoredGateway:
     probe: float = 5.0
     not_alive: tuple[int, ...] = NOT_ALIVE
     channels: int = 0
+    calls_per_minute: int = 0
+    minutes_per_day: int = 0
     hours: tuple[str, ...] = ()
     codecs: tuple[str, ...] = ()
     incoming: Way = TO_USERS

@@ -125,6 +125,8 @@ OPTIONS: dict[str, Kind[Any]] = {
     "probe": Number(0, 3600, "s"),
     "not_alive": _Statuses(),
     "channels": Whole(0, 1_000_000),
+    "calls_per_minute": Whole(0, 1_000_000),
+    "minutes_per_day": Whole(0, 100_000_000),
     "hours": Words(
         _Checked(parse_span, "a time"),
         'times such as "Mo-Fr 08:00-18:00", "Sa,Su 22:00-06:00" or "08:00-20:00"',

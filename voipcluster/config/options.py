@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from attrs import Attribute, Factory, fields, frozen
 
+from voipcluster.config.allowance import AllowanceOptions
 from voipcluster.config.kinds import (
     NODE_NAME,
     POLICY_NAME,
@@ -153,7 +154,12 @@ class LimitsOptions:
     wrong_passwords_per_address: int = option(
         100, Whole(0, 100_000), "for all user names, else the address is banned; 0 = any number"
     )
-    guess_ban: float = option(600.0, Number(1, 604_800, "s"), "s for which both last")
+    refused_numbers: int = option(
+        30,
+        Whole(0, 100_000),
+        "calls of one user or address to numbers that he may not call, else he is banned; 0 = any number",
+    )
+    guess_ban: float = option(600.0, Number(1, 604_800, "s"), "s for which these last")
     trusted: tuple[str, ...] = option(
         (),
         Words(Network(), 'networks such as "192.0.2.0/24"'),
@@ -452,6 +458,7 @@ class Config:
     web: WebOptions = Factory(WebOptions)
     websocket: WebSocketOptions = Factory(WebSocketOptions)
     node: NodeOptions = Factory(NodeOptions)
+    allowance: AllowanceOptions = Factory(AllowanceOptions)
     gateways: tuple[Gateway, ...] = ()
     routes: tuple[Route, ...] = ()
     rates: RateTable = Factory(RateTable)
@@ -482,6 +489,7 @@ SECTIONS: dict[str, type] = {
     "numbers": NumbersOptions,
     "database": DatabaseOptions,
     "records": RecordsOptions,
+    "allowance": AllowanceOptions,
     "web": WebOptions,
     "websocket": WebSocketOptions,
     "node": NodeOptions,

@@ -43,6 +43,7 @@ class Gateway:
     @ivar probe: s between the OPTIONS that ask whether it is there; 0: it is not asked.
     @ivar not_alive: statuses of answers to OPTIONS that count like none.
     @ivar channels: calls at the same time in both directions; 0: any number.
+    @ivar calls_per_minute: that begin, and C{minutes_per_day}: of answered calls, in both directions; 0: any number.
     @ivar hours: when it may be used, as L{parse_span} reads them; none: always.
     @ivar codecs: which encoding names (RFC 8866 section 6.6) may be offered to it and by it; none: all.
     @ivar incoming: what it may send to us, C{outgoing}: what we may send to it.
@@ -73,6 +74,8 @@ class Gateway:
     contact_user: str = ""
     realm: str = ""
     not_alive: tuple[int, ...] = tuple(sorted(NOT_ALIVE))
+    calls_per_minute: int = 0
+    minutes_per_day: int = 0
     networks: tuple[_Network, ...] = field(init=False, repr=False, eq=False)
     networks_behind: tuple[_Network, ...] = field(init=False, repr=False, eq=False)
     spans: tuple[Span, ...] = field(init=False, repr=False, eq=False)

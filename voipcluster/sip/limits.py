@@ -46,7 +46,9 @@ class LimitSettings:
     @ivar ban: seconds for which who exceeds them is banned.
     @ivar wrong_passwords_per_user: for one user name from one source, until that user name is refused there;
         C{wrong_passwords_per_address} for any user names from one source, until that source is banned.
-    @ivar guess_ban: seconds within which wrong passwords are counted, and which both last.
+    @ivar refused_numbers: calls from one source, or of one user, to numbers that they may not call, until who makes them is
+        banned.
+    @ivar guess_ban: seconds within which wrong passwords and refused numbers are counted, and which the bans last.
     @ivar keep: seconds for which a proof of a password counts; as long as a registration may last.
     """
 
@@ -55,6 +57,7 @@ class LimitSettings:
     ban: float = 60.0
     wrong_passwords_per_user: int = 10
     wrong_passwords_per_address: int = 100
+    refused_numbers: int = 30
     guess_ban: float = 600.0
     keep: float = 3660.0
 
@@ -72,7 +75,7 @@ class _Bucket:
     """
     @ivar due: when it is full again; L{_NEVER} while banned. C{interval}: seconds for which one request counts.
     @ivar until: end of the ban, 0 when there is none; C{reserve}: the bucket for what is served in spite of a ban.
-    @ivar wrong: the bucket of wrong passwords.
+    @ivar wrong: the bucket of wrong passwords, C{refused} that of refused numbers.
     @ivar kept: until when proofs count, and C{remotes} from where; of users and trunks only.
     """
 
@@ -84,6 +87,7 @@ class _Bucket:
     reason: str = ""
     reserve: float = 0.0
     wrong: float = 0.0
+    refused: float = 0.0
     kept: float = 0.0
     remotes: dict[Address, None] = field(factory=dict)
 
@@ -280,6 +284,21 @@ class RequestLimits:
                     if self._is_wrong_too_often(bucket, now) and not bucket.until:
                         self._ban(bucket, "wrong passwords", now, settings.guess_ban)
 
+    def refused_number(self, remote: Address, now: float) -> None:
+        """
+        A call to a number was refused to who is there: a user who proved himself, else the source.
+
+        To be told of what cannot be forged alone, else anybody could have anybody banned.
+        """
+        settings = self._settings
+        if not settings.refused_numbers or self._is_trusted(remote[0]):
+            return
+        bucket = self._proven.get(remote) or self._source(remote[0], now)
+        each = settings.guess_ban / settings.refused_numbers
+        bucket.refused = _fuller(bucket.refused, each, now, settings.guess_ban)
+        if bucket.refused - now > settings.guess_ban - each and not bucket.until:
+            self._ban(bucket, "calls to numbers without permission", now, settings.guess_ban)
+
     # -- bans
 
     def bans(self, now: float) -> Iterator[Ban]:
@@ -296,7 +315,7 @@ class RequestLimits:
         bucket = self.banned.get(who) or self.banned_users.get(who)
         if bucket is not None:
             self._lift(bucket)
-            bucket.wrong = 0.0
+            bucket.wrong = bucket.refused = 0.0
             return True
         user, _, key = who.rpartition(" from ")
         self._pairs.pop((key, user), None)
@@ -361,7 +380,9 @@ class RequestLimits:
 
     def _forget_sources(self, now: float) -> None:
         self._sources = {
-            host: bucket for host, bucket in self._sources.items() if bucket.due > now or bucket.wrong > now
+            host: bucket
+            for host, bucket in self._sources.items()
+            if bucket.due > now or bucket.wrong > now or bucket.refused > now
         }
 
     def sweep(self, now: float) -> None:

@@ -37,6 +37,64 @@ class LimitsCase(SynchronousTestCase):
         return most
 
 
+class RefusedNumberTests(LimitsCase):
+    """Calls to numbers that somebody may not call: a scanner, or a password that was stolen."""
+
+    settings = evolve(LimitsCase.settings, refused_numbers=4)
+
+    def refused(self, remote: tuple[str, int], count: int, now: float = NOW) -> None:
+        for _ in range(count):
+            self.limits.refused_number(remote, now)
+
+    def test_a_source(self) -> None:
+        """Who proved nothing is banned with all of his address."""
+        self.refused(ATTACKER, 3)
+        self.assertEqual(self.told, [])
+        self.refused(ATTACKER, 1)
+        ban = Ban("192.0.2.66", "calls to numbers without permission", 600.0)
+        self.assertEqual((self.told, self.limits.check(NEIGHBOUR, NOW)), ([ban], BANNED))
+        self.assertEqual(self.limits.check(NEIGHBOUR, NOW + 600), ADMITTED)
+
+    def test_a_user(self) -> None:
+        """A user is banned alone, and not those behind the same NAT."""
+        self.limits.proved(NEIGHBOUR, BOB, NOW)
+        self.refused(NEIGHBOUR, 4)
+        self.assertEqual([ban.who for ban in self.told], [BOB])
+        self.assertEqual(self.limits.check(NEIGHBOUR, NOW), BUSY)
+        self.assertEqual(self.limits.check(ATTACKER, NOW), ADMITTED)
+
+    def test_now_and_then(self) -> None:
+        """Wrong numbers of a whole day are no attack; they are forgotten one by one."""
+        for n in range(50):
+            self.refused(ALICE, 1, NOW + n * 151)
+        self.assertEqual(self.told, [])
+
+    def test_lifted(self) -> None:
+        """After the operator has lifted it all of them may be tried again."""
+        self.refused(ATTACKER, 4)
+        self.assertTrue(self.limits.lift("192.0.2.66"))
+        self.refused(ATTACKER, 3)
+        self.assertEqual(self.limits.check(ATTACKER, NOW), ADMITTED)
+
+    def test_who_is_not_counted(self) -> None:
+        """Trusted sources, and anybody when it is switched off."""
+        self.trusted.add("192.0.2.1")
+        self.refused(ALICE, 50)
+        self.limits = RequestLimits(evolve(self.settings, refused_numbers=0))
+        self.refused(ATTACKER, 50)
+        self.assertEqual((self.told, self.limits.check(ATTACKER, NOW)), ([], ADMITTED))
+
+    def test_remembered(self) -> None:
+        """A sweep leaves what counts still, and no more."""
+        self.refused(ATTACKER, 3)
+        self.limits.sweep(NOW + 100)
+        self.refused(ATTACKER, 1, NOW + 100)
+        self.assertEqual(len(self.told), 1)
+        self.refused(ALICE, 1)
+        self.limits.sweep(NOW + 5000)
+        self.assertEqual(self.limits.remembered, 0)
+
+
 class RateTests(LimitsCase):
     def test_burst_and_ban(self) -> None:
         """5 s' worth at once are served; the next one bans its source, and nobody else."""

@@ -28,6 +28,7 @@ def limiting_of(node: NodeParts, seconds: Callable[[], float]) -> Limiting:
         ban=limits.ban,
         wrong_passwords_per_user=limits.wrong_passwords_per_user,
         wrong_passwords_per_address=limits.wrong_passwords_per_address,
+        refused_numbers=limits.refused_numbers,
         guess_ban=limits.guess_ban,
         keep=node.config.sip.max_expires + KEPT,
     )

@@ -192,6 +192,13 @@ class Limiting:
         self.refused["password"] += 1
         return False
 
+    def number_refused(self, flow: Flow) -> None:
+        """
+        Who is there called a number that he may not call. What strangers send over UDP does not count: its source may be forged.
+        """
+        if flow.reliable or self._limits.is_proven(flow.remote):
+            self._limits.refused_number(flow.remote, self.seconds())
+
     def registration_refused(self) -> None:
         """There are as many registrations as there may be."""
         self.refused["registrations"] += 1
