@@ -97,6 +97,11 @@ CATALOGUE = {
         Described("voipcluster_connections", "Open SIP connections.", "transport"),
         Described("voipcluster_messages_dropped_total", "SIP messages dropped.", "reason"),
         Described("voipcluster_refused_total", "What was refused for a limit, by limit.", "limit"),
+        Described(
+            "voipcluster_allowance_refused_total",
+            "Calls to numbers that were refused to a user, or not brought to a gateway, for what it has had.",
+            "limit",
+        ),
         Described("voipcluster_bans", "Bans in force."),
         Described(
             "voipcluster_bans_total", "Bans begun: of an address, a user, a guessed user name.", "kind"

@@ -8,16 +8,36 @@ from collections.abc import Callable, Mapping
 
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
-from voipcluster.gateway.allowance import NO_LIMIT, Allowance, Excess, Usage, excess
+from voipcluster.errors import PeerError
+from voipcluster.gateway.allowance import DESTINATION, NO_LIMIT, Allowance, Excess, Usage, excess
+from voipcluster.gateway.causes import reason_of
 from voipcluster.services.gateway.book import GatewayBook, ITallies
 from voipcluster.services.media.relay import CallKey
+from voipcluster.services.notices import Notices
 from voipcluster.services.sip.calls import Call
 from voipcluster.sip.preferences import Preferences
+from voipcluster.sip.proxy.validation import Refused
+from voipcluster.sip.values import quote
 
 MINUTE = 60.0  # s for which a call counts as begun
 TICK = 10.0  # s between two looks at the calls that are up
 USER, GATEWAY = "user", "gateway"
+_REJECTED = 21  # cause of Q.850
+
+
+class Spent(Refused):
+    """
+    403: a user has had what he may have. 503 would bring the call to another node, and 480 is about who is called.
+
+    @ivar kind: one of L{voipcluster.gateway.allowance.KINDS}.
+    """
+
+    def __init__(self, excess: Excess) -> None:
+        headers = (("Warning", f"399 voipcluster {quote(excess.text)}"), ("Reason", reason_of(_REJECTED)))
+        super().__init__(excess.text, 403, headers)
+        self.kind = excess.kind
 
 
 @define
@@ -30,6 +50,15 @@ class _Running:
     counted: int = 0
 
 
+class Forbidden(Refused):
+    """403: nobody lets the caller have that number."""
+
+
+def is_forbidden(error: PeerError) -> bool:
+    """Whether a call was refused for its number: who does that often looks for numbers that cost others money."""
+    return isinstance(error, Forbidden) or (isinstance(error, Spent) and error.kind == DESTINATION)
+
+
 class Allowances:
     """
     @param everybody: what each user has who has no preference of his own.
@@ -37,6 +66,8 @@ class Allowances:
     @param wall: seconds since 1970; C{local}: the local time of such a moment, in which a day begins.
     @ivar refused: how many calls were refused, by C{user} or C{gateway} and kind.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -57,6 +88,7 @@ class Allowances:
         self._day = ""
         self._timer: IDelayedCall | None = None
         self.refused: Counter[tuple[str, str]] = Counter()
+        self._notices = Notices(clock.seconds, self._log)
 
     def stop(self) -> None:
         """No timer is left behind."""
@@ -78,13 +110,20 @@ class Allowances:
             all_.destinations if wishes.destinations is None else wishes.destinations,
         )
 
-    def user_excess(self, aor: str, number: str) -> Excess | None:
-        """What a call of a user to a number would exceed; counted when it would."""
+    def check_user(self, aor: str, number: str) -> None:
+        """
+        Whether a user may have one more call to a number.
+
+        @param aor: the user, or empty: a call of nobody is not limited here.
+        @raise Spent: he has had what he may have.
+        """
         allowance = self.of_user(aor) if aor else NO_LIMIT
         found = excess(allowance, lambda: self.usage(USER, aor), number) if allowance.limits else None
         if found is not None:
             self.refused[USER, found.kind] += 1
-        return found
+            text = "{user} is refused a call to {number}: {why}"
+            self._notices.warn(f"{aor} {found.kind}", text, user=aor, number=number, why=found.text)
+            raise Spent(found)
 
     def gateway_excess(self, name: str) -> Excess | None:
         """What one more call would exceed at a gateway; its channels and numbers are its own (L{GatewayBook})."""
@@ -92,10 +131,13 @@ class Allowances:
         if gateway is None or not (gateway.calls_per_minute or gateway.minutes_per_day):
             return None
         allowance = Allowance(0, gateway.calls_per_minute, gateway.minutes_per_day)
-        found = excess(allowance, lambda: self.usage(GATEWAY, name), "")
+        return excess(allowance, lambda: self.usage(GATEWAY, name), "")
+
+    def passed_over(self, name: str) -> None:
+        """A call goes to another gateway, or nowhere, for what this one has carried."""
+        found = self.gateway_excess(name)
         if found is not None:
             self.refused[GATEWAY, found.kind] += 1
-        return found
 
     def usage(self, kind: str, name: str) -> Usage:
         """What a user or a gateway has used, on all nodes."""

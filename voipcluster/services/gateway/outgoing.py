@@ -16,7 +16,8 @@ from voipcluster.gateway.routing import Route
 from voipcluster.media.narrowing import only_encodings
 from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.services.gateway.channels import Channels
-from voipcluster.services.gateway.routing import SCHEMES, NumberRouting
+from voipcluster.services.gateway.routing import SCHEMES, SPENT, NumberRouting
+from voipcluster.services.media.relay import CallKey
 from voipcluster.services.sip.calls import Call
 from voipcluster.services.sip.challenged_branch import Challenges
 from voipcluster.services.sip.core import SipCore
@@ -52,6 +53,7 @@ class OutgoingCall:
         self._routes: dict[str, Route] = {}
         self._found: set[str] = set()  # URIs that ENUM has given
         self._also = routing.dialling.also_next
+        self._payer = ""
         self._seized = ""  # the gateway that is being asked
         self._asked: Target | None = None
         self._answered: set[str] = set()
@@ -82,8 +84,15 @@ class OutgoingCall:
         if found is None and routing.asks(number, client):
             raise NumberAsked(routing.enum(number))
         caller = routing.user_of(by) or routing.caller_of(request, client)
+        payer = caller.aor if caller.ours else ""
+        allowances = routing.allowances if self._invite and not number.emergency else None
+        if allowances is not None:
+            allowances.check_user(payer, number.text)
         codecs = routing.codecs_of(request) if request.method == "INVITE" else []
         candidates = routing.candidates(number, caller, codecs, client.gateway)
+        for candidate in candidates:
+            if candidate.refused.startswith(SPENT) and allowances is not None:
+                allowances.passed_over(candidate.route.gateway)
         targets = [target._replace(q=1000 - n) for n, target in enumerate(found or ())]
         self._found.update(target.uri for target in targets)
         try:
@@ -92,6 +101,7 @@ class OutgoingCall:
             if not targets:
                 raise
         self.number, self._caller, self._domain = number, caller, routing.domain_of(parsed)
+        self._payer = payer
         self._routes = {candidate.route.gateway: candidate.route for candidate in candidates}
         return targets
 
@@ -109,6 +119,12 @@ class OutgoingCall:
             if target.gateway and self._invite:
                 self._book.seized(target.gateway)
                 self._seized = target.gateway
+                allowances = self._routing.allowances
+                if allowances is not None:
+                    allowances.begun(
+                        CallKey(self._request.call_id, self._request.from_tag or ""), self._payer
+                    )
+                    allowances.seized(target.gateway)
         gateway, route = self._book.get(target.gateway), self._routes.get(target.gateway)
         if gateway is None or route is None:
             drop, add = identity_towards(
@@ -210,8 +226,7 @@ class Outgoing:
         if call is not None:
             if outgoing.number is not None:
                 call.number = outgoing.number.text
-            key = call.key
-            outgoing.on_answered = lambda gateway: self._channels.hold(key, gateway)
+            outgoing.on_answered = partial(self._answered, call)
             forwarding.tell(outgoing.heard, outgoing.ended)
 
     def _fresh(self) -> str:
@@ -228,3 +243,8 @@ class Outgoing:
             name=target.gateway,
             why=why,
         )
+
+    def _answered(self, call: Call, gateway: str) -> None:
+        self._channels.hold(call.key, gateway)
+        if self.routing.allowances is not None:
+            self.routing.allowances.answered(call.key, gateway, call.gateway_in)

@@ -20,6 +20,7 @@ from voipcluster.gateway.permission import Party
 from voipcluster.gateway.routing import Candidate, Rand, Route, Routes
 from voipcluster.media.narrowing import encodings
 from voipcluster.net.resolver import Answer
+from voipcluster.services.gateway.allowances import Allowances, Forbidden
 from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.sip.dns import Question
 from voipcluster.sip.enum import enum_question, enum_uris
@@ -33,6 +34,7 @@ from voipcluster.sip.uri import Params, SipUri, parse_uri, scheme_of
 
 SCHEMES = frozenset({"tel", "urn"})  # of Request-URIs that are numbers
 MOST_TARGETS = 16  # servers of gateways that one call is brought to
+SPENT = "spent"  # how a refusal begins that is about what a gateway has carried
 _SOS = "urn:service:sos"  # RFC 5031
 _NO_ROUTE, _OUT_OF_ORDER, _REJECTED = 3, 38, 21  # causes of Q.850
 
@@ -67,6 +69,7 @@ class NumberRouting:
     @param rand: floats from 0.0 to below 1.0.
     @ivar dialling: exchanged as a whole when routes are read anew.
     @ivar suspect: told of a gateway that was silent when it was called.
+    @ivar allowances: what users and gateways may have, or L{None}: any number.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class NumberRouting:
     ) -> None:
         self.book, self.dialling = book, dialling
         self.suspect: Callable[[str], object] = lambda gateway: None
+        self.allowances: Allowances | None = None
         self._names, self._resolver, self._clock, self._rand = names, resolver, clock, rand
 
     # -- what a URI means
@@ -189,6 +193,9 @@ class NumberRouting:
             return f"{_WORDS.get(refused.kind, 'forbidden')}: {refused.text}"
         if state.full:
             return f"full: {state.channels} of {state.most} channels in use"
+        excess = None if self.allowances is None else self.allowances.gateway_excess(name)
+        if excess is not None:
+            return f"{SPENT}: {excess.text}"
         return "" if self.book.usable(name) else "down: without servers"
 
     def targets(self, number: Number, candidates: Sequence[Candidate]) -> list[Target]:
@@ -285,10 +292,10 @@ def _nobody(candidates: Sequence[Candidate]) -> PeerError:
         return Refused("no route to that number", 404, (("Reason", reason_of(_NO_ROUTE)),))
     kinds = {candidate.refused.partition(":")[0] for candidate in candidates}
     text = "; ".join(f"{candidate.route.gateway} is {candidate.refused}" for candidate in candidates)[:200]
-    if "full" in kinds:
+    if kinds & {"full", SPENT}:
         return Refused(text, 503, (("Reason", reason_of(NO_CIRCUIT)),))
     if kinds & {"down", "closed", "unknown"}:
         return Refused(text, 503, (("Reason", reason_of(_OUT_OF_ORDER)),))
     if kinds == {"codecs"}:
         return Refused(text, 488, (("Reason", reason_of(65)),))
-    return Refused(text, 403, (("Reason", reason_of(_REJECTED)),))
+    return Forbidden(text, 403, (("Reason", reason_of(_REJECTED)),))

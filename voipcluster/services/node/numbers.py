@@ -6,6 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from voipcluster.balance.state import NodeState
+from voipcluster.gateway.allowance import KINDS
+from voipcluster.services.gateway.allowances import GATEWAY, USER
 from voipcluster.services.media.listening import ONE_WAY, READ, SILENT, SKIPPED, UNREADABLE
 from voipcluster.web.metrics import Numbers
 
@@ -113,6 +115,11 @@ def numbers(node: NodeParts) -> Numbers:
             "overload": node.overload.refused,
             "held back": 0 if node.core.downstreams is None else node.core.downstreams.held_back,
             **{reason: limiting.refused[reason] for reason in REASONS},
+        },
+        "voipcluster_allowance_refused_total": {
+            f"{whose}: {kind}": node.allowances.refused[whose, kind]
+            for whose in (USER, GATEWAY)
+            for kind in KINDS
         },
         "voipcluster_bans": sum(1 for _ in limiting.bans()),
         "voipcluster_bans_total": {

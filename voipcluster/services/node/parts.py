@@ -27,6 +27,7 @@ from voipcluster.services.admin import AdminService
 from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.cluster.tallies import Tallies
+from voipcluster.services.gateway.allowances import Allowances
 from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.services.gateway.channels import Channels
 from voipcluster.services.gateway.incoming import Incoming
@@ -353,6 +354,15 @@ class NodeParts:
         )
         self.channels = Channels(self.gateways, self.calls)
         self.serving.within.identity = self.gateways.credentials
+        self.allowances = self.routing.allowances = Allowances(
+            clock,
+            self.tallies,
+            self.gateways,
+            self.config.allowance.of_user,
+            self.accounts.preferences,
+            self._surroundings.wall,
+        )
+        self.calls.adopted = self._call_adopted
         self.proxy.trusts = self.routing.trusts
         self.calls.adopted, self.serving.channels = self.channels.adopt, self.channels
         self.incoming = Incoming(
@@ -422,9 +432,14 @@ class NodeParts:
             self._log.error("{fault}", fault=fault)
         self.gateways.replace(origins.values())
 
+    def _call_adopted(self, call: Call) -> None:
+        self.channels.adopt(call)
+        self.allowances.adopt(call)
+
     def _call_over(self, call: Call, reason: str) -> None:
         self.channels.over(call, reason)
         record = CallRecord(call, self.core.seconds(), reason, self.media.last_snapshot(call.key))
+        self.allowances.over(call, reason)
         if call.answered:
             self.records.add(record)
         book = self.keeping.book

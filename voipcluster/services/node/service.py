@@ -213,6 +213,9 @@ class NodeService(NodeParts, Service):
         keeping = getattr(self, "keeping", None)
         if keeping is not None:
             keeping.close()
+        allowances = getattr(self, "allowances", None)
+        if allowances is not None:
+            allowances.stop()
         store = getattr(self, "_store", None)
         if store is not None:
             store.close()

@@ -16,6 +16,7 @@ from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.shares import Holder, ShareTaken
+from voipcluster.services.gateway.allowances import Spent, is_forbidden
 from voipcluster.services.gateway.channels import Channels
 from voipcluster.services.gateway.outgoing import NumberAsked, Outgoing, OutgoingCall
 from voipcluster.services.media.relay import CallKey, MediaService
@@ -343,7 +344,11 @@ class Serving:
 
     def _not_located(self, accepted: Accepted, call: Call | None, error: PeerError) -> None:
         if call is not None:
-            self._calls.failed(call.key, f"refused {error.status_hint}")
+            why = f" ({error.kind})" if isinstance(error, Spent) else ""
+            self._calls.failed(call.key, f"refused {error.status_hint}{why}")
+        client = accepted.client
+        if is_forbidden(error) and not client.gateway and (client.redirected or not client.hops):
+            self._core.transactions.limiting.number_refused(client.flow)
         self._turn_down(accepted.incoming, error)
 
     def _known_here(self, target: Target, accepted: Accepted) -> Target:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from voipcluster.gateway.allowance import CALLS, DESTINATION, MINUTES, RATE, Allowance, Usage
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.services.cluster.tallies import Tallies
-from voipcluster.services.gateway.allowances import GATEWAY, TICK, USER, Allowances
+from voipcluster.services.gateway.allowances import GATEWAY, TICK, USER, Allowances, Spent
 from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.services.media.relay import CallKey
 from voipcluster.services.sip.calls import Call
@@ -50,8 +50,14 @@ class AllowancesCase(SynchronousTestCase):
         return NOON + self.clock.seconds()
 
     def found(self, number: str = "+4930", aor: str = ALICE) -> str:
-        excess = self.allowances.user_excess(aor, number)
-        return "" if excess is None else excess.kind
+        try:
+            self.allowances.check_user(aor, number)
+        except Spent as spent:
+            self.assertEqual(
+                (spent.status_hint, [name for name, _ in spent.headers]), (403, ["Warning", "Reason"])
+            )
+            return spent.kind
+        return ""
 
     def used(self, kind: str = USER, name: str = ALICE) -> Usage:
         return self.allowances.usage(kind, name)
@@ -150,6 +156,9 @@ class GatewayTests(AllowancesCase):
         excess = self.allowances.gateway_excess("a")
         assert excess is not None
         self.assertEqual((excess.kind, excess.text), (RATE, "2 of 2 calls a minute are used"))
+        self.assertEqual(self.allowances.refused, {})
+        for name in "ab":
+            self.allowances.passed_over(name)
         self.assertEqual(self.allowances.refused, {(GATEWAY, RATE): 1})
         self.wait(61)
         self.assertIsNone(self.allowances.gateway_excess("a"))
