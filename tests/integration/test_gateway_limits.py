@@ -18,7 +18,7 @@ destinations = ["+49"]
 [[gateway]]
 name = "one"
 servers = ["{one}:5060"]
-calls_per_minute = 3
+calls_per_minute = 1
 probe = 0
 
 [[gateway]]
@@ -99,11 +99,15 @@ class LimitTests(ClusterTestCase):
         for name in "abc":
             await self.until(lambda name=name: known(name), "what bob wants is known")
         second, third = [await alice[name].call("+49892@example.com") for name in "bc"]
-        self.assertEqual((one.figure("CurrentCall"), two.figure("CurrentCall")), (2, 0))
-        fourth = await alice["a"].call(
-            "bob@example.com"
-        )  # the first gateway has had its three calls of this minute
-        await self.until(lambda: two.figure("CurrentCall") == 1, "the second gateway has the call")
+        fourth = await alice["a"].call("bob@example.com")
+        # the first gateway may have one call a minute, and these are three
+
+        def all_at_gateways() -> bool:
+            return (
+                one.figure("CurrentCall") + two.figure("CurrentCall") == 3 and two.figure("CurrentCall") >= 2
+            )
+
+        await self.until(all_at_gateways, "the second gateway has what is too much for the first one")
         await self.refused(alice["b"], "bob@example.com")  # it is bob's one call, wherever it is served
         key = 'voipcluster_allowance_refused_total{limit="user: calls at once"}'
         self.assertEqual(sum([await self.number(name, key) for name in "abc"]), 3)
