@@ -174,7 +174,7 @@ class FromNumbersTests(GatewayFlowCase):
 
     @flow("RFC3666-3.3")
     async def test_from_a_pbx(self) -> None:
-        """The PBX proves its password, and may then say which of its extensions calls; a stranger at another address may not."""
+        """The PBX proves its password, and may then say which of its extensions calls."""
         bob = await self.phone("bob")
         await self.add_users("pbx")
         spoken = self.media(self.pbx)
@@ -187,11 +187,6 @@ class FromNumbersTests(GatewayFlowCase):
         talk = await self.take(self.pbx, invite, spoken, bob)
         self.assertNotIn("proxy-authorization", talk.invite)
         await self.hangs_up(talk.caller, talk.callee)
-        stranger = self.udp("stranger")
-        invite = self.from_number(stranger, NUMBER)
-        stranger.send(invite)
-        await self.refused(stranger, invite, 403)
-        await self.one.silence("INVITE")
 
     @flow("RFC3666-3.4")
     async def test_unknown_user(self) -> None:
@@ -260,26 +255,6 @@ class SilentPhoneTests(GatewayFlowCase):
 
 class BetweenGatewaysTests(GatewayFlowCase):
     """Section 4: from one part of the telephone network to another one."""
-
-    @flow("RFC3666-4.1")
-    async def test_through_sip(self) -> None:
-        """A call of one gateway to a number goes to another one; never back to where it came from; tones pass both ways."""
-        spoken = self.media(self.one)
-        invite = self.from_number(self.one, NUMBER, body=spoken.sdp())
-        self.one.send(invite)
-        arrived = await self.two.expect("INVITE")
-        tones = self.media(self.two)
-        self.two.reply(arrived, 183, body=tones.sdp())
-        progress = await self.one.expect(183)
-        await tones.reaches(self.relayed(arrived.body), spoken)
-        await spoken.reaches(self.relayed(progress.body), tones)
-        ok = self.two.reply(arrived, 200, body=tones.sdp())
-        final = await self.one.final(invite)
-        ours, theirs = Dialog.of_caller(self.one, invite, final), Dialog.of_callee(self.two, arrived, ok)
-        ours.ack()
-        await self.two.expect("ACK")
-        await self.one.silence("INVITE")
-        await self.hangs_up(theirs, ours)
 
     @flow("RFC3666-4.2")
     async def test_between_pbxs_with_overflow(self) -> None:
