@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.harness import ClusterTestCase, _listens
+from tests.integration.harness import ClusterTestCase, listens
 from voipcluster.phone.phone import CallFailed, Phone
 
 _CONFIG = """
@@ -75,7 +75,7 @@ class LimitTests(ClusterTestCase):
         gateways = [self.address(101), self.address(102)]
         one, two = (self.sipp("uas", host, options=("-rtp_echo", "-mp", "6000")) for host in gateways)
         for host in gateways:
-            await self.until(lambda host=host: _listens(host, 5060), "sipp listens")
+            await self.until(lambda host=host: listens(host, 5060), "sipp listens")
         alice = {
             name: self.phone("alice", self.node(name), host=self.address(110 + n))
             for n, name in enumerate("abc")
