@@ -174,7 +174,7 @@ class FromNumbersTests(GatewayFlowCase):
 
     @flow("RFC3666-3.3")
     async def test_from_a_pbx(self) -> None:
-        """The PBX proves its password, and may then say which of its extensions calls."""
+        """The PBX proves its password, and may then say which of its extensions calls; a stranger at another address may not."""
         bob = await self.phone("bob")
         await self.add_users("pbx")
         spoken = self.media(self.pbx)
@@ -187,6 +187,11 @@ class FromNumbersTests(GatewayFlowCase):
         talk = await self.take(self.pbx, invite, spoken, bob)
         self.assertNotIn("proxy-authorization", talk.invite)
         await self.hangs_up(talk.caller, talk.callee)
+        stranger = self.udp("stranger")
+        invite = self.from_number(stranger, NUMBER)
+        stranger.send(invite)
+        await self.refused(stranger, invite, 403)
+        await self.one.silence("INVITE")
 
     @flow("RFC3666-3.4")
     async def test_unknown_user(self) -> None:
@@ -256,6 +261,26 @@ class SilentPhoneTests(GatewayFlowCase):
 class BetweenGatewaysTests(GatewayFlowCase):
     """Section 4: from one part of the telephone network to another one."""
 
+    @flow("RFC3666-4.1")
+    async def test_through_sip(self) -> None:
+        """A call of one gateway to a number goes to another one; never back to where it came from; tones pass both ways."""
+        spoken = self.media(self.one)
+        invite = self.from_number(self.one, NUMBER, body=spoken.sdp())
+        self.one.send(invite)
+        arrived = await self.two.expect("INVITE")
+        tones = self.media(self.two)
+        self.two.reply(arrived, 183, body=tones.sdp())
+        progress = await self.one.expect(183)
+        await tones.reaches(self.relayed(arrived.body), spoken)
+        await spoken.reaches(self.relayed(progress.body), tones)
+        ok = self.two.reply(arrived, 200, body=tones.sdp())
+        final = await self.one.final(invite)
+        ours, theirs = Dialog.of_caller(self.one, invite, final), Dialog.of_callee(self.two, arrived, ok)
+        ours.ack()
+        await self.two.expect("ACK")
+        await self.one.silence("INVITE")
+        await self.hangs_up(theirs, ours)
+
     @flow("RFC3666-4.2")
     async def test_between_pbxs_with_overflow(self) -> None:
         """One PBX calls an extension of another one: the first gateway to that has no circuit left, the next one has."""
@@ -267,3 +292,40 @@ class BetweenGatewaysTests(GatewayFlowCase):
         self.assertEqual(talk.invite.uri.partition("@")[0], "sip:8456")
         self.assertEqual(self.statuses(self.pbx, invite), [100, 180, 200])
         await self.hangs_up(talk.callee, talk.caller)
+
+
+class ScannerTests(GatewayFlowCase):
+    fast = ("--set", "limits.refused_numbers=4", "--set", "allowance.destinations=['+49']")
+
+    async def test_looking_for_numbers(self) -> None:
+        """A stranger who tries numbers over TCP is banned with his address; over UDP, where he may be anybody, he is refused."""
+        scanner = await self.tcp("scanner")
+        for number in range(4):
+            invite = self.from_number(scanner, f"+49900{number}")
+            scanner.send(invite)
+            await self.refused(scanner, invite, 403)
+        bans = await self.node.ask("bans")
+        self.assertIn(
+            ("calls to numbers without permission", scanner.host), [(b["reason"], b["who"]) for b in bans]
+        )
+        await self.node.ask("unban", who=scanner.host)
+        other = self.udp("other")
+        for number in range(8):
+            invite = self.from_number(other, f"+49900{number}")
+            other.send(invite)
+            await self.refused(other, invite, 403)
+        self.assertEqual(await self.node.ask("bans"), [])
+        for gateway in (self.one, self.two):
+            await gateway.silence("INVITE")
+
+    async def test_a_stolen_password(self) -> None:
+        """A user who tries destinations that he may not call is told why, then banned; a gateway hears nothing of it."""
+        for number in range(4):
+            caller, invite = await self.calls("mallory", f"+48900{number}")
+            final = await self.refused(caller, invite, 403)
+            self.assertIn("is no destination that is allowed", final["warning"])
+            self.assertIn("cause=21", final["reason"])
+        bans = await self.node.ask("bans")
+        self.assertEqual([ban["who"] for ban in bans], [f"mallory@{self.domain}"])
+        await self.node.ask("unban", who=f"mallory@{self.domain}")
+        await self.one.silence("INVITE")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from voipcluster.services.gateway.allowances import Allowances
 from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.services.media.relay import CallKey
 from voipcluster.services.sip.calls import Call, CallTable
 
 
 class Channels:
-    """Told of the beginning and of the end of what holds a channel."""
+    """
+    Told of the beginning and of the end of what holds a channel.
+
+    @ivar allowances: where minutes are counted, too, or L{None}.
+    """
 
     def __init__(self, book: GatewayBook, calls: CallTable) -> None:
         self._book, self._calls = book, calls
+        self.allowances: Allowances | None = None
         self._held: dict[CallKey, list[str]] = {}
         self._came: dict[CallKey, bool] = {}  # calls from gateways, and whether they were answered
 
@@ -20,12 +26,16 @@ class Channels:
         if call.key not in self._came:
             self._came[call.key] = False
             self._book.seized(call.gateway_in)
+            if self.allowances is not None:
+                self.allowances.seized(call.gateway_in)
 
     def answered(self, call: Call) -> None:
         """A call that has come from a gateway was answered."""
         if self._came.get(call.key) is False:
             self._came[call.key] = True
             self._book.answered(call.gateway_in)
+            if self.allowances is not None:
+                self.allowances.answered(call.key, call.gateway_in, call.gateway_out)
 
     def hold(self, key: CallKey, gateway: str) -> None:
         """A gateway has answered a call; its channel is in use already."""

@@ -13,6 +13,7 @@ from voipcluster.errors import ParseError
 from voipcluster.gateway.access import Direction, Refusal
 from voipcluster.gateway.causes import NO_CIRCUIT, reason_of
 from voipcluster.gateway.permission import Party
+from voipcluster.services.gateway.allowances import Forbidden
 from voipcluster.services.gateway.routing import NumberRouting
 from voipcluster.services.notices import Notices
 from voipcluster.sip.message import Request
@@ -106,6 +107,12 @@ class Incoming:
         if refusal is None and invite and self._book.is_full(gateway.name):
             text = f"all {gateway.channels} channels of gateway {gateway.name} are in use"
             refusal = Refusal(503, text, "full")
+        allowances = self._routing.allowances
+        if refusal is None and invite and allowances is not None:
+            excess = allowances.gateway_excess(gateway.name)
+            if excess is not None:
+                allowances.passed_over(gateway.name)
+                refusal = Refusal(503, f"gateway {gateway.name}: {excess.text}", "full")
         if refusal is not None:
             raise self._refused(gateway.name, refusal, f"{caller} to {callee}")
 
@@ -178,4 +185,5 @@ class Incoming:
         headers = [("Warning", f"399 voipcluster {quote(refusal.text)}")]
         if refusal.kind == "full":
             headers.append(("Reason", reason_of(NO_CIRCUIT)))
-        return Refused(refusal.text, refusal.status, tuple(headers))
+        made = Forbidden if refusal.kind == "stranger" else Refused
+        return made(refusal.text, refusal.status, tuple(headers))

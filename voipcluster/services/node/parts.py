@@ -354,7 +354,7 @@ class NodeParts:
         )
         self.channels = Channels(self.gateways, self.calls)
         self.serving.within.identity = self.gateways.credentials
-        self.allowances = self.routing.allowances = Allowances(
+        self.allowances = self.routing.allowances = self.channels.allowances = Allowances(
             clock,
             self.tallies,
             self.gateways,
@@ -364,7 +364,7 @@ class NodeParts:
         )
         self.calls.adopted = self._call_adopted
         self.proxy.trusts = self.routing.trusts
-        self.calls.adopted, self.serving.channels = self.channels.adopt, self.channels
+        self.serving.channels = self.channels
         self.incoming = Incoming(
             self.routing,
             lambda: core.names,

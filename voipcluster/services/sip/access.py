@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
+from voipcluster.services.gateway.allowances import is_forbidden
 from voipcluster.services.gateway.incoming import Incoming
 from voipcluster.services.notices import Notices
 from voipcluster.services.sip.core import SipCore
@@ -95,6 +96,17 @@ class Access:
         gateways = self.gateways
         if gateways is None:
             return self._caller(incoming, client, target, routed)
+        try:
+            return self._beside_gateways(gateways, incoming, client, target, routed)
+        except PeerError as error:
+            if is_forbidden(error) and not (client.hops and not client.redirected):
+                self._core.transactions.limiting.number_refused(client.flow)
+            raise
+
+    def _beside_gateways(
+        self, gateways: Incoming, incoming: ServerTransaction, client: Handover, target: SipUri, routed: bool
+    ) -> tuple[Handover | None, list[int]]:
+        """The same where there are gateways, or numbers that lead out."""
         client = gateways.known(client)
         is_told = client.hops and not client.redirected  # by the node that it came to, which has looked
         if client.gateway:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.services.gateway.trunk_world import NUMBER, TrunkCase, gateway
 from voipcluster.gateway.allowance import CALLS, DESTINATION, MINUTES, RATE, Allowance, Usage
 from voipcluster.services.gateway.allowances import GATEWAY, USER, Allowances
+from voipcluster.services.gateway.incoming import Incoming
 from voipcluster.services.sip.calls import Call
 from voipcluster.sip.limits import LimitSettings
 
@@ -142,3 +143,41 @@ class ScannerTests(SpentCase):
         self.assertEqual(list(self.node.limiting.bans()), [])
         self.alice.send(self.node, "CANCEL", NUMBER, branch="call2", cseq=2)
         self.a.reply(self.a.request("CANCEL"), 200)
+
+
+class IncomingTests(SpentCase):
+    gateways = (gateway("a", calls_per_minute=1, minutes_per_day=1), gateway("b"))
+
+    def setUp(self) -> None:
+        super().setUp()
+        node = self.node
+        self.channels.allowances = self.allowances
+        node.access.gateways = Incoming(
+            self.routing, lambda: node.core.names, self.world.is_user, lambda flow: (), node.limiting.notices
+        )
+        node.serving.channels = self.channels
+        self.bob = self.world.phone("bob", "198.51.100.2")
+        uri = "sip:example.com"
+        self.bob.send(node, "REGISTER", uri, call_id="reg", headers=["Expires: 600"])
+        line = self.bob.credentials(self.bob.response(401), "REGISTER", uri)
+        self.bob.send(node, "REGISTER", uri, call_id="reg", cseq=2, headers=["Expires: 600", line])
+        self.bob.took()
+
+    def come(self, name: str) -> list[int | str]:
+        self.a.send(
+            self.node, "INVITE", "sip:bob@example.com", from_uri="sip:+4930@carrier.example", call_id=name
+        )
+        return self.a.took()
+
+    def test_what_comes_from_a_gateway(self) -> None:
+        """It counts like what goes there: calls of a minute, then minutes of the day; 503 to the gateway."""
+        self.assertEqual(self.come("x"), [100])
+        self.bob.reply(self.got(self.bob), 200)
+        self.a.took()
+        self.assertEqual(self.come("y"), [503])
+        self.world.wait(75.0, 1.0)
+        self.assertEqual(self.come("z"), [503])
+        self.assertEqual(self.allowances.refused, {(GATEWAY, RATE): 1, (GATEWAY, MINUTES): 1})
+        (call,) = self.node.calls
+        self.node.calls.end(call.key, "bye")
+        self.assertTrue(75 <= self.allowances.usage(GATEWAY, "a").seconds <= 76)
