@@ -14,8 +14,7 @@ from attrs import define, field, frozen
 from voipcluster.errors import ParseError
 from voipcluster.sip.diversion import MOST_DIVERSIONS, Diversion, Past, Why
 from voipcluster.sip.preferences import VOICEMAIL, Place, Preferences
-from voipcluster.sip.screening import party_of, verdict
-from voipcluster.sip.uri import parse_uri
+from voipcluster.sip.screening import no_number, parties_of, verdict
 
 UNREACHED = 0  # what came of an attempt for which there was no phone, or none that answered at all
 
@@ -85,6 +84,7 @@ class Reaching:
         here, or L{None}.
     @param caller: what the caller is called, each as L{party_of} gives it; what he has proved comes first.
     @param before: the diversions that the request has behind it.
+    @param number_of: gives the number that a URI is here, as E.164 has it, or an empty text.
     @param stays: whether it is to reach the phones of the user and nobody else: no call, or a dialog of one phone is meant.
     """
 
@@ -95,9 +95,11 @@ class Reaching:
         caller: Sequence[str] = (),
         before: Past = Past((), 0),  # noqa: B008 - a tuple
         stays: bool = False,
+        number_of: Callable[[str], str] = no_number,
     ) -> None:
         self._preferences_of, self._aor_of = preferences_of, aor_of
         self._caller, self._before, self._stays = tuple(caller), before, stays
+        self._number_of = number_of
         self._way: list[_Followed] = []
         self._tried = False
 
@@ -157,7 +159,7 @@ class Reaching:
         silent = user.preferences.silent
         if not place.uri:
             return self._attempt(user.uri, seconds, user.diversions, "", silent)
-        if verdict(user.preferences.outgoing, party_of(parse_uri(place.uri))) == "deny":
+        if verdict(user.preferences.outgoing, *parties_of(place.uri, self._number_of)) == "deny":
             return Turned(403)
         user.places += 1
         diversions = (*user.diversions, Diversion(user.uri, why, place.uri, user.places))

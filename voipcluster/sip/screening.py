@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from voipcluster.sip.uri import SipUri, unescape
+from voipcluster.sip.uri import SipUri, parse_uri, unescape
 
 MOST_RULES = 64
 ANONYMOUS = "anonymous"  # the user part of one who does not say who he is (RFC 3323 section 4.1.1.3)
@@ -75,3 +75,18 @@ def party_of(uri: SipUri) -> str:
     if _NUMBER.fullmatch(user):
         user = user.translate(_SEPARATORS)
     return f"{user}@{uri.host}"
+
+
+def no_number(uri: str) -> str:
+    """Where no number means anything."""
+    return ""
+
+
+def parties_of(uri: str, number_of: Callable[[str], str] = no_number) -> tuple[str, ...]:
+    """
+    Whom a URI means: as it is written, and as the number that it is. What may not be dialled in one form may not in another.
+
+    @param number_of: gives the number that a URI is, in the one form that numbers have, or an empty text.
+    """
+    party, number = party_of(parse_uri(uri)), number_of(uri)
+    return (f"{number}@{party.rpartition('@')[2]}", party) if number else (party,)

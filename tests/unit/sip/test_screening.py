@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.sip.screening import Rule, party_of, read_rules, verdict
+from voipcluster.sip.screening import Rule, parties_of, party_of, read_rules, verdict
 from voipcluster.sip.uri import parse_uri
 
 ACTIONS = ("allow", "deny", "decline")
@@ -58,6 +58,15 @@ class RuleTests(SynchronousTestCase):
                 read_rules(text, ACTIONS)
         with self.assertRaises(ValueError):
             read_rules(",".join(["deny:a"] * 65), ACTIONS)
+
+
+class NumberTests(SynchronousTestCase):
+    def test_parties_of(self) -> None:
+        """A number is compared in the one form that numbers have, and as it is written."""
+        self.assertEqual(parties_of("sip:bob@example.com"), ("bob@example.com",))
+        found = parties_of("sip:0900-1@Example.com;user=phone", lambda uri: "+499001")
+        self.assertEqual(found, ("+499001@example.com", "09001@example.com"))
+        self.assertEqual(verdict(read_rules("deny:+49900*", ("allow", "deny")), *found), "deny")
 
 
 class PartyTests(SynchronousTestCase):

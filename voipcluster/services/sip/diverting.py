@@ -16,7 +16,7 @@ from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.reaching import UNREACHED, Attempt, Reaching, Turned
-from voipcluster.sip.screening import ANONYMOUS, party_of, verdict
+from voipcluster.sip.screening import ANONYMOUS, no_number, parties_of, party_of, verdict
 from voipcluster.sip.uri import parse_uri
 from voipcluster.sip.values import address_uri
 
@@ -87,26 +87,34 @@ class Wishes:
         self._names = names
         self.preferences = preferences
 
-    def check_caller(self, request: Request, client: Handover, uri: str) -> None:
+    def check_caller(
+        self, request: Request, client: Handover, uri: str, number_of: Callable[[str], str] = no_number
+    ) -> None:
         """
         Whether a user lets calls go out to C{uri} (RFC 5359 section 2.14).
 
+        @param number_of: gives the number that a URI of ours is, as E.164 has it, or an empty text.
         @raise PeerError: 403.
         """
         wishes = None if client.user is None else self.preferences.get(client.user)
         if wishes is None or not wishes.outgoing or request.method != "INVITE":
             return
-        if verdict(wishes.outgoing, party_of(parse_uri(uri))) == "deny":
+        if verdict(wishes.outgoing, *parties_of(uri, number_of)) == "deny":
             warning = '399 voipcluster "Not allowed by the preferences of the caller"'
             raise Refused("by the caller's preferences", 403, (("Warning", warning),))
 
     def reaching(
-        self, request: Request, client: Handover, uri: str, untrue: Sequence[int] = ()
+        self,
+        request: Request,
+        client: Handover,
+        uri: str,
+        untrue: Sequence[int] = (),
+        number_of: Callable[[str], str] = no_number,
     ) -> Reaching | None:
         """
         How the user is reached whom a request is for; L{None} when he has no preferences, or they do not concern it.
 
-        @param untrue: header lines that nobody whom we trust has written.
+        @param untrue: header lines that nobody whom we trust has written; C{number_of}: see L{check_caller}.
         @raise ParseError: a Diversion, or a From that are none.
         """
         names = self._names()
@@ -125,6 +133,7 @@ class Wishes:
             _names_of_caller(request, client, untrue),
             past(request),
             stays,
+            number_of,
         )
 
 

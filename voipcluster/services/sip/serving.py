@@ -148,7 +148,7 @@ class Serving:
                 return
         if self._preferences:
             try:
-                self._wishes.check_caller(request, client, accepted.uri)
+                self._wishes.check_caller(request, client, accepted.uri, self._number_of)
             except PeerError as error:
                 self._turn_down(incoming, error)
                 return
@@ -242,6 +242,9 @@ class Serving:
             gateway_in=client.gateway,
         )
 
+    def _number_of(self, uri: str) -> str:
+        return "" if self.outgoing is None else self.outgoing.routing.number_text(uri)
+
     def _is_limited(self, client: Handover) -> bool:
         """Whether somebody who has as many unanswered calls as anybody may is refused one more; noted then."""
         limiting, who = self._core.transactions.limiting, client.user or client.flow.remote[0]
@@ -271,7 +274,9 @@ class Serving:
         incoming = accepted.incoming
         mark = self._loops.mark(incoming.request, uri)
         if self._preferences:
-            reaching = self._wishes.reaching(incoming.request, accepted.client, uri, accepted.drop_lines)
+            reaching = self._wishes.reaching(
+                incoming.request, accepted.client, uri, accepted.drop_lines, self._number_of
+            )
             if reaching is not None:
                 outgoing = self._outgoing_of(accepted)
                 diverting = Diverting(incoming, reaching, uri, partial(self._of_attempt, accepted, outgoing))
