@@ -9,7 +9,7 @@ from typing import Protocol
 
 from attrs import define, frozen
 
-from voipcluster.address import Flow, split_host_port
+from voipcluster.address import Flow, is_ip, split_host_port
 from voipcluster.config.gateways import read_secret
 from voipcluster.gateway.access import Direction, Refusal, behind, identify, may_pass
 from voipcluster.gateway.gateway import Gateway
@@ -18,6 +18,7 @@ from voipcluster.gateway.permission import Party
 from voipcluster.services.gateway.merging import FILE, Origin
 from voipcluster.sip.challenges import Identity
 
+_ANY_PORT = (0, 5060, 5061)  # 0: not given; a name without one has those that its SRV records say
 _KEPT = 4096  # hosts of which it is remembered whether a gateway is there
 
 
@@ -147,6 +148,22 @@ class GatewayBook:
             self._at[host] = known
         return known
 
+    def server_at(self, host: str, port: int) -> Gateway | None:
+        """
+        The gateway of which this is a server, whoever wants to know it and for what.
+
+        @param host: a name, or an IP literal; C{port}: 0 is any of the two that SIP has (RFC 3261 section 19.1.2).
+        """
+        host = _same_host(host)
+        for gateway in self._gateways.values():
+            for server in gateway.servers:
+                name, at = split_host_port(server, 0)
+                if _same_host(name) == host and (
+                    port == at or (at in _ANY_PORT and (port in _ANY_PORT or not (at or is_ip(name))))
+                ):
+                    return gateway
+        return None
+
     def behind(self, host: str) -> Gateway | None:
         """The gateway through which clients at an address have to come, if there is one."""
         return behind(self._gateways.values(), host)
@@ -273,6 +290,12 @@ class GatewayBook:
         if use is None:
             use = self._uses[name] = _Use()
         return use
+
+
+def _same_host(host: str) -> str:
+    """A host as it is compared, however it is written."""
+    bare = host.strip("[]")
+    return str(ipaddress.ip_address(bare)) if is_ip(bare) else bare.rstrip(".").lower()
 
 
 def channels_key(name: str) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 
 from twisted.internet.defer import Deferred
 
+from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError, TransportError
 from voipcluster.gateway.causes import fails_over, name_of_cause, q850_cause
@@ -26,7 +27,7 @@ from voipcluster.services.sip.targets import NoSuchUser
 from voipcluster.sip.identity import ASSERTED, PREFERRED, identity_towards
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext, Target
-from voipcluster.sip.uri import scheme_of
+from voipcluster.sip.uri import parse_uri, scheme_of
 
 
 class OutgoingCall:
@@ -83,13 +84,15 @@ class OutgoingCall:
             raise NoSuchUser
         if found is None and routing.asks(number, client):
             raise NumberAsked(routing.enum(number))
-        caller = routing.user_of(by) or routing.caller_of(request, client)
+        user = routing.user_of(by)
+        caller = user or routing.caller_of(request, client)
         payer = caller.aor if caller.ours else ""
         allowances = routing.allowances if self._invite and not number.emergency else None
         if allowances is not None:
             allowances.check_user(payer, number.text)
         codecs = routing.codecs_of(request) if request.method == "INVITE" else []
-        candidates = routing.candidates(number, caller, codecs, client.gateway)
+        # whom a user forwards may go back to where he came from: the PSTN has no other way to the user's mobile phone
+        candidates = routing.candidates(number, caller, codecs, "" if user else client.gateway)
         for candidate in candidates:
             if candidate.refused.startswith(SPENT) and allowances is not None:
                 allowances.passed_over(candidate.route.gateway)
@@ -102,8 +105,35 @@ class OutgoingCall:
                 raise
         self.number, self._caller, self._domain = number, caller, routing.domain_of(parsed)
         self._payer = payer
-        self._routes = {candidate.route.gateway: candidate.route for candidate in candidates}
+        self._routes.update((candidate.route.gateway, candidate.route) for candidate in candidates)
         return targets
+
+    def named(self, targets: Sequence[Target], routes: Sequence[str] = (), by: str = "") -> list[Target]:
+        """
+        The same targets, where one names a server of a gateway as the gateway's own: what that may do counts for it.
+
+        @param routes: Route values behind those of the targets; C{by}: see L{reach}.
+        @raise Refused: 403, 488, 503: the gateway does not take it.
+        """
+        return [self._named(target, routes, by) for target in targets]
+
+    def _named(self, target: Target, routes: Sequence[str], by: str) -> Target:
+        routing, request, client = self._routing, self._request, self._client
+        gateway = routing.at(target, routes)
+        if gateway is None:
+            return target
+        user = routing.user_of(by)
+        caller = user or routing.caller_of(request, client)
+        codecs = routing.codecs_of(request) if self._invite else []
+        came_from = "" if user else client.gateway
+        uri = parse_uri(target.uri)
+        number = routing.check_named(gateway, uri, caller, codecs, came_from)
+        payer = caller.aor if caller.ours else ""
+        if routing.allowances is not None and self._invite and not (number is not None and number.emergency):
+            routing.allowances.check_user(payer, "" if number is None else number.text)
+        self.number, self._caller, self._payer = number, caller, payer
+        self._domain, self._routes[gateway.name] = routing.domain_of(uri), Route("", gateway.name)
+        return target._replace(gateway=gateway.name)
 
     def towards(self, target: Target, body: bytes | None) -> Changes:
         """
@@ -117,6 +147,9 @@ class OutgoingCall:
             self._release("no answer")
             self._asked = target
             if target.gateway and self._invite:
+                if not self._book.usable(target.gateway, self.number is not None and self.number.emergency):
+                    # another call has taken the last channel since this one was routed, or the probes have found it dead
+                    raise TransportError(f"gateway {target.gateway} is not to be used any more")
                 self._book.seized(target.gateway)
                 self._seized = target.gateway
                 allowances = self._routing.allowances
@@ -199,7 +232,14 @@ class Outgoing:
 
     def of(self, request: Request, client: Handover) -> OutgoingCall:
         """A request that may go to numbers."""
-        return OutgoingCall(self.routing, request, client, bool(client.hops) or self.routing.trusts(client))
+        # what a node of ours has handed over it has let through; who was redirected speaks for himself
+        told = bool(client.hops) and not client.redirected
+        return OutgoingCall(self.routing, request, client, told or self.routing.trusts(client))
+
+    def leads_to_gateway(self, targets: Sequence[Target], routes: Sequence[str]) -> bool:
+        """Whether one of the targets names a server of a gateway by itself, past the routes of numbers."""
+        at = self.routing.at
+        return any(at(target, routes) is not None for target in targets)
 
     def applies(
         self,
@@ -210,6 +250,8 @@ class Outgoing:
         copy: Copy,
     ) -> None:
         """Let a request be what it is by its number before it starts; to users of ours no asserted identity goes."""
+        if len(self.routing.book):
+            copy.guard = self._guard
         if outgoing is None:
             at = copy.request.layout.at
             if ASSERTED in at or PREFERRED in at:
@@ -228,6 +270,22 @@ class Outgoing:
                 call.number = outgoing.number.text
             outgoing.on_answered = partial(self._answered, call)
             forwarding.tell(outgoing.heard, outgoing.ended)
+
+    def _guard(self, target: Target, flow: Flow) -> None:
+        """Who names a host whose DNS leads to a gateway does not get past what that may do either."""
+        if target.gateway or target.flow is not None or target.party is not None:
+            return
+        gateway = self.routing.book.server_at(*flow.remote)
+        if gateway is None:
+            return
+        self._core.transactions.limiting.notices.warn(
+            "ways around gateways",
+            "{uri} leads to {flow}, which is gateway {name} by another name: not sent; call a number, or a server as declared",
+            uri=repr(target.uri),
+            flow=str(flow),
+            name=gateway.name,
+        )
+        raise TransportError(f"{flow} is gateway {gateway.name} by another name")
 
     def _fresh(self) -> str:
         return self._core.octets(8).hex()

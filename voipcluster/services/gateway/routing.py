@@ -29,8 +29,9 @@ from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.proxy.validation import Refused
+from voipcluster.sip.route import route_uri
 from voipcluster.sip.tel import parse_tel, phone_of, sip_of_number, sip_of_tel
-from voipcluster.sip.uri import Params, SipUri, parse_uri, scheme_of
+from voipcluster.sip.uri import Params, SipUri, parse_uri, scheme_of, unescape
 
 SCHEMES = frozenset({"tel", "urn"})  # of Request-URIs that are numbers
 MOST_TARGETS = 16  # servers of gateways that one call is brought to
@@ -176,7 +177,13 @@ class NumberRouting:
         return self.dialling.routes.candidates(number.text, self._rand, refusal)
 
     def _refusal(
-        self, name: str, number: Number, caller: Party, codecs: Sequence[str], came_from: str
+        self,
+        name: str,
+        number: Number,
+        caller: Party,
+        codecs: Sequence[str],
+        came_from: str,
+        callee: Party | None = None,
     ) -> str:
         """Why a gateway is not asked; for help each is asked that is there."""
         gateway, state = self.book.get(name), self.book.state(name)
@@ -188,7 +195,8 @@ class NumberRouting:
             return f"down: {state.reason}" if state.reason else "down"
         if number.emergency:
             return "" if self.book.usable(name, emergency=True) else "down: disabled, or without servers"
-        refused = self.book.refusal(gateway, Direction.OUTGOING, caller, Party(number.text), codecs)
+        callee = callee or Party(number.text)
+        refused = self.book.refusal(gateway, Direction.OUTGOING, caller, callee, codecs)
         if refused is not None:
             return f"{_WORDS.get(refused.kind, 'forbidden')}: {refused.text}"
         if state.full:
@@ -197,6 +205,37 @@ class NumberRouting:
         if excess is not None:
             return f"{SPENT}: {excess.text}"
         return "" if self.book.usable(name) else "down: without servers"
+
+    def at(self, target: Target, routes: Sequence[str]) -> Gateway | None:
+        """
+        The gateway to whose server a target leads by itself: its first Route or its URI names it.
+
+        @param routes: behind those of the target.
+        """
+        if target.flow is not None or target.party is not None or target.gateway:
+            return None
+        first = next(iter((*target.routes, *routes)), None)
+        try:
+            uri = parse_uri(target.uri) if first is None else route_uri(first)
+        except ParseError:
+            return None  # it leads nowhere
+        return self.book.server_at(uri.param("maddr") or uri.host, uri.port or 0)
+
+    def check_named(
+        self, gateway: Gateway, uri: SipUri, caller: Party, codecs: Sequence[str], came_from: str
+    ) -> Number | None:
+        """
+        Whether a caller may have a call to a gateway whose server he names himself.
+
+        @return: the number that he calls, if it is one.
+        @raise Refused: why not, as for a number that is routed.
+        """
+        number = self.number_of(uri)
+        callee = Party("" if number is None else number.text, f"{unescape(uri.user or '')}@{uri.host}")
+        refused = self._refusal(gateway.name, number or Number(""), caller, codecs, came_from, callee)
+        if refused:
+            raise _nobody([Candidate(Route("", gateway.name), None, refused)])
+        return number
 
     def targets(self, number: Number, candidates: Sequence[Candidate]) -> list[Target]:
         """

@@ -77,6 +77,7 @@ class Copy:
         request or a fork says less than C{SipCore.max_breadth} (RFC 5393 section 5.3.3), else L{None}.
     @ivar body_towards: gives the body for whoever is at the end of a flow, or L{None}: C{body} is for all.
     @ivar towards: gives what else is different for a target, made of the target and the body; or L{None}: nothing is.
+    @ivar guard: told of each target and the flow that leads to it, raises L{TransportError} where no copy may go; or L{None}.
     @ivar challenges: answers those of gateways, or L{None}: nobody does. Its changes come on top of all others.
     @ivar over_flow: whether the flow of a target says where the copy goes, and Route is a header like any other: for whoever
         may only speak to the client at the end of that flow (toll fraud).
@@ -85,8 +86,8 @@ class Copy:
     """
 
     __slots__ = (
-        "add", "body", "body_towards", "breadth", "challenges", "drop_lines", "incoming", "mark", "max_forwards", "over_flow",
-        "record_route", "request", "routes", "towards", "via",
+        "add", "body", "body_towards", "breadth", "challenges", "drop_lines", "guard", "incoming", "mark", "max_forwards",
+        "over_flow", "record_route", "request", "routes", "towards", "via",
     )  # fmt: skip
 
     def __init__(
@@ -115,6 +116,7 @@ class Copy:
         self.body = body
         self.body_towards: Callable[[Flow], bytes] | None = None
         self.towards: Callable[[Target, bytes | None], Changes] | None = None
+        self.guard: Callable[[Target, Flow], None] | None = None
         self.challenges: Challenges | None = None
         self.record_route = record_route
 
@@ -162,6 +164,8 @@ class Copy:
         if target.diversions:
             dropped, added = diverted(request, target.diversions)
             drop_lines, add = (*drop_lines, *dropped), (*add, *added)
+        if self.guard is not None:
+            self.guard(target, flow)
         if self.towards is not None:
             drop, more, body = self.towards(target, body)
             drop_lines, add = tuple({*drop_lines, *drop}), (*add, *more)

@@ -342,7 +342,11 @@ class ProxyService:
             return
         if not registering and known.user is None and not known.gateway:
             self._admit(incoming, known)
-        if ASSERTED in request.layout.at and not client.hops and not self.trusts(known):
+        if (
+            ASSERTED in request.layout.at
+            and (client.redirected or not client.hops)
+            and not self.trusts(known)
+        ):
             # only our own nodes and some gateways are in the trust domain (RFC 3325 section 5): a client cannot assert who it is
             used = [*used, *request.layout.indexes(ASSERTED)]
         placing.carry_out(

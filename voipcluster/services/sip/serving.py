@@ -270,7 +270,7 @@ class Serving:
     def _locate(self, accepted: Accepted, uri: str) -> Located:
         """@raise PeerError: there are no targets; L{NumberAsked}: the DNS has to say first where they are."""
         if accepted.routes:
-            return Located("", [Target(uri)])
+            return self._located("", accepted, [Target(uri)])
         incoming = accepted.incoming
         mark = self._loops.mark(incoming.request, uri)
         if self._preferences:
@@ -282,12 +282,20 @@ class Serving:
                 diverting = Diverting(incoming, reaching, uri, partial(self._of_attempt, accepted, outgoing))
                 return Located(mark, diverting.targets, diverting, outgoing)
         try:
-            return Located(mark, self._known(accepted, self._targets.locate(uri)))
+            return self._located(mark, accepted, self._known(accepted, self._targets.locate(uri)))
         except NoSuchUser:
             outgoing = self._outgoing_of(accepted)
             if outgoing is None:
                 raise
             return Located(mark, outgoing.reach(uri), None, outgoing)
+
+    def _located(self, mark: str, accepted: Accepted, targets: list[Target]) -> Located:
+        """@raise PeerError: one of the targets is a gateway that does not take it."""
+        routes = accepted.routes or ()
+        if self.outgoing is None or not self.outgoing.leads_to_gateway(targets, routes):
+            return Located(mark, targets)
+        outgoing = self.outgoing.of(accepted.incoming.request, accepted.client)
+        return Located(mark, outgoing.named(targets, routes), None, outgoing)
 
     def _outgoing_of(self, accepted: Accepted) -> OutgoingCall | None:
         return None if self.outgoing is None else self.outgoing.of(accepted.incoming.request, accepted.client)
@@ -295,15 +303,13 @@ class Serving:
     def _of_attempt(
         self, accepted: Accepted, outgoing: OutgoingCall | None, attempt: Attempt
     ) -> list[Target]:
-        uri = attempt.uri
-        if outgoing is not None:
-            uri = outgoing.sip_uri(uri)
+        if outgoing is None:
+            return self._known(accepted, self._targets.locate(attempt.uri))
+        uri, by = outgoing.sip_uri(attempt.uri), attempt.diversions[-1].by if attempt.diversions else ""
         try:
-            return self._known(accepted, self._targets.locate(uri))
+            return outgoing.named(self._known(accepted, self._targets.locate(uri)), (), by)
         except NoSuchUser:
-            if outgoing is None:
-                raise
-            return outgoing.reach(uri, (), attempt.diversions[-1].by if attempt.diversions else "")
+            return outgoing.reach(uri, (), by)
 
     def _known(self, accepted: Accepted, targets: list[Target]) -> list[Target]:
         if accepted.client.user is None and not accepted.client.gateway:
@@ -328,10 +334,10 @@ class Serving:
             if waiting.cancelled or self.outgoing is None:
                 return
             found: list[Target] = []
+            outgoing = self.outgoing.of(request, accepted.client)
             for one in uris:
                 with suppress(PeerError):
-                    found += self._targets.locate(one)
-            outgoing = self.outgoing.of(request, accepted.client)
+                    found += outgoing.named(self._targets.locate(one))
             try:
                 targets = outgoing.reach(uri, self._known(accepted, found))
             except PeerError as error:

@@ -18,6 +18,24 @@ from voipcluster.sip.challenges import Identity
 MONDAY_NOON = 1764590400.0  # 2025-12-01 12:00 UTC
 
 
+class ServerTests(SynchronousTestCase):
+    def test_server_at(self) -> None:
+        """However a server is written it is found; a port of its own tells two gateways on one host apart."""
+        gateways = (
+            Gateway("a", servers=("192.0.2.1",)),
+            Gateway("b", servers=("192.0.2.1:5080", "SIP.carrier.example")),
+            Gateway("c", servers=("[2001:db8::1]:5061",)),
+        )
+        book = GatewayBook(gateways, Tallies(), lambda: 0.0)
+        for host, port, name in (
+            ("192.0.2.1", 0, "a"), ("192.0.2.1", 5060, "a"), ("192.0.2.1", 5061, "a"), ("192.0.2.1", 5080, "b"),
+            ("192.0.2.1", 5090, None), ("192.0.2.9", 5060, None), ("sip.carrier.example.", 0, "b"),
+            ("sip.Carrier.example", 7000, "b"), ("[2001:DB8:0::1]", 5060, "c"), ("2001:db8::1", 5061, "c"),
+        ):  # fmt: skip
+            found = book.server_at(host, port)
+            self.assertEqual(None if found is None else found.name, name, (host, port))
+
+
 class BookTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = MONDAY_NOON

@@ -8,13 +8,16 @@ from attrs import evolve
 
 from tests.unit.services.gateway.trunk_world import HOSTS, NUMBER, SDP, TrunkCase, gateway
 from tests.unit.services.sip_world import Phone
+from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
+from voipcluster.gateway.allowance import Allowance
 from voipcluster.gateway.numbers import Number
 from voipcluster.gateway.permission import Party, Permission
 from voipcluster.gateway.rewriting import CallerId, Rewriting
-from voipcluster.gateway.routing import Route
+from voipcluster.gateway.routing import Route, Routes
+from voipcluster.services.gateway.allowances import USER, Allowances
 from voipcluster.services.sip.transactions import ServerTransaction
-from voipcluster.sip.dns import NAPTR, Naptr
+from voipcluster.sip.dns import NAPTR, A, Naptr
 from voipcluster.sip.message import Response
 
 
@@ -198,6 +201,27 @@ class NextTests(TrunkCase):
             self.node.calls.end(call.key, "test")
         self.assertEqual((self.in_use("a"), self.in_use("b")), (0, 0))
 
+    def test_taken_meanwhile(self) -> None:
+        """A gateway whose last channel was taken while another one was asked is passed over; for help it is not."""
+        self.declare([gateway("a"), gateway("b", channels=1), gateway("c")])
+        self.routing.dialling = evolve(
+            self.routing.dialling, routes=Routes((Route("+", "a", 1), Route("+", "b", 2), Route("+", "c", 3)))
+        )
+        self.invite()
+        self.book.seized("b")
+        self.a.reply(self.got(self.a), 503)
+        self.assertEqual((self.b.took(), self.in_use("b")), ([], 1))
+        self.c.reply(self.got(self.c), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
+        self.routing.dialling = evolve(
+            self.routing.dialling, routes=Routes((Route("110", "a", 1), Route("110", "b", 2)))
+        )
+        self.a.inbox.clear()
+        self.invite("sip:110@example.com", branch="h", call_id="h")
+        self.a.reply(self.got(self.a), 503)
+        self.b.reply(self.got(self.b), 486)
+        self.assertEqual(self.in_use("b"), 1)
+
     def test_given_up(self) -> None:
         """The caller gives up: CANCEL to the gateway that rings, no other one is asked, and the channel is free."""
         self.invite()
@@ -282,6 +306,18 @@ class TellTests(TrunkCase):
             self.got(self.a).get_all("p-asserted-identity"), ["<sip:+4930100@example.com;user=phone>"]
         )
         self.a.reply(self.got(self.a), 486)
+
+    def test_redirected(self) -> None:
+        """Who carries a token of ours because we have redirected him is a client like any other: he asserts nothing."""
+        core = self.node.core
+        known = Handover(Flow("UDP", ("192.0.2.1", 5060), self.alice.address), "n9", visited=("n9",), hops=1)
+        token = core.handovers.seal(known.for_redirect(), "call-1", core.wall())
+        host, port = core.own_address
+        uri = f"sip:0893456@{host}:{port};hop={token};domain=example.com"
+        self.invite(uri, "P-Asserted-Identity: <sip:+4911@example.com>")
+        self.assertEqual(
+            self.got(self.a).get_all("p-asserted-identity"), ["<sip:+4930100@example.com;user=phone>"]
+        )
 
     def test_own_number(self) -> None:
         """A user whose name is a number is told by it, if the route lets it be shown, else as the route says."""
@@ -422,6 +458,28 @@ class DivertedTests(TrunkCase):
         self.assertEqual(self.alice.took(), [100, 183, 404])
         self.assertEqual((self.in_use("a"), self.in_use("b")), (0, 0))
 
+    def test_back_to_the_trunk(self) -> None:
+        """Who calls from the PSTN and is forwarded into it may come back to the gateway that he came from: the user pays."""
+        self.world.prefers("bob", {"forward.always": "sip:+4989@example.com", "forward.silent": "yes"})
+        self.patch(
+            self.node.access, "caller", lambda incoming, client, *more: (evolve(client, gateway="a"), [])
+        )
+        self.a.send(self.node, "INVITE", "sip:bob@example.com", from_uri="sip:+4940@carrier.example")
+        self.assertEqual(self.got(self.a).uri, f"sip:+4989@{HOSTS['a']};user=phone")
+        self.a.reply(self.got(self.a), 486)
+
+    def test_screened_number(self) -> None:
+        """What a user may not call he may not call in another form either, nor forward to."""
+        self.world.prefers("alice", {"screen.outgoing": "deny:+49900*"})
+        for n, uri in enumerate(
+            ("sip:+49900123@example.com", "sip:0900123@example.com", "tel:00-49-900-123")
+        ):
+            self.invite(uri, branch=f"d{n}", call_id=f"d{n}")
+            self.assertEqual((self.alice.took()[-1], self.a.took()), (403, []), uri)
+        self.world.prefers("bob", {"forward.always": "0900123", "screen.outgoing": "deny:+49900*"})
+        self.invite("sip:bob@example.com", branch="f", call_id="f")
+        self.assertEqual((self.alice.took()[-1], self.a.took()), (403, []))
+
     def test_behind_busy(self) -> None:
         """A user who is busy has it go to a number, whose gateway is asked although the phone has said no."""
         self.world.prefers("bob", {"forward.busy": "sip:+4989@example.com", "forward.silent": "yes"})
@@ -477,3 +535,83 @@ class ChallengedTests(TrunkCase):
         self.challenge(self.b)  # whose password is in a file that is not there
         self.assertEqual(self.alice.took()[-1], 500)
         self.assertEqual((self.tallies.total("gateway:a"), self.tallies.total("gateway:b")), (0, 0))
+
+
+class BypassTests(TrunkCase):
+    """A server of a gateway as host of the Request-URI or as Route: what the gateway may do counts all the same."""
+
+    gateways = (gateway("a", channels=1, outgoing=Permission(numbers=("+49", "!+49900"))), gateway("b"))
+
+    def test_forbidden(self) -> None:
+        """Who names the address of a gateway calls no number that it may not be asked for; nothing is sent on."""
+        for n, (uri, route) in enumerate(
+            (
+                (f"sip:+49900123@{HOSTS['a']}", ""),
+                (f"sip:0900123@{HOSTS['a']}:5060;transport=tcp", ""),
+                (f"sip:x@carrier.example;maddr={HOSTS['a']}", ""),
+                ("sip:+49900123@carrier.example", f"Route: <sip:{HOSTS['a']};lr>"),
+            )
+        ):
+            self.invite(uri, *([route] if route else []), branch=f"n{n}", call_id=f"n{n}")
+            self.assertEqual((self.alice.took()[-1], self.a.took()), (403, []), uri)
+
+    def test_counted(self) -> None:
+        """What it may be asked for takes a channel of it, so that the next one is refused."""
+        self.invite(f"sip:+4989@{HOSTS['a']}")
+        self.a.reply(self.got(self.a), 200)
+        self.assertEqual(self.in_use("a"), 1)
+        self.alice.took()
+        self.a.inbox.clear()
+        self.invite(f"sip:+4988@{HOSTS['a']}", branch="m", call_id="m")
+        self.assertEqual((self.alice.took()[-1], self.a.took()), (503, []))
+        [call] = self.node.calls
+        self.assertEqual((call.gateway_out, call.number), ("a", "+4989"))
+        self.node.calls.end(call.key, "test")
+        self.assertEqual(self.in_use("a"), 0)
+
+    def test_disabled(self) -> None:
+        """A gateway that is disabled is not called by its address either."""
+        self.declare([evolve(gateway("a"), enabled=False)])
+        self.invite(f"sip:+4989@{HOSTS['a']}")
+        self.assertEqual((self.alice.took()[-1], self.a.took()), (503, []))
+
+    def test_allowance(self) -> None:
+        """What a user may have of gateways counts as well."""
+        allowances = Allowances(
+            self.world.clock,
+            self.tallies,
+            self.book,
+            Allowance(0, 0, 0, ("+4989",)),
+            {},
+            self.world.clock.seconds,
+        )
+        self.addCleanup(allowances.stop)
+        self.routing.allowances = allowances
+        self.invite(f"sip:+4930@{HOSTS['a']}")
+        self.assertEqual((self.alice.took()[-1], self.a.took()), (403, []))
+        self.invite(f"sip:+4989@{HOSTS['a']}", branch="y", call_id="y")
+        self.assertEqual(allowances.usage(USER, "alice@example.com")[:2], (1, 1))
+        self.a.reply(self.got(self.a), 486)
+
+    def test_by_another_name(self) -> None:
+        """A host of one's own whose DNS has the address of a gateway is no way around it; another host is called."""
+        self.dns.zone["trick.example", A] = (HOSTS["a"],)
+        self.dns.zone["peer.example", A] = (HOSTS["c"],)
+        self.invite("sip:+49900123@trick.example:5060;transport=udp")
+        self.assertEqual((self.alice.took()[-1], self.a.took()), (500, []))
+        self.assertEqual(self.in_use("a"), 0)
+        self.invite("sip:bob@peer.example:5060;transport=udp", branch="p", call_id="p")
+        self.c.reply(self.got(self.c), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
+
+    def test_forwarded(self) -> None:
+        """A user's forwarding to the address of a gateway is what he may have of it."""
+        self.world.prefers("bob", {"forward.always": f"sip:+4989@{HOSTS['a']}", "forward.silent": "yes"})
+        self.invite("sip:bob@example.com")
+        self.assertEqual(self.in_use("a"), 1)
+        self.a.reply(self.got(self.a), 486)
+        self.assertEqual((self.alice.took(), self.in_use("a")), ([100, 486], 0))
+        self.world.prefers("bob", {"forward.always": f"sip:+49900@{HOSTS['a']}"})
+        self.a.inbox.clear()
+        self.invite("sip:bob@example.com", branch="f", call_id="f")
+        self.assertEqual((self.alice.took()[-1], self.a.took()), (403, []))
