@@ -149,6 +149,16 @@ class GatewaysTests(SynchronousTestCase):
             self.assertEqual(more, [])
             self.assertTrue(problem.startswith(expected), f"{problem}\n{expected}")
 
+    def test_sample(self) -> None:
+        """The sample shows every option, each with its default but for the name and the servers."""
+        sample = (Path(__file__).parents[3] / "etc" / "voipcluster.toml").read_text(encoding="utf-8")
+        _, _, rest = sample.partition("# [[gateway]]\n")
+        lines = [line.removeprefix("# ") for line in rest.partition("\n\n")[0].splitlines()]
+        (gateway,) = load_config(self.write(self.path, "\n".join(["[[gateway]]", *lines]))).gateways
+        self.assertEqual(gateway, Gateway(gateway.name, gateway.servers))
+        shown = {line.partition(" ")[0] for line in lines}
+        self.assertEqual(shown, {*OPTIONS, *WAYS} - {"password"})
+
     def test_no_tables(self) -> None:
         """One table, or a value, where any number of tables belongs."""
         self.assertEqual(
