@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
-from attrs import define
+from attrs import Factory, define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -42,9 +42,14 @@ class Spent(Refused):
 
 @define
 class _Running:
-    """A call that counts: for whom, and how many of its seconds have been counted."""
+    """
+    A call that counts, and how many of its seconds have been counted.
 
-    payer: str
+    @ivar payers: how many of its INVITEs each user pays for; C{answers}: how many of them were answered.
+    """
+
+    payers: Counter[str] = Factory(Counter)
+    answers: int = 0
     gateways: tuple[str, ...] = ()
     answered: float | None = None
     counted: int = 0
@@ -152,14 +157,15 @@ class Allowances:
 
     def begun(self, key: CallKey, payer: str) -> None:
         """
-        A call to a number begins.
+        An INVITE to a number begins; what it goes to one after the other is one call.
+
+        Those of one Call-ID and From tag count each: else a stolen password could have any number of calls as one.
 
         @param payer: the user who has it made, or empty.
         """
-        if key in self._running:
-            return
-        self._running[key] = _Running(payer)
+        running = self._running.setdefault(key, _Running())
         if payer:
+            running.payers[payer] += 1
             self._count(f"{USER}:{payer}")
             self._tallies.add(f"{USER}:{payer}:calls", 1)
         self._wake()
@@ -171,7 +177,9 @@ class Allowances:
 
     def answered(self, key: CallKey, *gateways: str) -> None:
         """A call was answered: its seconds count for who pays, and for the gateways that it goes through."""
-        running = self._running.setdefault(key, _Running(""))
+        running = self._running.setdefault(key, _Running())
+        self._add_seconds(running)
+        running.answers += 1
         if running.answered is None:
             running.answered = self._clock.seconds()
         running.gateways = tuple(dict.fromkeys((*running.gateways, *filter(None, gateways))))
@@ -183,16 +191,17 @@ class Allowances:
         if running is None:
             return
         self._add_seconds(running)
-        if running.payer:
-            self._tallies.add(f"{USER}:{running.payer}:calls", -1)
+        for payer, calls in running.payers.items():
+            self._tallies.add(f"{USER}:{payer}:calls", -calls)
 
     def adopt(self, call: Call) -> None:
         """A call of the last process goes on; what it has lasted until now was counted there."""
         if not (call.gateway_in or call.gateway_out):
             return
         payer = call.user
-        self._running[call.key] = _Running(payer)
+        running = self._running[call.key] = _Running()
         if payer:
+            running.payers[payer] = 1
             self._tallies.add(f"{USER}:{payer}:calls", 1)
         self.answered(call.key, call.gateway_in, call.gateway_out)
 
@@ -229,13 +238,12 @@ class Allowances:
         if more <= 0:
             return
         day = self._today_now()
-        keys = [f"{GATEWAY}:{name}" for name in running.gateways]
-        if running.payer:
-            keys.append(f"{USER}:{running.payer}")
-        for key in keys:
+        times = [(f"{GATEWAY}:{name}", 1) for name in running.gateways]
+        times += [(f"{USER}:{payer}", min(calls, running.answers)) for payer, calls in running.payers.items()]
+        for key, count in times:
             name = self._seconds_key(key, day)
-            self._today[name] = self._today.get(name, 0) + more
-            self._tallies.add(name, more)
+            self._today[name] = self._today.get(name, 0) + more * count
+            self._tallies.add(name, more * count)
 
     def _seconds_key(self, key: str, day: str) -> str:
         return f"{key}:seconds:{day}"

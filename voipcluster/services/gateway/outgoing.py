@@ -55,6 +55,7 @@ class OutgoingCall:
         self._found: set[str] = set()  # URIs that ENUM has given
         self._also = routing.dialling.also_next
         self._payer = ""
+        self._counted: set[str] = set()  # who pays, for whom it counts already
         self._seized = ""  # the gateway that is being asked
         self._asked: Target | None = None
         self._answered: set[str] = set()
@@ -154,9 +155,10 @@ class OutgoingCall:
                 self._seized = target.gateway
                 allowances = self._routing.allowances
                 if allowances is not None:
-                    allowances.begun(
-                        CallKey(self._request.call_id, self._request.from_tag or ""), self._payer
-                    )
+                    if self._payer not in self._counted:
+                        self._counted.add(self._payer)
+                        key = CallKey(self._request.call_id, self._request.from_tag or "")
+                        allowances.begun(key, self._payer)
                     allowances.seized(target.gateway)
         gateway, route = self._book.get(target.gateway), self._routes.get(target.gateway)
         if gateway is None or route is None:

@@ -81,11 +81,19 @@ class UserTests(AllowancesCase):
         self.allowances.over(call("y"), "BYE")
         self.assertEqual(self.used().calls, 0)
 
-    def test_one_call_counts_once(self) -> None:
-        """A second INVITE of a call is no other call."""
-        for _ in range(3):
-            self.allowances.begun(CallKey("x", "t"), ALICE)
-        self.assertEqual(self.used(), Usage(1, 1, 0))
+    def test_forks(self) -> None:
+        """INVITEs with one Call-ID and From tag are calls to gateways all the same, each of who pays for it."""
+        for payer in (ALICE, ALICE, "bob@example.com"):
+            self.allowances.begun(CallKey("x", "t"), payer)
+        self.assertEqual(self.used(), Usage(2, 2, 0))
+        self.assertEqual(self.used(USER, "bob@example.com"), Usage(1, 1, 0))
+        self.allowances.answered(CallKey("x", "t"), "a")
+        self.wait(10)
+        self.allowances.answered(CallKey("x", "t"), "b")
+        self.wait(10)
+        self.allowances.over(call("x"), "BYE")
+        self.assertEqual(self.used(), Usage(0, 2, 30))
+        self.assertEqual(self.used(USER, "bob@example.com"), Usage(0, 1, 20))
 
     def test_calls_a_minute(self) -> None:
         """Each counts for a minute, also when it has ended."""

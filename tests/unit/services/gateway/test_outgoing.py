@@ -593,6 +593,26 @@ class BypassTests(TrunkCase):
         self.assertEqual(allowances.usage(USER, "alice@example.com")[:2], (1, 1))
         self.a.reply(self.got(self.a), 486)
 
+    def test_allowance_of_forks(self) -> None:
+        """INVITEs with one Call-ID and From tag count each, one that goes to several gateways once."""
+        self.declare([gateway("a"), gateway("b")])
+        allowances = Allowances(
+            self.world.clock, self.tallies, self.book, Allowance(2), {}, self.world.clock.seconds
+        )
+        self.addCleanup(allowances.stop)
+        self.routing.allowances = allowances
+        self.invite("sip:+4981@example.com", branch="1")
+        self.a.reply(self.got(self.a), 503)
+        first = self.got(self.b)
+        self.assertEqual(allowances.usage(USER, "alice@example.com")[:2], (1, 1))
+        self.invite("sip:+4982@example.com", branch="2")
+        self.assertEqual(allowances.usage(USER, "alice@example.com")[:2], (2, 2))
+        second = self.got(self.a)
+        self.invite("sip:+4983@example.com", branch="3")
+        self.assertEqual(self.alice.took()[-1], 403)
+        self.b.reply(first, 486)
+        self.a.reply(second, 486)
+
     def test_by_another_name(self) -> None:
         """A host of one's own whose DNS has the address of a gateway is no way around it; another host is called."""
         self.dns.zone["trick.example", A] = (HOSTS["a"],)
