@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import ClassVar
 
 from demo.cluster import Node
-from tests.conformance.case import ConformanceTestCase
+from tests.conformance.case import ConformanceTestCase, Dialog
 from tests.conformance.marks import requirement
 from tests.conformance.test_overload import told
+from tests.conformance.upstream import MOST, Upstream
 from tests.conformance.wire import Message
 
+NEW = 200  # requests
 TRUSTED = 'limits.trusted=["127.0.0.0/8"]'
 
 
@@ -80,6 +83,101 @@ class TwoNodesTests(ConformanceTestCase):
         self.assertEqual(heard.count(other.address), 1)
         self.assertGreaterEqual(heard.count(self.node.address), 10)
         self.assertEqual(statuses["a"], [200] * 10)
+
+    @requirement(141)
+    async def test_what_is_held_back(self) -> None:
+        """With oc=60 neither node sends on more than that share of new requests (5.5); of those in a dialog all (5.10.1)."""
+        other = await self.second_node()
+        carol, alice = self.udp("carol"), self.udp()
+
+        def took(message: Message) -> None:
+            if message.method in ("", "ACK"):
+                return
+            vias = message.lines("via")
+            params = ';oc=60;oc-algo="loss";oc-validity=60000;oc-seq=1.1'
+            answered = message.copy().set("Via", vias[0].partition(";oc")[0] + params, *vias[1:])
+            answered.answer = message.answer
+            carol.reply(answered, 200, body=carol.sdp() if message.method == "INVITE" else b"")
+
+        carol.on_message = took
+        for node in (self.node, other):
+            where = (node.address, 5060)
+            invite = alice.invite(f"sip:carol@{carol.where}")
+            alice.send(invite, to=where)
+            dialog = Dialog.of_caller(alice, invite, await alice.final(invite))
+            alice.send(dialog.request("ACK", cseq=dialog.cseq), to=where)
+            carol.heard.clear()
+            statuses = Counter[int]()
+            for number in range(NEW):
+                message = alice.request("MESSAGE", f"sip:carol@{carol.where}")
+                alice.send(message, to=where)
+                statuses[(await alice.final(message)).status] += 1
+                if number % 10 == 0:
+                    within = dialog.request("INFO")
+                    alice.send(within, to=where)
+                    self.assertEqual((await alice.final(within)).status, 200)
+            heard = Counter(message.method for message in carol.heard)
+            # 60 of 100 are held back, out of the new ones, which are 80 of 100 for all that the node knows yet
+            self.assertTrue(NEW * 0.15 <= heard["MESSAGE"] <= NEW * 0.4, heard)
+            self.assertEqual(heard["INFO"], NEW // 10)
+            self.assertEqual(statuses, {200: heard["MESSAGE"], 503: NEW - heard["MESSAGE"]})
+            # a busy node hands some over to the other one, which holds back as much
+            self.assertIn(node.address, [self.sent_by(m) for m in carol.heard if m.method == "MESSAGE"])
+            bye = dialog.request("BYE")
+            alice.send(bye, to=where)
+            self.assertEqual((await alice.final(bye)).status, 200)
+
+    @requirement(139, 143)
+    async def test_in_overload(self) -> None:
+        """
+        What is more than the nodes can serve is refused; whoever takes part is told by each how much that is, and with what he
+        holds back himself hardly any is refused, and as much is served.
+        """
+        other = await self.second_node()
+        hosts = [self.node.address, other.address]
+
+        def upstream(number: int, takes_part: bool) -> Upstream:
+            made = Upstream(self.reactor, self.address(number), hosts, self.domain, takes_part)
+            port = self.reactor.listenUDP(5060, made, self.address(number), 70_000)
+
+            async def close() -> None:
+                made.end()
+                await port.stopListening()
+
+            self.at_end(close)
+            return made
+
+        deaf, polite = upstream(150, takes_part=False), upstream(151, takes_part=True)
+        deaf.begin(1000.0)
+        await self.counted(deaf, 0.3)
+        while any(server.statuses[503] <= 2 * server.statuses[404] for server in deaf.servers.values()):
+            self.assertLess(deaf.rate, MOST, "it never came to an overload")
+            deaf.rate *= 1.3
+            await self.counted(deaf, 0.3)
+        await self.counted(deaf, 1.0)
+        deaf.end()
+        polite.begin(deaf.rate)
+
+        async def is_limited() -> bool:
+            return all(server.loss > 0 for server in polite.servers.values())
+
+        await self.until(is_limited, "both nodes say how much is to be held back")
+        await self.counted(polite, 1.0)  # the values settle
+        await self.counted(polite, 1.5)
+        polite.end()
+        for refused, held in zip(deaf.servers.values(), polite.servers.values(), strict=True):
+            self.assertEqual(refused.sent, refused.asked)
+            self.assertLess(held.sent, 0.8 * held.asked, held)
+            # counts of 1.0 and of 1.5 s; what is refused comes from a capacity that is not the same in each moment
+            self.assertGreater(refused.statuses[503], refused.statuses[404], refused)
+            self.assertLess(held.statuses[503], 0.4 * held.statuses[404], held)
+            self.assertLess(held.statuses[503], 0.2 * refused.statuses[503], (held, refused))
+            self.assertGreater(held.statuses[404], 0.75 * refused.statuses[404], (held, refused))
+
+    async def counted(self, upstream: Upstream, seconds: float) -> None:
+        """Count what is asked and answered in the next so many seconds."""
+        upstream.forget_counts()
+        await self.tick(seconds)
 
     @staticmethod
     def sent_by(message: Message) -> str:
