@@ -67,6 +67,11 @@ def status(answer: Mapping[str, Any], verbose: bool) -> str:
         if any(node.get("measured") for node in nodes):  # nodes of an earlier version do not say it
             columns += [(title, _measured(name, factor), True) for title, name, factor in _MEASURED]
     lines = [f"cluster {clean(answer.get('cluster'))}", table(columns, nodes), *_media_reasons(nodes)]
+    if missing := answer.get("no_node"):
+        names = ", ".join(clean(name) for name in missing)
+        lines.append(
+            f"cluster.sequence of {clean(answer.get('node'))}: no node of the cluster is called {names}"
+        )
     return "\n".join(lines)
 
 

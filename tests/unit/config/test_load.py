@@ -207,6 +207,17 @@ class LoadTests(SynchronousTestCase):
         text = self.refusal("cluster.policy=plan")
         self.assertIn('unknown policy "plan"; did you mean planned? allowed are least-loaded, planned', text)
 
+    def test_sequence(self) -> None:
+        """A name that no node can have, or that is there twice, is refused; one without a node yet is not known to be wrong."""
+        for names in ('["a", "b", "a"]', '["a", "b c"]', '["a", ""]', '["a", 7]', '"a"'):
+            text = self.refusal(f"cluster.sequence={names}")
+            self.assertTrue(text.startswith("--set cluster.sequence: found "), text)
+            self.assertTrue(text.endswith("allowed is a list of node names, each once"), text)
+            self.assertNotIn("\n", text)
+        path = self.file('[cluster]\npolicy = "sequence"\nsequence = ["a", "a"]\n')
+        self.assertTrue(self.refusal(path=path).startswith(f"{path}:3: cluster.sequence: found "))
+        self.assertEqual(self.with_flags('cluster.sequence=["later"]').cluster.sequence, ("later",))
+
     def test_flags_are_named(self) -> None:
         """A mistake in a flag names the flag as it was typed."""
         self.assertEqual(

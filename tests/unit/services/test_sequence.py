@@ -29,9 +29,9 @@ class SequenceCheckTests(SynchronousTestCase):
         check.members_changed("a")
         self.assertEqual(self.told(), [])
         check.members_changed("ab")
-        self.assertEqual(self.told(), ["typo"])
+        self.assertEqual((self.told(), check.missing), (["typo"], ("typo",)))
         check.members_changed(["a", "b", "typo"])
-        self.assertEqual(self.told(), [])
+        self.assertEqual((self.told(), check.missing), ([], ()))
         check.members_changed("ab")
         self.assertEqual(self.told(), ["typo"])
 

@@ -51,6 +51,13 @@ class AnswerTests(SynchronousTestCase):
             self.assertEqual(text[2].split(), ["old"] + ["-"] * 8)
             self.assertEqual(text[3].split()[4:], ["0.00", "-", "-", "-", "-"])
 
+    def test_name_without_a_node(self) -> None:
+        """Below the table: names in the sequence of the node that was asked; nothing when each has a node."""
+        answer = {"cluster": "x", "node": "a", "nodes": [{"name": "a"}]}
+        text = tables.status({**answer, "no_node": ["c", "typo"]}, False).splitlines()
+        self.assertEqual(text[3:], ["cluster.sequence of a: no node of the cluster is called c, typo"])
+        self.assertEqual(len(tables.status({**answer, "no_node": []}, False).splitlines()), 3)
+
     def test_media(self) -> None:
         """Below the table: why media is in user space, and what stops it at a restart; nodes with one reason share a line."""
         kept = {"path": "userspace", "reason": "no right", "restart": "waits", "restart_reason": ""}

@@ -63,7 +63,7 @@ class ClusterSide:
         self._node = node
         self.reports_dropped = 0
         cluster = node.config.cluster
-        self._sequence = SequenceCheck(cluster.sequence if cluster.policy == "sequence" else ())
+        self.sequence = SequenceCheck(cluster.sequence if cluster.policy == "sequence" else ())
         self._lost = LostNodes(self._towards)
         self.first_copies = FirstCopies(self._not_come)
 
@@ -135,7 +135,7 @@ class ClusterSide:
         known = core.all_addresses(*core.addresses.values()) | core.names.own
         core.names = evolve(core.names, cluster=known)
         self.learn(node.membership.feed(MembersListed(members)))
-        self._sequence.members_changed([member.name for member in members])
+        self.sequence.members_changed([member.name for member in members])
 
     def learn(self, effects: Sequence[Effect]) -> None:
         """Say what the table learnt."""

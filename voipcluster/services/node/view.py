@@ -74,6 +74,7 @@ class NodeView:
             "node": core.node,
             "threshold": config.cluster.threshold,
             "hard_limit": config.cluster.hard_limit,
+            "no_node": list(node.cluster_side.sequence.missing),
             "nodes": rows,
         }
 

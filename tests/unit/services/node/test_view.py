@@ -63,6 +63,13 @@ class ViewTests(SynchronousTestCase):
             rows["b"]["media"], {"path": "off", "reason": "", "restart": "goes on", "restart_reason": ""}
         )
 
+    def test_name_without_a_node(self) -> None:
+        """A name in the sequence that no node has; a name matters with that policy only."""
+        for policy, names in (("sequence", ["typo"]), ("planned", [])):
+            self.world("ab", cluster={"policy": policy, "sequence": ("b", "typo", "a")})
+            self.nodes.run(1.0)
+            self.assertEqual(self.asked(self.view().status())["no_node"], names)
+
     def test_call_at_another_node(self) -> None:
         """Calls of all nodes are shown, one by its Call-ID with its streams; those that nobody knows are none."""
         self.world("ab", **AT_B)
