@@ -84,6 +84,12 @@ class LimitTests(ClusterTestCase):
 
         first = await alice["a"].call("+49891@example.com")
         for name in "bc":
+
+            async def heard(name: str = name) -> bool:
+                return await self.number(name, 'voipcluster_gateway_channels{gateway="one"}') == 1
+
+            # what a node counts is told within 20 ms, and the next call may be there sooner
+            await self.until(heard, f"node {name} knows of the call")
             await self.refused(alice[name], "+49892@example.com")
         alice["a"].hang_up(first)
         await self.idle()
