@@ -70,6 +70,8 @@ def run(client: Client, given: argparse.Namespace, now: float | None = None) -> 
     since, until = moment(given.since, now), moment(given.until, now)
     if given.csv and given.json:
         raise UsageError("--csv and --json exclude each other")
+    if given.user is not None and "@" not in given.user:
+        raise UsageError(f"--user {given.user}: allowed is NAME@DOMAIN")
     if since > until:
         raise UsageError("--since is after --until")
     missing: list[str] = []

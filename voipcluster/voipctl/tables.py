@@ -321,6 +321,9 @@ def records(rows: Iterable[Mapping[str, Any]]) -> str:
         ("NODE", _text("node"), False),
         ("CALL-ID", _text("callid"), False),
     ]
+    rows = list(rows)
+    if any(map(_has_gateway, rows)):
+        columns[3:3] = [("NUMBER", _text("number"), False), ("GATEWAY", _gateways, False)]
     return table(columns, rows)
 
 

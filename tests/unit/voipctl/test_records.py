@@ -66,6 +66,16 @@ class RecordsTests(SynchronousTestCase):
         self.assertIn("0:20", out)
         self.assertNotIn("\x1b", out)
 
+    def test_gateways(self) -> None:
+        """Are there when some call has one."""
+        _, out, _ = self.run_records(
+            Nodes(a=[row(1), {**row(2), "gateway_out": "carrier-a", "number": "+4930"}])
+        )
+        self.assertIn("GATEWAY", out)
+        self.assertRegex(out, r"\+4930 +>carrier-a")
+        _, out, _ = self.run_records(Nodes(a=[row(1)]))
+        self.assertNotIn("GATEWAY", out)
+
     def test_csv(self) -> None:
         """What came from the network is no formula of a spreadsheet; times are in UTC."""
         hostile = row(1, caller="=cmd|' /C calc'!A0", callee='sip:"x",\n@example.com', mos_caller=None)
@@ -104,3 +114,4 @@ class RecordsTests(SynchronousTestCase):
     def test_what_excludes_each_other(self) -> None:
         self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--csv", "--json")
         self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--since", "1h", "--until", "2h")
+        self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--user", "alice")

@@ -108,8 +108,7 @@ class NumberRouting:
         if scheme_of(text) == "tel":
             return str(sip_of_tel(parse_tel(text), host))
         emergency = self.dialling.plan.emergency
-        lower = text.lower()
-        if emergency and (lower == _SOS or lower.startswith(_SOS + ".")):
+        if emergency and is_sos(text):
             return str(sip_of_number(emergency[0], host))
         raise PeerError(f"no such service: {text[:80]!r}", 416)
 
@@ -123,6 +122,8 @@ class NumberRouting:
 
     def is_emergency(self, uri_text: str) -> bool:
         """Whether a URI calls for help at this place."""
+        if is_sos(uri_text):
+            return bool(self.dialling.plan.emergency)
         try:
             uri = parse_uri(uri_text)
         except ParseError:
@@ -313,6 +314,12 @@ class NumberRouting:
         """The encoding names of an offer; none when there is none."""
         kind = (request.get("content-type") or "").partition(";")[0].strip().lower()
         return encodings(request.body) if kind == "application/sdp" else []
+
+
+def is_sos(uri_text: str) -> bool:
+    """Whether it is the emergency service, or one of its sub-services (RFC 5031 section 4.2)."""
+    lower = uri_text[: len(_SOS) + 1].lower()
+    return lower in (_SOS, _SOS + ".")
 
 
 _WORDS = {"disabled": "down", "hours": "closed", "codecs": "codecs"}

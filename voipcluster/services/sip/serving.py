@@ -146,7 +146,7 @@ class Serving:
             except PeerError as error:
                 self._turn_down(incoming, error)
                 return
-        if self._preferences:
+        if self._preferences and not self._is_for_help(accepted.uri):
             try:
                 self._wishes.check_caller(request, client, accepted.uri, self._number_of)
             except PeerError as error:
@@ -244,6 +244,10 @@ class Serving:
 
     def _number_of(self, uri: str) -> str:
         return "" if self.outgoing is None else self.outgoing.routing.number_text(uri)
+
+    def _is_for_help(self, uri: str) -> bool:
+        """Whether a Request-URI calls for help, which nobody's own preferences forbid."""
+        return self.outgoing is not None and self.outgoing.routing.is_emergency(uri)
 
     def _is_limited(self, client: Handover) -> bool:
         """Whether somebody who has as many unanswered calls as anybody may is refused one more; noted then."""

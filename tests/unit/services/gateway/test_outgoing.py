@@ -93,6 +93,16 @@ class WayTests(TrunkCase):
         self.invite(branch="x", call_id="x")
         self.assertEqual(self.alice.took(), [503])  # and nobody else is served there
 
+    def test_help_of_who_may_call_nobody(self) -> None:
+        """A user's own preferences, and those that somebody has set for him, forbid no call for help."""
+        self.world.prefers("alice", {"screen.outgoing": "deny:*"})
+        self.invite("sip:+4930@example.com")
+        self.assertEqual(self.alice.took(), [403])
+        for number, uri in enumerate(("sip:110@example.com", "urn:service:sos")):
+            self.invite(uri, branch=f"h{number}", call_id=f"h{number}")
+            self.b.reply(self.got(self.b), 480)
+            self.assertEqual(self.alice.took(), [100, 480])
+
     def test_message(self) -> None:
         """Another request to a number goes to the gateway too, and takes no channel."""
         self.invite(method="MESSAGE")
