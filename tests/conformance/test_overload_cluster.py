@@ -9,14 +9,13 @@ from demo.cluster import Node
 from tests.conformance.case import ConformanceTestCase, Dialog
 from tests.conformance.marks import requirement
 from tests.conformance.test_overload import told
-from tests.conformance.upstream import MOST, Upstream
 from tests.conformance.wire import Message
 
 NEW, AT_ONCE = 200, 10  # requests: few enough that the node itself is never in overload
 TRUSTED = 'limits.trusted=["127.0.0.0/8"]'
 
 
-class TwoNodesTests(ConformanceTestCase):
+class TwoNodes(ConformanceTestCase):
     share = "two nodes"
     options: ClassVar = ("--set", TRUSTED)
 
@@ -41,6 +40,8 @@ class TwoNodesTests(ConformanceTestCase):
         await self.until(heard, "the nodes hear of each other")
         return made
 
+
+class TwoNodesTests(TwoNodes):
     @requirement(139)
     async def test_what_each_node_says(self) -> None:
         """Each node controls what is sent to itself: with an algorithm that it chose, and numbers that never fall (4.4)."""
@@ -125,58 +126,6 @@ class TwoNodesTests(ConformanceTestCase):
             bye = dialog.request("BYE")
             alice.send(bye, to=where)
             self.assertEqual((await alice.final(bye)).status, 200)
-
-    @requirement(139, 143)
-    async def test_in_overload(self) -> None:
-        """
-        What is more than the nodes can serve is refused; whoever takes part is told by each how much that is, and with what he
-        holds back himself hardly any is refused, and as much is served.
-        """
-        other = await self.second_node()
-        hosts = [self.node.address, other.address]
-
-        def upstream(number: int, takes_part: bool) -> Upstream:
-            made = Upstream(self.reactor, self.address(number), hosts, self.domain, takes_part)
-            port = self.reactor.listenUDP(5060, made, self.address(number), 70_000)
-
-            async def close() -> None:
-                made.end()
-                await port.stopListening()
-
-            self.at_end(close)
-            return made
-
-        deaf, polite = upstream(150, takes_part=False), upstream(151, takes_part=True)
-        deaf.begin(1000.0)
-        await self.counted(deaf, 0.3)
-        while any(server.statuses[503] <= 2 * server.statuses[404] for server in deaf.servers.values()):
-            self.assertLess(deaf.rate, MOST, "it never came to an overload")
-            deaf.rate *= 1.3
-            await self.counted(deaf, 0.3)
-        await self.counted(deaf, 1.0)
-        deaf.end()
-        polite.begin(deaf.rate)
-
-        async def is_limited() -> bool:
-            return all(server.loss > 0 for server in polite.servers.values())
-
-        await self.until(is_limited, "both nodes say how much is to be held back")
-        await self.counted(polite, 1.0)  # the values settle
-        await self.counted(polite, 1.5)
-        polite.end()
-        for refused, held in zip(deaf.servers.values(), polite.servers.values(), strict=True):
-            self.assertEqual(refused.sent, refused.asked)
-            self.assertLess(held.sent, 0.8 * held.asked, held)
-            # counts of 1.0 and of 1.5 s; what is refused comes from a capacity that is not the same in each moment
-            self.assertGreater(refused.statuses[503], refused.statuses[404], refused)
-            self.assertLess(held.statuses[503], 0.4 * held.statuses[404], held)
-            self.assertLess(held.statuses[503], 0.2 * refused.statuses[503], (held, refused))
-            self.assertGreater(held.statuses[404], 0.75 * refused.statuses[404], (held, refused))
-
-    async def counted(self, upstream: Upstream, seconds: float) -> None:
-        """Count what is asked and answered in the next so many seconds."""
-        upstream.forget_counts()
-        await self.tick(seconds)
 
     @staticmethod
     def sent_by(message: Message) -> str:

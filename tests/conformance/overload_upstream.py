@@ -47,14 +47,15 @@ class Upstream(DatagramProtocol):
     It does not look at a message twice, and repeats none, so that it is never what is too slow.
 
     @param takes_part: whether it says C{oc}; who does not is told nothing and sends all it has.
-    @ivar rate: requests a second for each server; C{reactor}: the clock.
+    @ivar rates: requests a second for each server; C{reactor}: the clock.
     """
 
     transport: Any
     noisy = False
 
     def __init__(self, reactor: Any, host: str, servers: list[str], domain: str, takes_part: bool) -> None:
-        self.reactor, self.rate = reactor, 0.0
+        self.reactor = reactor
+        self.rates: dict[str, float] = {}
         self.servers = {server: Server(server) for server in servers}
         self._host, self._number, self._begun = host, 0, 0.0
         self._says = ";oc;oc-algo=loss" if takes_part else ""
@@ -63,9 +64,9 @@ class Upstream(DatagramProtocol):
         self._sending = LoopingCall(self._send)
         self._sending.clock = reactor
 
-    def begin(self, rate: float) -> None:
+    def begin(self, rates: dict[str, float]) -> None:
         """Ask so many a second of each server."""
-        self.rate, self._begun = rate, self.reactor.seconds()
+        self.rates, self._begun = rates, self.reactor.seconds()
         self._sending.start(EVERY)
 
     def end(self) -> None:
@@ -83,7 +84,7 @@ class Upstream(DatagramProtocol):
         elapsed, self._begun = min(AT_MOST, now - self._begun), now
         for server in self.servers.values():
             share = server.loss / 100.0 if now < server.until else 0.0
-            for _ in range(round(self.rate * elapsed)):
+            for _ in range(round(self.rates[server.host] * elapsed)):
                 server.asked += 1
                 if self._rand.random() >= share:
                     server.sent += 1
