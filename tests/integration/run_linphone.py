@@ -7,6 +7,7 @@ import random
 import shutil
 import socket
 import tempfile
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +146,20 @@ class Linphone:
             return []
 
 
+# never the same for two phones of one run: one that was given to a phone may not be open yet
+_PORTS = cycle(random.sample(range(12000, 14000, 10), 200))
+
+
 def _free_port() -> int:
-    """Of five in a row, the first of which nobody has."""
-    for port in random.sample(range(12000, 14000, 10), 200):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    """The first of five in a row, which nobody has."""
+    for port in islice(_PORTS, 200):
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
+        ):
             try:
-                probe.bind((HOST, port))
+                datagrams.bind((HOST, port))
+                stream.bind((HOST, port))
             except OSError:
                 continue
             return port
