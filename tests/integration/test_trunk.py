@@ -8,7 +8,7 @@ from typing import Any
 
 from demo.cluster import Node
 from tests.certificates import Authority
-from tests.integration.harness import ClusterTestCase, listens
+from tests.integration.harness import DOMAIN, ClusterTestCase, listens
 from tests.integration.run_kamailio import REALM, Kamailio
 from voipcluster.address import Hop
 from voipcluster.phone import Phone
@@ -37,7 +37,9 @@ class TrunkTests(ClusterTestCase):
         await self.until(lambda: listens(host, 5060), "Kamailio listens")
         return made
 
-    def configuration(self, transport: str = "udp", probe: float = 1.0) -> tuple[str, str]:
+    def configuration(
+        self, transport: str = "udp", probe: float = 1.0, known_by: str = ""
+    ) -> tuple[str, str]:
         file = self.folder / "cluster.toml"
         file.write_text(
             f"""
@@ -52,6 +54,7 @@ secret = "{self.secret}"
 contact_user = "reception"
 realm = "{REALM}"
 probe = {probe}
+{known_by}
 
 [numbers]
 country = "49"
@@ -128,18 +131,31 @@ gateway = "carrier"
         away.start()
         call = await away.call(f"{USER}@{trunk.host}")
         await self.until(lambda: call.heard_hz == 700, "who calls from outside hears the reception")
+        (gateway,) = [row["gateway_in"] for row in await self.primary.ask("calls")]
+        self.assertEqual(gateway, "carrier")
         away.hang_up(call)
         await self.until(lambda: not reception.calls and not away.calls, "the call is over")
 
     async def test_calls(self) -> None:
-        """Out, where the trunk challenges, and in, to the Contact that we have registered."""
+        """
+        Out, where the trunk challenges, and in, to the Contact that we have registered; and from a PBX that is known by its
+        password and by nothing else.
+        """
         trunk = await self.trunk()
-        await self.start_cluster(*self.configuration(), nodes="a")
+        pbx = f'[[gateway]]\nname = "pbx"\nkind = "pbx"\nusername = "pbx@{DOMAIN}"'
+        await self.start_cluster(*self.configuration(known_by=pbx), nodes="a")
         [node] = self.cluster.nodes
-        await self.add_users("alice", "reception")
+        await self.add_users("alice", "reception", "pbx")
         await self.logged(node, "gateway carrier: registered for 600 s")
         await self.calls_out(trunk)
         await self.calls_in(trunk)
+        inside = self.phone("pbx", host=self.address(103), tone=500)
+        call = await inside.call(f"reception@{DOMAIN}")
+        await self.until(lambda: call.heard_hz == 700, "who calls from the PBX hears the reception")
+        (gateway,) = [row["gateway_in"] for row in await self.primary.ask("calls")]
+        self.assertEqual(gateway, "pbx")
+        inside.hang_up(call)
+        await self.until(lambda: not inside.calls, "the call is over")
 
     async def test_probes(self) -> None:
         """Killed, it is down within ten seconds at the default interval; started again, it is up again."""
@@ -159,7 +175,7 @@ gateway = "carrier"
     async def test_tls(self) -> None:
         """Registered over TLS, each side with a certificate that the other one checks; a call of the trunk comes over it."""
         ca = Authority(self.folder)
-        pair = ca.issue("trunk", [], [self.address(60)])
+        pair = ca.issue("trunk", ["trunk.example.net"], [self.address(60)])
         ours = ca.issue("node", ["example.com"], [self.address(1)])
         trunk = await self.trunk(pair=pair, ca=ca.file)
         tls = [
@@ -167,7 +183,9 @@ gateway = "carrier"
             for key, path in (("certificate", ours.certificate), ("key", ours.key), ("ca", ca.file))
             for word in ("--set", f"tls.{key}={path}")
         ]
-        await self.start_cluster(*self.configuration("tls"), *tls, nodes="a")
+        await self.start_cluster(
+            *self.configuration("tls", known_by='certificates = ["trunk.example.net"]'), *tls, nodes="a"
+        )
         [node] = self.cluster.nodes
         await self.logged(node, "gateway carrier: registered for 600 s")
         self.assertIn("over tls", trunk.said)
