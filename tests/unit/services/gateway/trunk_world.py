@@ -28,7 +28,7 @@ SDP = (
 
 
 def gateway(name: str, **more: object) -> Gateway:
-    return Gateway(name, servers=(HOSTS[name],), **more)  # type: ignore[arg-type]
+    return Gateway(name, servers=(HOSTS[name],), **more)
 
 
 class TrunkCase(NamesCase):

@@ -60,7 +60,7 @@ class BookTests(SynchronousTestCase):
         """What ends within a moment is one write, and whoever waits for the disk is told when it is there."""
         done: list[str] = []
         for name in "xy":
-            self.book.add(record(name), lambda name=name: done.append(name))  # type: ignore[misc]
+            self.book.add(record(name), lambda name=name: done.append(name))
         self.assertEqual((self.log.batches, len(self.book)), ([], 2))
         self.clock.advance(GATHER)
         self.assertEqual(
