@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from contextlib import suppress
 from functools import cache
@@ -34,9 +35,10 @@ mkdir /etc/voipcluster
 mount --bind "$1/etc" /etc/voipcluster
 cp "$1/etc/default" /etc/default/voipcluster
 mount -t tmpfs -o mode=755 none /opt
-mkdir -p /opt/voipcluster/venv /opt/voipcluster/checkout
+mkdir -p /opt/voipcluster/venv /opt/voipcluster/checkout /opt/voipcluster/python
 mount --bind "$2" /opt/voipcluster/venv
 mount --bind "$3" /opt/voipcluster/checkout
+mount --bind "$5" /opt/voipcluster/python
 cp -a "$1/bin" /opt/voipcluster/bin
 mount --bind "$1/units" /run/units
 mount --bind "$1/var" /var
@@ -44,13 +46,20 @@ mount -t tmpfs -o mode=1777 none /tmp
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin SYSTEMD_UNIT_PATH=/run/units \
   SYSTEMD_LOG_TARGET=null "$4" --system --unit=multi-user.target
 """
+# The environment's own "python" leads to where the interpreter was installed, and that may be in somebody's home,
+# which the unit cannot see: the interpreter is started from where it is mounted, with the packages of the environment
+# and none of its own (-S).
 COMMAND = """\
-#!/opt/voipcluster/venv/bin/python
+#!/opt/voipcluster/python/bin/{python} -S
+import site
 import sys
+site.addsitedir("/opt/voipcluster/venv/{packages}")
 sys.path.insert(0, "/opt/voipcluster/checkout")
 from {module} import {function}
 sys.exit({function}())
 """
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+PACKAGES = Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
 COMMANDS = {"twistd": ("twisted.scripts.twistd", "run"), "voipctl": ("voipcluster.voipctl.cli", "main")}
 
 
@@ -112,10 +121,13 @@ class Systemd:
         log = f"append:/var/log/{self.log.name}"  # there is no journal
         (units / f"{UNIT}.d" / "log.conf").write_text(
             f"[Service]\nStandardOutput={log}\nStandardError={log}\n"
+            "Environment=LD_LIBRARY_PATH=/opt/voipcluster/python/lib\n"  # where a shared libpython is
         )
         for name, (module, function) in COMMANDS.items():
             command = self.folder / "bin" / name
-            command.write_text(COMMAND.format(module=module, function=function))
+            command.write_text(
+                COMMAND.format(module=module, function=function, python=PYTHON, packages=PACKAGES)
+            )
             command.chmod(0o755)
         self._cgroup = Cgroup()
         boot = self.folder / "boot"
@@ -130,7 +142,17 @@ class Systemd:
             "--kill-child",
             "--mount-proc",
         ]
-        inside = ["unshare", *namespaces, "sh", boot, self.folder, sys.prefix, CHECKOUT, SYSTEMD]
+        inside = [
+            "unshare",
+            *namespaces,
+            "sh",
+            boot,
+            self.folder,
+            sys.prefix,
+            CHECKOUT,
+            SYSTEMD,
+            sys.base_prefix,
+        ]
         words = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', self._cgroup.path, *inside]
         self.program = Program.start(reactor, "systemd", [str(word) for word in words])
 

@@ -40,9 +40,11 @@ class RegisteredElsewhere(ClusterTestCase):
             call = await bob.call("alice@example.com")
             (alices,) = alice.calls.values()
             (row,) = await self.primary.ask("calls", call_id=call.call_id)
-            self.assertEqual((row["node"], row["ingress"], row["state"]), ("c", "c", "up"))
+            self.assertEqual((row["ingress"], row["state"]), ("c", "up"))
             assert call.remote_media is not None and alices.remote_media is not None
-            self.assertEqual({call.remote_media[0], alices.remote_media[0]}, {c.address})  # the relay
+            # c, unless it had so much to do that it gave the call to another
+            relay = self.node(row["node"]).address
+            self.assertEqual({call.remote_media[0], alices.remote_media[0]}, {relay})
             await self.until(lambda call=call: call.heard_hz == 500, "bob hears alice")
             await self.until(lambda alices=alices: alices.heard_hz == 900, "alice hears bob")
             await (alices if ends is alice else call).hang_up()
