@@ -20,7 +20,7 @@ from twisted.internet import reactor as installed_reactor
 from bench.common import python_build
 from bench.relays import SDP, resident_kb
 from voipcluster.address import Hop
-from voipcluster.config.options import MediaOptions
+from voipcluster.config.media import MediaOptions
 from voipcluster.media.offer_answer import Side
 from voipcluster.media.sdp import SessionDescription
 from voipcluster.net.port_group import port_readers

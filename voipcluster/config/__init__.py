@@ -1,27 +1,16 @@
 """One TOML file and the flags to one frozen L{Config}; nothing else knows the names of options."""
 
+from voipcluster.config.cluster import POLICIES, ClusterOptions, NodeOptions
+from voipcluster.config.dns import DnsOptions
+from voipcluster.config.limits import LimitsOptions, OverloadOptions
 from voipcluster.config.load import ConfigError, Setting, check_file, load_config, parse_set
+from voipcluster.config.media import MediaOptions
 from voipcluster.config.numbers import NumbersOptions
-from voipcluster.config.options import (
-    POLICIES,
-    AuthOptions,
-    ClusterOptions,
-    Config,
-    DatabaseOptions,
-    DnsOptions,
-    LimitsOptions,
-    MediaOptions,
-    NodeOptions,
-    Option,
-    OverloadOptions,
-    RecordsOptions,
-    SipOptions,
-    TlsOptions,
-    WebOptions,
-    WebSocketOptions,
-    options,
-)
+from voipcluster.config.options import Config, Option, options
 from voipcluster.config.problem import Problem
+from voipcluster.config.records import DatabaseOptions, RecordsOptions
+from voipcluster.config.sip import AuthOptions, SipOptions
+from voipcluster.config.transports import TlsOptions, WebOptions, WebSocketOptions
 
 __all__ = [
     "POLICIES",

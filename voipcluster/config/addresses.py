@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voipcluster.address import is_ipv6
-from voipcluster.config.options import NodeOptions
+from voipcluster.config.cluster import NodeOptions
 
 
 def address_trouble(node: NodeOptions) -> tuple[str, str]:

@@ -6,7 +6,8 @@ import re
 
 from attrs import frozen
 
-from voipcluster.config.kinds import Whole, Word, Words, option
+from voipcluster.config.kinds import Whole, Word, Words
+from voipcluster.config.option import option
 from voipcluster.gateway.allowance import Allowance
 
 _PREFIX = re.compile(r"\+?[0-9]{1,20}|\+", re.ASCII)
@@ -16,13 +17,14 @@ _PREFIX = re.compile(r"\+?[0-9]{1,20}|\+", re.ASCII)
 class AllowanceOptions:
     """What each user may have of gateways, counted over all nodes (F{docs/gateways.md}); alike on every node."""
 
-    calls_at_once: int = option(0, Whole(0, 1_000_000), "calls of one user; 0 = any number")
-    calls_per_minute: int = option(0, Whole(0, 1_000_000), "that he begins; 0 = any number")
-    minutes_per_day: int = option(0, Whole(0, 1_000_000), "of his answered calls; 0 = any number")
+    calls_at_once: int = option(0, Whole(0, 1_000_000), "calls of one user; 0 = any number", live=True)
+    calls_per_minute: int = option(0, Whole(0, 1_000_000), "that he begins; 0 = any number", live=True)
+    minutes_per_day: int = option(0, Whole(0, 1_000_000), "of his answered calls; 0 = any number", live=True)
     destinations: tuple[str, ...] = option(
         (),
         Words(Word(_PREFIX, "a prefix of numbers such as +49"), 'prefixes such as "+49"'),
         "prefixes of the numbers that he may call; [] = all",
+        live=True,
     )
 
     @property

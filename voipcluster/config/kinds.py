@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import frozen
 
 from voipcluster.address import join_host_port, split_host_port
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 _UNITS = {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -405,18 +403,3 @@ class HttpUrl:
 
 POLICY_NAME = Word(_NODE_NAME, "the name of a policy")
 NODE_NAME = Word(_NODE_NAME, "1 to 63 letters, digits, - and _, the first a letter or digit")
-
-
-def option(default: T, kind: Kind[T], doc: str) -> T:
-    """
-    One attribute of a section.
-
-    @param doc: one or two lines for F{etc/voipcluster.toml}; the unit comes first.
-    """
-    made: Any = field(default=default, metadata={"kind": kind, "doc": doc})
-    return made  # type: ignore[no-any-return]  # attrs turns it into an attribute of type T
-
-
-def kind_of(metadata: Mapping[Any, Any]) -> Kind[object]:
-    kind: Kind[object] = metadata["kind"]
-    return kind

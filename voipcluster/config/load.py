@@ -11,9 +11,10 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from voipcluster.config.addresses import address_trouble
+from voipcluster.config.cluster import POLICIES
 from voipcluster.config.gateways import read_gateways
 from voipcluster.config.lines import key_lines, line_of
-from voipcluster.config.options import POLICIES, SECTIONS, Config, Option, options
+from voipcluster.config.options import SECTIONS, Config, Option, options
 from voipcluster.config.problem import Problem, guess, shown
 from voipcluster.config.routes import Where, read_rates, read_routes
 from voipcluster.errors import UsageError

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.balance.policy import IBalancingPolicy, LeastLoaded
 from voipcluster.config import Config
-from voipcluster.config.options import ClusterOptions
+from voipcluster.config.cluster import ClusterOptions
 from voipcluster.errors import UsageError
 from voipcluster.services import policies
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from voipcluster.config.options import LimitsOptions
+from voipcluster.config.limits import LimitsOptions
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.sip.limits import LimitSettings
 from voipcluster.sip.message import Request
