@@ -18,7 +18,7 @@ setup(
     packages=[*find_packages(include=["voipcluster", "voipcluster.*"]), "twisted.plugins"],
     package_data={
         "voipcluster": ["py.typed"],
-        "voipcluster.web": ["static/*"],
+        "voipcluster.web": ["static/*", "static/uplot/*"],
         "twisted.plugins": ["voipcluster_plugin.py"],
     },
     include_package_data=False,
@@ -35,7 +35,6 @@ setup(
         "alembic>=1.14",  # what the next release changes in the tables
         "prometheus-client>=0.20",
         "shtab>=1.6",  # voipctl completion
-        "chartkick>=1.2",  # carries Chart.js for the web page
     ],
     extras_require={
         "dev": [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,13 @@ STATIC = Path(__file__).parent / "static"
 IDLE = 60  # s; a page asks each second, a scraper usually each 15 s
 MOST_CONNECTIONS = 256  # at once; a browser opens six
 
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+"""Of the files that a page names; others, such as a licence, are not served."""
+
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -35,20 +42,6 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Server": "voipcluster",
 }
-
-
-def chart_library() -> Path:
-    """
-    Chart.js in one file.
-
-    It comes with the package chartkick: pure Python, no dependencies, 0.2 MB to download (plotly: 10 MB), MIT, kept up
-    to date, and the file goes from our own installation to the browser without a CDN. Drawing happens in the browser,
-    so the reactor thread, whose time is workload, only sends numbers. It is found without being imported.
-    """
-    spec = find_spec("chartkick")
-    assert spec is not None, "setup.py installs chartkick"
-    assert spec.submodule_search_locations is not None, "chartkick is a package"
-    return Path(spec.submodule_search_locations[0]) / "django" / "static" / "chartkick" / "Chart.bundle.js"
 
 
 class ReadOnlyRequest(Request):
@@ -112,17 +105,7 @@ def node_site(reactor: IReactorTime, view: INodeView, host: str, sip: IResource 
     """
     root = Missing()
     root.putChild(b"", Asset(STATIC / "index.html", "text/html; charset=utf-8"))
-    static = Missing()
-    for name, kind in (
-        ("dashboard.css", "text/css"),
-        ("dashboard.js", "text/javascript"),
-        ("plot.js", "text/javascript"),
-        ("call.js", "text/javascript"),
-    ):
-        static.putChild(name.encode("ascii"), Asset(STATIC / name, f"{kind}; charset=utf-8"))
-    static.putChild(b"icon.svg", Asset(STATIC / "icon.svg", "image/svg+xml"))
-    static.putChild(b"chart.js", Asset(chart_library(), "text/javascript; charset=utf-8"))
-    root.putChild(b"static", static)
+    root.putChild(b"static", _folder(STATIC))
     api = Missing()
     api.putChild(b"status", _zipped(Api(view.status)))
     api.putChild(b"history", _zipped(Api(view.history, "since", _seconds)))
@@ -135,6 +118,17 @@ def node_site(reactor: IReactorTime, view: INodeView, host: str, sip: IResource 
     if sip is not None:
         root.putChild(b"sip", sip)
     return NodeSite(reactor, root, ipaddress.ip_address(host).is_loopback)
+
+
+def _folder(path: Path) -> Missing:
+    """What is in a folder and of a known type, with the folders in it."""
+    folder = Missing()
+    for one in path.iterdir():
+        if one.is_dir():
+            folder.putChild(os.fsencode(one.name), _folder(one))
+        elif one.suffix in TYPES:
+            folder.putChild(os.fsencode(one.name), Asset(one, TYPES[one.suffix]))
+    return folder
 
 
 def _seconds(text: str) -> float:

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from tests.unit.fake_node import BINDING, CALL, HOP, STATUS
 from tests.unit.web.site_case import Answer, SiteCase
 from voipcluster.errors import UsageError
-from voipcluster.web.site import chart_library
+from voipcluster.web.site import STATIC
 
 PEER = IPv4Address("TCP", "127.0.0.1", 40000)
 
@@ -98,11 +98,13 @@ class PageTests(SiteCase):
 
     def test_files(self) -> None:
         """A file is sent compressed to who takes that, and not at all to who has it."""
-        plain = self.get("/static/chart.js")
-        self.assertEqual(plain.body, chart_library().read_bytes())
-        zipped = self.get("/static/chart.js", more="Accept-Encoding: br, gzip\r\n")
+        plain = self.get("/static/uplot/uPlot.iife.min.js")
+        self.assertEqual(plain.body, (STATIC / "uplot" / "uPlot.iife.min.js").read_bytes())
+        zipped = self.get("/static/uplot/uPlot.iife.min.js", more="Accept-Encoding: br, gzip\r\n")
         self.assertEqual(gzip.decompress(zipped.body), plain.body)
-        again = self.get("/static/chart.js", more=f"If-None-Match: {plain.headers['etag']}\r\n")
+        again = self.get(
+            "/static/uplot/uPlot.iife.min.js", more=f"If-None-Match: {plain.headers['etag']}\r\n"
+        )
         self.assertEqual((again.code, again.body), (304, b""))
 
     def test_octets_that_are_no_text(self) -> None:
@@ -141,14 +143,14 @@ class PageTests(SiteCase):
 
     def test_file_for_who_takes_no_gzip(self) -> None:
         """It is sent as it is, by the same ETag, and caches keep the two apart; HEAD has no body."""
-        plain = self.get("/static/chart.js", more="Accept-Encoding: br\r\n")
-        zipped = self.get("/static/chart.js", more="Accept-Encoding: gzip\r\n")
+        plain = self.get("/static/uplot/uPlot.iife.min.js", more="Accept-Encoding: br\r\n")
+        zipped = self.get("/static/uplot/uPlot.iife.min.js", more="Accept-Encoding: gzip\r\n")
         self.assertNotIn("content-encoding", plain.headers)
         self.assertEqual(
             (zipped.headers["content-encoding"], zipped.headers["vary"]), ("gzip", "Accept-Encoding")
         )
         self.assertEqual(plain.headers["etag"], zipped.headers["etag"])
         self.assertLess(len(zipped.body), len(plain.body))
-        self.assertEqual(self.get("/static/chart.js", method="HEAD").body, b"")
-        other = self.get("/static/chart.js", more='If-None-Match: "x"\r\n')
+        self.assertEqual(self.get("/static/uplot/uPlot.iife.min.js", method="HEAD").body, b"")
+        other = self.get("/static/uplot/uPlot.iife.min.js", more='If-None-Match: "x"\r\n')
         self.assertEqual((other.code, other.body), (200, plain.body))

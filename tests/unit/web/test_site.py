@@ -47,14 +47,26 @@ class SiteTests(SiteCase):
         for path in named:
             self.assertTrue(path.startswith("/static/"), path)
             self.assertEqual(self.get(path).code, 200, path)
+        for path in ("/static/uplot/LICENSE", "/static/uplot", "/static/uplot/README.md"):
+            self.assertEqual(self.get(path).code, 404, path)
+
+    def test_small(self) -> None:
+        """All that the page needs is sent in less than 50 kB, so that it opens on a phone at the edge of a network."""
+        named = re.findall(r'(?:src|href)="([^"]+)"', self.get("/").body.decode("utf-8"))
+        zipped = "Accept-Encoding: gzip\r\n"
+        sizes = {path: len(self.get(path, more=zipped).body) for path in ("/", *named)}
+        self.assertLess(sum(sizes.values()), 50_000, sizes)
 
     def test_scripts_only_make_text(self) -> None:
         """Nothing from the network becomes markup or code."""
-        for name in ("dashboard.js", "plot.js"):
-            text = (STATIC / name).read_text("utf-8")
+        scripts = [*STATIC.glob("*.js"), STATIC / "uplot" / "uPlot.iife.min.js"]
+        self.assertGreater(len(scripts), 4)
+        for script in scripts:
+            text = script.read_text("utf-8")
             self.assertEqual(
                 re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(", text),
                 [],
+                script.name,
             )
 
     def test_bodies(self) -> None:

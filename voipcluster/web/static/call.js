@@ -1,9 +1,7 @@
 "use strict";
 /* One call: how each direction of its media arrives, now and over time, and why it is at its node. Text only, as in dashboard.js. */
 
-const CALL_COLOURS = { callee: "#2f7ff0", caller: "#e5862b" };
 let openedCall = null;
-let callPlot = null;
 
 const percent = (value) => (typeof value === "number" ? `${(100 * value).toFixed(1)} %` : "–");
 const inMilliseconds = (value) => (typeof value === "number" ? `${(1000 * value).toFixed(1)} ms` : "–");
@@ -50,59 +48,6 @@ function streamParts(stream) {
   return [...parts, table];
 }
 
-/* Lines of the first stream that was reported about: MOS on the left axis, loss on the right one. */
-function courseSets(streams) {
-  const stream = streams.find((one) => (one.directions || []).some((way) => way.course && way.course.length));
-  if (!stream) return [];
-  const points = stream.directions.flatMap((way) => way.course);
-  const last = Math.max(...points.map((point) => point.at));
-  return stream.directions.flatMap((way) => {
-    const line = (label, axis, pick, more) => ({
-      label, yAxisID: axis, borderColor: CALL_COLOURS[way.to], backgroundColor: CALL_COLOURS[way.to], ...more,
-      data: way.course.map((point) => ({ x: point.at - last, y: pick(point) })).filter((point) => typeof point.y === "number"),
-    });
-    return [
-      line(`${way.to} hears, MOS`, "mos", (point) => point.mos, {}),
-      line(`${way.to} lost, %`, "loss", (point) => 100 * point.loss, { borderDash: [4, 4], borderWidth: 1 }),
-    ];
-  });
-}
-
-function newCallPlot() {
-  const style = getComputedStyle(document.documentElement);
-  const soft = style.getPropertyValue("--soft").trim();
-  const grid = { color: style.getPropertyValue("--line").trim() };
-  const title = (text) => ({ display: true, text, color: soft });
-  return new Chart(byId("call-plot"), {
-    type: "line",
-    data: { datasets: [] },
-    options: {
-      animation: false, parsing: false, normalized: true, responsive: true, maintainAspectRatio: false,
-      interaction: { mode: "nearest", axis: "x", intersect: false },
-      elements: { point: { radius: 2, hitRadius: 8 }, line: { borderWidth: 2, tension: 0 } },
-      scales: {
-        x: { type: "linear", suggestedMin: -30, max: 0, grid, ticks: { color: soft, maxRotation: 0, callback: (ago) => Plot.ago(ago) } },
-        mos: { min: 1, max: 4.5, position: "left", grid, ticks: { color: soft }, title: title("MOS") },
-        loss: { min: 0, suggestedMax: 5, position: "right", grid: { display: false }, ticks: { color: soft }, title: title("lost, %") },
-      },
-      plugins: {
-        legend: { labels: { color: soft, boxWidth: 14, boxHeight: 2 } },
-        tooltip: { callbacks: { title: (items) => (items.length ? Plot.ago(items[0].parsed.x) : "") } },
-      },
-    },
-  });
-}
-
-function drawCourse(streams) {
-  const sets = courseSets(streams);
-  byId("call-plot-box").hidden = !sets.length;
-  if (!sets.length) return;
-  callPlot = callPlot || newCallPlot();
-  const kept = new Map(callPlot.data.datasets.map((set) => [set.label, set]));
-  callPlot.data.datasets = sets.map((set) => Object.assign(kept.get(set.label) || {}, set));
-  callPlot.update("none");
-}
-
 function showCall(call) {
   const state = call.state === "ended" ? `ended after ${duration(call.duration)}: ${orDash(call.reason)}` : `${call.state}, ${duration(call.duration)}`;
   byId("call-facts").textContent = `${orDash(call.from)} to ${orDash(call.to)} at node ${orDash(call.node)}; ${state}`;
@@ -130,7 +75,7 @@ async function openCall(callId) {
   byId("call-facts").textContent = "";
   byId("call-media").replaceChildren(make("p", "asking the nodes"));
   byId("call-hops").replaceChildren();
-  byId("call-plot-box").hidden = true;
+  byId("call-plot").hidden = true;
   byId("call").showModal();
   await Promise.all([
     refreshCall().catch((error) => byId("call-media").replaceChildren(make("p", error.message, "bad"))),

@@ -1,52 +1,88 @@
 "use strict";
-/* One line for each node: its workload over the last ten minutes, drawn by Chart.js. */
+/* One line for each node: its workload over the last ten minutes. uPlot draws it. */
 
 const PLOT_COLOURS = ["#2f7ff0", "#e5862b", "#2ca36b", "#c2479d", "#8a63d2", "#17a2b8", "#b8860b", "#d64541"];
 const PLOT_SPAN = 600; // s
+const PLOT_STEPS = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600]; // s between two marks of an axis of time
 
 function nodeColour(names, name) {
   return PLOT_COLOURS[Math.max(0, names.indexOf(name)) % PLOT_COLOURS.length];
 }
 
-class Plot {
-  constructor(canvas) {
-    this.times = [];
-    this.nodes = new Map();
-    this.levels = {};
-    const style = getComputedStyle(document.documentElement);
-    const soft = style.getPropertyValue("--soft").trim();
-    const line = style.getPropertyValue("--line").trim();
-    this.soft = soft;
-    this.chart = new Chart(canvas, {
-      type: "line",
-      data: { datasets: [] },
-      options: {
-        animation: false,
-        parsing: false,
-        normalized: true,
-        responsive: true,
-        maintainAspectRatio: false,
-        interaction: { mode: "nearest", axis: "x", intersect: false },
-        elements: { point: { radius: 0, hitRadius: 8 }, line: { borderWidth: 2, tension: 0 } },
-        scales: {
-          x: {
-            type: "linear", min: -60, max: 0, grid: { color: line },
-            ticks: { color: soft, maxTicksLimit: 11, maxRotation: 0, autoSkipPadding: 16, callback: (ago) => Plot.ago(ago) },
-          },
-          y: { min: 0, suggestedMax: 1, grid: { color: line }, ticks: { color: soft, stepSize: 0.25, callback: (value) => value.toFixed(2) } },
-        },
-        plugins: {
-          legend: { labels: { color: soft, boxWidth: 14, boxHeight: 2 } },
-          tooltip: { callbacks: { title: (items) => (items.length ? Plot.ago(items[0].parsed.x) : "") } },
-        },
-      },
+function ago(seconds) {
+  const s = Math.round(-seconds);
+  if (s <= 0) return "now";
+  return s % 60 && s < 600 ? `${s} s ago` : `${Math.round(s / 60)} min ago`;
+}
+
+const ofPage = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/*
+ * A uPlot that fills its box, in the colours of the page, light or dark. x is seconds, 0 now and earlier ones below it; series
+ * that were switched off in the legend stay off when others come or go.
+ */
+class Chart {
+  constructor(box, options) {
+    this.box = box;
+    this.options = options;
+    this.uplot = null;
+    this.key = "";
+    new ResizeObserver(() => this.fit()).observe(box);
+  }
+
+  static axis(more) {
+    return {
+      stroke: () => ofPage("--soft"), font: "12px system-ui, sans-serif",
+      grid: { stroke: () => ofPage("--line"), width: 1 }, ticks: { show: false }, ...more,
+    };
+  }
+
+  static past(more) {
+    return Chart.axis({
+      incrs: PLOT_STEPS, space: 64, size: 30, values: (u, marks) => marks.map((mark) => (mark > 0 ? "" : ago(mark))), ...more,
     });
   }
 
-  static ago(seconds) {
-    const s = Math.round(-seconds);
-    if (s <= 0) return "now";
-    return s % 60 && s < 600 ? `${s} s ago` : `${Math.round(s / 60)} min ago`;
+  /* Series as uPlot has them, without that of x; data: x and one list for each. */
+  draw(series, data) {
+    const key = JSON.stringify(series.map((one) => [one.label, one.stroke]));
+    if (key !== this.key) {
+      const off = new Set(this.uplot ? this.uplot.series.filter((one) => !one.show).map((one) => one.label) : []);
+      if (this.uplot) this.uplot.destroy();
+      const all = [{ label: "at", value: (u, x) => (typeof x === "number" ? ago(x) : "–") }, ...series.map((one) => ({ show: !off.has(one.label), ...one }))];
+      this.uplot = new uPlot({ ...this.options, ...this.size(), series: all }, data, this.box);
+      this.key = key;
+      this.fit(); /* the legend takes a part of the height, which is known only now */
+    } else {
+      this.uplot.setData(data);
+    }
+  }
+
+  size() {
+    const legend = this.uplot ? this.uplot.root.querySelector(".u-legend").offsetHeight : 0;
+    return { width: Math.max(120, this.box.clientWidth), height: Math.max(100, this.box.clientHeight - legend) };
+  }
+
+  fit() {
+    if (!this.uplot || !this.box.clientWidth) return;
+    const { width, height } = this.size();
+    if (width !== this.uplot.width || height !== this.uplot.height) this.uplot.setSize({ width, height });
+  }
+}
+
+class Plot {
+  constructor(box) {
+    this.times = [];
+    this.nodes = new Map();
+    this.span = 60;
+    this.chart = new Chart(box, {
+      scales: {
+        x: { time: false, range: () => [-this.span, 0] },
+        y: { range: (u, low, high) => [0, Math.max(1, Math.ceil((high || 0) * 10) / 10)] },
+      },
+      axes: [Chart.past(), Chart.axis({ size: 44, space: 36, values: (u, marks) => marks.map((mark) => mark.toFixed(2)) })],
+      cursor: { y: false, drag: { x: false, y: false } },
+    });
   }
 
   get last() {
@@ -81,24 +117,18 @@ class Plot {
 
   draw(names, levels) {
     const now = this.last;
-    const span = now === null ? 60 : Math.max(60, Math.ceil((now - this.times[0]) / 60) * 60);
-    const sets = names.filter((name) => this.nodes.has(name)).map((name) => ({
-      label: name,
-      borderColor: nodeColour(names, name),
-      backgroundColor: nodeColour(names, name),
-      data: this.nodes.get(name).map((y, i) => ({ x: this.times[i] - now, y: y === null ? NaN : y })),
-    }));
+    if (now === null) return;
+    this.span = Math.min(PLOT_SPAN, Math.max(60, Math.ceil((now - this.times[0]) / 60) * 60));
+    const shown = names.filter((name) => this.nodes.has(name));
+    const value = (u, y) => (typeof y === "number" ? y.toFixed(2) : "–");
+    /* a level goes across the whole plot, also where nothing was measured yet */
+    const x = [-this.span, ...this.times.map((time) => time - now)];
+    const series = shown.map((label) => ({ label, stroke: nodeColour(names, label), width: 2, points: { show: false }, value }));
+    const data = shown.map((name) => [null, ...this.nodes.get(name)]);
     for (const [label, level] of levels) {
-      sets.push({
-        label, borderColor: this.soft, backgroundColor: this.soft, borderWidth: 1, borderDash: [5, 5],
-        data: [{ x: -span, y: level }, { x: 0, y: level }],
-      });
+      series.push({ label, stroke: () => ofPage("--soft"), width: 1, dash: [5, 5], points: { show: false }, value });
+      data.push(new Array(x.length).fill(level));
     }
-    /* The sets are kept and only filled anew, so that a line which was switched off in the legend stays off. */
-    const kept = new Map(this.chart.data.datasets.map((set) => [set.label, set]));
-    this.chart.data.datasets = sets.map((set) => Object.assign(kept.get(set.label) || {}, set));
-    this.chart.options.scales.x.min = -Math.min(span, PLOT_SPAN);
-    this.chart.options.scales.x.ticks.stepSize = span > 120 ? 60 : 10;
-    this.chart.update("none");
+    this.chart.draw(series, [x, ...data]);
   }
 }
