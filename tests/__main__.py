@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -148,6 +149,7 @@ def own_network() -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
+    started = time.monotonic()
     parts = arguments or list(PARTS)
     runs = trials(parts)
     totals = Totals()
@@ -159,6 +161,8 @@ def main(arguments: list[str]) -> int:
             sys.stdout.write(text)
             sys.stdout.flush()
         show_conformance(results, parts)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"took {time.monotonic() - started:.0f} s, and {used.ru_utime + used.ru_stime:.0f} s of CPU time")
     print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped", flush=True)
     return 1 if totals.failed or totals.skipped or not totals.passed else 0
 
