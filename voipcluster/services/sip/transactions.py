@@ -109,6 +109,8 @@ class TransactionService:
         self._unreachable: set[Hop] = set()
         self.resolving: Resolving | None = None
         self.taking_part: Callable[[Request, Via, Flow], Upstream | None] | None = None
+        self._guard: Callable[[bytes, Flow], None] | None = None
+        self._overhearing: Callable[[bytes, Flow], None] | None = None
         self.transport: TransportService
         self._user: ITransactionUser
         self._own_vias: set[bytes] = set()  # the begin of each Via line of ours that came back
@@ -134,10 +136,28 @@ class TransactionService:
 
     def guard(self, before: Callable[[bytes, Flow], None] | None) -> None:
         """Let somebody look at each message before L{bytes_received} does, or nobody any more; without cost then."""
-        if before is None:
-            self.__dict__.pop("bytes_received", None)
-        else:
-            self.__dict__["bytes_received"] = before
+        self._guard = before
+        self._arrange()
+
+    def overhear(self, told: Callable[[bytes, Flow], None] | None) -> None:
+        """Tell somebody of each message before anybody reads it, or nobody any more; without cost then, too."""
+        self._overhearing = told
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Who takes what comes: with nobody in front of it, L{bytes_received} itself."""
+        self.__dict__.pop("bytes_received", None)
+        read = self._guard or self.bytes_received
+        told = self._overhearing
+        if told is not None:
+
+            def take(data: bytes, flow: Flow) -> None:
+                told(data, flow)
+                read(data, flow)
+
+            self.__dict__["bytes_received"] = take
+        elif self._guard is not None:
+            self.__dict__["bytes_received"] = read
 
     # -- ISipSink
 

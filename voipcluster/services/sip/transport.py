@@ -242,6 +242,20 @@ class TransportService(Service):
             here = f"{flow.transport.lower()}:{join_host_port(*flow.local)}"
             self._clock.callLater(0, failed, TransportError(f"nothing to send from at {here}"))
 
+    def overhear(self, told: Callable[[bytes, Flow], None] | None) -> None:
+        """Tell somebody of each message before L{send} sends it, or nobody any more; without cost then."""
+        if told is None:
+            self.__dict__.pop("send", None)
+            return
+
+        def send(
+            data: bytes, flow: Flow, failed: Callable[[TransportError], None] | None = None
+        ) -> None:
+            told(data, flow)
+            TransportService.send(self, data, flow, failed)
+
+        self.__dict__["send"] = send
+
     def _send_again(
         self,
         port: UdpPort,

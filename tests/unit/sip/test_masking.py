@@ -1,0 +1,95 @@
+"""No secret is left in what people look at, and nothing else is lost."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.sip.masking import masked
+
+
+def message(*lines: str, body: str = "", method: str = "INVITE") -> bytes:
+    head = "\r\n".join([f"{method} sip:bob@example.com SIP/2.0", *lines])
+    return f"{head}\r\n\r\n{body}".encode()
+
+
+class MaskedTests(SynchronousTestCase):
+    def test_nothing_to_hide(self) -> None:
+        """A message without secrets is handed on as the same object."""
+        plain = message("Via: SIP/2.0/UDP a;branch=z9hG4bK1", "Call-ID: c", body="v=0\r\nm=audio 4 RTP/AVP 0\r\n")
+        self.assertIs(masked(plain), plain)
+
+    def test_digest(self) -> None:
+        """The answer to a challenge is hidden, in any spelling; who gave it and to what is shown."""
+        for name in ("Authorization", "Proxy-Authorization", "AUTHORIZATION", "proxy-authorization  "):
+            for answer in ('response="0123abcd"', 'response = "0123abcd"', 'Response=0123abcd'):
+                data = message(
+                    "Call-ID: c",
+                    f'{name}: Digest username="alice", realm="x", nonce="n1", {answer}, algorithm=MD5',
+                )
+                shown = masked(data)
+                self.assertEqual(len(shown), len(data))
+                self.assertNotIn(b"0123abcd", shown)
+                for left in (b'username="alice"', b'nonce="n1"', b"********", b"algorithm=MD5", b"Call-ID: c"):
+                    self.assertIn(left, shown)
+
+    def test_digest_on_folded_lines(self) -> None:
+        """RFC 3261 section 7.3.1: a header may go on in the next line."""
+        shown = masked(
+            message("Authorization: Digest\r\n username=alice,\r\n\tresponse=\r\n \"0123abcd\"", "Call-ID: c")
+        )
+        self.assertNotIn(b"0123abcd", shown)
+        self.assertIn(b"username=alice", shown)
+
+    def test_other_schemes(self) -> None:
+        """Basic, Bearer and what nobody knows are secrets as a whole."""
+        for scheme in ("Basic YWxpY2U6cGFzcw==", "Bearer eyJhbGciOi.abc", "Weird a b c=d"):
+            shown = masked(message(f"Authorization: {scheme}", "Call-ID: c"))
+            word, _, secret = scheme.partition(" ")
+            self.assertNotIn(secret.encode(), shown)
+            self.assertIn(b"Authorization: " + word.encode() + b" *", shown)
+            self.assertTrue(shown.endswith(b"\r\nCall-ID: c\r\n\r\n"))
+
+    def test_proof_of_the_server(self) -> None:
+        """Authentication-Info proves the password as well as an answer does (RFC 7616 section 3.5)."""
+        shown = masked(message('Authentication-Info: nextnonce="n2", qop=auth, rspauth="ffee"', "Call-ID: c"))
+        self.assertNotIn(b"ffee", shown)
+        self.assertIn(b'nextnonce="n2"', shown)
+
+    def test_keys_of_media(self) -> None:
+        """SDES keys, each of several, and the other places of SDP for keys; the suite stays."""
+        key = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+        shown = masked(
+            message(
+                "Call-ID: c",
+                body="v=0\r\nk=base64:" + key + "\r\na=ice-pwd:" + key + "\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 "
+                f"inline:{key}|2^20|1:4;inline:{key}|2^20|2:4\r\na=rtpmap:0 PCMU/8000\r\n",
+            )
+        )
+        self.assertNotIn(key.encode(), shown)
+        self.assertIn(b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:****", shown)
+        self.assertIn(b"|2^20|2:4\r\na=rtpmap:0 PCMU/8000\r\n", shown)
+
+    def test_tones(self) -> None:
+        """PINs are typed as tones, and these may come by INFO."""
+        relay = message(
+            "Content-Type: application/dtmf-relay", body="Signal=7\r\nDuration=160\r\n", method="INFO"
+        )
+        self.assertTrue(masked(relay).endswith(b"Signal=*\r\nDuration=160\r\n"))
+        alone = message("c: application/dtmf", body="7", method="INFO")
+        self.assertTrue(masked(alone).endswith(b"\r\n\r\n*"))
+
+    def test_tokens_of_ours(self) -> None:
+        """Who has a hand-over token is taken for the client that it names."""
+        shown = masked(message("Route: <sip:192.0.2.1;lr;ho=AbC_1-2;x=y>", "Contact: <sip:a@b;hop=ZZZ9>"))
+        self.assertIn(b";ho=*******;x=y>", shown)
+        self.assertIn(b";hop=****>", shown)
+
+    def test_words_in_other_places(self) -> None:
+        """What only looks like a secret stays: a body is not the head, a head not the body."""
+        data = message("Subject: response=abcd inline:abcd", body="Authorization: Digest response=abcd\r\n")
+        self.assertEqual(masked(data), data)
+
+    def test_what_is_cut_short(self) -> None:
+        """A head without its end is masked all the same."""
+        shown = masked(b'INVITE sip:a SIP/2.0\r\nAuthorization: Digest response="0123abcd')
+        self.assertNotIn(b"0123abcd", shown)
