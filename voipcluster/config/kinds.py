@@ -267,6 +267,27 @@ class NameServer:
 
 
 @frozen
+class Server:
+    """A server by address or name, with a port behind it if it is not C{port}."""
+
+    port: int
+    text = True
+    secret = False
+
+    @property
+    def allowed(self) -> str:
+        return (
+            f"HOST or HOST:PORT ({self.port} if there is none), such as 10.0.0.9:{self.port} or [2001:db8::9]"
+        )
+
+    def take(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(value)
+        host, port = split_host_port(value, self.port)
+        return join_host_port(Domain().take(host), port)
+
+
+@frozen
 class JoinToken:
     """What C{voipctl join-token} prints: C{TOKEN@ADDRESS}, with a port behind the address if it is not 8787."""
 

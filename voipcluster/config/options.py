@@ -18,6 +18,7 @@ from voipcluster.config.numbers import NumbersOptions
 from voipcluster.config.option import is_live, kind_of
 from voipcluster.config.records import DatabaseOptions, RecordsOptions
 from voipcluster.config.sip import AuthOptions, SipOptions
+from voipcluster.config.tracing import HepOptions
 from voipcluster.config.transports import TlsOptions, WebOptions, WebSocketOptions
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.rates import RateTable
@@ -44,6 +45,7 @@ class Config:
     numbers: NumbersOptions = Factory(NumbersOptions)
     database: DatabaseOptions = Factory(DatabaseOptions)
     records: RecordsOptions = Factory(RecordsOptions)
+    hep: HepOptions = Factory(HepOptions)
     web: WebOptions = Factory(WebOptions)
     websocket: WebSocketOptions = Factory(WebSocketOptions)
     node: NodeOptions = Factory(NodeOptions)
@@ -79,6 +81,7 @@ SECTIONS: dict[str, type] = {
     "database": DatabaseOptions,
     "records": RecordsOptions,
     "allowance": AllowanceOptions,
+    "hep": HepOptions,
     "web": WebOptions,
     "websocket": WebSocketOptions,
     "node": NodeOptions,

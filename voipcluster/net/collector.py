@@ -19,6 +19,7 @@ from voipcluster.address import is_ip, is_ipv6, join_host_port
 FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0  # seconds until the next attempt; it doubles
 ANEW = 300.0  # seconds after which a name is looked up again: a collector may move
 CONNECT = 5.0  # seconds
+LINGER = 1.0  # seconds that a collector has to take the last packets
 MOST_UNSENT = 1 << 20  # octets that a connection may hold back for a slow collector
 
 Told = Callable[[str], object]
@@ -123,24 +124,24 @@ class _Stream(StreamProtocol):
 
     def __init__(self, owner: TcpCollector) -> None:
         self._owner = owner
+        self._wire: Any = None  # the transport, of which twisted types less than it has
         self._full = False
         self._held = 0
 
     def connectionMade(self) -> None:
-        assert self.transport is not None, "connected"
-        self.transport.registerProducer(self, True)
+        self._wire = self.transport
+        self._wire.registerProducer(self, True)
         self._owner.up(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._owner.down(reason.getErrorMessage())
 
     def send(self, packet: bytes) -> bool:
-        assert self.transport is not None, "connected"
         if self._full:
             self._held += len(packet)
             if self._held > MOST_UNSENT:
                 return False
-        self.transport.write(packet)
+        self._wire.write(packet)
         return True
 
     def pauseProducing(self) -> None:
@@ -153,14 +154,12 @@ class _Stream(StreamProtocol):
         pass  # connectionLost follows
 
     def close(self) -> None:
-        assert self.transport is not None, "connected"
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        self._wire.unregisterProducer()
+        self._wire.loseConnection()
 
     def abort(self) -> None:
         """For a collector that does not read what is left."""
-        transport: Any = self.transport
-        transport.abortConnection()
+        self._wire.abortConnection()
 
 
 class TcpCollector(ClientFactory):
@@ -194,11 +193,12 @@ class TcpCollector(ClientFactory):
         self._running = False
         if self._later is not None and self._later.active():
             self._later.cancel()
-        if self._stream is not None:
-            self._stopped = Deferred()
-            self._stream.close()
-            self._later = self._reactor.callLater(1.0, self._stream.abort)
-            return self._stopped
+        stream = self._stream
+        if stream is not None:
+            stopped = self._stopped = Deferred()
+            self._later = self._reactor.callLater(LINGER, stream.abort)
+            stream.close()
+            return stopped
         if self._connector is not None:
             self._connector.disconnect()
         return maybeDeferred(lambda: None)

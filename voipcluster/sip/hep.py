@@ -15,7 +15,10 @@ from typing import Final, NamedTuple
 
 from voipcluster.address import UDP
 
-SIP, QUALITY = 1, 34  # protocol types (chunk 11): a SIP message; a report about the quality of a stream as JSON
+SIP, QUALITY = (
+    1,
+    34,
+)  # protocol types (chunk 11): a SIP message; a report about the quality of a stream as JSON
 LARGEST: Final = 65_535  # octets of a packet: its length is a number of 16 bits
 LARGEST_DATAGRAM: Final = 65_507  # over UDP and IPv4
 
@@ -133,4 +136,3 @@ def _addresses(source: str, destination: str) -> tuple[bytes, bytes, bytes]:
         _chunk(kinds[0], packed[0]),
         _chunk(kinds[1], packed[1]),
     )
-

@@ -18,7 +18,9 @@ _CREDENTIALS: Final = re.compile(
 _DIGEST: Final = re.compile(rb"\s*digest\s")
 _ANSWER: Final = re.compile(rb"""\b(?:response|rspauth)\s*=\s*"?([^",;\r\n]*)""")
 _SECRET: Final = re.compile(rb"\s*[^\s]+\s+(.*)", re.DOTALL)
-_TOKEN: Final = re.compile(rb";hop?=([a-z0-9_-]+)")  # of ours: who has one is taken for the client that it names
+_TOKEN: Final = re.compile(
+    rb";hop?=([a-z0-9_-]+)"
+)  # of ours: who has one is taken for the client that it names
 _INLINE: Final = re.compile(rb"inline:([^|; \t\r\n]+)")  # RFC 4568 section 9.2
 _CRYPTO: Final = re.compile(rb"\na=crypto:([^\r\n]*)")
 _OTHER_KEYS: Final = re.compile(rb"\n(?:k=|a=ice-pwd:|a=key-mgmt:)([^\r\n]+)")

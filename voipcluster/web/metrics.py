@@ -135,6 +135,11 @@ CATALOGUE = {
             "Rows that wait on the disk: for the database, the webhook.",
             "consumer",
         ),
+        Described(
+            "voipcluster_hep_packets_total",
+            "Packets for the HEP collector: sent; not sent since too many waited (full), or it is away.",
+            "result",
+        ),
         Described("voipcluster_call_record_rows_taken_total", "Rows that were taken.", "consumer"),
         Described(
             "voipcluster_call_record_rows_lost_total", "Rows given up, since too many waited.", "consumer"

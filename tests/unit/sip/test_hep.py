@@ -47,7 +47,9 @@ class WriterTests(SynchronousTestCase):
         for transport in ("TCP", "TLS", "WS", "WSS"):
             found = read(
                 HepWriter(1, "a").packet(
-                    self.passed(source=("fe80::1%eth0", 1), destination=("2001:db8::2", 5061), transport=transport)
+                    self.passed(
+                        source=("fe80::1%eth0", 1), destination=("2001:db8::2", 5061), transport=transport
+                    )
                 )
             )
             self.assertEqual((found["family"], found["protocol"]), (10, 6))

@@ -15,13 +15,15 @@ def message(*lines: str, body: str = "", method: str = "INVITE") -> bytes:
 class MaskedTests(SynchronousTestCase):
     def test_nothing_to_hide(self) -> None:
         """A message without secrets is handed on as the same object."""
-        plain = message("Via: SIP/2.0/UDP a;branch=z9hG4bK1", "Call-ID: c", body="v=0\r\nm=audio 4 RTP/AVP 0\r\n")
+        plain = message(
+            "Via: SIP/2.0/UDP a;branch=z9hG4bK1", "Call-ID: c", body="v=0\r\nm=audio 4 RTP/AVP 0\r\n"
+        )
         self.assertIs(masked(plain), plain)
 
     def test_digest(self) -> None:
         """The answer to a challenge is hidden, in any spelling; who gave it and to what is shown."""
         for name in ("Authorization", "Proxy-Authorization", "AUTHORIZATION", "proxy-authorization  "):
-            for answer in ('response="0123abcd"', 'response = "0123abcd"', 'Response=0123abcd'):
+            for answer in ('response="0123abcd"', 'response = "0123abcd"', "Response=0123abcd"):
                 data = message(
                     "Call-ID: c",
                     f'{name}: Digest username="alice", realm="x", nonce="n1", {answer}, algorithm=MD5',
@@ -29,13 +31,19 @@ class MaskedTests(SynchronousTestCase):
                 shown = masked(data)
                 self.assertEqual(len(shown), len(data))
                 self.assertNotIn(b"0123abcd", shown)
-                for left in (b'username="alice"', b'nonce="n1"', b"********", b"algorithm=MD5", b"Call-ID: c"):
+                for left in (
+                    b'username="alice"',
+                    b'nonce="n1"',
+                    b"********",
+                    b"algorithm=MD5",
+                    b"Call-ID: c",
+                ):
                     self.assertIn(left, shown)
 
     def test_digest_on_folded_lines(self) -> None:
         """RFC 3261 section 7.3.1: a header may go on in the next line."""
         shown = masked(
-            message("Authorization: Digest\r\n username=alice,\r\n\tresponse=\r\n \"0123abcd\"", "Call-ID: c")
+            message('Authorization: Digest\r\n username=alice,\r\n\tresponse=\r\n "0123abcd"', "Call-ID: c")
         )
         self.assertNotIn(b"0123abcd", shown)
         self.assertIn(b"username=alice", shown)
@@ -61,7 +69,11 @@ class MaskedTests(SynchronousTestCase):
         shown = masked(
             message(
                 "Call-ID: c",
-                body="v=0\r\nk=base64:" + key + "\r\na=ice-pwd:" + key + "\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 "
+                body="v=0\r\nk=base64:"
+                + key
+                + "\r\na=ice-pwd:"
+                + key
+                + "\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 "
                 f"inline:{key}|2^20|1:4;inline:{key}|2^20|2:4\r\na=rtpmap:0 PCMU/8000\r\n",
             )
         )

@@ -41,7 +41,14 @@ class OverheardTests(SynchronousTestCase):
 
     def test_what_is_no_message(self) -> None:
         """Anything at all gives nothing."""
-        for data in (b"", b"\r\n\r\n", b"\0" * 100, b"SIP/2.0 2000 OK\r\n\r\n", b"\r\nCall-ID: ", b"CSeq: x y"):
+        for data in (
+            b"",
+            b"\r\n\r\n",
+            b"\0" * 100,
+            b"SIP/2.0 2000 OK\r\n\r\n",
+            b"\r\nCall-ID: ",
+            b"CSeq: x y",
+        ):
             self.assertEqual((call_id_of(data), cseq_of(data), status_of(data)), ("", (0, ""), 0), data)
 
     def test_a_long_one(self) -> None:

@@ -140,4 +140,5 @@ def numbers(node: NodeParts) -> Numbers:
         "voipcluster_overload": float(node.overload.active),
         "voipcluster_reactor_delay_seconds": node.wheel.lateness,
         **node.keeping.numbers(),
+        "voipcluster_hep_packets_total": {} if node.hep is None else node.hep.numbers(),
     }

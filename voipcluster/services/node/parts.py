@@ -36,6 +36,7 @@ from voipcluster.services.gateway.outgoing import Outgoing
 from voipcluster.services.gateway.probing import ProbingService
 from voipcluster.services.gateway.registering import RegisteringService
 from voipcluster.services.gateway.routing import Dialling, NumberRouting
+from voipcluster.services.hep.export import HepExport
 from voipcluster.services.journal import CallJournal
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.node.cluster_side import ClusterSide
@@ -55,6 +56,7 @@ from voipcluster.services.node.record_keeping import RecordKeeping
 from voipcluster.services.node.records import CallRecord, CallRecords, ICallWatch
 from voipcluster.services.node.resolving import make_resolving
 from voipcluster.services.node.surroundings import Surroundings
+from voipcluster.services.node.tracing import hep_of
 from voipcluster.services.node.view import NodeView, durations
 from voipcluster.services.notices import Notices
 from voipcluster.services.sip.access import Access, credentials_lookup
@@ -70,6 +72,7 @@ from voipcluster.services.sip.proxy import ProxyService
 from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.services.sip.riding import Riding
 from voipcluster.services.sip.serving import Serving
+from voipcluster.services.sip.tap import Tap
 from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.tls_files import TlsFilesService
 from voipcluster.services.sip.transactions import TransactionService
@@ -339,6 +342,8 @@ class NodeParts:
         self.records = CallRecords(config.limits.ended_calls, self._record_row, self._watch)
         self.keeping = RecordKeeping(self, self._reactor, self._store.run, self._store.database)
         self.calls.over, self.media.on_trouble = self._call_over, self.records.trouble
+        self.tap = Tap(self.transactions, self.transport, core.seconds)
+        self.hep = hep_of(self, self._reactor, self.tap, surroundings.wall)
         self._make_routing(clock)
 
     def _make_routing(self, clock: IReactorTime) -> None:
@@ -442,12 +447,18 @@ class NodeParts:
         self.allowances.over(call, reason)
         if call.answered:
             self.records.add(record)
+        if self.hep is not None:
+            self.hep.call_over(record)
         book = self.keeping.book
         if book is None:
             self.journal.ended(call.key)
         else:
             # until its record is on the disk, the journal has the call: a node that is killed before writes it then
             book.add(record, partial(self.journal.ended, call.key))
+
+    def watchers(self) -> list[HepExport]:
+        """Those who look on at messages and have a life of their own."""
+        return [] if self.hep is None else [self.hep]
 
     def _record_row(self, record: CallRecord) -> Row:
         return durations(self.view.record_row(record), record.ended)

@@ -149,8 +149,9 @@ class NodeService(NodeParts, Service):
     def _parts(self) -> Sequence[Any]:
         """Everything with a life of its own, in the order of starting."""
         return (
-            self.media, self.journal, *self.keeping.parts(), self.registrar, self.workload, self.cluster, self.admin, *self._web,
-            *self._tls_files, self.transport, self.resolver, *self._backlog, self.probing, self.registering,
+            *self.watchers(), self.media, self.journal, *self.keeping.parts(), self.registrar, self.workload, self.cluster,
+            self.admin, *self._web, *self._tls_files, self.transport, self.resolver, *self._backlog, self.probing,
+            self.registering,
         )  # fmt: skip
 
     def _start_all(self) -> Generator[Any, Any, None]:

@@ -248,9 +248,7 @@ class TransportService(Service):
             self.__dict__.pop("send", None)
             return
 
-        def send(
-            data: bytes, flow: Flow, failed: Callable[[TransportError], None] | None = None
-        ) -> None:
+        def send(data: bytes, flow: Flow, failed: Callable[[TransportError], None] | None = None) -> None:
             told(data, flow)
             TransportService.send(self, data, flow, failed)
 

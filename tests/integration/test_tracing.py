@@ -1,0 +1,140 @@
+"""What passes a real node, as a HEP collector is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+
+from tests.hep_reading import report
+from tests.integration.claims import ClaimTestCase
+from tests.integration.run_collector import HepReceiver
+from tests.integration.test_tls import TlsTestCase
+from tests.integration.test_websocket import HEADERS, Client
+
+WEBSOCKET_OPTIONS = (
+    "OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/WS x.invalid;branch=z9hG4bKws\r\nMax-Forwards: 70\r\n"
+    "From: <sip:x@elsewhere.example>;tag=1\r\nTo: <sip:{host}>\r\nCall-ID: over-ws\r\nCSeq: 1 OPTIONS\r\n"
+    "Content-Length: 0\r\n\r\n"
+)
+
+
+def begins(one: dict[str, Any]) -> str:
+    """INVITE, 200 ... of a packet with a message."""
+    words = one["payload"].split(b" ", 2)
+    return (words[1] if words[0] == b"SIP/2.0" else words[0]).decode()
+
+
+class HepTests(TlsTestCase, ClaimTestCase):
+    async def receiver(self, transport: str) -> HepReceiver:
+        made = HepReceiver(self.reactor, self.address(200), transport)
+        self.at_end(made.stop)
+        return made
+
+    def hep(self, transport: str, *more: str) -> list[str]:
+        key = self.folder / "hep.key"
+        key.write_text("collectors-key\n")
+        key.chmod(0o600)
+        options = [f"server={self.address(200)}", f"transport={transport}", f"auth_key_file={key}", *more]
+        return [word for one in options for word in ("--set", f"hep.{one}")]
+
+    async def over_websocket(self) -> None:
+        """An OPTIONS over a WebSocket, answered."""
+        client: Client = await connectProtocol(
+            TCP4ClientEndpoint(self.reactor, self.primary.address, 8080, timeout=5), Client()
+        )
+        self.at_end(client.close)
+        headers = HEADERS | {"Host": f"{self.primary.address}:8080"}
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        client.wire.write("\r\n".join(["GET /sip HTTP/1.1", *lines, "", ""]).encode())
+        await self.until(lambda: client.status == 101, "the handshake is answered")
+        client.wire.write(client.frames.text(WEBSOCKET_OPTIONS.format(host=self.primary.address)))
+        await self.until(lambda: client.texts, "an answer")
+
+    async def test_over_udp(self) -> None:
+        """
+        All that passes two nodes is told: over UDP, TCP, TLS and WebSocket, both ways, in the clear and without answers to
+        challenges; and at the end how the call sounded.
+        """
+        receiver = await self.receiver("udp")
+        receiver.listen()
+        await self.start(*self.hep("udp"), nodes="ab")
+        await self.add_users("alice", "bob")
+        alice = self.phone("alice", host=self.address(100), rtcp=True)
+        bob = self.phone("bob", self.node("b"), host=self.address(101), transport="TCP", rtcp=True)
+        await self.register(alice, bob)
+        await self.reachable("bob")
+        call = await alice.call("bob@example.com")
+        await self.until(lambda: call.heard_hz, "audio")
+        await call.hang_up()
+        await self.until(
+            lambda: sum(one["type"] == 34 for one in receiver.of(call.call_id)) == 2,
+            "both directions are reported",
+        )
+        told = receiver.of(call.call_id)
+        messages = [one for one in told if one["type"] == 1]
+        self.assertEqual({(one["key"], one["agent"]) for one in told}, {(b"collectors-key", 2001)})
+        kinds = [begins(one) for one in messages if self.address(100) in (one["source"], one["destination"])]
+        self.assertEqual(kinds[0], "INVITE")
+        self.assertLessEqual({"INVITE", "100", "180", "200", "ACK", "BYE", "407"}, set(kinds))
+        self.assertEqual(
+            {one["protocol"] for one in messages if self.address(101) in (one["source"], one["destination"])},
+            {6},
+        )
+        self.assertEqual({one["node"] for one in messages}, {b"a", b"b"})
+        invite = next(one for one in messages if b"Proxy-Authorization: Digest" in one["payload"])
+        self.assertEqual((invite["source"], invite["destination"]), (self.address(100), self.address(1)))
+        self.assertRegex(invite["payload"], rb'response="\*{32,64}"')
+        self.assertIn(b'username="alice"', invite["payload"])
+        rows = [report(one) for one in told if one["type"] == 34]
+        self.assertEqual(
+            [(row["CORRELATION_ID"], row["PARTY"]) for row in rows], [(call.call_id, 0), (call.call_id, 1)]
+        )
+        for row in rows:
+            self.assertGreater(row["TOTAL_PK"], 10)
+            self.assertEqual(row["CODEC_NAME"], "PCMU")
+
+        line = await self.connect()
+        self.assertTrue(await self.asks(line))
+        await self.over_websocket()
+        for call_id, port in (("o1", 5061), ("over-ws", 8080)):
+            await self.until(lambda call_id=call_id: len(receiver.of(call_id)) == 2, f"{call_id} is told")
+            asked, answered = receiver.of(call_id)
+            self.assertEqual((begins(asked), begins(answered)), ("OPTIONS", "200"))
+            self.assertEqual(
+                (asked["destination_port"], answered["source_port"], asked["protocol"]), (port, port, 6)
+            )
+        self.assertNotIn("collectors-key", self.primary.log.read_text())
+
+    async def test_over_tcp(self) -> None:
+        """
+        Calls go on while the collector is away, what it missed is counted, and it is told again when it is back; only of the
+        methods that it is to hear of.
+        """
+        receiver = await self.receiver("tcp")
+        await self.start(*self.hep("tcp", 'methods=["INVITE"]'))
+        await self.add_users("alice", "bob")
+        alice, bob = self.phone("alice", host=self.address(100)), self.phone("bob", host=self.address(101))
+        await self.register(alice, bob)
+        missed = await alice.call("bob@example.com")
+        await missed.hang_up()
+
+        async def count(result: str) -> int:
+            return int(await self.metric(self.primary, "hep_packets_total", result=result))
+
+        lost = await count("away")
+        self.assertGreater(lost, 8)
+        self.assertEqual(await count("sent"), 0)
+        receiver.listen()
+        await self.until(lambda: "collector is told" in self.primary.log.read_text(), "it is connected", 40)
+        call = await alice.call("bob@example.com")
+        await call.hang_up()
+        await self.until(
+            lambda: sum(one["type"] == 34 for one in receiver.of(call.call_id)) == 2, "all of it is told"
+        )
+        self.assertEqual(receiver.of(missed.call_id), [])
+        kinds = {begins(one) for one in receiver.told if one["type"] == 1}
+        self.assertLessEqual({"INVITE", "200"}, kinds)
+        self.assertFalse({"BYE", "ACK", "REGISTER"} & kinds)
+        self.assertEqual(await count("sent"), len(receiver.told))
+        self.assertEqual(self.primary.log.read_text().count("collector gets nothing"), 1)

@@ -1,0 +1,1 @@
+"""What passes here, told to a collector such as Homer."""
