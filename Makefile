@@ -5,7 +5,7 @@ help:
 	@echo 'make run     three nodes on loopback that share calls, until Ctrl-C   (script/demo)'
 	@echo 'make test    lint, types, layers and all the tests                    (script/test)'
 	@echo 'make bench   figures, beside Kamailio and rtpengine                   (script/bench)'
-	@echo 'make docs    where to read on'
+	@echo 'make docs    the documentation as a site, in build/site               (script/docs)'
 
 run:
 	@script/demo
@@ -17,4 +17,4 @@ bench:
 	@script/bench
 
 docs:
-	@ls docs/*.md README.md
+	@script/docs

@@ -47,6 +47,12 @@ setup(
             "build",
             "matplotlib>=3.8",
         ],
+        "docs": [  # script/docs; pinned, for what one release warns of another one does not
+            "sphinx==9.0.4",
+            "myst-parser==5.2.0",
+            "furo==2025.12.19",
+            "pydoctor==25.10.1",
+        ],
         "postgresql": ["psycopg[binary]>=3.2"],  # database.url = "postgresql://..."
         "plot": ["matplotlib>=3.8"],  # python -m voipcluster.simulate --plot
         "fuzz": ["atheris>=3.0"],  # bench/fuzz; for itself, since not every Python has a build of it

@@ -23,7 +23,7 @@ class ParseError(PeerError):
     """
     Received bytes do not follow their grammar.
 
-    @ivar offset: where in the parsed text, counted in octets from 0, or L{None} when unknown.
+    @ivar offset: where in the parsed text, counted in octets from 0, or C{None} when unknown.
     """
 
     def __init__(self, message: str, status_hint: int = 400, offset: int | None = None) -> None:

@@ -2,7 +2,7 @@
 The embedding surface: a node inside any Twisted application, and what takes part in its decisions.
 
 An application needs nothing else of this package, and only these names stay as they are from version to version.
-F{docs/embedding.md} has a complete example.
+C{docs/embedding.md} has a complete example.
 
  - The node: L{NodeService}, with a L{Config} that L{load_config} made of a file and of settings (L{parse_set}).
  - Calls: an L{ICallHook} gets a L{CallOffer}, and may answer L{Refuse} or L{Retarget}.

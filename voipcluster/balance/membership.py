@@ -131,7 +131,7 @@ class Node:
     @ivar place: its place in the order of joining, from 0; after all listed ones when it is not listed yet.
     @ivar state: what it is to us: its own word, or UNKNOWN.
     @ivar value: its reported workload.
-    @ivar heard: when its latest report came, seconds; L{None} before the first.
+    @ivar heard: when its latest report came, seconds; C{None} before the first.
     @ivar listened: since when we have been listening without a pause, seconds.
     @ivar ridden: version of the latest rider; C{quick}: when that came.
     @ivar left: it has stopped in good order, and was not heard since.

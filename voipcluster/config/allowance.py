@@ -15,7 +15,7 @@ _PREFIX = re.compile(r"\+?[0-9]{1,20}|\+", re.ASCII)
 
 @frozen
 class AllowanceOptions:
-    """What each user may have of gateways, counted over all nodes (F{docs/gateways.md}); alike on every node."""
+    """What each user may have of gateways, counted over all nodes (C{docs/gateways.md}); alike on every node."""
 
     calls_at_once: int = option(0, Whole(0, 1_000_000), "calls of one user; 0 = any number", live=True)
     calls_per_minute: int = option(0, Whole(0, 1_000_000), "that he begins; 0 = any number", live=True)

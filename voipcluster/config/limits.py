@@ -10,7 +10,7 @@ from voipcluster.config.option import option
 
 @frozen
 class LimitsOptions:
-    """What one node takes; the first five are the scale of its workload, the others protect it (F{docs/security.md})."""
+    """What one node takes; the first five are the scale of its workload, the others protect it (C{docs/security.md})."""
 
     calls: int = option(2000, Whole(1, 10_000_000), "calls in progress that count as workload 1.0", live=True)
     registrations_per_user: int = option(
@@ -112,7 +112,7 @@ class LimitsOptions:
 
 @frozen
 class OverloadOptions:
-    """Refusing what is too much before it costs much (F{docs/workload.md})."""
+    """Refusing what is too much before it costs much (C{docs/workload.md})."""
 
     enabled: bool = option(True, Flag(), "refuse new requests unread (503) while more come than are served")
     target: float = option(

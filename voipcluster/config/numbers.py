@@ -31,7 +31,7 @@ class Apex:
 
 @frozen
 class NumbersOptions:
-    """Telephone numbers: how they are dialled, and what is true of all routes (F{docs/gateways.md}); alike on every node."""
+    """Telephone numbers: how they are dialled, and what is true of all routes (C{docs/gateways.md}); alike on every node."""
 
     country: str = option(
         "",

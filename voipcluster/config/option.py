@@ -16,7 +16,7 @@ def option(default: T, kind: Kind[T], doc: str, *, live: bool = False) -> T:
     """
     One attribute of a section.
 
-    @param doc: one or two lines for F{etc/voipcluster.toml}; the unit comes first.
+    @param doc: one or two lines for C{etc/voipcluster.toml}; the unit comes first.
     @param live: whether C{voipctl reload} lets a running node use a new value; else it takes effect at the next start.
     """
     made: Any = field(default=default, metadata={"kind": kind, "doc": doc, "live": live})

@@ -10,7 +10,7 @@ from voipcluster.config.option import option
 
 @frozen
 class DatabaseOptions:
-    """A database that all nodes share: call records go there (F{docs/records.md})."""
+    """A database that all nodes share: call records go there (C{docs/records.md})."""
 
     url: str = option(
         "",
@@ -26,7 +26,7 @@ class DatabaseOptions:
 
 @frozen
 class RecordsOptions:
-    """Call records (F{docs/records.md})."""
+    """Call records (C{docs/records.md})."""
 
     days: int = option(
         30,

@@ -80,7 +80,7 @@ class _Resolver(client.Resolver):
 class DnsClient:
     """
     @param reactor: with UDP, TCP and time.
-    @param servers: (IP literal, port) of each; those of F{/etc/resolv.conf}, read anew when it changes, when there are none.
+    @param servers: (IP literal, port) of each; those of C{/etc/resolv.conf}, read anew when it changes, when there are none.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""C{python -m voipcluster.phone}: one phone in a terminal; see F{docs/phone.md}."""
+"""C{python -m voipcluster.phone}: one phone in a terminal; see C{docs/phone.md}."""
 
 from __future__ import annotations
 

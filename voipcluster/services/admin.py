@@ -146,7 +146,7 @@ class AdminFactory(ServerFactory):
 
 class AdminService(Service):
     """
-    Listens on F{admin.sock} in the state directory, mode 0600.
+    Listens on C{admin.sock} in the state directory, mode 0600.
 
     @param state_dir: the node's state directory; it exists, mode 0700.
     """

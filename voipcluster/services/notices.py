@@ -14,7 +14,7 @@ class Notices:
     """
     Logs what strangers can provoke: of each kind at most L{LINES} lines in L{PERIOD} seconds, the rest is counted.
 
-    What was left out is said with the next line of that kind; F{/metrics} counts all of it in any case.
+    What was left out is said with the next line of that kind; C{/metrics} counts all of it in any case.
 
     @param seconds: the clock.
     """

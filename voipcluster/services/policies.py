@@ -1,4 +1,4 @@
-"""Balancing policies that third parties drop into F{twisted/plugins}; the built-in ones need no plugin."""
+"""Balancing policies that third parties drop into C{twisted/plugins}; the built-in ones need no plugin."""
 
 from __future__ import annotations
 

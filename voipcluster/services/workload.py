@@ -36,7 +36,7 @@ MEMORY_FULL = 0.95  # of the limit: from here on memory counts as used up, becau
 
 
 def resident_bytes() -> int:
-    """The resident size of this process (proc(5), F{statm}); 0 where there is no such file."""
+    """The resident size of this process (proc(5), C{statm}); 0 where there is no such file."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize()

@@ -3,7 +3,7 @@ What strangers may take of a node: who proved no password, is not trusted, and b
 
 A rate for each source does not bound what many sources hold together. A request to a phone that answers nothing holds two
 transactions for 64*T1, so a few a second of each of many sources fill any table, and the memory that they need at their height
-is not given back (F{docs/security.md}). Hence strangers stop before the others do, and wait for so many answers and no more,
+is not given back (C{docs/security.md}). Hence strangers stop before the others do, and wait for so many answers and no more,
 each address and all of them.
 """
 

@@ -77,8 +77,8 @@ class SipUri:
     One SIP or SIPS URI.
 
     @ivar scheme: C{"sip"} or C{"sips"}.
-    @ivar user: with its escapes, or L{None}; C{host} in lower case, an IPv6 literal without brackets.
-    @ivar params: (name in lower case, value or L{None}) in their order; C{headers}: the text behind "?".
+    @ivar user: with its escapes, or C{None}; C{host} in lower case, an IPv6 literal without brackets.
+    @ivar params: (name in lower case, value or C{None}) in their order; C{headers}: the text behind "?".
     """
 
     scheme: str
@@ -98,7 +98,7 @@ class SipUri:
         return f"{self.scheme}:{user}{bracketed(self.host)}{port}{params}{headers}"
 
     def param(self, name: str) -> str | None:
-        """The value of a parameter; an empty string for a flag, L{None} when it is absent."""
+        """The value of a parameter; an empty string for a flag, C{None} when it is absent."""
         for key, value in self.params:
             if key == name:
                 return value or ""

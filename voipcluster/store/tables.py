@@ -1,7 +1,7 @@
 """
 All tables. Their names and those of the columns that others have too are those of the field; times are unix seconds.
 
-A change here needs a script in F{migrations/versions}, which unit tests hold against it.
+A change here needs a script in C{migrations/versions}, which unit tests hold against it.
 """
 
 from __future__ import annotations

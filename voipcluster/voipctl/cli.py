@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     @param argv: without the program's name; L{None} for the process's own.
     @return: the exit status.
     """
-    parser = _parser()
+    parser = command_line()
     given = parser.parse_args(argv)
     if given.url is not None and given.state_dir is not None:
         parser.error("--state-dir and --url exclude each other")
@@ -253,11 +253,12 @@ def _completion(given: Given) -> int:
     # imported late: only this command needs it
     import shtab  # noqa: PLC0415 - see above
 
-    print(shtab.complete(_parser(), given.shell))
+    print(shtab.complete(command_line(), given.shell))
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """All commands with their options, as C{--help}, completion and the reference of the documentation show them."""
     parser = _Parser(
         prog="voipctl", description="Look at a voipcluster node and its cluster, and operate them."
     )

@@ -30,7 +30,7 @@ class Client(Protocol):
 
 class SocketClient:
     """
-    Asks over F{admin.sock} in the state directory.
+    Asks over C{admin.sock} in the state directory.
     """
 
     def __init__(self, state_dir: str) -> None:

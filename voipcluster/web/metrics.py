@@ -1,4 +1,4 @@
-"""What F{/metrics} says: the node's plain numbers under names that Prometheus users expect."""
+"""What C{/metrics} says: the node's plain numbers under names that Prometheus users expect."""
 
 from __future__ import annotations
 

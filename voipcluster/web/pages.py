@@ -129,7 +129,7 @@ class Api(_Answer):
 
 
 class Explain(_Answer):
-    """F{/api/explain/CALL-ID}; a Call-ID may hold slashes, escaped or not."""
+    """C{/api/explain/CALL-ID}; a Call-ID may hold slashes, escaped or not."""
 
     def __init__(self, view: INodeView) -> None:
         super().__init__()

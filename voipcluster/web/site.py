@@ -101,7 +101,7 @@ def node_site(reactor: IReactorTime, view: INodeView, host: str, sip: IResource 
 
     @param view: provides L{INodeView}.
     @param host: the address that it will listen on.
-    @param sip: what is under F{/sip}.
+    @param sip: what is under C{/sip}.
     """
     root = Missing()
     root.putChild(b"", Asset(STATIC / "index.html", "text/html; charset=utf-8"))
@@ -170,7 +170,7 @@ class WebService(Service):
     """
     Listens for HTTP on one address.
 
-    @param sip: what is under F{/sip}.
+    @param sip: what is under C{/sip}.
     @param secure: wraps the factory in TLS.
     @raise CannotListenError: from C{startService}.
     """

@@ -48,7 +48,7 @@ class INodeView(Interface):
         "directions": [{"from", "to", "packets", "octets", "strangers", "reports", "lost", "loss" (0..1), "jitter" and
         "jitter_max" (s), "round_trip" (s, between node and "to"), "r", "mos", "delay" (ms), "measured": {"r", "mos_lq", "mos_cq",
         "jitter_buffer" (ms), "loss", "discarded"} or null, "course": [{"at" (unix s), "loss", "jitter", "round_trip",
-        "mos"}]}]}]}; null is not known, F{docs/quality.md} tells what each is made of.
+        "mos"}]}]}]}; null is not known, C{docs/quality.md} tells what each is made of.
         """
 
     def gateways() -> Later:

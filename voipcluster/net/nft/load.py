@@ -2,7 +2,7 @@
 Loads rules through libnftables (libnftables(3)), which knows how to say them to the kernel.
 
 The four functions that this takes are bound here: the module that belongs to the library is no package for a virtual environment
-(F{docs/architecture.md}).
+(C{docs/architecture.md}).
 """
 
 from __future__ import annotations

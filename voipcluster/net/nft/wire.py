@@ -1,5 +1,5 @@
 """
-Messages of nfnetlink to nf_tables and back, as octets (F{linux/netfilter/nfnetlink.h}, F{nf_tables.h}).
+Messages of nfnetlink to nf_tables and back, as octets (C{linux/netfilter/nfnetlink.h}, C{nf_tables.h}).
 
 Only what the relay's table needs: tables, and the elements of maps. Numbers in attributes are in network order, the headers
 and marks in that of the host. What the kernel says is read with its lengths checked, although it is the kernel.

@@ -36,7 +36,7 @@ class Trouble:
 
     @ivar index: of the line, from 0; C{media}: C{audio}, C{video}, ...
     @ivar kind: C{"one-way"} or C{"silent"}.
-    @ivar missing: C{"caller"} or C{"callee"}, from whom nothing comes; L{None} when from neither.
+    @ivar missing: C{"caller"} or C{"callee"}, from whom nothing comes; C{None} when from neither.
     """
 
     index: int
@@ -66,7 +66,7 @@ class Speech(Protocol):
 
 
 def opinion_of(stream: Speech, listener: Side) -> Opinion | None:
-    """What the listener thinks of the whole call; L{None} for what is no speech, or was not reported about."""
+    """What the listener thinks of the whole call; C{None} for what is no speech, or was not reported about."""
     quality, codec = stream.quality, stream.codec
     if quality is None or codec is None or stream.kind != "audio":
         return None

@@ -70,7 +70,7 @@ def _websocket_ports(config: Config) -> list[tuple[str, int]]:
 def make_web(
     reactor: Any, config: Config, transport: TransportService, tls: SipTls | None, view: INodeView
 ) -> list[WebSocketService | WebService]:
-    """The web page with F{/sip}, and the port for WebSocket alone, as far as they are wanted."""
+    """The web page with C{/sip}, and the port for WebSocket alone, as far as they are wanted."""
     node, web, websocket = config.node, config.web, config.websocket
     origins = Origins(frozenset(websocket.origins), tuple(domain.lower() for domain in config.cluster.domain))
     services: list[WebSocketService | WebService] = []

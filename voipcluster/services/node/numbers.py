@@ -1,4 +1,4 @@
-"""The numbers of one node for F{/metrics}."""
+"""The numbers of one node for C{/metrics}."""
 
 from __future__ import annotations
 

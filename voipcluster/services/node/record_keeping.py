@@ -95,7 +95,7 @@ class RecordKeeping:
             forwarder.poke()
 
     def numbers(self) -> dict[str, Any]:
-        """For F{/metrics}."""
+        """For C{/metrics}."""
         if self.book is None:
             return {}
         return {

@@ -2,7 +2,7 @@
 What a node takes from the machine it runs on, besides its reactor.
 
 All of it is here, so that a simulation can run whole nodes on a clock, a processor, a network and a disk of its own
-(F{tests/simulation}), and the same numbers give the same run.
+(C{tests/simulation}), and the same numbers give the same run.
 """
 
 from __future__ import annotations

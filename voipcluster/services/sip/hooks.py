@@ -16,7 +16,7 @@ class CallOffer:
     """
     A new call, before anything was sent on.
 
-    @ivar caller: the From URI; C{callee}: the Request-URI; C{user}: who authenticated, C{name@domain}, or L{None}.
+    @ivar caller: the From URI; C{callee}: the Request-URI; C{user}: who authenticated, C{name@domain}, or C{None}.
     @ivar source: the client's true address, C{udp:192.0.2.1:5060}; C{headers}: (name, value) as received.
     @ivar gateway_in: the gateway that it comes from, or empty; C{number}: what is called, as the number plan reads it, or empty.
     """
@@ -73,7 +73,7 @@ class ICallHook(Interface):
 
     def call_offered(offer: CallOffer) -> Verdict | Deferred[Verdict]:
         """
-        Decide about a call; L{None} lets it pass. A L{Deferred} holds the caller at 100 Trying until it fires.
+        Decide about a call; C{None} lets it pass. A C{Deferred} holds the caller at 100 Trying until it fires.
 
         An exception or a failure is logged and the caller gets 500: a hook that refuses calls must not fail open.
         """

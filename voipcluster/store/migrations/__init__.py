@@ -1,5 +1,5 @@
 """
-The tables of a database brought to what this release needs, by Alembic; the scripts are in F{versions}.
+The tables of a database brought to what this release needs, by Alembic; the scripts are in C{versions}.
 
 A database that is empty gets the tables of today at once, marked as up to date; unit tests hold both ways against each other.
 """
