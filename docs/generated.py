@@ -64,11 +64,17 @@ def options_text() -> str:
     for section, made_from in SECTIONS.items():
         lines += [f"## \\[{section}\\]", "", escaped(_docstring(made_from)), ""]
         rows = (
-            (code(option.key), code(_toml(option)), escaped(option.kind.allowed), escaped(option.doc))
+            (
+                code(option.key),
+                code(_toml(option)),
+                escaped(option.kind.allowed),
+                "yes" if option.live else "no",
+                escaped(option.doc),
+            )
             for option in options()
             if option.section == section
         )
-        lines += table(("option", "default", "allowed", "what it is"), rows)
+        lines += table(("option", "default", "allowed", "live", "what it is"), rows)
     return "\n".join(lines)
 
 
