@@ -14,7 +14,7 @@ _METHOD = re.compile(r"[A-Z]{1,32}", re.ASCII)
 
 @frozen
 class HepOptions:
-    """Telling a collector such as Homer what passes, by HEP version 3 (F{docs/tracing.md})."""
+    """Telling a collector such as Homer what passes, by HEP version 3 (C{docs/tracing.md})."""
 
     server: str = option(
         "", Server(9060), 'the collector, such as "10.0.0.9:9060" or "homer.example.com"; "" = nobody is told'
