@@ -12,7 +12,7 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -119,32 +119,50 @@ def makeService(options: Options) -> Service:
     # Here, because twistd installs the reactor of --reactor first, and because --help needs no node.
     from twisted.internet import reactor  # noqa: PLC0415 - see above
 
+    from voipcluster.services.node.hangup import HangupService  # noqa: PLC0415 - see above
     from voipcluster.services.node.service import NodeService  # noqa: PLC0415 - see above
     from voipcluster.services.node.surroundings import MACHINE  # noqa: PLC0415 - see above
     from voipcluster.services.policies import policy_names  # noqa: PLC0415 - see above
 
     try:
-        config = complete(load_config(options["config"], options.all_settings(), policy_names()))
+        read = partial(configuration, options, policy_names(), Path.cwd())
+        config = read()
         node = NodeService(
             reactor,
             config,
             founded=partial(_print_join_line, options.shared_words()),
             surroundings=evolve(MACHINE, kept=KeptSockets.of_process(os.environ)),
+            reread=read,
         )
     except UsageError as error:
         _exit(str(error))
     _show_start_errors_in_one_line()
     atexit.register(_leaving)
-    return TopService(reactor, node)
+    return TopService(reactor, node, beside=[HangupService(reactor, node.reloading)])
 
 
-def complete(config: Config) -> Config:
+def configuration(options: Options, policies: Collection[str], folder: Path) -> Config:
+    """
+    What the file, as it is now, and the command line say; complete.
+
+    @param policies: names of those that plugins offer.
+    @param folder: which paths are relative to; twistd may change the directory of the process.
+    @raise UsageError: the first mistake.
+    """
+    path = options["config"]
+    if path is not None and folder != Path.cwd():
+        path = str(folder / path)
+    return complete(load_config(path, options.all_settings(), policies), folder)
+
+
+def complete(config: Config, folder: Path | None = None) -> Config:
     """
     Fill in what depends on the machine: address, name and the absolute paths of files and state directory.
 
+    @param folder: which they are relative to; the present directory when not given.
     @raise UsageError: no role given nor known from an earlier start, no default route, or the address is not one of this machine.
     """
-    node = config.node
+    node, folder = config.node, folder or Path.cwd()
     role = node.role or stored("role", node.state_dir)
     if not role:
         raise UsageError("--role is missing: primary founds a cluster, secondary joins one")
@@ -159,15 +177,13 @@ def complete(config: Config) -> Config:
         raise UsageError(f"{option}: {trouble}")
     name = node.name or stored("name", node.state_dir) or default_name(socket.gethostname(), address)
     files: dict[str, Any] = {
-        key: str(Path(path).absolute())  # twistd may change the directory before they are read anew
+        key: str(folder / path)  # twistd may change the directory before they are read anew
         for key in ("certificate", "key", "ca")
         if (path := getattr(config.tls, key))
     }
     return evolve(
         config,
-        node=evolve(
-            node, role=role, address=address, name=name, state_dir=str(Path(node.state_dir).absolute())
-        ),
+        node=evolve(node, role=role, address=address, name=name, state_dir=str(folder / node.state_dir)),
         tls=evolve(config.tls, **files),
     )
 
@@ -227,12 +243,18 @@ class TopService(Service):
 
     @param node: its C{startService} may raise or return a Deferred that fails.
     @param die: called with the line when the node fails after the reactor has started.
+    @param beside: services that start behind the node, and stop before it.
     """
 
     def __init__(
-        self, reactor: IReactorCore, node: Service, die: Callable[[IReactorCore, str], None] | None = None
+        self,
+        reactor: IReactorCore,
+        node: Service,
+        die: Callable[[IReactorCore, str], None] | None = None,
+        beside: Sequence[Service] = (),
     ) -> None:
         self._reactor, self._node, self._die = reactor, node, die or _stop_with_status
+        self._beside = beside
         self._collector = _IdleCollector(IReactorTime(reactor))
 
     def privilegedStartService(self) -> None:
@@ -250,12 +272,16 @@ class TopService(Service):
         except Exception as error:
             raise _start_error(error) from None
         self._collector.start()
+        for service in self._beside:
+            service.startService()
         if isinstance(starting, Deferred):
             starting.addErrback(self._failed)
 
     def stopService(self) -> Deferred[object]:
         super().stopService()
         self._collector.stop()
+        for service in self._beside:
+            service.stopService()
         return maybeDeferred(self._node.stopService)
 
     def _failed(self, failure: Failure) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import maybeDeferred
+
 from tests.simulation.disk import Disk
 from tests.simulation.network import Address
 from tests.simulation.node_reactor import NodeReactor
@@ -71,6 +73,7 @@ class SimNode:
             rtp_readers=lambda reactor, gather: FakeReaders(),
             open_state=open_state,
             open_store=lambda *arguments: self._disk,
+            in_thread=lambda reactor, work: maybeDeferred(work),
             kernel=NoKernel(),
         )
         service = NodeService(reactor, self.config, {}, stop=self.crash, surroundings=surroundings)

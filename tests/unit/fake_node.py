@@ -54,6 +54,9 @@ GATEWAY: dict[str, Any] = {
     "nodes": [{"node": "a", "state": "down", "reason": "no answer", "registration": "", "seizures": 8, "answers": 6,
                "refused": 2}],
 }  # fmt: skip
+RELOADED: dict[str, Any] = {
+    "node": "a", "file": "/etc/x.toml", "done": True, "changed": ["cluster.threshold", "gateway g"], "later": ["sip.port"],
+}  # fmt: skip
 BAN = {"who": "alice@example.com from 192.0.2.66", "reason": "wrong passwords", "left": 555.5}
 STATUS = {
     "cluster": "c1",
@@ -170,8 +173,9 @@ class FakeNode:
         self.asked.append(("routes", number, caller))
         return [NUMBER_ROUTE] if number else [ROUTE]
 
-    def reload_routes(self) -> Any:
-        return [ROUTE]
+    def reload(self, everywhere: bool, dry: bool) -> Any:
+        self.asked.append(("reload", everywhere, dry))
+        return [RELOADED]
 
     def bans(self) -> Any:
         return [BAN]

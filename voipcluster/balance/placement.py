@@ -90,6 +90,11 @@ class Placement:
     def __attrs_post_init__(self) -> None:
         self._reasons = Reasons(self.table, self)
 
+    def use(self, policy: IBalancingPolicy, gates: Gates) -> None:
+        """Place by these from now on; the plan of before counts no more."""
+        self.policy, self.gates = policy, gates
+        self._plan, self._leveller, self._planned_version = None, None, (-1, -1)
+
     def place(self, request: PlacementRequest, now: float, rand: Rand) -> Decision:
         """
         Decide once. After a refusal or failure of the chosen node, ask again with its name in C{request.refused}.

@@ -38,22 +38,17 @@ class MediaOptions:
         60.0,
         Number(1, 86_400, "s"),
         "s without any packet of a call after which its relay is given up",
-        live=True,
     )
-    hold_timeout: float = option(
-        3600.0, Number(1, 604_800, "s"), "the same in s for a call on hold", live=True
-    )
+    hold_timeout: float = option(3600.0, Number(1, 604_800, "s"), "the same in s for a call on hold")
     silence: float = option(
         10.0,
         Number(0, 3600, "s"),
         "s for which one side sends nothing while both are to send, until that is told as one-way; 0 = never",
-        live=True,
     )
     quarantine: float = option(
         5.0,
         Number(0, 3600, "s"),
         "s before a port is used again, so that late packets find no new call",
-        live=True,
     )
     third_hosts: bool = option(
         False,

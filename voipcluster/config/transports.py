@@ -13,14 +13,19 @@ class TlsOptions:
     """SIP over TLS; it is off until there is a certificate."""
 
     certificate: str = option(
-        "", FilePath(), 'PEM file: certificate of this node, then those up to its CA; "" = no TLS'
+        "", FilePath(), 'PEM file: certificate of this node, then those up to its CA; "" = no TLS', live=True
     )
-    key: str = option("", FilePath(), 'PEM file of its private key; "" = in the file of the certificate')
+    key: str = option(
+        "", FilePath(), 'PEM file of its private key; "" = in the file of the certificate', live=True
+    )
     ca: str = option(
-        "", FilePath(), 'PEM file: CAs that vouch for peers; "" = those of the system, no client is asked'
+        "",
+        FilePath(),
+        'PEM file: CAs that vouch for peers; "" = those of the system, no client is asked',
+        live=True,
     )
     client_certificate: bool = option(
-        False, Flag(), "refuse who connects without a certificate of such a CA; needs ca"
+        False, Flag(), "refuse who connects without a certificate of such a CA; needs ca", live=True
     )
     port: int = option(5061, Whole(1, 65535), "TCP port for SIP over TLS")
 
@@ -50,5 +55,4 @@ class WebSocketOptions:
         (),
         Words(Origin(), "origins"),
         'such as "https://phone.example.com", whose pages may connect; [] = of the same host or of cluster.domain; "*" = any',
-        live=True,
     )

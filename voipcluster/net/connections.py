@@ -121,6 +121,10 @@ class Connections:
         self.shunned = 0
         self.accepted = self.opened_count = self.refused = self.evicted = self.not_opened_count = 0
 
+    def use(self, limits: StreamLimits) -> None:
+        """For connections from now on; those that there are keep theirs."""
+        self._limits = self._shared["limits"] = limits
+
     def by_transport(self) -> Counter[str]:
         """How many there are of each transport."""
         return Counter(stream.flow.transport for stream in self._streams.values())

@@ -70,7 +70,7 @@ class DnsResolver(Service):
         client: IDnsClient,
         limits: DnsLimits = DnsLimits(),
     ) -> None:
-        self._clock, self._client, self._limits = clock, client, limits
+        self._clock, self._client, self.limits = clock, client, limits
         self._cache: dict[Question, tuple[float, Answer]] = {}
         self._outstanding: dict[Question, _Outstanding] = {}
         self.results: Counter[str] = Counter()
@@ -113,11 +113,11 @@ class DnsResolver(Service):
             outstanding.waiting.append(answered)
         elif not self.running:
             return succeed(Answer(failure=FAILED))
-        elif self.under_way >= self._limits.queries:
+        elif self.under_way >= self.limits.queries:
             self.results[BUSY] += 1
             return succeed(Answer(failure=BUSY))
         else:
-            deadline = self._clock.callLater(self._limits.timeout, self._too_late, question)
+            deadline = self._clock.callLater(self.limits.timeout, self._too_late, question)
             self._outstanding[question] = _Outstanding([answered], deadline)
             self._ask(question, question)
         return answered
@@ -125,7 +125,7 @@ class DnsResolver(Service):
     def _ask(self, question: Question, onward: Question) -> None:
         """Ask for C{onward}, where the CNAMEs of C{question} have led."""
         self.under_way += 1
-        asked = self._client.ask(onward, self._limits.timeout)
+        asked = self._client.ask(onward, self.limits.timeout)
         asked.addBoth(self._arrived)
         asked.addCallback(self._answered, question, onward)
         asked.addErrback(self._failed, question)
@@ -138,7 +138,7 @@ class DnsResolver(Service):
         outstanding = self._outstanding.get(question)
         if outstanding is None:
             return  # too late
-        limits = self._limits
+        limits = self.limits
         found = follow(onward, section.owned)
         if found.onward and outstanding.aliases < MAX_ALIASES:
             outstanding.aliases += 1
@@ -167,19 +167,19 @@ class DnsResolver(Service):
         self._end(question, TIMED_OUT, _FAILURE_TTL)
 
     def _negative(self, ttl: int | None) -> float:
-        return self._limits.negative_ttl if ttl is None else min(float(ttl), self._limits.negative_ttl)
+        return self.limits.negative_ttl if ttl is None else min(float(ttl), self.limits.negative_ttl)
 
     def _end(self, question: Question, result: str, ttl: float) -> None:
         if question in self._outstanding:
             self.results[result] += 1
-            self._finish(question, Answer(failure=result), min(ttl, self._limits.negative_ttl))
+            self._finish(question, Answer(failure=result), min(ttl, self.limits.negative_ttl))
 
     def _finish(self, question: Question, answer: Answer, ttl: float) -> None:
         outstanding = self._outstanding.pop(question)
         if outstanding.deadline.active():
             outstanding.deadline.cancel()
         if ttl > 0:
-            if len(self._cache) >= self._limits.cache:
+            if len(self._cache) >= self.limits.cache:
                 del self._cache[next(iter(self._cache))]
             self._cache[question] = self._clock.seconds() + ttl, answer
         for waiting in outstanding.waiting:

@@ -93,6 +93,11 @@ class SipTls:
         """
         self._contexts = self._load()
 
+    def become(self, other: SipTls) -> None:
+        """Use the files that another one was made of, for all connections from now on."""
+        self._files, self._seen, self._contexts = other._files, other._seen, other._contexts
+        self.expires = other.expires
+
     def accepting(self, factory: IProtocolFactory, clock: IReactorTime, browsers: bool = False) -> Any:
         """
         Wrap what takes connections.

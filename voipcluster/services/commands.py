@@ -74,8 +74,14 @@ class INodeControl(INodeView):
         @param caller: the user whose permissions count then, C{NAME@DOMAIN}.
         """
 
-    def reload_routes() -> Later:
-        """Read number plan, routes and rates of the file anew; error with the first mistake, and nothing is changed then."""
+    def reload(everywhere: bool, dry: bool) -> Later:
+        """
+        Read the configuration again, and use what a running node can use; with a mistake nothing is changed, at no node.
+
+        @param everywhere: at each node of the cluster.
+        @param dry: only say what would be done.
+        @return: a row for each node, see L{voipcluster.services.node.reloading.Reloading.everywhere}.
+        """
 
     def gateway_show(name: str) -> Later:
         """One gateway as L{gateways} has it, with C{options}; error when there is none."""
@@ -263,7 +269,10 @@ COMMANDS: dict[str, Command] = {
         {"number": _Optional(NUMBER), "caller": _Optional(AOR)},
         lambda node, given: node.routes(given["number"], given["caller"]),
     ),
-    "routes-reload": Command({}, lambda node, given: node.reload_routes()),
+    "reload": Command(
+        {"everywhere": Flag(), "dry": Flag()},
+        lambda node, given: node.reload(given["everywhere"], given["dry"]),
+    ),
     "gateways": Command({}, lambda node, given: node.gateways()),
     "gateway-show": Command({"name": GATEWAY}, lambda node, given: node.gateway_show(given["name"])),
     "gateway-add": Command(

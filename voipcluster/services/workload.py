@@ -163,6 +163,13 @@ class WorkloadService(Service):
                 call.cancel()
         self._next = self._trailing = self._look_next = None
 
+    def use(self, limits: Limits, levels: Levels, step: float, period: float) -> None:
+        """Measure by these from now on; the next sample says what the node is then."""
+        self._limits, self._step, self._period = limits, step, period
+        self._machine.levels = levels
+        self._far = levels.threshold - 5 * step
+        self._changes.step = step
+
     def workload(self) -> Workload:
         return self._workload
 

@@ -121,6 +121,11 @@ class NonceCounts:
         self._seen[nonce] = issued, highest, bits | 1 << behind
         return True
 
+    def live_for(self, lifetime: float, now: float) -> None:
+        """Nonces live so long from now on; what was forgotten under a shorter time stays so."""
+        self._floor = max(self._floor, now - self._lifetime - SKEW)
+        self._lifetime = lifetime
+
     def _forget(self, now: float) -> None:
         while self._seen:
             nonce = next(iter(self._seen))
@@ -151,12 +156,22 @@ class Authenticator:
         nonce_lifetime: float = 300.0,
         size: int = 50_000,
     ) -> None:
+        self._sealer, self._lifetime = sealer, nonce_lifetime
+        self._counts = NonceCounts(size, nonce_lifetime)
+        self._offer(algorithms)
+
+    def _offer(self, algorithms: Sequence[str]) -> None:
         if not algorithms or any(name not in digest.ALGORITHMS for name in algorithms):
             raise UsageError(f"digest algorithms are of {', '.join(digest.ALGORITHMS)}, not {algorithms!r}")
-        self._sealer, self._algorithms, self._lifetime = sealer, tuple(algorithms), nonce_lifetime
-        self._counts = NonceCounts(size, nonce_lifetime)
+        self._algorithms = tuple(algorithms)
         # an unknown user costs the same hashes as a wrong password (RFC 7616 section 5.7)
         self._nobody = {name: digest.digest(name, b"") for name in self._algorithms}
+
+    def use(self, algorithms: Sequence[str], nonce_lifetime: float, now: float) -> None:
+        """Challenge with these from now on; nonces that are out are good as long as that says."""
+        self._offer(algorithms)
+        self._lifetime = nonce_lifetime
+        self._counts.live_for(nonce_lifetime, now)
 
     @property
     def nonces_kept(self) -> int:

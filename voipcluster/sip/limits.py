@@ -132,6 +132,14 @@ class RequestLimits:
         self.banned_users: dict[str, _Bucket] = {}
         self.bans_begun: Counter[str] = Counter()
 
+    def use(self, settings: LimitSettings) -> None:
+        """Count by these from now on; bans that are in force go on."""
+        self._settings = settings
+        self._interval = _interval(settings.requests_per_address)
+        self._user_interval = _interval(settings.requests_per_user)
+        for bucket in [*self._sources.values(), *self.banned.values(), *self._users.values()]:
+            bucket.interval = self._user_interval if bucket.user else self._interval
+
     def check(self, remote: Address, now: float) -> int:
         """Count one request; C{now} in seconds. L{ADMITTED}, L{BANNED} or L{BUSY}."""
         bucket = self._proven.get(remote)

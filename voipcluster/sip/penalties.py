@@ -21,8 +21,13 @@ class Penalties:
     """
 
     def __init__(self, first: float = 30.0, longest: float = 600.0, kept: int = 4096) -> None:
-        self._first, self._longest, self._kept = first, max(first, longest), kept
+        self._kept = kept
+        self.use(first, longest)
         self._of: dict[Hop, _Penalty] = {}
+
+    def use(self, first: float, longest: float) -> None:
+        """For failures from now on."""
+        self._first, self._longest = first, max(first, longest)
 
     def failed(self, hop: Hop, now: float, at_least: float = 0.0) -> float:
         """

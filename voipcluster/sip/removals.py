@@ -58,6 +58,10 @@ class Removals:
         self._lifetime, self._size = lifetime, size
         self._found: OrderedDict[tuple[str, str], Removal] = OrderedDict()
 
+    def live_for(self, lifetime: float) -> None:
+        """Copies may live longer from now on; not shorter, for there are old ones."""
+        self._lifetime = max(self._lifetime, lifetime)
+
     def __len__(self) -> int:
         return len(self._found)
 

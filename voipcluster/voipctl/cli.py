@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from voipcluster import __version__
 from voipcluster.config.paths import DEFAULT_STATE_DIR
 from voipcluster.errors import UsageError
-from voipcluster.voipctl import gateways, importing, records, tables
+from voipcluster.voipctl import gateways, importing, records, reloading, tables
 from voipcluster.voipctl.client import Client, SocketClient, WebClient
 
 Given = argparse.Namespace
@@ -199,15 +199,17 @@ def _drain(given: Given) -> int:
 
 
 def _routes(given: Given) -> int:
-    if given.route_command == "reload":
-        answer = _client(given).ask("routes-reload")
-        return _show(given, answer, lambda rows: f"{len(rows)} routes are in use now")
     answer = _client(given).ask("routes", number=given.number, caller=given.caller)
     if given.number and not answer:
         raise UsageError(f"no route leads to {given.number}")
     if answer or given.json:
         _show(given, answer, tables.routes)
     return 0
+
+
+def _reload(given: Given) -> int:
+    answer = _client(given).ask("reload", everywhere=given.all, dry=given.dry_run)
+    return reloading.show(answer, given)
 
 
 def _bans(given: Given) -> int:
@@ -304,6 +306,9 @@ def command_line() -> argparse.ArgumentParser:
         add("records", _records, "show the calls that are over, for billing: a table, CSV or JSON")
     )
     _add_route(commands)
+    reloading.add_arguments(
+        add("reload", _reload, "read the configuration file again, and use what a running node can use")
+    )
     add("bans", _bans, "show who is banned at this node, why and for how long")
     add("unban", _unban, "end a ban").add_argument("who", metavar="WHO", help="as bans names it")
     add("check", _check, "find the mistakes of a configuration file").add_argument("file", metavar="FILE")
@@ -338,21 +343,23 @@ def _add_common(parser: argparse.ArgumentParser, default: dict[str, Any]) -> Non
 def _add_route(commands: Any) -> None:
     route = commands.add_parser(
         "route",
-        help="show which gateways numbers go to: list, reload",
+        help="show which gateways numbers go to: list; or read the file again: reload",
         description="The routes of numbers to gateways.",
     )
     _add_common(route, UNSET)
     verbs = route.add_subparsers(dest="route_command", required=True, metavar="list|reload")
-    for verb, text in (
-        ("list", "show all routes, or what a call to a number would take and why"),
-        ("reload", "read number plan, routes and rates of the configuration file anew"),
+    for verb, run, text in (
+        ("list", _routes, "show all routes, or what a call to a number would take and why"),
+        ("reload", _reload, "the same as voipctl reload: routes are read again with all the rest"),
     ):
         command = verbs.add_parser(verb, help=text, description=_sentence(text))
-        command.set_defaults(run=_routes)
+        command.set_defaults(run=run)
         _add_common(command, UNSET)
         if verb == "list":
             command.add_argument("number", nargs="?", metavar="NUMBER", help="as it is dialled, or a URI")
             command.add_argument("--caller", metavar="NAME@DOMAIN", help="whose call it would be")
+        else:
+            reloading.add_arguments(command)
 
 
 def _add_user(commands: Any) -> None:

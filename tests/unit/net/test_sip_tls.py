@@ -133,6 +133,18 @@ class SipTlsTests(SynchronousTestCase):
         one.wire.write(b"still")
         self.assertIsNone(one.lost)
 
+    def test_become(self) -> None:
+        """Other files count for the next connection, and are looked at from then on; connections stay."""
+        server, other = SipTls(files(self.pair)), self.ca.issue("other", ["example.com"], days=(-1, 20))
+        one, _ = self.meet(self.client, server)
+        server.become(SipTls(files(other)))
+        new, _ = self.meet(self.client, server)
+        names = [end.wire.getPeerCertificate().get_subject().CN for end in (one, new)]
+        self.assertEqual(names, ["node", "other"])
+        self.pair.certificate.unlink()
+        self.assertFalse(server.changed())
+        self.assertIsNone(one.lost)
+
     def test_bad_reload(self) -> None:
         """A file that went away or holds something else is named, and the old ones stay in use."""
         server = SipTls(files(self.pair))

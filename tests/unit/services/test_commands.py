@@ -18,6 +18,7 @@ GOOD = {
     "join-token": {"ttl": 60, "uses": 1}, "user-add": {"name": "al", "domain": "Example.com.", "password": "p\u00e4 ss"},
     "user-rm": {"name": "al", "domain": "a.b"}, "user-passwd": {"name": "al", "domain": "2001:DB8::1", "password": "x" * 256},
     "explain": {"call_id": "1/2@host"}, "drain": {"on": False}, "unban": {"who": "alice@example.com from 192.0.2.66"},
+    "reload": {"everywhere": True, "dry": False},
     "forget": {"node": "b"}, "user-show": {"name": "al", "domain": "a.b"},
     "user-set": {"name": "al", "domain": "a.b", "preferences": {"forward.busy": "carol", "voicemail": ""}},
     "user-import": {"users": [["al", "a.b", "0" * 32, ""]], "replace": False, "dry": True},

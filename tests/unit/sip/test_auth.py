@@ -348,6 +348,16 @@ class NonceCountsTests(SynchronousTestCase):
         self.assertTrue(counts.note("n4", NOW + 4, 2, NOW + 5))
         self.assertTrue(counts.note("new", NOW + 5, 1, NOW + 5))
 
+    def test_a_longer_life_brings_nothing_back(self) -> None:
+        """What was forgotten under a shorter lifetime is no fresh nonce under a longer one."""
+        counts = NonceCounts(10, 60.0)
+        counts.note("n", NOW, 1, NOW)
+        counts.note("m", NOW + 200, 1, NOW + 200)
+        self.assertEqual(len(counts), 1)
+        counts.live_for(3600.0, NOW + 200)
+        self.assertFalse(counts.note("n", NOW, 1, NOW + 201))
+        self.assertTrue(counts.note("m", NOW + 200, 2, NOW + 201))
+
     def test_expired_ones_are_forgotten(self) -> None:
         """What the lifetime refuses anyhow need not be kept."""
         counts = NonceCounts(10, 300.0)

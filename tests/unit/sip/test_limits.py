@@ -152,6 +152,19 @@ class RateTests(LimitsCase):
         self.assertEqual(self.flood(most=50_000), 50_000)
 
 
+class ChangedTests(LimitsCase):
+    def test_other_settings(self) -> None:
+        """Sources that are known count by the new settings; a ban in force goes on."""
+        self.limits.check(ALICE, NOW)
+        self.flood()
+        self.limits.use(evolve(self.settings, requests_per_address=2.0, ban=600.0))
+        self.assertEqual(self.limits.check(ATTACKER, NOW), BANNED)
+        self.assertEqual(self.flood(ALICE), 2 * BURST - 1)
+        self.assertEqual([ban.who for ban in self.limits.bans(NOW + 60)], [ALICE[0]])
+        self.limits.use(evolve(self.settings, requests_per_address=0.0))
+        self.assertEqual(self.flood(("192.0.2.200", 5060)), 1000)
+
+
 class UserTests(LimitsCase):
     def test_users_behind_a_banned_nat_keep_service(self) -> None:
         """S5: a phone that proved a password has a bucket of its own, the ban of its address is none of its business."""

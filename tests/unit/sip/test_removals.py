@@ -34,6 +34,15 @@ class RemovalTests(SynchronousTestCase):
 
 
 class RemovalsTests(SynchronousTestCase):
+    def test_longer_and_shorter(self) -> None:
+        """Copies may live longer from now on; those that were told so before do, whatever is said later."""
+        found = Removals(10.0)
+        found.note(END, 1000.0)
+        found.live_for(100.0)
+        found.live_for(5.0)
+        found.note(evolve(END, contact="sip:2@h", at=1050.0), 1050.0)
+        self.assertEqual(len(found), 2)
+
     def test_the_key(self) -> None:
         """The contact, or with a reg-id the instance and that (RFC 5626 section 6)."""
         found = Removals(3600.0)

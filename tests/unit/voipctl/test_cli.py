@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.fake_node import BAN, BINDING, CALL, GATEWAY, HOP, NUMBER_ROUTE, ROUTE, STATUS
+from tests.unit.fake_node import BAN, BINDING, CALL, GATEWAY, HOP, NUMBER_ROUTE, RELOADED, ROUTE, STATUS
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import cli
 
@@ -45,7 +45,7 @@ class VoipctlTests(SynchronousTestCase):
                 "status": STATUS, "calls": [CALL], "explain": [HOP], "registrations": [BINDING], "join-token": "T0KEN@10.0.0.1",
                 "user-add": None, "user-passwd": None, "user-rm": UsageError("there is no user x@a.b"),
                 "user-list": ["alice@example.com"], "bans": [BAN], "unban": None,
-                "routes": [ROUTE], "routes-reload": [ROUTE],
+                "routes": [ROUTE], "reload": [RELOADED],
                 "user-set": None, "user-show": {"forward.silent": "yes", "forward.busy": "carol\x1b"},
                 "gateways": [GATEWAY], "gateway-show": {**GATEWAY, "options": {"channels": 30}}, "gateway-add": None,
                 "gateway-set": None, "gateway-switch": None, "gateway-rm": UsageError("there is no gateway x"),
@@ -213,7 +213,8 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual(self.shown("route", "list"), "")
         status, _, err = self.run_main("route", "list", "0900")
         self.assertEqual((status, err), (1, "voipctl: no route leads to 0900\n"))
-        self.assertEqual(self.shown("route", "reload"), "1 routes are in use now\n")
+        self.assertIn("node a: changed cluster.threshold", self.shown("route", "reload"))
+        self.assertEqual(self.client.asked[-1], ("reload", {"everywhere": False, "dry": False}))
 
     def test_gateways(self) -> None:
         """Listed, shown, added, changed, switched and removed; a password comes from standard input."""

@@ -148,7 +148,7 @@ class Admission:
     ) -> None:
         """@raise UsageError: the CA's key or the tokens are damaged."""
         self._state, self._identity, self._changed = state, identity, changed
-        self._in_use, self._wall_clock, self._agreement = in_use, wall_clock, agreement
+        self._in_use, self._wall_clock, self.agreement = in_use, wall_clock, agreement
         try:
             self._ca_key = certificates.key_from_pem(state.read("ca.key"))
         except (ValueError, TypeError):
@@ -196,7 +196,7 @@ class Admission:
             raise PeerError(
                 f"the name {name!r} is taken by a node that is running; give this one another --name"
             )
-        self._agreement.check(request.get("settings"))
+        self.agreement.check(request.get("settings"))
         key = certificates.requested_key(signing_request.encode("ascii", "replace"))
         self._tokens.use(octets, now)
         certificate = self._issue(key, name, SECONDARY)

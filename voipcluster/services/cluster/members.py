@@ -113,6 +113,13 @@ class ClusterService(Service):
         self._periodic: IDelayedCall | None = None
         self._spontaneous: IDelayedCall | None = None
 
+    def use(self, period: float, agreement: Agreement) -> None:
+        """Report so often, after the next report, and agree on these with nodes that link to us from now on."""
+        self._period, self._agreement = period, agreement
+        if self.mesh.admission is not None:
+            self.mesh.admission.agreement = agreement
+        self._told_apart.clear()
+
     @property
     def port(self) -> int:
         return self.mesh.port

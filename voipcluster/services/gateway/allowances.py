@@ -66,7 +66,7 @@ def is_forbidden(error: PeerError) -> bool:
 
 class Allowances:
     """
-    @param everybody: what each user has who has no preference of his own.
+    @ivar everybody: what each user has who has no preference of his own.
     @param preferences: those of the users, by address of record.
     @param wall: seconds since 1970; C{local}: the local time of such a moment, in which a day begins.
     @ivar refused: how many calls were refused, by C{user} or C{gateway} and kind.
@@ -85,7 +85,7 @@ class Allowances:
         local: Callable[[float], time.struct_time] = time.localtime,
     ) -> None:
         self._clock, self._tallies, self._book = clock, tallies, book
-        self._everybody, self._preferences = everybody, preferences
+        self.everybody, self._preferences = everybody, preferences
         self._wall, self._local = wall, local
         self._running: dict[CallKey, _Running] = {}
         self._begun: deque[tuple[float, str]] = deque()  # when each counts no more, the oldest first
@@ -105,7 +105,7 @@ class Allowances:
 
     def of_user(self, aor: str) -> Allowance:
         """What a user has: his own preferences, and for the rest what everybody has."""
-        wishes, all_ = self._preferences.get(aor), self._everybody
+        wishes, all_ = self._preferences.get(aor), self.everybody
         if wishes is None:
             return all_
         return Allowance(

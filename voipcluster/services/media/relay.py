@@ -126,7 +126,8 @@ class MediaService(Service):
         self.versions = max(map(len, self._addresses.values()))
         targets = targets_for(self._addresses, self._pool, allowed, closed, trusted)
         self._new_stream = partial(Stream, targets, window)
-        self._shares = Shares({kind: max(2, int(share * self._pool.size)) for kind, share in shares.items()})
+        self._shares = Shares({})
+        self.share(shares)
         self._make_readers, self._open_port, self._kernel = readers, open_port, kernel or Kernel()
         self._settings = PathSettings(
             relay=relay,
@@ -147,6 +148,10 @@ class MediaService(Service):
         self.on_timeout: Callable[[CallKey], object] = lambda call: None
         self.on_moved: Callable[[CallKey], object] = lambda call: None
         self.on_trouble: Callable[[CallKey, Trouble], object] = lambda call, trouble: None
+
+    def share(self, shares: Mapping[str, float]) -> None:
+        """What one holder may have of all ports from now on, by kind; what he has already stays his."""
+        self._shares.most = {kind: max(2, int(share * self._pool.size)) for kind, share in shares.items()}
 
     @property
     def relays(self) -> bool:

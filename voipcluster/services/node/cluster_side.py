@@ -67,6 +67,11 @@ class ClusterSide:
         self._lost = LostNodes(self._towards)
         self.first_copies = FirstCopies(self._not_come)
 
+    def check_sequence(self, sequence: tuple[str, ...]) -> None:
+        """These names of C{cluster.sequence} are to be nodes from now on."""
+        self.sequence = SequenceCheck(sequence)
+        self.sequence.members_changed([member.name for member in self._node.cluster.members()])
+
     def _not_come(self, come: Collection[str]) -> set[str]:
         """Of the other members, and of what the primary decides on: what has not come."""
         node, core = self._node, self._node.core
@@ -258,6 +263,8 @@ class ClusterSide:
                 return node.keeping.page(since, until, int(after))
             case "gateways":
                 return {"gateways": node.view.own_gateways()}
+            case "reload":
+                return node.reloading.asked(params.get("dry") is True)
             case "counters":
                 return {"handed_over": node.placing.total_handed_over, "media": node.view.own_media()}
         raise PeerError(f"question {kind[:32]!r} is not known here")

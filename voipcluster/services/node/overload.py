@@ -46,9 +46,7 @@ def overload_of(
         is_call=partial(_opens_call, node.core),
         lost=lambda: sum(port.backlog().lost for port in node.transport.udp_ports),
     )
-    node.transactions.taking_part = service.taking_part if options.feedback else service.leaving_out
-    if options.offer:
-        node.core.downstreams = Downstreams(seconds, rand, node.limiting.is_known)
+    take_part(node, service, seconds, rand)
 
     def sampled(elapsed: float, busy: float, delay: float) -> None:
         load = node.workload.workload()
@@ -60,6 +58,18 @@ def overload_of(
 
     node.workload.sampled = sampled
     return service
+
+
+def take_part(
+    node: NodeParts, service: OverloadService, seconds: Callable[[], float], rand: Callable[[], float]
+) -> None:
+    """Tell upstreams how much they may send, and heed what downstreams say, as far as the configuration says so."""
+    options = node.config.overload
+    node.transactions.taking_part = service.taking_part if options.feedback else service.leaving_out
+    if not options.offer:
+        node.core.downstreams = None
+    elif node.core.downstreams is None:
+        node.core.downstreams = Downstreams(seconds, rand, node.limiting.is_known)
 
 
 def _opens(core: SipCore, token: str, call_id: str) -> bool:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import classImplements
 
 from voipcluster import __version__
 from voipcluster.address import Flow
-from voipcluster.balance.decision import Gates
 from voipcluster.balance.membership import Membership
 from voipcluster.balance.messages import Tally
 from voipcluster.balance.placement import Placement
 from voipcluster.balance.policy import IBalancingPolicy
 from voipcluster.balance.rider import Rider
-from voipcluster.balance.state import Levels, NodeState
+from voipcluster.balance.state import NodeState
 from voipcluster.config import Config
 from voipcluster.errors import PeerError
-from voipcluster.net.stream import StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.services.admin import AdminService
 from voipcluster.services.cluster.agreement import agreement_of
@@ -55,6 +54,14 @@ from voipcluster.services.node.overload import overload_of
 from voipcluster.services.node.record_keeping import RecordKeeping
 from voipcluster.services.node.records import CallRecord, CallRecords, ICallWatch
 from voipcluster.services.node.resolving import make_resolving
+from voipcluster.services.node.settings import (
+    gates,
+    levels,
+    registration,
+    session_timer,
+    stream_limits,
+    workload_limits,
+)
 from voipcluster.services.node.surroundings import Surroundings
 from voipcluster.services.node.tracing import hep_of
 from voipcluster.services.node.view import NodeView, durations
@@ -78,12 +85,10 @@ from voipcluster.services.sip.tls_files import TlsFilesService
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import TransportService
 from voipcluster.services.sip.writebehind import ILocationStore
-from voipcluster.services.workload import Limits, Sources, WorkloadService
+from voipcluster.services.workload import Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.emergency import pattern_of
 from voipcluster.sip.proxy.routing import Names
-from voipcluster.sip.registration import Settings
-from voipcluster.sip.session_timer import SessionTimer
 from voipcluster.sip.transaction.events import Durations
 from voipcluster.store.accounts import Accounts
 from voipcluster.store.gateways import Gateways
@@ -93,8 +98,12 @@ from voipcluster.web.history import History
 from voipcluster.web.metrics import NodeMetrics
 from voipcluster.web.view import Row
 
+if TYPE_CHECKING:
+    from voipcluster.services.node.reloading import Reloading
+
 classImplements(Locations, ILocationStore)  # the store is below us, and the interface sits with its caller
 
+T = TypeVar("T")
 HARD_STOP = 5  # times C{limits.transactions}: beyond it requests are refused unread
 
 
@@ -105,6 +114,7 @@ class NodeParts:
     @ivar config: complete.
     """
 
+    reloading: Reloading
     _log = Logger()
 
     def __init__(
@@ -126,6 +136,14 @@ class NodeParts:
     @property
     def reactor(self) -> Any:
         return self._reactor
+
+    @property
+    def surroundings(self) -> Surroundings:
+        return self._surroundings
+
+    def in_thread(self, work: Callable[[], T]) -> Deferred[T]:
+        """Do what takes long, and touches nothing of the node."""
+        return self._surroundings.in_thread(self._reactor, work)
 
     @property
     def state(self) -> StoredState:
@@ -159,12 +177,7 @@ class NodeParts:
             reactor,
             self.transactions,
             listen_addresses(config),
-            StreamLimits(
-                idle=config.sip.idle_timeout,
-                max_body=limits.message_size,
-                connections=limits.connections,
-                per_source=limits.connections_per_address,
-            ),
+            stream_limits(config),
             self.wheel,
             partial(surroundings.kept.open_udp, surroundings.open_udp),
             self.tls,
@@ -178,7 +191,7 @@ class NodeParts:
             Names(names, names, domains), {state.name: address}, clock.seconds, clock.seconds, ports=ports,
             max_breadth=config.sip.max_breadth, octets=surroundings.octets,
         )  # fmt: skip
-        self.resolver, self.resolving = make_resolving(reactor, config.dns, self.core)
+        self.resolver, self.resolving = make_resolving(reactor, config, self.core)
         self.tallies = Tallies(self.is_heard, self._tell_tally)
         self.stored_gateways = Gateways(self._store.database, surroundings.wall)
         self.gateways = GatewayBook((), self.tallies, surroundings.wall)
@@ -215,13 +228,8 @@ class NodeParts:
                 waited=self.transport.waited,
                 refused=lambda: self.overload.refused,
             ),
-            limits=Limits(
-                calls=limits.calls,
-                transactions=limits.transactions,
-                packets_per_second=limits.packets_per_second,
-                memory=limits.memory,
-            ),
-            levels=Levels(cluster.threshold, cluster.hard_limit),
+            limits=workload_limits(config),
+            levels=levels(config),
             step=cluster.step,
             period=cluster.period,
             on_change=self._report_now,
@@ -234,12 +242,7 @@ class NodeParts:
             self.workload.own,
             self.membership,
             self._policy,
-            Gates(
-                threshold=cluster.threshold,
-                hard_limit=cluster.hard_limit,
-                step=cluster.step,
-                hop_budget=cluster.hop_budget,
-            ),
+            gates(config),
         )
         self.core.riding = Riding(
             self.core.cluster_key,
@@ -249,6 +252,12 @@ class NodeParts:
             lambda: self.cluster.reports,
             self._rider_received,
         )
+
+    def _shorten(self) -> float:
+        """By what share a registration is shortened now, so that those of an overload do not return as one wave."""
+        if not self.overload.active:
+            return 0.0
+        return self.config.overload.expires_jitter * self._surroundings.random()
 
     def _rider_received(self, name: str, rider: Rider) -> None:
         self.cluster_side.rider_received(name, rider)
@@ -270,7 +279,7 @@ class NodeParts:
             quarantine=media.quarantine,
             allowed=media.lab_networks,
             closed=(sip.port,),
-            trusted=(lambda host: True) if media.third_hosts else self._may_name_other_hosts,
+            trusted=self._may_name_other_hosts,
             shares=media_shares(config.limits),
             silence=media.silence,
             start=int(surroundings.random() * (1 << 16)),
@@ -283,16 +292,7 @@ class NodeParts:
             clock,
             state.name,
             state.epoch,
-            Settings(
-                min_expires=sip.min_expires,
-                max_expires=sip.max_expires,
-                default_expires=sip.default_expires,
-                bindings_per_aor=config.limits.registrations_per_user,
-                require_path_support=sip.require_path_support,
-                outbound=sip.outbound,
-                flow_timer=sip.flow_timer,
-                gruu=sip.gruu,
-            ),
+            registration(config),
             publish=self.cluster_side.publish,
             aor_of=core.canonical_aor,
             is_known=self.is_user if auth.required else lambda aor: True,
@@ -304,14 +304,14 @@ class NodeParts:
         self.registrar.offer = self.cluster_side.offer
         dialogs = Dialogs(core)
         targets = Targets(core, dialogs, self.registrar, self.is_user, self.is_heard)
-        authenticator = Authenticator(
+        authenticator = self.authenticator = Authenticator(
             nonce_sealer(core.cluster_key, state.name, state.epoch), auth.algorithms, auth.nonce_lifetime
         )
         self.access = Access(core, authenticator, credentials_lookup(self.accounts.ha1), auth.required)
-        claims = Claims(core, self.access, dialogs, self.registrar.lookup, auth.trust_source)
+        claims = self.claims = Claims(core, self.access, dialogs, self.registrar.lookup, auth.trust_source)
         self.serving = Serving(
             core, dialogs, targets, self.media, self.calls, claims, self._hook, sip.timer_c,
-            SessionTimer(sip.session_expires, sip.min_session_expires),
+            session_timer(config),
             Wishes(lambda: core.names, self.accounts.preferences),
         )  # fmt: skip
         self.placing = Placing(
@@ -319,8 +319,7 @@ class NodeParts:
         )
         self.placing.relays = media.relay != "off"
         self.placing.reached_at_address = not config.node.advertised
-        jitter, rand = config.overload.expires_jitter, surroundings.random
-        self.registrar.shorten = lambda: jitter * rand() if self.overload.active else 0.0
+        self.registrar.shorten = self._shorten
         self.proxy = ProxyService(
             core,
             self.access,
@@ -493,6 +492,8 @@ class NodeParts:
 
     def _may_name_other_hosts(self, host: str) -> bool:
         """Whether the word of who signals from there is enough for media elsewhere, as with carriers it mostly is."""
+        if self.config.media.third_hosts:
+            return True
         return self.limiting.is_trusted(host) or self.gateways.is_at(host)
 
     def _epoch_of(self, node: str) -> int:

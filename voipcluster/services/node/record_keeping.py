@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
+from voipcluster.config import RecordsOptions
 from voipcluster.errors import UsageError
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.records.book import DAY, RecordBook
@@ -23,6 +24,7 @@ from voipcluster.web.view import Row
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
+    from voipcluster.services.records.webhook import Webhook
 
 PAGE = 100  # calls in one answer: each may have 2 kB of quality, and the link takes no larger ones
 
@@ -31,6 +33,7 @@ class RecordKeeping:
     """
     @ivar book: takes each call that is over; L{None} when nobody wants records.
     @ivar forwarders: from the queue on the disk to those who want them.
+    @ivar webhook: the consumer of that name, or L{None}.
     @ivar shared: the database that all nodes share, or L{None}.
     @raise UsageError: a secret cannot be read, or the driver is missing.
     """
@@ -44,6 +47,7 @@ class RecordKeeping:
         self._threads: ThreadPool | None = None
         self._reactor = reactor
         consumers: dict[str, Any] = {}
+        self.webhook: Webhook | None = None
         self.shared: SharedDatabase | None = None
         if config.database.url:
             url = database_url(config.database.url, secret_of(config.database.password_file).decode())
@@ -56,7 +60,7 @@ class RecordKeeping:
             from voipcluster.services.records.webhook import Webhook  # noqa: PLC0415 - see above
 
             secret = secret_of(config.records.webhook_secret_file)
-            consumers[Webhook.name] = Webhook(reactor, config.records.webhook, secret)
+            self.webhook = consumers[Webhook.name] = Webhook(reactor, config.records.webhook, secret)
         self.forwarders = [
             RecordForwarder(clock, self.log, one, config.records.queue) for one in consumers.values()
         ]
@@ -66,6 +70,13 @@ class RecordKeeping:
                 clock, self.log, run, self._row, tuple(consumers), config.records.days * DAY, clock.seconds
             )
             self.book.written = self._written
+
+    def use(self, options: RecordsOptions) -> None:
+        """Keep and queue so much from now on."""
+        if self.book is not None:
+            self.book.keep(options.days * DAY)
+        for forwarder in self.forwarders:
+            forwarder.most = options.queue
 
     def _elsewhere(self, work: Callable[[], Any]) -> Deferred[Any]:
         assert self._threads is not None, "there is a shared database"

@@ -53,8 +53,15 @@ class CallRecords:
     def __init__(
         self, most: int, shown: Callable[[CallRecord], Mapping[str, Any]], watch: ICallWatch | None = None
     ) -> None:
-        self._most, self._shown, self._watch = most, shown, watch
+        self._shown, self._watch = shown, watch
         self._records: OrderedDict[CallKey, CallRecord] = OrderedDict()
+        self.keep(most)
+
+    def keep(self, most: int) -> None:
+        """Remember so many from now on; the oldest beyond that are forgotten."""
+        self._most = most
+        while len(self._records) > most:
+            self._records.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._records)

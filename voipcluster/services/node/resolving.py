@@ -7,19 +7,20 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from voipcluster.address import split_host_port
-from voipcluster.config import DnsOptions
+from voipcluster.config import Config
 from voipcluster.net.dns_client import DnsClient
-from voipcluster.net.resolver import DnsLimits, DnsResolver
+from voipcluster.net.resolver import DnsResolver
+from voipcluster.services.node.settings import dns_limits
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.resolving import Resolving
 from voipcluster.sip.penalties import Penalties
 
 
-def make_resolving(reactor: Any, dns: DnsOptions, core: SipCore) -> tuple[DnsResolver, Resolving]:
+def make_resolving(reactor: Any, config: Config, core: SipCore) -> tuple[DnsResolver, Resolving]:
     """Make what looks names up, and let requests and responses use it. @return: the service to start, and its user."""
-    limits = DnsLimits(dns.timeout, dns.queries, dns.cache, dns.max_ttl, dns.negative_ttl)
+    dns = config.dns
     client = DnsClient(reactor, [split_host_port(server, 53) for server in dns.servers])
-    resolver = DnsResolver(IReactorTime(reactor), client, limits)
+    resolver = DnsResolver(IReactorTime(reactor), client, dns_limits(config))
     transport = core.transport
     core.resolving = core.transactions.resolving = Resolving(
         resolver,

@@ -1,26 +1,18 @@
-"""The routes of a node as its operator sees them: all of them, or those that one number would take; and read anew."""
+"""The routes of a node as its operator sees them: all of them, or those that one number would take."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
-
-from voipcluster.config import Config, load_config
 from voipcluster.errors import ParseError, UsageError
 from voipcluster.gateway.numbers import Number
 from voipcluster.gateway.permission import Party
 from voipcluster.gateway.routing import Route
 from voipcluster.services.gateway.routing import SCHEMES, NumberRouting
-from voipcluster.services.node.dialling import dialling_of
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.tel import parse_tel
 from voipcluster.sip.uri import parse_uri, scheme_of
 from voipcluster.web.view import Row
-
-if TYPE_CHECKING:
-    from voipcluster.services.node.parts import NodeParts
 
 ASKED, PASSED_OVER = "asked", "passed over"
 
@@ -88,24 +80,3 @@ def _row(route: Route) -> dict[str, Any]:
         "caller": route.caller.shown,
         "callers": list(route.caller.allowed),
     }
-
-
-def reload_routes(node: NodeParts) -> Deferred[list[Row]]:
-    """
-    Read number plan, routes and rates of the file anew, all or nothing; flags that changed C{[numbers]} count no more.
-
-    @return: the routes. Fails with L{UsageError}: the first mistake; then all stays as it is.
-    """
-    path, reactor = node.config.path, node.reactor
-    if path is None:
-        raise UsageError("the node was started without a configuration file")
-
-    def taken(config: Config) -> list[Row]:
-        node.use_dialling(dialling_of(config))
-        return route_rows(node.routing)
-
-    # a rate table may have a million lines
-    read = deferToThreadPool(
-        reactor, reactor.getThreadPool(), load_config, path, (), (node.config.cluster.policy,)
-    )
-    return read.addCallback(taken)

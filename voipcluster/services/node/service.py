@@ -20,6 +20,7 @@ from voipcluster.errors import UsageError
 from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.node.parts import NodeParts
 from voipcluster.services.node.records import ICallWatch
+from voipcluster.services.node.reloading import Reloading
 from voipcluster.services.node.surroundings import MACHINE, Surroundings
 from voipcluster.services.policies import plugin_policies, policy_of
 from voipcluster.services.sip.hooks import ICallHook
@@ -41,6 +42,8 @@ class NodeService(NodeParts, Service):
     @param founded: told at each start of a primary that is alone in its cluster, with a join token, C{TOKEN@ADDRESS}. It is
         a secret for an hour, so it is not logged.
     @param surroundings: what the node takes from the machine; for simulations.
+    @param reread: gives the configuration as it is now, complete, or raises L{UsageError}; it is called in another thread, for
+        C{voipctl reload} and C{reload}.
     @param watch: provides L{ICallWatch}: is told when a call has ended, and when its media goes one way.
     """
 
@@ -57,15 +60,22 @@ class NodeService(NodeParts, Service):
         founded: Callable[[str], object] = lambda token: None,
         surroundings: Surroundings = MACHINE,
         watch: ICallWatch | None = None,
+        reread: Callable[[], Config] | None = None,
     ) -> None:
-        policy = policy_of(config, plugin_policies() if policies is None else policies)
+        self._policies = plugin_policies() if policies is None else policies
+        policy = self.policy_of(config)
         super().__init__(
             reactor, config, policy, hook, stop or (lambda: IReactorCore(reactor).stop()), surroundings, watch
         )
         self._founded, self._has_joined = founded, False
+        self.reloading = Reloading(self, reread)
         self._starting = False
         self._ticked = 0.0
         self._loops: list[LoopingCall] = []
+
+    def policy_of(self, config: Config) -> IBalancingPolicy:
+        """@raise UsageError: there is none of that name."""
+        return policy_of(config, self._policies)
 
     # -- life
 
@@ -167,6 +177,18 @@ class NodeService(NodeParts, Service):
             self._surroundings.kept.all_taken()
             self.cluster.report_now()
 
+    def beat(self) -> None:
+        """The period may be another one: look at the time as often as that needs."""
+        if self._loops:
+            self._stop_loops()
+            self._start_loops()
+
+    def _stop_loops(self) -> None:
+        for loop in self._loops:
+            if loop.running:
+                loop.stop()
+        self._loops.clear()
+
     def _start_loops(self) -> None:
         cluster = self.config.cluster
         for period, call in ((min(cluster.period, 1.0) / 2, self._tick), (HISTORY, self._sample)):
@@ -182,10 +204,7 @@ class NodeService(NodeParts, Service):
         if self._state is None:
             return  # it never came to have parts, or it has let go of them
         self._starting = False
-        for loop in self._loops:
-            if loop.running:
-                loop.stop()
-        self._loops.clear()
+        self._stop_loops()
         self.cluster_side.first_copies.end()
         yield self.cluster.leave()
         self._keep_sockets()

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from attrs import Factory, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.threads import deferToThreadPool
 
 from voipcluster.net.kept import KeptSockets
 from voipcluster.net.nft.probe import Kernel
@@ -50,6 +51,10 @@ class IStore(Protocol):
     def close(self) -> None: ...
 
 
+def _in_pool(reactor: Any, work: Callable[[], Any]) -> Deferred[Any]:
+    return deferToThreadPool(reactor, reactor.getThreadPool(), work)
+
+
 @frozen(kw_only=True)
 class Surroundings:
     """
@@ -59,6 +64,7 @@ class Surroundings:
     @ivar open_udp: a bound socket for SIP, by IP literal and port.
     @ivar open_rtp: a bound port of the relay, see L{OpenPort}; C{rtp_readers}: what reads such ports, made of the
         reactor and the seconds for which packets may wait for each other.
+    @ivar in_thread: does work that takes long in another thread, by reactor.
     @ivar kernel: what relays media in our place.
     @ivar kept: sockets of the last process and for the next one.
     @ivar open_state: the state directory of a member, see L{open_member}; C{open_store} its database, by reactor and path.
@@ -75,6 +81,7 @@ class Surroundings:
     kept: KeptSockets = Factory(KeptSockets)
     open_state: Callable[..., NodeState] = open_member
     open_store: Callable[[Any, Path], IStore] = NodeStore
+    in_thread: Callable[[Any, Callable[[], Any]], Deferred[Any]] = _in_pool
     kernel: IKernel = Factory(Kernel)
 
 

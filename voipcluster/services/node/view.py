@@ -21,7 +21,7 @@ from voipcluster.services.media.snapshots import MediaSnapshot
 from voipcluster.services.node.gateway_view import GatewayView
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
-from voipcluster.services.node.routes import number_rows, reload_routes, route_rows
+from voipcluster.services.node.routes import number_rows, route_rows
 from voipcluster.services.sip.calls import Call
 from voipcluster.store.accounts import imported_account, new_account
 from voipcluster.web.view import Row
@@ -227,8 +227,11 @@ class NodeView:
             return route_rows(node.routing)
         return number_rows(node.routing, node.core.names, number, caller)
 
-    def reload_routes(self) -> Deferred[list[Row]]:
-        return reload_routes(self._node)
+    def reload(self, everywhere: bool, dry: bool) -> Deferred[list[Row]]:
+        reloading = self._node.reloading
+        return (
+            reloading.everywhere(dry) if everywhere else reloading.reload(dry).addCallback(lambda row: [row])
+        )
 
     def gateways(self) -> Deferred[list[Row]]:
         return self._gateways.rows()

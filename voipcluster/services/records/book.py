@@ -89,6 +89,10 @@ class RecordBook:
         self._writing.addCallback(lambda _: self._write()).chainDeferred(done)
         return done
 
+    def keep(self, seconds: float) -> None:
+        """Rows are kept so long from now on; what is older goes at the next look."""
+        self._keep = seconds
+
     def add(self, record: CallRecord, on_disk: Callable[[], object] = lambda: None) -> None:
         """
         A call is over.

@@ -31,7 +31,7 @@ class IConsumer(Interface):
 
 class RecordForwarder:
     """
-    @param most: rows that may wait; the oldest are given up beyond that.
+    @ivar most: rows that may wait; the oldest are given up beyond that.
     @ivar waiting: rows that wait; C{taken}: those that were taken since the start, C{lost} given up.
     @ivar trouble: why the consumer takes nothing now; empty while it does.
     """
@@ -39,7 +39,7 @@ class RecordForwarder:
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, log: Any, consumer: Any, most: int) -> None:
-        self._clock, self._store, self._consumer, self._most = clock, log, consumer, most
+        self._clock, self._store, self._consumer, self.most = clock, log, consumer, most
         self._busy: Deferred[None] | None = None
         self._call: IDelayedCall | None = None
         self._stopped = True
@@ -114,7 +114,7 @@ class RecordForwarder:
         if more is None:
             self._call = self._clock.callLater(self._delay, self._next)
             self._delay = min(2 * self._delay, LAST_RETRY)
-            self._store.limit(self.name, self._most).addCallbacks(self._limited, lambda failure: None)
+            self._store.limit(self.name, self.most).addCallbacks(self._limited, lambda failure: None)
         elif more:
             self._next()
 

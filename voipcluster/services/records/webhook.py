@@ -43,9 +43,14 @@ class Webhook:
     name = "webhook"
 
     def __init__(self, reactor: Any, url: str, secret: bytes) -> None:
-        self._reactor, self._url, self._secret = reactor, url.encode("ascii"), secret
+        self._reactor = reactor
+        self.use(url, secret)
         self._pool = HTTPConnectionPool(reactor, persistent=True)
         self._agent = Agent(reactor, connectTimeout=TIMEOUT, pool=self._pool)
+
+    def use(self, url: str, secret: bytes) -> None:
+        """From the next request on."""
+        self._url, self._secret = url.encode("ascii"), secret
 
     def take(self, rows: Sequence[Any]) -> Deferred[None]:
         body = json.dumps({"records": [json.loads(row.body) for row in rows]}, separators=(",", ":")).encode()

@@ -137,7 +137,7 @@ class CallTable:
     """
 
     def __init__(self, most_of_user: int = 0, most_of_address: int = 0) -> None:
-        self._most_of_user, self._most_of_address = most_of_user, most_of_address
+        self.allow(most_of_user, most_of_address)
         self._calls: dict[CallKey, Call] = {}
         self.get: Callable[[CallKey], Call | None] = self._calls.get
         self.count: Callable[[], int] = self._calls.__len__
@@ -151,6 +151,10 @@ class CallTable:
         self.started = 0
         self.answered_count = 0
         self.ended: Counter[str] = Counter()
+
+    def allow(self, most_of_user: int, most_of_address: int) -> None:
+        """So many may ring from now on; those that ring already go on."""
+        self._most_of_user, self._most_of_address = most_of_user, most_of_address
 
     def __len__(self) -> int:
         return len(self._calls)

@@ -82,7 +82,7 @@ class Claims:
         self._access = access
         self._dialogs = dialogs
         self._bindings = bindings
-        self._trust_source = trust_source
+        self.trust_source = trust_source
 
     def attest(self, request: Request, flow: Flow) -> str:
         """What another node is told of where a request of one of its dialogs came from, for its Route value of ours."""
@@ -263,7 +263,7 @@ class Claims:
     def _source(self, arrival: Arrival) -> Flow | None:
         """Where a request was sent from; L{None} when that says nothing."""
         flow = self.origin(arrival)
-        if flow is None or not (self._trust_source or flow.reliable):
+        if flow is None or not (self.trust_source or flow.reliable):
             return None
         if _vias(arrival.incoming.request) > (1 if arrival.told is None else 2):
             return None  # another proxy passed it on, and whoever is behind that comes from there

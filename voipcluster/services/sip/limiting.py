@@ -53,7 +53,6 @@ class Limiting:
     ) -> None:
         self.seconds = seconds
         self.notices = Notices(seconds, self._log)
-        self._networks = tuple(ip_network(text, strict=False) for text in trusted)
         self._nodes, self.in_dialog, self._aor_of = nodes, in_dialog, aor_of
         self._limits = RequestLimits(settings, self.is_trusted, self._begun)
         self.check = self._limits.check
@@ -61,8 +60,15 @@ class Limiting:
         self.bans_begun = self._limits.bans_begun
         self.refused: Counter[str] = Counter()
         self._strangers, self._load = Strangers(strangers, is_pending), load
-        self.reserves = strangers.share < HARD or strangers.unanswered_in_all > 0
+        self.use(settings, trusted, strangers)
         self._swept_at = seconds()
+
+    def use(self, settings: LimitSettings, trusted: Iterable[str], strangers: StrangerSettings) -> None:
+        """Limit by these from now on; bans that are in force go on."""
+        self._limits.use(settings)
+        self._networks = tuple(ip_network(text, strict=False) for text in trusted)
+        self._strangers.settings = strangers
+        self.reserves = strangers.share < HARD or strangers.unanswered_in_all > 0
 
     def is_trusted(self, host: str) -> bool:
         """Whether a source is never limited."""

@@ -55,7 +55,7 @@ class Placing:
     ) -> None:
         self._core = core
         self._placement = placement
-        self._mode = mode
+        self.mode = mode
         self._rand = rand
         self._serve = serve
         self._timer_c = timer_c
@@ -79,13 +79,13 @@ class Placing:
 
         Phones that follow a 302 to REGISTER are rare, and Service-Route does the same for them: REGISTER is forwarded.
         """
-        if self._mode == "forward" or request.method != "INVITE" or client.hops:
+        if self.mode == "forward" or request.method != "INVITE" or client.hops:
             return False
         if client.flow.transport in (WS, WSS):
             return False  # a browser has the connection that it has
         if ";hop=" in request.uri:
             return False  # it has been: its outbound proxy is this node, whatever the URI says
-        if self._mode == "redirect":
+        if self.mode == "redirect":
             return True
         agent = (request.get("user-agent") or "").lower()
         return any(name in agent for name in FOLLOWERS)

@@ -62,19 +62,25 @@ class RegistrarService(Service):
         refused: Callable[[], object] = lambda: None,
     ) -> None:
         self.location = Location()
-        self._clock, self._node, self._epoch, self._settings = clock, node, epoch, settings
+        self._clock, self._node, self._epoch = clock, node, epoch
         self._publish, self._aor_of, self._is_known, self._flow_of = publish, aor_of, is_known, flow_of
-        self._most, self._refused = most, refused
+        self._refused = refused
         self.give_back = GiveBack(self._is_present, self._offer, self._not_taken)
         self.offer: Callable[[messages.Binding], Deferred[bool]] = lambda update: succeed(False)
         self.shorten: Callable[[], float] = lambda: 0.0
         self._seq = 0
         self._expiry: IDelayedCall | None = None
         self._removals = Removals(settings.max_expires)
+        self.use(settings, most)
         self._snapshots: dict[
             str, set[tuple[str, str]]
         ] = {}  # of each node that is sending one: what it named
         self._writes = WriteBehind(clock, store) if store is not None else None
+
+    def use(self, settings: Settings, most: int) -> None:
+        """For registrations from now on; those that there are last as long as was said."""
+        self._settings, self._most = settings, most
+        self._removals.live_for(settings.max_expires)
 
     # -- requests and calls ------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class Resolving:
         families: Callable[[], Sequence[str]],
         next_after: float = 5.0,
     ) -> None:
-        self._resolver, self._penalties, self._seconds, self._secret = resolver, penalties, seconds, secret
+        self._resolver, self.penalties, self._seconds, self._secret = resolver, penalties, seconds, secret
         self._transports, self._families = transports, families
         self.next_after = next_after
         self.failures: Counter[str] = Counter()
@@ -70,13 +70,13 @@ class Resolving:
 
     def order(self, servers: Sequence[Server]) -> list[Server]:
         """The same servers, those last that failed lately."""
-        return self._penalties.order(servers, self._seconds())
+        return self.penalties.order(servers, self._seconds())
 
     def failed(self, server: Server, why: str, retry_after: float = 0.0) -> None:
         """A server took nothing: it is tried last for a while. C{retry_after}: seconds, as it asked for itself."""
         now = self._seconds()
         self.failures[why] += 1
-        seconds = self._penalties.failed(server.hop, now, retry_after)
+        seconds = self.penalties.failed(server.hop, now, retry_after)
         if not seconds:
             return
         if now < self._quiet_until:
@@ -89,11 +89,11 @@ class Resolving:
         self._quiet_until, self._unlogged = now + _REPORT, 0
 
     def answered(self, hop: Hop) -> None:
-        self._penalties.answered(hop)
+        self.penalties.answered(hop)
 
     @property
     def dead_hops(self) -> int:
-        return self._penalties.count(self._seconds())
+        return self.penalties.count(self._seconds())
 
 
 class _Run:

@@ -109,7 +109,7 @@ class Serving:
         self._claims = claims
         self._hook = hook
         self._timer_c = timer_c
-        self._session_timer = session_timer
+        self.session_timer = session_timer
         self._wishes = wishes or Wishes(lambda: core.names, {})
         self._preferences = self._wishes.preferences
         self._loops = Loops(core)
@@ -387,7 +387,7 @@ class Serving:
         incoming, client = accepted.incoming, accepted.client
         request = incoming.request
         try:
-            session = None if call is None else self._session_timer.onward(request)
+            session = None if call is None else self.session_timer.onward(request)
             mark, targets, diverting, outgoing = located or self._locate(accepted, uri)
             relaying = call is not None and self._relays
             body = request.body

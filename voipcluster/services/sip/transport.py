@@ -103,6 +103,10 @@ class TransportService(Service):
         self._sent_by: dict[Address, Address] = {}
         self._ours: frozenset[Address] = frozenset()
 
+    def use(self, limits: StreamLimits) -> None:
+        """For connections from now on."""
+        self._connections.use(within_descriptors(limits))
+
     # Life
 
     def privilegedStartService(self) -> None:

@@ -48,7 +48,7 @@ class WithinDialogs:
         self._claims = claims
         self._answers = answers
         self._timer_c = timer_c
-        self._session_timer = session_timer
+        self.session_timer = session_timer
         self.identity: Callable[[str], Credentials | None] = lambda gateway: None
 
     def serve(
@@ -78,7 +78,7 @@ class WithinDialogs:
         session = None
         if method in WITH_MEDIA and call is not None:
             if method in REFRESHING:
-                session = self._session_timer.onward(request)
+                session = self.session_timer.onward(request)
                 # a target refresh (section 12.2)
                 arrival = Arrival(incoming, from_caller, token, told)
                 self._claims.learn_contact(arrival, call, passage.user)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.unit.net.dns_fakes import DnsReactor
 from tests.unit.services.sip_world import WorldCase
-from voipcluster.config import DnsOptions
+from voipcluster.config import Config, DnsOptions
 from voipcluster.services.node.resolving import make_resolving
 from voipcluster.sip.uri import parse_uri
 
@@ -16,7 +16,7 @@ class MakeResolvingTests(WorldCase):
         options = DnsOptions(
             servers=("192.0.2.53:53", "[2001:db8::53]:5353"), timeout=4.0, queries=1, next_after=2.5
         )
-        resolver, resolving = make_resolving(reactor, options, core)
+        resolver, resolving = make_resolving(reactor, Config(dns=options), core)
         self.assertIs(core.resolving, resolving)
         self.assertIs(core.transactions.resolving, resolving)
         self.assertEqual(resolving.next_after, 2.5)

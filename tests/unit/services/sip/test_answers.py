@@ -12,7 +12,7 @@ class AnswersTests(WorldCase):
     def setUp(self) -> None:
         super().setUp()
         self.node = self.world.node("a")
-        self.node.serving._session_timer = self.node.serving.within._session_timer = SessionTimer(600, 300)
+        self.node.serving.session_timer = self.node.serving.within.session_timer = SessionTimer(600, 300)
         self.alice = self.world.phone("alice", "198.51.100.1")
         self.bob = self.world.phone("bob", "198.51.100.2")
         self.bob.register(self.node)
@@ -40,7 +40,7 @@ class AnswersTests(WorldCase):
             )  # fmt: skip
             self.bob.reply(self.bob.request("UPDATE"), 200)
             self.assertEqual(self.expires(), lasts)
-        self.node.serving.within._session_timer = SessionTimer()
+        self.node.serving.within.session_timer = SessionTimer()
         self.alice.send(self.node, "UPDATE", self.bob.uri, cseq=9, to_tag=self.bob.tag, routes=routes)
         self.bob.reply(self.bob.request("UPDATE"), 200)
         self.assertEqual([call.expires for call in self.node.calls], [0.0])

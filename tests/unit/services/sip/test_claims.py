@@ -292,7 +292,7 @@ class GoingOnTests(DialogWorld):
 
     def test_sources_that_show_nobody(self) -> None:
         """With C{auth.trust_source} off a password is asked for over UDP; a connection shows who is at its end."""
-        self.node.proxy._claims._trust_source = False
+        self.node.proxy._claims.trust_source = False
         theirs, ours = self.stranger_calls()
         self.moves(theirs, self.bob, self.MOVED)
         for node in (self.node, self.b):

@@ -90,7 +90,7 @@ class SessionTimerTests(WorldCase):
     def setUp(self) -> None:
         super().setUp()
         self.node = self.world.node("a")
-        self.node.serving._session_timer = SessionTimer(600, 300)
+        self.node.serving.session_timer = SessionTimer(600, 300)
         self.alice = self.world.phone("alice", "198.51.100.1")
         self.bob = self.world.phone("bob", "198.51.100.2")
         self.bob.register(self.node)

@@ -1,0 +1,52 @@
+"""C{voipctl reload}: its words, and what each node did as text."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from voipcluster.voipctl.tables import clean
+
+Given = argparse.Namespace
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--all", action="store_true", help="at every node of the cluster, or at none")
+    command.add_argument("--dry-run", action="store_true", help="only say what would change")
+
+
+def show(answer: Sequence[Mapping[str, Any]], given: Given) -> int:
+    """
+    Print the row of each node.
+
+    @return: the exit status: 1 when a node refuses its file.
+    """
+    refused = [row for row in answer if row.get("error")]
+    if given.json:
+        print(json.dumps(answer, indent=2))
+        return 1 if refused else 0
+    if refused:
+        for row in refused:
+            print(f"voipctl: node {clean(row.get('node'))}: {clean(row['error'])}", file=sys.stderr)
+        done = any(row.get("done") for row in answer)
+        rest = "the other nodes have changed" if done else "nothing was changed at any node"
+        print(f"voipctl: {rest}", file=sys.stderr)
+        return 1
+    print("\n".join(line for row in answer for line in _lines(row, given.dry_run)))
+    return 0
+
+
+def _lines(row: Mapping[str, Any], dry: bool) -> list[str]:
+    node = clean(row.get("node"))
+    if row.get("absent"):
+        return [f"node {node}: cannot be reached; it reads its file when it starts"]
+    changed, later = row.get("changed") or [], row.get("later") or []
+    lines = []
+    if changed:
+        verb = "would change" if dry else "changed"
+        lines.append(f"node {node}: {verb} {', '.join(map(clean, changed))}")
+    lines += [f"node {node}: {clean(name)}: takes effect at the next start" for name in later]
+    return lines or [f"node {node}: nothing has changed in {clean(row.get('file'))}"]
