@@ -19,7 +19,7 @@ from voipcluster.voipctl.client import SocketClient
 
 START_LIMIT = 30.0  # seconds until a node answers, on a machine that is busy
 _LOOK_AGAIN = 0.1
-_CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parent.parent
 
 
 def _later(reactor: Any, seconds: float) -> Deferred[None]:
@@ -43,6 +43,7 @@ class Node:
 
     @ivar program: the running process, or the last one.
     @ivar manager: plays the service manager for it, in tests.
+    @ivar checkout: where the voipcluster is that it runs; in tests of upgrades another one than this.
     """
 
     def __init__(self, reactor: Any, name: str, address: str, folder: Path) -> None:
@@ -52,6 +53,7 @@ class Node:
         self.log = folder / f"{name}.log"
         self.program: Program | None = None
         self.manager: IServiceManager | None = None
+        self.checkout = CHECKOUT
 
     @property
     def running(self) -> bool:
@@ -75,7 +77,7 @@ class Node:
 
     def launch(self, role: str, *options: str) -> Program:
         """Start the process; C{options} go behind its own on the command line."""
-        command, environment = self.command(role, *options), node_environment()
+        command, environment = self.command(role, *options), node_environment(self.checkout)
         if self.manager is not None:
             # it has the same number as the shell that says it
             command = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *command]
@@ -130,7 +132,11 @@ class Node:
         """The same without waiting for its end, for what is to fail."""
         command = [sys.executable, "-m", "voipcluster.voipctl", "--state-dir", str(self.state_dir), *words]
         return Program.start(
-            self._reactor, f"voipctl {words[0]}", command, environment=node_environment(), stdin=stdin
+            self._reactor,
+            f"voipctl {words[0]}",
+            command,
+            environment=node_environment(self.checkout),
+            stdin=stdin,
         )
 
     async def voipctl_json(self, *words: str) -> Any:
@@ -152,11 +158,13 @@ class Cluster:
     @param folder: where state directories and logs go.
     @param options: for the command line of every node.
     @ivar nodes: the primary first.
+    @ivar checkout: of the nodes that are added from now on.
     """
 
     def __init__(self, reactor: Any, folder: Path, options: Sequence[str] = ()) -> None:
         self._reactor, self._folder, self._options = reactor, folder, tuple(options)
         self.nodes: list[Node] = []
+        self.checkout = CHECKOUT
 
     @property
     def primary(self) -> Node:
@@ -167,6 +175,7 @@ class Cluster:
 
     def _add(self, name: str, address: str) -> Node:
         node = Node(self._reactor, name, address, self._folder)
+        node.checkout = self.checkout
         self.nodes.append(node)
         return node
 
@@ -231,10 +240,10 @@ class Cluster:
             await node.stop()
 
 
-def node_environment() -> dict[str, str]:
+def node_environment(checkout: Path = CHECKOUT) -> dict[str, str]:
     """The checkout in front of the path, so that C{twistd} finds the plugin wherever it is started."""
     path = os.environ.get("PYTHONPATH", "")
     return {
-        "PYTHONPATH": f"{_CHECKOUT}{os.pathsep}{path}" if path else str(_CHECKOUT),
+        "PYTHONPATH": f"{checkout}{os.pathsep}{path}" if path else str(checkout),
         "PYTHONUNBUFFERED": "1",
     }

@@ -20,7 +20,7 @@ from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
-from demo.cluster import Cluster, Node
+from demo.cluster import CHECKOUT, Cluster, Node
 from demo.programs import Program, ProgramFailed
 from tests.conformance.marks import Recorded
 from tests.integration.run_baresip import Baresip
@@ -154,16 +154,22 @@ class ClusterTestCase(IntegrationTestCase):
         self._killed: set[Program] = set()
 
     async def start_cluster(
-        self, *options: str, nodes: str = "abc", each: dict[str, Sequence[str]] | None = None
+        self,
+        *options: str,
+        nodes: str = "abc",
+        each: dict[str, Sequence[str]] | None = None,
+        checkout: Path = CHECKOUT,
     ) -> Cluster:
         """
         Start a primary and secondaries, and wait until all hear of all.
 
         @param options: for the command line of every node, such as C{"--set", "limits.calls=20"}; C{each}: by name, for one.
         @param nodes: one letter a node; the first is the primary. Their addresses end in 1, 2, 3 ...
+        @param checkout: where the voipcluster is that they run.
         """
         common = ("--set", f'cluster.domain=["{DOMAIN}"]')
         self.cluster = Cluster(self.reactor, self.folder, (*common, *options))
+        self.cluster.checkout = checkout
         self.at_end(self._end_cluster)
         for number, name in enumerate(nodes, 1):
             start = self.cluster.found if number == 1 else self.cluster.join

@@ -21,7 +21,9 @@ from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet import protocol
 
+from voipcluster import __version__
 from voipcluster.address import is_ip, is_ipv6, join_host_port, split_host_port
+from voipcluster.balance.protocol import NEWEST, OLDEST
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.certificates import (
     certificate_to_pem,
@@ -148,7 +150,7 @@ def join(
     request = {
         "version": VERSION, "secret": base64.b64encode(token.secret).decode("ascii"), "name": check_name(name), "role": role,
         "address": address, "port": port, "request": create_request(name, key).decode("ascii"),
-        "settings": settings or {},
+        "settings": settings or {}, "release": __version__, "protocol": [OLDEST, NEWEST],
     }  # fmt: skip
     where = join_host_port(token.host, token.port)
     try:

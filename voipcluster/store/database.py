@@ -6,6 +6,7 @@ Its tables are in L{voipcluster.store.tables}.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,7 +19,7 @@ from sqlalchemy.pool import QueuePool
 from twisted.internet.defer import Deferred, DeferredLock
 
 from voipcluster.errors import UsageError
-from voipcluster.store.migrations import NewerSchema, bring_up_to_date
+from voipcluster.store.migrations import HEAD, NewerSchema, bring_up_to_date, schema_of
 
 Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
 """Runs a function in some other thread; gives a Deferred in the reactor's thread."""
@@ -67,10 +68,33 @@ class Database:
             fault = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
             if fault != "ok":
                 raise UsageError(f"{self.path}: damaged: {' '.join(str(fault).split())}")
+            found = schema_of(connection)
+        if found is not None and found < HEAD:
+            self._keep_copy(found)
+        with self._engine.begin() as connection:
             try:
                 bring_up_to_date(connection)
             except NewerSchema as error:
-                raise UsageError(f"{self.path}: {error}") from None
+                copy = self._copy_of(HEAD)
+                kept = f"; {copy} is the one from before the upgrade" if copy.exists() else ""
+                raise UsageError(f"{self.path}: {error}{kept}") from None
+
+    def _copy_of(self, schema: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{schema}")
+
+    def _keep_copy(self, schema: str) -> None:
+        """The database as it is before tables change: the release before cannot read it afterwards."""
+        copy = self._copy_of(schema)
+        try:
+            copy.unlink(missing_ok=True)
+            os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
+        except (OSError, DatabaseError) as error:
+            with contextlib.suppress(OSError):
+                copy.unlink()
+            reason = error.strerror if isinstance(error, OSError) else error.orig
+            raise UsageError(f"{copy}: no copy can be kept before the tables change: {reason}") from None
 
     def read(self, query: Executable) -> Deferred[Sequence[Any]]:
         return self._run(partial(self.rows, query))

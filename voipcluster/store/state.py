@@ -141,7 +141,9 @@ class NodeState:
         try:
             value = json.loads(self.read("cluster.json"))
             if value["format"] != FORMAT:
-                raise UsageError(f"{path}: format {value['format']!r} is of another version of voipcluster")
+                raise UsageError(
+                    f"{path}: format {value['format']!r} is of another version of voipcluster, which reads {FORMAT}"
+                )
             texts = {key: value[key] for key in ("cluster", "name", "role", "roster", "signature")}
             if any(type(text) is not str for text in texts.values()) or type(value["epoch"]) is not int:
                 raise ValueError("types")

@@ -67,12 +67,27 @@ def status(answer: Mapping[str, Any], verbose: bool) -> str:
         if any(node.get("measured") for node in nodes):  # nodes of an earlier version do not say it
             columns += [(title, _measured(name, factor), True) for title, name, factor in _MEASURED]
     lines = [f"cluster {clean(answer.get('cluster'))}", table(columns, nodes), *_media_reasons(nodes)]
+    lines += _versions(nodes)
     if missing := answer.get("no_node"):
         names = ", ".join(clean(name) for name in missing)
         lines.append(
             f"cluster.sequence of {clean(answer.get('node'))}: no node of the cluster is called {names}"
         )
     return "\n".join(lines)
+
+
+def _versions(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Who runs which release, while not all run the same."""
+    by_release: dict[str, list[str]] = {}
+    for node in nodes:
+        if node.get("version"):
+            by_release.setdefault(clean(node["version"]), []).append(clean(node.get("name")))
+    if len(by_release) < 2:
+        return []
+    return [
+        "voipcluster "
+        + "; ".join(f"{release} at {', '.join(names)}" for release, names in by_release.items())
+    ]
 
 
 def _media_reasons(nodes: Iterable[Mapping[str, Any]]) -> list[str]:

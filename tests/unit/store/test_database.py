@@ -10,6 +10,7 @@ from attrs import evolve
 from tests.unit.store.database_case import DatabaseCase, Later
 from voipcluster.errors import UsageError
 from voipcluster.store.accounts import Accounts, new_account
+from voipcluster.store.migrations import HEAD
 
 
 class File(DatabaseCase):
@@ -33,6 +34,48 @@ class File(DatabaseCase):
         error = str(self.assertRaises(UsageError, self.open))
         self.assertIn("99", error)
         self.assertIn(str(self.path), error)
+
+    def _older(self) -> None:
+        """The database as the release with schema 0002 has left it."""
+        self.open().close()
+        with sqlite3.connect(self.path) as connection:
+            connection.execute("drop table usr_preferences")
+            connection.execute("update alembic_version set version_num = '0002'")
+            connection.execute("insert into subscriber values ('alice', 'example.com', '0', '', 0, 0, 0)")
+        connection.close()
+
+    def test_a_copy_from_before_an_upgrade(self) -> None:
+        """Before tables change the file is kept as it was, private; whoever goes back is told of it."""
+        self._older()
+        self.open().close()
+        copy = self.path.with_name(f"{self.path.name}.0002")
+        self.assertEqual(stat.S_IMODE(copy.stat().st_mode), 0o600)
+        with sqlite3.connect(copy) as connection:
+            self.assertEqual(
+                connection.execute("select version_num from alembic_version").fetchall(), [("0002",)]
+            )
+            self.assertEqual(connection.execute("select username from subscriber").fetchall(), [("alice",)])
+        connection.close()
+        self.open().close()  # up to date: nothing more is kept
+        self.assertEqual(sorted(self.path.parent.glob(f"{self.path.name}.0*")), [copy])
+        with sqlite3.connect(self.path) as connection:
+            connection.execute("update alembic_version set version_num = '99'")
+        connection.close()
+        kept = self.path.with_name(f"{self.path.name}.{HEAD}")
+        kept.write_bytes(b"")
+        self.assertIn(f"{kept} is the one from before", str(self.assertRaises(UsageError, self.open)))
+
+    def test_no_copy_no_upgrade(self) -> None:
+        """Where no copy can be kept the tables stay as they are, and one line says why."""
+        self._older()
+        self.path.with_name(f"{self.path.name}.0002").mkdir()
+        error = str(self.assertRaises(UsageError, self.open))
+        self.assertIn(f"{self.path.name}.0002: no copy can be kept", error)
+        with sqlite3.connect(self.path) as connection:
+            self.assertEqual(
+                connection.execute("select version_num from alembic_version").fetchall(), [("0002",)]
+            )
+        connection.close()
 
     def test_a_damaged_page_is_found(self) -> None:
         """Damage inside the file is found when it is opened, not when it is used."""

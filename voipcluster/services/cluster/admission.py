@@ -15,7 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.logger import Logger
 
+from voipcluster import __version__
 from voipcluster.address import is_ip
+from voipcluster.balance.protocol import Spoken, spoken
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net import certificates, roster
 from voipcluster.net.certificates import Identity
@@ -196,6 +198,7 @@ class Admission:
             raise PeerError(
                 f"the name {name!r} is taken by a node that is running; give this one another --name"
             )
+        Spoken(__version__).check(spoken({**request, "version": request.get("release", "")}))
         self.agreement.check(request.get("settings"))
         key = certificates.requested_key(signing_request.encode("ascii", "replace"))
         self._tokens.use(octets, now)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import NOTHING, Factory, asdict, fields, frozen
 
 from voipcluster.address import is_ipv6
 from voipcluster.config import Config
@@ -16,7 +16,7 @@ from voipcluster.errors import PeerError
 VITAL = ("cluster.domain", "sip.port", "tls", "auth.required")
 _OF_EACH_NODE = frozenset({"port"})  # of [cluster]: the list of members says it for each one
 SHOWN = 200  # characters of a value; of a longer one a hash tells whether it is the same
-MOST = 32  # settings that a peer may name
+MOST = 128  # settings that a peer may name: one of a later version has more than we have
 
 
 @frozen
@@ -82,11 +82,21 @@ def agreement_of(config: Config) -> Agreement:
         "tls": config.tls.port if config.tls.certificate else "off",
         "auth.required": config.auth.required,
         # a number goes the same way wherever its call is served; each node may keep the rate table at another place
-        "numbers": {key: value for key, value in asdict(config.numbers).items() if key != "rates"},
-        "routes": [asdict(route) for route in config.routes],
+        "numbers": {key: value for key, value in _set(config.numbers).items() if key != "rates"},
+        "routes": [_set(route) for route in config.routes],
         "auth.trust_source": config.auth.trust_source,  # as strict as the node that serves the call
     }
     return Agreement({name: _text(value) for name, value in {**cluster, **others}.items()})
+
+
+def _set(options: Any) -> dict[str, Any]:
+    """What is not as it is by default: an option that only one of two versions has makes no difference while nobody uses it."""
+    found = asdict(options)
+    for one in fields(type(options)):
+        default = one.default.factory() if isinstance(one.default, Factory) else one.default
+        if default is not NOTHING and getattr(options, one.name) == default:
+            del found[one.name]
+    return found
 
 
 def _text(value: Any) -> str:

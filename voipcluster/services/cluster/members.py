@@ -177,6 +177,10 @@ class ClusterService(Service):
         """Whether our link to that member is up."""
         return self.mesh.is_up(name)
 
+    def release_of(self, name: str) -> str | None:
+        """Which voipcluster that member runs, as it said last; L{None} when it did not."""
+        return self.mesh.releases.get(name) or None
+
     def create_token(self, ttl: float = 3600, uses: int = 1) -> str:
         """
         @return: C{TOKEN@ADDRESS} with which a node may join.

@@ -22,6 +22,7 @@ from zope.interface import Interface
 
 from voipcluster import __version__
 from voipcluster.address import is_ip, join_host_port
+from voipcluster.balance.protocol import Spoken, spoken
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net import certificates, roster
 from voipcluster.net.certificates import Certified
@@ -69,6 +70,7 @@ class Mesh:
     @ivar node: our name.
     @ivar roster: the members, as the primary has signed them.
     @ivar port: of our link; the true one after a start with 0.
+    @ivar releases: what each node said last that it runs, this one included.
     @ivar admission: at the primary only.
     """
 
@@ -104,6 +106,8 @@ class Mesh:
                 state, self._tls.identity, self._take_roster, self.is_running, wall_clock, agreement
             )
         self.links: dict[str, PeerLink] = {}
+        self._spoken = Spoken(__version__)
+        self.releases = {self.node: __version__}
         self._epochs: dict[str, int] = {}  # of the life that each link of ours is connected to
         self._greeted: set[str] = set()
         self._ordering, self._limiter = Ordering(), LogLimiter()
@@ -247,7 +251,7 @@ class Mesh:
 
     def _greeting(self) -> Body:
         return {
-            "version": __version__, "epoch": self._state.epoch, "address": self.address, "port": self.port,
+            **self._spoken.told(), "epoch": self._state.epoch, "address": self.address, "port": self.port,
             "generation": self.roster.generation, **self._user.greeting(),
         }  # fmt: skip
 
@@ -259,6 +263,7 @@ class Mesh:
     def _answered(self, answer: Body, link: PeerLink) -> None:
         if self.links.get(link.name) is not link or not link.up:
             return
+        self._check_spoken(link.name, answer)
         epoch, generation = answer.get("epoch"), answer.get("generation")
         if type(epoch) is int:
             self._epochs[link.name] = epoch
@@ -287,10 +292,21 @@ class Mesh:
     def _receive(self, peer: Certified, kind: str, body: Body) -> Any:
         handler = self._handlers.get(kind)
         if handler is None:
-            raise PeerError(f"message {kind[:32]!r} is not known here")  # a newer version may know it
+            # a newer one may know it
+            raise PeerError(f"message {kind[:32]!r} is not known to voipcluster {__version__}")
         return handler(peer, body)
 
+    def _check_spoken(self, name: str, body: Body) -> None:
+        """@raise PeerError: a node whose greeting this is cannot be understood, or would not understand us."""
+        theirs = spoken(body)
+        self.releases[name] = theirs.release
+        try:
+            self._spoken.check(theirs)
+        except PeerError as error:
+            raise PeerError(f"node {name}: {error}") from None
+
     def _hello(self, peer: Certified, body: Body) -> Body:
+        self._check_spoken(peer.name, body)
         epoch, generation, address, port = (
             body.get(key) for key in ("epoch", "generation", "address", "port")
         )

@@ -161,9 +161,8 @@ def new_converter() -> JsonConverter:
         fields = [(kind, converter.get_structure_hook(kind)) for kind in get_type_hints(cls).values()]
 
         def structure(value: Any, _: Any) -> Any:
-            if len(value) != len(fields):
-                raise ValueError(f"{cls.__name__} with {len(value)} fields")
-            return cls(*(hook(one, kind) for one, (kind, hook) in zip(value, fields, strict=True)))
+            # one of another version may have more at its end, or lack what has a default
+            return cls(*(hook(one, kind) for one, (kind, hook) in zip(value, fields, strict=False)))
 
         return structure
 

@@ -140,13 +140,20 @@ class ClusterSide:
         known = core.all_addresses(*core.addresses.values()) | core.names.own
         core.names = evolve(core.names, cluster=known)
         self.learn(node.membership.feed(MembersListed(members)))
+        self._note_lost()
         self.sequence.members_changed([member.name for member in members])
+
+    def _note_lost(self) -> None:
+        node, addresses = self._node, self._node.core.addresses
+        lost = [other.name for other in node.membership if other.state is NodeState.UNKNOWN]
+        node.dialogs.lost = frozenset(addresses[name] for name in lost if name in addresses)
 
     def learn(self, effects: Sequence[Effect]) -> None:
         """Say what the table learnt."""
         for effect in effects:
             match effect:
                 case StateLearnt(name, old, new, reason):
+                    self._note_lost()
                     self._log.info(
                         "node {name} is {new}, was {old}: {reason}",
                         name=name, new=new.value, old=old.value, reason=reason,

@@ -105,6 +105,7 @@ classImplements(Locations, ILocationStore)  # the store is below us, and the int
 
 T = TypeVar("T")
 HARD_STOP = 5  # times C{limits.transactions}: beyond it requests are refused unread
+LAST_WORDS = 0.5  # seconds between a node's farewell and its end
 
 
 class NodeParts:
@@ -302,7 +303,7 @@ class NodeParts:
             refused=self.limiting.registration_refused,
         )
         self.registrar.offer = self.cluster_side.offer
-        dialogs = Dialogs(core)
+        dialogs = self.dialogs = Dialogs(core)
         targets = Targets(core, dialogs, self.registrar, self.is_user, self.is_heard)
         authenticator = self.authenticator = Authenticator(
             nonce_sealer(core.cluster_key, state.name, state.epoch), auth.algorithms, auth.nonce_lifetime
@@ -532,4 +533,6 @@ class NodeParts:
         self.workload.touch()
         if self._stopping and not len(self.calls):
             self._stopping = False
-            self._reactor.callLater(0.2, self._stop)
+            # from now on nobody asks us to pass something on to a phone; what was under way then is passed on yet
+            self.cluster.leave()
+            self._reactor.callLater(LAST_WORDS, self._stop)

@@ -54,6 +54,7 @@ class NodeView:
         rows = []
         for member in node.cluster.members():
             row: Row = {"name": member.name, "role": member.role, "address": member.address}
+            row["version"] = node.cluster.release_of(member.name)
             if member.name == core.node:
                 row |= {
                     "state": own.state.value,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 from voipcluster.address import SECURE, UDP, Flow, is_ipv6, join_host_port
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.core import SipCore
+from voipcluster.services.sip.next_hop import hop_of
 from voipcluster.sip.message import COMMA, Request, Response
 from voipcluster.sip.proxy.context import Target
 from voipcluster.sip.route import (
@@ -33,11 +35,13 @@ class Dialogs:
     Makes the tokens of dialogs that go through this node, and reads them again.
 
     @ivar of_gruu: where a Request-URI leads that is a GRUU of ours, L{None} when it is none or the phone is away.
+    @ivar lost: addresses of nodes that are not heard of: nothing goes over their flows.
     """
 
     def __init__(self, core: SipCore) -> None:
         self._core = core
         self.of_gruu: Callable[[str], Target | None] = lambda uri: None
+        self.lost: AbstractSet[Address] = frozenset()
 
     def caller_party(self, request: Request, client: Handover) -> Party | None:
         """How the callee's requests reach the caller; L{None} when its Contact says where it truly is."""
@@ -242,8 +246,26 @@ class Dialogs:
             if flow.connection and (epoch != core.epoch & 0xFFFFFFFF or not core.transport.is_alive(flow)):
                 raise PeerError("the connection to the client is gone", 430)
             return Target(uri, flow=flow, party=party)
+        past = past_its_node(uri, flow)
+        if past is not None and owner in self.lost:
+            return past
         token = "flow=" + core.flow_tokens.seal(flow, epoch)
-        return Target(uri, routes=(core.route_to_node(owner, token, secure or is_sips(uri)),), party=party)
+        route = core.route_to_node(owner, token, secure or is_sips(uri))
+        # the node may end before it has sent this
+        return Target(uri, routes=(route,), party=party, alternatives=() if past is None else (past,))
+
+
+def past_its_node(uri: str, flow: Flow) -> Target | None:
+    """A phone on UDP that is where its Contact says can be reached from anywhere, also past the node that has its flow."""
+    if flow.transport != UDP:
+        return None
+    try:
+        hop = hop_of(parse_uri(uri))
+    except (ParseError, PeerError):
+        return None
+    if hop.transport != UDP or (hop.host, hop.port) != flow.remote:
+        return None
+    return Target(uri)
 
 
 def _names(uri: str, party: Party) -> bool:

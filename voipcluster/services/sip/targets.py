@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from voipcluster.address import SECURE, UDP
-from voipcluster.errors import ParseError, PeerError
+from voipcluster.address import SECURE
+from voipcluster.errors import PeerError
 from voipcluster.services.sip.core import SipCore
-from voipcluster.services.sip.dialogs import Dialogs
-from voipcluster.services.sip.next_hop import hop_of
+from voipcluster.services.sip.dialogs import Dialogs, past_its_node
 from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.sip.location import Binding
 from voipcluster.sip.proxy.context import Target
@@ -141,7 +140,8 @@ class Targets:
             owner = core.addresses.get(binding.node)
             if owner is None or not self._usable(binding.node):
                 # who asked for outbound is reached over the flows that it keeps open, and no other way (RFC 5626 section 7)
-                return None if binding.reg_id else self._without_owner(binding, q, flow.remote)
+                past = None if binding.reg_id else past_its_node(binding.contact, flow)
+                return None if past is None else past._replace(q=q)
             party = Party(owner, flow, epoch, contact_hash(contact))
             target = self._dialogs.over_flow(contact, owner, flow, epoch, party, secure)
         except PeerError:
@@ -153,13 +153,3 @@ class Targets:
                 self._near.clear()
             self._near[binding.contact] = binding, target
         return target
-
-    def _without_owner(self, binding: Binding, q: int, remote: tuple[str, int]) -> Target | None:
-        """The node that owns the flow is down: a phone on UDP that is where its Contact says can be reached from anywhere."""
-        try:
-            hop = hop_of(parse_uri(binding.contact))
-        except (ParseError, PeerError):
-            return None
-        if hop.transport != UDP or (hop.host, hop.port) != remote:
-            return None
-        return Target(binding.contact, q=q)

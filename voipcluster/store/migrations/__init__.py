@@ -23,6 +23,14 @@ class NewerSchema(UsageError):
     """The database was brought up to date by a newer voipcluster."""
 
 
+def schema_of(connection: Connection) -> str | None:
+    """Which script a database was brought up to; L{None} when it has no tables of ours yet."""
+    if MARK not in inspect(connection).get_table_names():
+        return None
+    found: str | None = connection.execute(text(f"SELECT version_num FROM {MARK}")).scalar_one_or_none()
+    return found
+
+
 def bring_up_to_date(connection: Connection) -> None:
     """
     Within a transaction of the caller.
@@ -31,12 +39,10 @@ def bring_up_to_date(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    tables = set(inspect(connection).get_table_names())
-    found = None
-    if MARK in tables:
-        found = connection.execute(text(f"SELECT version_num FROM {MARK}")).scalar_one_or_none()
+    found = schema_of(connection)
     if found == HEAD:
         return
+    tables = set(inspect(connection).get_table_names())
     if found is None and not tables & set(metadata.tables):
         metadata.create_all(connection)
         for name, query in VIEWS.items():

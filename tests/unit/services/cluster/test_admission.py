@@ -164,6 +164,16 @@ class AnswerTests(PrimaryCase):
         self.admission.answer({**request, "settings": {"cluster.domain": '["voice.test"]'}})
         self.assertEqual([one.name for one in self.admission.roster.members], ["a", "b"])
 
+    def test_no_version_in_common(self) -> None:
+        """A node that would not understand the others is told so before it is a member, and its token is good for another one."""
+        request = self.request(secret=self.secret(), release="9.0", protocol=[7, 8])
+        refusal = self.refusal(request)
+        self.assertIn("voipcluster 9.0 speaks versions 7 to 8 of the cluster link", refusal)
+        self.assertIn("upgrade over a release that speaks both", refusal)
+        self.assertIn("protocol: ", self.refusal({**request, "protocol": "7"}))
+        self.admission.answer({**request, "protocol": [1, 8]})
+        self.assertEqual([one.name for one in self.admission.roster.members], ["a", "b"])
+
 
 class MemberTests(PrimaryCase):
     def test_renewed(self) -> None:

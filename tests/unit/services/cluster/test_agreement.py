@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.config import Config, NumbersOptions, load_config, parse_set
@@ -70,6 +71,19 @@ class AgreementTests(SynchronousTestCase):
         for theirs in (None, {}, {"cluster.colour": '"red"'}):
             ours.check(theirs)
             self.assertEqual(ours.differences(theirs), "")
+
+    def test_options_of_other_versions(self) -> None:
+        """An option of a route that only a later version has makes no difference while nobody uses it."""
+
+        @frozen
+        class LaterRoute(Route):
+            colour: str = "red"
+
+        ours = agreement_of(Config(routes=(Route("", "a"),)))
+        theirs = agreement_of(Config(routes=(LaterRoute("", "a"),)))
+        self.assertEqual(ours.differences(theirs.own), "")
+        theirs = agreement_of(Config(routes=(LaterRoute("", "a", colour="blue"),)))
+        self.assertIn("blue", ours.differences(theirs.own))
 
     def test_hostile(self) -> None:
         """What is no dict of short printable texts is refused."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.conformance.marks import attack
 from tests.unit.services.cluster.cluster_case import ClusterCase
+from voipcluster import __version__
+from voipcluster.balance.protocol import Spoken
 from voipcluster.errors import PeerError, UsageError
 
 
@@ -173,6 +175,38 @@ class MeshTests(ClusterCase):
         self.network.settle()
         self.assertIn("not known", str(self.failureResultOf(called, PeerError).value))
         self.assertTrue(self.cluster.service("b").is_up("a"))
+
+    def test_releases(self) -> None:
+        """Each node knows what every other one runs; one that does not say speaks the first version of the link."""
+        self.three()
+        self.assertEqual(self.cluster.service("b").mesh.releases, dict.fromkeys("abc", __version__))
+        mesh = self.cluster.service("a").mesh
+        told = mesh._spoken
+        self.patch(mesh, "_spoken", Spoken("0.0.9"))
+        self.cluster["b"].crash()
+        self.cluster["b"].start()
+        self.network.pass_time(1)
+        self.assertEqual(self.cluster.service("b").release_of("a"), "0.0.9")
+        self.assertEqual(told, Spoken(__version__))
+
+    def test_no_version_in_common(self) -> None:
+        """A node that speaks only later versions of the link is not greeted, and both logs say what to do."""
+        self.three()
+        mesh = self.cluster.service("b").mesh
+        self.patch(mesh, "_spoken", Spoken("9.0", 2, 3))
+        with capturedLogs() as logged:
+            for link in (*mesh.links.values(), self.cluster.service("a").mesh.links["b"]):
+                link.reset("for the test")
+            self.network.pass_time(7)
+        for name, other in (("a", "b"), ("b", "a")):
+            self.assertFalse(self.cluster.service(name).is_up(other))
+        self.assertTrue(self.cluster.service("a").is_up("c"))
+        said = [formatEvent(event) or "" for event in logged]
+        for name in "ab":
+            self.assertTrue(
+                any(f"node {name}: voipcluster" in line and "cannot work together" in line for line in said),
+                said,
+            )
 
     def test_a_renewal_without_a_proper_request(self) -> None:
         """It is refused like any other bad message, and is no fault that is logged."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.unit.services.media.media_case import ALICE, BOB, CALL, A, B, MediaTestCase, audio
 from voipcluster.services.media.call import RelayedCall
@@ -67,6 +67,17 @@ class SavedTests(MediaTestCase):
         self.establish()
         table = table_of(saved(self.relayed()))
         self.assertEqual(CONVERTER.structure({**table, "later": 1}, SavedMedia), saved(self.relayed()))
+
+    def test_tuples_of_other_versions(self) -> None:
+        """What a later version adds at the end of a tuple is passed over, and what an earlier one lacks is as by default."""
+
+        class Pair(NamedTuple):
+            left: int
+            right: int = 7
+
+        self.assertEqual(CONVERTER.structure([1, 2, "later"], Pair), Pair(1, 2))
+        self.assertEqual(CONVERTER.structure([1], Pair), Pair(1))
+        self.assertRaises(WRONG, CONVERTER.structure, [], Pair)
 
     def test_tables_that_are_none(self) -> None:
         """Tables of any other shape raise, whatever they are."""

@@ -13,6 +13,7 @@ from voipcluster.sip.route import Party, contact_hash, dialog_hash, route_uri
 from voipcluster.sip.values import split_list
 
 PUBLIC, NAT = ("198.51.100.1", 5060), ("203.0.113.1", 3333)
+PUBLIC_CONTACT = "sip:a@198.51.100.1"
 SIX = ("2001:db8::a", 5060)
 
 
@@ -161,6 +162,30 @@ class DialogsTests(WorldCase):
                 PeerError, self.dialogs.over_flow, "sip:x@y", self.a.address, dead, epoch, None
             )
             self.assertEqual(error.status_hint, 430)
+
+    def test_past_a_node_that_is_gone(self) -> None:
+        """A phone on UDP where its Contact says is reached past the node with its flow: at once when it is lost."""
+        party = Party(self.b.address, self.flow(PUBLIC), 1000, contact_hash(PUBLIC_CONTACT))
+        past = Target(PUBLIC_CONTACT)
+        over = self.dialogs.over_flow(PUBLIC_CONTACT, *party[:3], party)
+        self.assertEqual((len(over.routes), over.alternatives), (1, (past,)))
+        self.dialogs.lost = {self.b.address}
+        self.assertEqual(self.dialogs.over_flow(PUBLIC_CONTACT, *party[:3], party), past)
+        self.dialogs.lost = {self.a.address}
+        self.assertEqual(self.dialogs.over_flow(PUBLIC_CONTACT, *party[:3], party), over)
+
+    def test_no_way_past_a_node_that_is_gone(self) -> None:
+        """A phone behind a NAT, on a connection, or at a name has no other way than its flow."""
+        self.dialogs.lost = {self.b.address}
+        for flow, contact in (
+            (self.flow(NAT), "sip:a@10.0.0.1"),
+            (self.flow(PUBLIC), "sip:a@198.51.100.1:5070"),
+            (self.flow(PUBLIC), "sip:a@phone.example"),
+            (self.flow(PUBLIC), "sip:a@198.51.100.1;transport=tcp"),
+            (self.flow(PUBLIC, "TCP", 3), PUBLIC_CONTACT),
+        ):
+            target = self.dialogs.over_flow(contact, self.b.address, flow, 1000, None)
+            self.assertEqual((len(target.routes), target.alternatives), (1, ()), contact)
 
     def test_udp_flow_outlives_a_restart(self) -> None:
         """A UDP flow is the same behind a restart: the phone's NAT does not know of it."""
