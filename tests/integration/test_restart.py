@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import gatherResults
 
 from tests.integration.harness import ClusterTestCase
+from tests.integration.heard import Heard
 from tests.integration.played_manager import PlayedManager
 from tests.network import refused
 from voipcluster.phone import Phone, PhoneCall
@@ -18,25 +18,6 @@ from voipcluster.phone.media import PACKET_TIME
 from voipcluster.store.calls import NAME, CallStore
 
 CALLS = 40
-
-
-class Heard:
-    """The sequence numbers that one phone of a call was sent, in the order of their arrival."""
-
-    def __init__(self, call: PhoneCall) -> None:
-        self.numbers: list[int] = []
-        self._deliver = call.stream.datagramReceived
-        call.stream.datagramReceived = self._received
-
-    def _received(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        self.numbers.append(int.from_bytes(datagram[2:4], "big"))
-        self._deliver(datagram, addr)
-
-    @property
-    def missing(self) -> list[int]:
-        """How many packets are missing, gap by gap; one that comes late is not."""
-        numbers = sorted(set(self.numbers))
-        return [later - before - 1 for before, later in pairwise(numbers) if later - before > 1]
 
 
 class RestartCase(ClusterTestCase):

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from attrs import NOTHING, Factory, asdict, fields, frozen
+from attrs import NOTHING, asdict, fields, frozen
 
 from voipcluster.address import is_ipv6
 from voipcluster.config import Config
@@ -93,7 +93,8 @@ def _set(options: Any) -> dict[str, Any]:
     """What is not as it is by default: an option that only one of two versions has makes no difference while nobody uses it."""
     found = asdict(options)
     for one in fields(type(options)):
-        default = one.default.factory() if isinstance(one.default, Factory) else one.default
+        make = getattr(one.default, "factory", None)
+        default = one.default if make is None else make()
         if default is not NOTHING and getattr(options, one.name) == default:
             del found[one.name]
     return found
