@@ -19,7 +19,12 @@ _TO_CHROMIUM, _FROM_CHROMIUM = 3, 4  # descriptors of --remote-debugging-pipe
 
 
 class Page(Program):
-    """One Chromium with one page; L{open} first."""
+    """
+    One Chromium with one page; L{open} first.
+
+    @ivar errors: exceptions that no script caught, what scripts wrote as errors, and what the browser refused them, such as
+        an inline style. An answer of another status than 200 is none.
+    """
 
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor, "chromium")
@@ -27,6 +32,7 @@ class Page(Program):
         self._received_so_far = b""
         self._asked: dict[int, Deferred[dict[str, Any]]] = {}
         self._session: str | None = None
+        self.errors: list[str] = []
 
     async def open(self, url: str, size: tuple[int, int] = (1280, 1000)) -> None:
         flags = (*FLAGS, "--remote-debugging-pipe", f"--window-size={size[0]},{size[1]}")
@@ -41,9 +47,26 @@ class Page(Program):
             childFDs={0: "w", 1: "r", 2: "r", _TO_CHROMIUM: "w", _FROM_CHROMIUM: "r"},
         )
         self.pid = transport.pid or 0
-        target = await self._ask("Target.createTarget", url=url)
+        target = await self._ask("Target.createTarget", url="about:blank")
         attached = await self._ask("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = attached["sessionId"]
+        for domain in ("Runtime", "Log"):
+            await self._ask(f"{domain}.enable")
+        await self.go(url)
+
+    async def go(self, url: str) -> None:
+        """Load another page, with the cookies of those before."""
+        await self._ask("Page.navigate", url=url)
+
+    async def resize(self, width: int, height: int, scale: float = 1.0, *, phone: bool = False) -> None:
+        """@param scale: pixels of a picture for one of the page."""
+        await self._ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=scale,
+            mobile=phone,
+        )
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         if childFD != _FROM_CHROMIUM:
@@ -51,9 +74,23 @@ class Page(Program):
             return
         *messages, self._received_so_far = (self._received_so_far + data).split(b"\0")
         for message in map(json.loads, messages):
+            self._note(message.get("method"), message.get("params", {}))
             asked = self._asked.pop(message.get("id", 0), None)
             if asked is not None:
                 asked.callback(message.get("result") or {"error": message.get("error")})
+
+    def _note(self, event: str | None, told: dict[str, Any]) -> None:
+        if event == "Runtime.exceptionThrown":
+            details = told["exceptionDetails"]
+            self.errors.append(str(details.get("exception", {}).get("description") or details.get("text")))
+        elif event == "Runtime.consoleAPICalled" and told["type"] in ("error", "assert"):
+            self.errors.append(str([one.get("value", one.get("description")) for one in told["args"]]))
+        elif (
+            event == "Log.entryAdded"
+            and told["entry"]["level"] == "error"
+            and told["entry"]["source"] != "network"
+        ):
+            self.errors.append(str(told["entry"]["text"]))
 
     def _ask(self, method: str, **params: Any) -> Deferred[dict[str, Any]]:
         number = len(self._asked) + 1 + max(self._asked, default=0)

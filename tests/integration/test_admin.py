@@ -19,6 +19,7 @@ import voipcluster
 from tests.unit.fake_node import CALL, STATUS, FakeNode
 from voipcluster.errors import UsageError
 from voipcluster.services.admin import AdminService
+from voipcluster.web.gate import Gate
 from voipcluster.web.site import WebService
 
 ROOT = str(Path(voipcluster.__file__).parent.parent)
@@ -126,7 +127,7 @@ class WebTests(TestCase):
     @inlineCallbacks
     def test_voipctl_over_the_web(self) -> Any:
         """voipctl --url reads over the web page what it reads over the socket, and changes nothing."""
-        service = WebService(reactor, "127.0.0.1", 0, FakeNode())
+        service = WebService(reactor, "127.0.0.1", 0, FakeNode(), Gate())
         service.startService()
         self.addCleanup(service.stopService)
         url = f"http://127.0.0.1:{service.port}"

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from tests.properties.cutting import cut_of, pieces
 from tests.properties.outcome import nothing_logged
 from tests.unit.fake_node import FakeNode
+from voipcluster.web.gate import Gate
 from voipcluster.web.site import node_site
 
 PEER = IPv4Address("TCP", "127.0.0.1", 40000)
@@ -30,7 +31,7 @@ def check_page(octets: bytes) -> None:
     node, clock, wire = FakeNode(), Clock(), Wire(peerAddress=PEER)
 
     def talk() -> None:
-        channel = node_site(clock, node, "127.0.0.1").buildProtocol(PEER)
+        channel = node_site(clock, node, Gate()).buildProtocol(PEER)
         assert channel is not None
         channel.makeConnection(wire)
         for piece in pieces(data, step):

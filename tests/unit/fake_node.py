@@ -58,7 +58,7 @@ RELOADED: dict[str, Any] = {
     "node": "a", "file": "/etc/x.toml", "done": True, "changed": ["cluster.threshold", "gateway g"], "later": ["sip.port"],
 }  # fmt: skip
 BAN = {"who": "alice@example.com from 192.0.2.66", "reason": "wrong passwords", "left": 555.5}
-STATUS = {
+STATUS: dict[str, Any] = {
     "cluster": "c1",
     "node": "a",
     "nodes": [
@@ -84,16 +84,20 @@ class FakeNode:
     Notes what it is asked.
 
     @ivar asked: each question with its arguments.
-    @ivar later: when set, C{calls} answers with this Deferred.
+    @ivar later: when set, C{calls} answers with this Deferred; C{drained} likewise.
+    @ivar states: of nodes, where it is another one than usual.
     """
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.later: Deferred[Any] | None = None
         self.past = History(1000.0)
+        self.states: dict[str, str] = {}
+        self.drained: Deferred[Any] | None = None
 
     def status(self) -> Any:
-        return STATUS
+        nodes = [{**node, "state": self.states.get(node["name"], node["state"])} for node in STATUS["nodes"]]
+        return {**STATUS, "nodes": nodes}
 
     def user_import(self, users: Any, replace: bool, dry: bool) -> Any:
         self.asked.append(("user_import", users, replace, dry))
@@ -185,8 +189,12 @@ class FakeNode:
         if who != BAN["who"]:
             raise UsageError(f"{who} is not banned here")
 
+    def page_password(self, password: str | None) -> Any:
+        self.asked.append(("page_password", password))
+
     def drain(self, node: str | None, on: bool) -> Any:
         self.asked.append(("drain", node, on))
+        return self.drained
 
     def forget(self, node: str) -> Any:
         self.asked.append(("forget", node))

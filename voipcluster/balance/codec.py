@@ -215,6 +215,21 @@ _GATEWAYS = Schema(
     (*_SENDER, Field("items", _GATEWAY, default=(), many=BATCH), Field("complete", bool, default=False)),
 )
 
+_PAGE_PASSWORD = Schema(
+    "page-password",
+    messages.PagePassword,
+    (text("name", 16, 1, default="web"), optional("kept", 256), Field("removed", bool, default=False)),
+)
+_PAGE_PASSWORDS = Schema(
+    "page-passwords",
+    messages.PagePasswords,
+    (
+        *_SENDER,
+        Field("items", _PAGE_PASSWORD, default=(), many=BATCH),
+        Field("complete", bool, default=False),
+    ),
+)
+
 _TALLY = Schema("tally", messages.Tally, (text("key", 512, 1), Field("count", int, 0, U53, 0)))
 _TALLIES = Schema(
     "tallies",
@@ -278,6 +293,8 @@ SCHEMAS = {
         _CALLS,
         _GATEWAY,
         _GATEWAYS,
+        _PAGE_PASSWORD,
+        _PAGE_PASSWORDS,
         _TALLIES,
         _EXPLANATION,
         _EXPLAINED,

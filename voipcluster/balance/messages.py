@@ -205,6 +205,30 @@ class StoredGateways:
 
 
 @frozen(slots=True, kw_only=True)
+class PagePassword:
+    """
+    The password of the web pages, as it is kept (L{voipcluster.web.passwords}); a secret. C{removed}: there is none any more.
+
+    @ivar name: always C{web}: there is one.
+    """
+
+    name: str = "web"
+    kept: str = field(default="", repr=False)
+    removed: bool = False
+
+
+@frozen(slots=True, kw_only=True)
+class PagePasswords:
+    """The password of the web pages, if there is one. C{complete}: what is not named does not exist."""
+
+    node: str
+    epoch: int
+    seq: int
+    items: tuple[PagePassword, ...] = ()
+    complete: bool = False
+
+
+@frozen(slots=True, kw_only=True)
 class Drain:
     """
     An order to C{target}: take nothing new (C{on}) or take part again.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from voipcluster.config.kinds import BindAddress, FilePath, Flag, Origin, Whole, Words
+from voipcluster.config.kinds import BindAddress, Choice, Domain, FilePath, Flag, Number, Origin, Whole, Words
 from voipcluster.config.option import option
 
 
@@ -32,7 +32,7 @@ class TlsOptions:
 
 @frozen
 class WebOptions:
-    """Dashboard, JSON and metrics; read-only."""
+    """Dashboard, JSON and metrics; to change something there takes the password of voipctl web-password."""
 
     port: int = option(8080, Whole(0, 65535), "TCP port of the web page, /api and /metrics; 0 = off")
     host: str = option(
@@ -41,6 +41,17 @@ class WebOptions:
         'address to listen on; "" = the node\'s own if it is a loopback address, else 127.0.0.1',
     )
     tls: bool = option(False, Flag(), "https (and wss under /sip) with the certificate of [tls]")
+    read: str = option(
+        "open",
+        Choice(("open", "metrics", "login")),
+        "who may read without log-in: open | metrics (only /metrics) | login (nobody)",
+    )
+    session: float = option(28800.0, Number(60, 604800, "s"), "s after which one has to log in again")
+    hosts: tuple[str, ...] = option(
+        (),
+        Words(Domain(), "host names"),
+        "names of the page besides addresses, localhost and, off loopback, cluster.domain and names without a dot",
+    )
 
 
 @frozen

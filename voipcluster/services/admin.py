@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from voipcluster.config.paths import ADMIN_SOCKET, ShortPath
 from voipcluster.errors import UsageError, VoipclusterError
-from voipcluster.services.commands import COMMANDS, INodeControl, take_arguments
+from voipcluster.services.commands import INodeControl, perform
 
 MAX_REQUEST = 16_384  # octets of one line; the longest real request is a user with a password
 MAX_CONNECTIONS = 64
@@ -131,11 +131,7 @@ class AdminFactory(ServerFactory):
             raise UsageError("a request is one line of JSON") from None
         if not isinstance(request, dict) or not isinstance(request.get("command"), str):
             raise UsageError('a request is {"command": ..., "arguments": {...}}')
-        name = request["command"]
-        command = COMMANDS.get(name)
-        if command is None:
-            raise UsageError(f"unknown command {name[:40]!r}; known are {', '.join(COMMANDS)}")
-        return command.call(self._node, take_arguments(command, request.get("arguments", {})))
+        return perform(self._node, request["command"], request.get("arguments", {}))
 
     def _error(self, failure: Failure) -> dict[str, Any]:
         if isinstance(failure.value, VoipclusterError):

@@ -58,6 +58,9 @@ class INodeControl(INodeView):
     def user_show(name: str, domain: str) -> Later:
         """The preferences of a user, text by name; error when there is no such user."""
 
+    def page_password(password: str | None) -> Later:
+        """The password with which one logs in at the web page of every node; L{None}: nobody can any more."""
+
     def drain(node: str | None, on: bool) -> Later:
         """Let a node take no new requests (C{on}), or let it take them again; calls in progress go on."""
 
@@ -140,10 +143,10 @@ class _Users:
 class _Optional:
     """An argument that may be missing or null."""
 
-    text = secret = False
+    text = False
 
     def __init__(self, kind: Kind[Any]) -> None:
-        self._kind = kind
+        self._kind, self.secret = kind, kind.secret
 
     @property
     def allowed(self) -> str:
@@ -289,9 +292,24 @@ COMMANDS: dict[str, Command] = {
     "gateway-rm": Command({"name": GATEWAY}, lambda node, given: node.gateway_remove(given["name"])),
     "bans": Command({}, lambda node, given: node.bans()),
     "unban": Command({"who": WHO}, lambda node, given: node.unban(given["who"])),
+    "web-password": Command(
+        {"password": _Optional(PASSWORD)}, lambda node, given: node.page_password(given["password"])
+    ),
     "forget": Command({"node": NODE_NAME}, lambda node, given: node.forget(given["node"])),
     "stop": Command(_ONE_NODE, lambda node, given: node.stop(given["node"])),
 }
+
+
+def perform(node: INodeControl, name: str, arguments: object) -> Later:
+    """
+    Do one command.
+
+    @raise UsageError: there is no such command, or its arguments are wrong.
+    """
+    command = COMMANDS.get(name)
+    if command is None:
+        raise UsageError(f"unknown command {name[:40]!r}; known are {', '.join(COMMANDS)}")
+    return command.call(node, take_arguments(command, arguments))
 
 
 def take_arguments(command: Command, given: object) -> dict[str, Any]:

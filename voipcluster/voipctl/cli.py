@@ -17,6 +17,7 @@ from voipcluster.voipctl import gateways, importing, records, reloading, tables
 from voipcluster.voipctl.client import Client, SocketClient, WebClient
 
 Given = argparse.Namespace
+PASSWORD_STDIN = "read the password from standard input, for scripts"  # noqa: S105 - a help text
 
 
 class _Parser(argparse.ArgumentParser):
@@ -99,15 +100,18 @@ def _account(text: str) -> tuple[str, str]:
     return name, domain
 
 
-def _password(given: Given) -> str:
+def _password(given: Given, whose: str) -> str:
     """The password from standard input or typed twice, unseen; never from the command line, which others can see."""
     if not sys.stdin.isatty():
         if not given.password_stdin:
             raise UsageError("no terminal to ask for the password; use --password-stdin")
-        password = sys.stdin.readline().rstrip("\r\n")
+        try:
+            password = sys.stdin.readline().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise UsageError("the password is not text in UTF-8") from None
     else:
         try:
-            password = getpass(f"password for {given.account}: ")
+            password = getpass(f"password for {whose}: ")
             repeated = getpass("again: ")
         except EOFError:
             raise UsageError("no password was typed") from None
@@ -121,7 +125,9 @@ def _password(given: Given) -> str:
 def _user_set(given: Given) -> int:
     name, domain = _account(given.account)
     client = _client(given)
-    answer = client.ask(f"user-{given.user_command}", name=name, domain=domain, password=_password(given))
+    answer = client.ask(
+        f"user-{given.user_command}", name=name, domain=domain, password=_password(given, given.account)
+    )
     done = "added" if given.user_command == "add" else "password changed"
     return _show(given, answer, lambda _: f"{name}@{domain}: {done}")
 
@@ -196,6 +202,15 @@ def _drain(given: Given) -> int:
     whose = given.node or "the node"
     text = f"{whose} takes no new requests; calls go on" if on else f"{whose} takes requests again"
     return _show(given, answer, lambda _: text)
+
+
+def _web_password(given: Given) -> int:
+    password = None if given.remove else _password(given, "the web page")
+    answer = _client(given).ask("web-password", password=password)
+    now = "nobody can log in" if given.remove else "it lets you log in"
+    return _show(
+        given, answer, lambda _: f"{now} at the web page of every node; who was logged in no longer is"
+    )
 
 
 def _routes(given: Given) -> int:
@@ -311,6 +326,9 @@ def command_line() -> argparse.ArgumentParser:
     )
     add("bans", _bans, "show who is banned at this node, why and for how long")
     add("unban", _unban, "end a ban").add_argument("who", metavar="WHO", help="as bans names it")
+    web = add("web-password", _web_password, "set the password with which one drains nodes on the web page")
+    web.add_argument("--remove", action="store_true", help="let nobody log in any more")
+    web.add_argument("--password-stdin", action="store_true", help=PASSWORD_STDIN)
     add("check", _check, "find the mistakes of a configuration file").add_argument("file", metavar="FILE")
     add("metrics", _metrics, "print what /metrics says")
     add("completion", _completion, "print what lets a shell complete voipctl's words").add_argument(
@@ -396,7 +414,7 @@ def _add_user(commands: Any) -> None:
             command.add_argument(
                 "--password-stdin",
                 action="store_true",
-                help="read the password from standard input, for scripts",
+                help=PASSWORD_STDIN,
             )
     listing = verbs.add_parser("list", help="list the accounts", description="List the accounts.")
     listing.set_defaults(run=_user_list)

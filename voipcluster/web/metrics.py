@@ -128,6 +128,14 @@ CATALOGUE = {
         Described("voipcluster_refusal_rate", "New requests per second refused for overload."),
         Described("voipcluster_overload", "1 while new requests are limited for overload, else 0."),
         Described("voipcluster_reactor_delay_seconds", "How late timers run."),
+        Described(
+            "voipcluster_web_logins_total", "Log-ins at the web page: accepted, wrong, too many.", "result"
+        ),
+        Described(
+            "voipcluster_web_refused_total",
+            "Requests that the web page refused: cross-site, host, no session.",
+            "reason",
+        ),
         Described("voipcluster_call_records_total", "Records of calls: ended, lost.", "result"),
         Described("voipcluster_call_records_unwritten", "Records that are not on the disk yet."),
         Described(

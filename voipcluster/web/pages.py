@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,80 +20,110 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from voipcluster.errors import VoipclusterError
+from voipcluster.errors import PeerError, VoipclusterError
+from voipcluster.web.gate import Refusal
 from voipcluster.web.view import INodeView, Later
 
 _log = Logger()
-_ALLOWED = (b"GET", b"HEAD")
 _ASKED = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
 
 
 def write_json(request: Request, value: object, code: int = http.OK) -> bytes:
     """Set code and headers; the body to return. Nothing of it is kept by a cache."""
-    request.setResponseCode(code)
+    request.setResponseCode(code, HTTPStatus(code).phrase.encode("ascii"))
     request.setHeader("Content-Type", "application/json; charset=utf-8")
     request.setHeader("Cache-Control", "no-store")
     return json.dumps(value, separators=(",", ":")).encode("utf-8")
 
 
-class _Page(Resource):
-    """Takes GET and HEAD; says so to everything else."""
+def write_refusal(request: Request, refusal: Refusal) -> bytes:
+    for name, value in refusal.headers.items():
+        request.setHeader(name, value)
+    return write_json(request, {"error": str(refusal)}, refusal.code)
+
+
+class Page(Resource):
+    """
+    Takes its methods, and says so to everything else.
+
+    @cvar methods: GET with HEAD, or others, each with a C{render_} of its own.
+    """
+
+    methods: tuple[bytes, ...] = (b"GET", b"HEAD")
 
     def render(self, request: Request) -> bytes | int:
-        if request.method not in _ALLOWED:
-            request.setHeader("Allow", "GET, HEAD")
-            return write_json(request, {"error": "this page is read-only"}, http.NOT_ALLOWED)
-        return self.render_GET(request)
+        if request.method not in self.methods:
+            request.setHeader("Allow", b", ".join(self.methods))
+            reads = b"GET" in self.methods
+            return write_json(
+                request,
+                {"error": "this page is read-only" if reads else "this is not a page, but takes POST"},
+                http.NOT_ALLOWED,
+            )
+        return self.render_GET(request) if b"GET" in self.methods else self.render_POST(request)
 
     def render_GET(self, request: Request) -> bytes | int:
+        raise NotImplementedError("for the page to say")
+
+    def render_POST(self, request: Request) -> bytes | int:
         raise NotImplementedError("for the page to say")
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         return Missing()
 
 
-class Missing(_Page):
+class Missing(Page):
     """A folder without a page, and everything below it that does not exist."""
 
     def render_GET(self, request: Request) -> bytes | int:
         return write_json(request, {"error": "no such page"}, http.NOT_FOUND)
 
 
-class Refused(_Page):
-    """The same refusal for every path."""
+class Refused(Page):
+    """The same refusal for every path and method."""
 
     isLeaf = True
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, refusal: Refusal) -> None:
         super().__init__()
-        self._reason = reason
+        self._refusal = refusal
 
-    def render_GET(self, request: Request) -> bytes | int:
-        return write_json(request, {"error": self._reason}, http.FORBIDDEN)
+    def render(self, request: Request) -> bytes | int:
+        return write_refusal(request, self._refusal)
 
 
-class _Answer(_Page):
-    """Asks the node, and writes what it says whenever it says it."""
+class Answer(Page):
+    """
+    Asks the node, and writes what it says whenever it says it.
+
+    @cvar unable: the status of the node's own words that it cannot; those of another node have one of their own.
+    """
 
     isLeaf = True
+    unable = http.NOT_FOUND
 
     def _reply(
         self, request: Request, ask: Callable[[], Later], write: Callable[[Request, Any], bytes]
     ) -> int:
-        gone: list[object] = []
+        left: list[object] = []
         # The client may leave while other nodes are asked; there is nobody to write to then.
-        request.notifyFinish().addErrback(gone.append)
+        request.notifyFinish().addErrback(left.append)
 
         def failed(failure: Failure) -> bytes:
-            if isinstance(failure.value, VoipclusterError):
-                return write_json(request, {"error": str(failure.value)}, http.NOT_FOUND)
+            error = failure.value
+            if isinstance(error, Refusal):
+                return write_refusal(request, error)
+            if isinstance(error, VoipclusterError):
+                gone = isinstance(error, PeerError) and error.status_hint == http.SERVICE_UNAVAILABLE
+                code = http.SERVICE_UNAVAILABLE if gone else self.unable
+                return write_json(request, {"error": " ".join(str(error).split())}, code)
             _log.failure("a web request failed", failure)
             return write_json(
                 request, {"error": "the node failed at this; its log tells more"}, http.INTERNAL_SERVER_ERROR
             )
 
         def finish(body: bytes) -> None:
-            if not gone:
+            if not left:
                 request.write(body)
                 request.finish()
 
@@ -101,7 +132,7 @@ class _Answer(_Page):
         return NOT_DONE_YET
 
 
-class Api(_Answer):
+class Api(Answer):
     """
     One method of the view as JSON.
 
@@ -128,7 +159,7 @@ class Api(_Answer):
         return self._reply(request, lambda: self._ask(value), write_json)
 
 
-class Explain(_Answer):
+class Explain(Answer):
     """C{/api/explain/CALL-ID}; a Call-ID may hold slashes, escaped or not."""
 
     def __init__(self, view: INodeView) -> None:
@@ -143,7 +174,7 @@ class Explain(_Answer):
         return self._reply(request, lambda: self._view.explain(call_id), write_json)
 
 
-class Metrics(_Answer):
+class Metrics(Answer):
     """Prometheus' text format."""
 
     def __init__(self, view: INodeView) -> None:
@@ -160,7 +191,7 @@ class Metrics(_Answer):
         return text.encode("utf-8")
 
 
-class Asset(_Page):
+class Asset(Page):
     """
     A file of the page, read when first asked for, and asked for again only when it has changed (ETag).
 

@@ -1,8 +1,7 @@
-"""The web page's site: read-only, no inline script, nothing loaded from elsewhere."""
+"""The web page's site: no inline script, nothing loaded from elsewhere, and nothing is changed without a log-in."""
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 from collections.abc import Callable
@@ -18,11 +17,14 @@ from twisted.web import http
 from twisted.web.resource import EncodingResourceWrapper, IResource, Resource
 from twisted.web.server import GzipEncoderFactory, Request, Site
 
+from voipcluster.web.actions import Drain, Login, Logout, SessionPage
+from voipcluster.web.gate import Gate, Refusal
 from voipcluster.web.pages import Api, Asset, Explain, Metrics, Missing, Refused
 from voipcluster.web.view import INodeView
 
 STATIC = Path(__file__).parent / "static"
 IDLE = 60  # s; a page asks each second, a scraper usually each 15 s
+LARGEST = 65_536  # octets of a body that is read at all; twisted.web keeps up to 100,000 in memory
 MOST_CONNECTIONS = 256  # at once; a browser opens six
 
 TYPES = {
@@ -40,6 +42,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Server": "voipcluster",
 }
 
@@ -61,24 +64,48 @@ class ReadOnlyRequest(Request):
         super().render(resrc)
 
 
+class PageRequest(ReadOnlyRequest):
+    """As the page's own requests are: with a small body, or none."""
+
+    _too_long = False
+
+    def gotLength(self, length: int | None) -> None:
+        if length is not None and length <= LARGEST:
+            Request.gotLength(self, length)
+            return
+        # What comes behind is not read; who sends a body that is only somewhat too long is told so by the page itself.
+        Request.gotLength(self, 0)
+        self._too_long = True
+        line = b"411 Length Required" if length is None else b"413 Content Too Large"
+        transport = self.channel.transport
+        assert transport is not None, "connected"
+        transport.write(
+            b"HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\nServer: voipcluster\r\n\r\n" % line
+        )
+        self.channel.loseConnection()
+
+    def process(self) -> None:
+        if not self._too_long:
+            super().process()
+
+
 class NodeSite(Site):
     """
-    Serves one root; asks of names that are not ours are refused when C{names} are given.
-
-    @param loopback: whether it listens on a loopback address only. Then a page of another origin must not read it by
-        letting its own name point here (DNS rebinding), so the Host must be an address or localhost.
+    Serves one root, as far as its gate lets requests in.
     """
 
-    requestFactory = ReadOnlyRequest
+    requestFactory = PageRequest
     noisy = False
 
-    def __init__(self, reactor: IReactorTime, root: IResource, loopback: bool) -> None:
+    def __init__(self, reactor: IReactorTime, root: IResource, gate: Gate) -> None:
         super().__init__(root, timeout=IDLE, reactor=reactor)
-        self._loopback = loopback
+        self._gate = gate
 
     def getResourceFor(self, request: Request) -> IResource:
-        if self._loopback and not is_own_name(request.getRequestHostname().decode("latin-1")):
-            return Refused("the Host of the request is not an address of this node")
+        try:
+            self._gate.check_reading(request)
+        except Refusal as refusal:
+            return Refused(refusal)
         resource: IResource = super().getResourceFor(request)
         return resource
 
@@ -86,21 +113,11 @@ class NodeSite(Site):
         """Nothing: each open page asks each second."""
 
 
-def is_own_name(host: str) -> bool:
-    """Whether the C{Host} of a request to a loopback address can be meant: an IP literal or localhost."""
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost")
-    return True
-
-
-def node_site(reactor: IReactorTime, view: INodeView, host: str, sip: IResource | None = None) -> NodeSite:
+def node_site(reactor: IReactorTime, view: INodeView, gate: Gate, sip: IResource | None = None) -> NodeSite:
     """
     The site of one node.
 
     @param view: provides L{INodeView}.
-    @param host: the address that it will listen on.
     @param sip: what is under C{/sip}.
     """
     root = Missing()
@@ -113,11 +130,15 @@ def node_site(reactor: IReactorTime, view: INodeView, host: str, sip: IResource 
     api.putChild(b"registrations", _zipped(Api(view.registrations, "aor")))
     api.putChild(b"gateways", _zipped(Api(view.gateways)))
     api.putChild(b"explain", Explain(view))
+    api.putChild(b"session", SessionPage(gate))
+    api.putChild(b"login", Login(gate))
+    api.putChild(b"logout", Logout(gate))
+    api.putChild(b"drain", Drain(gate, view))
     root.putChild(b"api", api)
     root.putChild(b"metrics", _zipped(Metrics(view)))
     if sip is not None:
         root.putChild(b"sip", sip)
-    return NodeSite(reactor, root, ipaddress.ip_address(host).is_loopback)
+    return NodeSite(reactor, root, gate)
 
 
 def _folder(path: Path) -> Missing:
@@ -183,11 +204,12 @@ class WebService(Service):
         host: str,
         port: int,
         view: INodeView,
+        gate: Gate,
         sip: IResource | None = None,
         secure: Callable[[Any], Any] | None = None,
     ) -> None:
         self._reactor, self._host, self._number = reactor, host, port
-        site = node_site(IReactorTime(reactor), view, host, sip)
+        site = node_site(IReactorTime(reactor), view, gate, sip)
         capped = CappedFactory(site)
         self._factory: Any = capped if secure is None else secure(capped)
 

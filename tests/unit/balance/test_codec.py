@@ -20,6 +20,8 @@ from voipcluster.balance.messages import (
     Ha1,
     Member,
     Membership,
+    PagePassword,
+    PagePasswords,
     Preference,
     PreferenceChange,
     StoredGateway,
@@ -100,6 +102,7 @@ EXPLANATION = Explanation(
         Considered("c", "unknown", 0.0, -1.0, "silent"),
     ),
 )
+PAGE_PASSWORD = PagePassword(kept="$scrypt$x")
 MESSAGES = (
     REPORT,
     Membership(node="a", epoch=1, seq=1, nodes=(Member(name="a", role="primary", address="127.0.0.1"),)),
@@ -113,6 +116,8 @@ MESSAGES = (
     Calls(node="b", epoch=1, seq=3, items=(CALL,)),
     GATEWAY,
     StoredGateways(node="a", epoch=1, seq=3, items=(GATEWAY,)),
+    PAGE_PASSWORD,
+    PagePasswords(node="a", epoch=1, seq=3, items=(PAGE_PASSWORD,), complete=True),
     Tallies(node="a", epoch=1, seq=3, items=(Tally(key="gateway:x", count=2),), complete=True),
     EXPLANATION,
     Explained(node="a", epoch=1, seq=3, call_id="x", items=(EXPLANATION,)),

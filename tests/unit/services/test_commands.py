@@ -56,6 +56,7 @@ class ArgumentTests(SynchronousTestCase):
         self.assertEqual(taken["user-add"], {"name": "al", "domain": "example.com", "password": "p\u00e4 ss"})
         self.assertEqual(taken["user-passwd"]["domain"], "2001:db8::1")
         self.assertEqual((taken["stop"], taken["history"]), ({"node": None}, {"since": None}))
+        self.assertEqual(taken["web-password"], {"password": None})
         self.assertEqual(taken["drain"], {"node": None, "on": False})
 
     def test_missing_and_unknown(self) -> None:

@@ -49,12 +49,12 @@ class VoipctlTests(SynchronousTestCase):
                 "user-set": None, "user-show": {"forward.silent": "yes", "forward.busy": "carol\x1b"},
                 "gateways": [GATEWAY], "gateway-show": {**GATEWAY, "options": {"channels": 30}}, "gateway-add": None,
                 "gateway-set": None, "gateway-switch": None, "gateway-rm": UsageError("there is no gateway x"),
-                "drain": None, "stop": None, "forget": None, "metrics": "voipcluster_calls 1.0\n",
+                "drain": None, "web-password": None, "stop": None, "forget": None, "metrics": "voipcluster_calls 1.0\n",
             }
         )  # fmt: skip
         self.original = cli._client
         self.patch(cli, "_client", lambda given: self.client)
-        self.terminal: Terminal | None = None
+        self.terminal: io.TextIOBase | None = None
 
     def run_main(self, *argv: str, typed: str = "") -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
@@ -160,6 +160,32 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual(self.shown("user", "passwd", "a@b.c"), "a@b.c: password changed\n")
         self.shown("user", "add", "a@b.c", "--password-stdin")
         self.assertEqual(self.client.asked[-1][1]["password"], "third")
+
+    def test_web_password(self) -> None:
+        """It is typed or read, never an argument, and can be taken away."""
+        out = self.shown("web-password", "--password-stdin", typed="correct horse\n")
+        self.assertIn("it lets you log in at the web page of every node", out)
+        self.assertEqual(self.client.asked[-1], ("web-password", {"password": "correct horse"}))
+        self.assertIn("nobody can log in", self.shown("web-password", "--remove"))
+        self.assertEqual(self.client.asked[-1], ("web-password", {"password": None}))
+        asked = len(self.client.asked)
+        for words in (("web-password", "secret"), ("web-password", "--password", "secret")):
+            self.assertEqual(self.run_main(*words)[0], 2)
+        self.assertEqual(
+            self.run_main("web-password", "--password-stdin", typed="\n")[2],
+            "voipctl: the password is empty\n",
+        )
+        self.terminal = Terminal()
+        prompts: list[str] = []
+        self.patch(cli, "getpass", lambda prompt: prompts.append(prompt) or "typed horse")
+        self.shown("web-password")
+        self.assertEqual(prompts, ["password for the web page: ", "again: "])
+        self.assertEqual(len(self.client.asked), asked + 1)
+
+    def test_octets_that_are_no_text(self) -> None:
+        self.terminal = io.TextIOWrapper(io.BytesIO(b"\xff\xfe horse\n"), "utf-8")
+        status, _, said = self.run_main("web-password", "--password-stdin")
+        self.assertEqual((status, said), (1, "voipctl: the password is not text in UTF-8\n"))
 
     def test_nobody_types(self) -> None:
         """Without a terminal the password comes with --password-stdin or not at all; who gives up typing gets 130."""

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.fake_node import FakeNode
+from voipcluster.web.gate import Gate
 from voipcluster.web.site import node_site
 
 PEER = IPv4Address("TCP", "127.0.0.1", 40000)
@@ -37,7 +38,12 @@ class SiteCase(SynchronousTestCase):
         self.node = FakeNode()
         self.clock = Clock()
         self.channels: list[Any] = []
-        self.site = node_site(self.clock, self.node, "127.0.0.1")
+        self.gate = self.make_gate()
+        self.site = node_site(self.clock, self.node, self.gate)
+
+    def make_gate(self) -> Gate:
+        """Anybody may read, and nobody can log in."""
+        return Gate()
 
     def send(self, raw: bytes) -> StringTransport:
         channel, transport = self.site.buildProtocol(PEER), StringTransport(peerAddress=PEER)
@@ -56,3 +62,12 @@ class SiteCase(SynchronousTestCase):
     def get(self, path: str, *, method: str = "GET", host: str = "127.0.0.1:8080", more: str = "") -> Answer:
         # HTTP/1.0, so that bodies are not cut into chunks.
         return Answer(self.send(f"{method} {path} HTTP/1.0\r\nHost: {host}\r\n{more}\r\n".encode()).value())
+
+    def post(self, path: str, body: object, *, kind: str = "application/json", more: str = "") -> Answer:
+        """@param body: octets, or what JSON makes of anything else."""
+        octets = body if isinstance(body, bytes) else json.dumps(body).encode()
+        head = (
+            f"POST {path} HTTP/1.0\r\nHost: 127.0.0.1:8080\r\nContent-Type: {kind}\r\n"
+            f"Content-Length: {len(octets)}\r\n{more}\r\n"
+        )
+        return Answer(self.send(head.encode() + octets).value())

@@ -16,7 +16,9 @@ from zope.interface.verify import verifyObject
 from tests.unit.fake_node import FakeNode
 from tests.unit.web.site_case import Answer, SiteCase
 from voipcluster.web import site as site_module
-from voipcluster.web.site import STATIC, CappedFactory, WebService, is_own_name, node_site
+from voipcluster.web.gate import Gate, GateOptions
+from voipcluster.web.hosts import Hosts
+from voipcluster.web.site import STATIC, CappedFactory, WebService, node_site
 from voipcluster.web.view import INodeView
 
 PEER = IPv4Address("TCP", "127.0.0.1", 40000)
@@ -70,10 +72,14 @@ class SiteTests(SiteCase):
             )
 
     def test_bodies(self) -> None:
-        """A request that announces a body is cut off before the body is read."""
-        for head in ("Content-Length: 1000000000", "Transfer-Encoding: chunked"):
-            transport = self.send(f"POST /api/calls HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n\r\n".encode())
-            self.assertTrue(transport.disconnecting, head)
+        """A request that announces a long body, or does not say how long it is, is told so and cut off before it is read."""
+        for head, code in (("Content-Length: 1000000000", 413), ("Transfer-Encoding: chunked", 411)):
+            for path in ("/api/calls", "/api/drain", "/"):
+                transport = self.send(
+                    f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n\r\n{{}}".encode()
+                )
+                self.assertTrue(transport.disconnecting, head)
+                self.assertEqual(Answer(transport.value()).code, code)
         self.assertEqual(self.node.asked, [])
 
     def test_rebinding(self) -> None:
@@ -88,9 +94,13 @@ class SiteTests(SiteCase):
             self.assertEqual(self.get("/api/status", host=host).code, 403, host)
         for host in ("localhost", "localhost:8080", "127.0.0.2:8080", "[::1]:8080", "node.localhost"):
             self.assertEqual(self.get("/api/status", host=host).code, 200, host)
-        self.assertFalse(is_own_name("mylocalhost"))
-        self.site = node_site(self.clock, self.node, "10.0.0.1")
+        self.assertEqual(self.gate.refused["host"], 5)
+        outside = Gate(GateOptions(hosts=Hosts(domains=("voip.example",), loopback=False)))
+        self.site = node_site(self.clock, self.node, outside)
         self.assertEqual(self.get("/api/status", host="voip.example").code, 200)
+        answer = self.get("/api/status", host="evil.example")
+        self.assertEqual(answer.code, 403)
+        self.assertIn("web.hosts", answer.json["error"])
 
     def test_too_many_connections(self) -> None:
         """Beyond the limit a connection is closed at once; one that left makes room."""
@@ -122,7 +132,7 @@ class SiteTests(SiteCase):
         """What takes WebSockets is under /sip, and nothing is there without it."""
         request = b"GET /sip HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         self.assertEqual(Answer(self.send(request).value()).code, 404)
-        self.site = node_site(self.clock, self.node, "127.0.0.1", Data(b"here", "text/plain"))
+        self.site = node_site(self.clock, self.node, self.gate, Data(b"here", "text/plain"))
         self.assertEqual(Answer(self.send(request).value()).body, b"here")
 
 
@@ -131,7 +141,7 @@ class WebServiceTests(SynchronousTestCase):
         """With TLS the factory is wrapped."""
         reactor = MemoryReactorClock()
         WebService(
-            reactor, "127.0.0.2", 8080, FakeNode(), None, lambda factory: ("TLS", factory)
+            reactor, "127.0.0.2", 8080, FakeNode(), Gate(), None, lambda factory: ("TLS", factory)
         ).startService()
         ((_, (tls, inner), _, _),) = reactor.tcpServers
         self.assertEqual((tls, type(inner)), ("TLS", CappedFactory))
@@ -139,7 +149,7 @@ class WebServiceTests(SynchronousTestCase):
     def test_listens_where_it_is_told(self) -> None:
         """It listens on its address only, and a second stop is harmless."""
         reactor = MemoryReactorClock()
-        service = WebService(reactor, "127.0.0.2", 8080, FakeNode())
+        service = WebService(reactor, "127.0.0.2", 8080, FakeNode(), Gate())
         service.startService()
         ((port, _, _, interface),) = reactor.tcpServers
         self.assertEqual((port, interface), (8080, "127.0.0.2"))

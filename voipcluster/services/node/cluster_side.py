@@ -42,6 +42,7 @@ from voipcluster.net.envelope import Body
 from voipcluster.services.cluster.decided import Decided
 from voipcluster.services.cluster.received import IClusterUser
 from voipcluster.services.gateway.merging import check_change
+from voipcluster.services.node import page_access
 from voipcluster.services.node.first_copies import FirstCopies
 from voipcluster.services.sequence import SequenceCheck
 from voipcluster.services.sip.lost_nodes import LostNodes
@@ -230,7 +231,8 @@ class ClusterSide:
                 self._store_gateways,
                 self._gateways_listed,
                 lambda gateway: check_change(node.config.gateways, node.stored_gateways, gateway),
-            )
+            ),
+            node.page_access.decided(),
         ]
 
     def _store_gateways(self, gateways: tuple[StoredGateway, ...]) -> Deferred[None]:
@@ -274,6 +276,9 @@ class ClusterSide:
                 return node.reloading.asked(params.get("dry") is True)
             case "counters":
                 return {"handed_over": node.placing.total_handed_over, "media": node.view.own_media()}
+            case page_access.ENDED:
+                page_access.logged_out(node.gate, params)
+                return {}
         raise PeerError(f"question {kind[:32]!r} is not known here")
 
     def drain_requested(self, order: Drain) -> None:

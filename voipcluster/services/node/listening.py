@@ -17,6 +17,7 @@ from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.sip.transport import ListenAddress, TransportService
 from voipcluster.services.sip.websockets import WebSocketService
 from voipcluster.sip.route import Address
+from voipcluster.web.gate import Gate
 from voipcluster.web.site import WebService
 from voipcluster.web.view import INodeView
 
@@ -68,7 +69,7 @@ def _websocket_ports(config: Config) -> list[tuple[str, int]]:
 
 
 def make_web(
-    reactor: Any, config: Config, transport: TransportService, tls: SipTls | None, view: INodeView
+    reactor: Any, config: Config, transport: TransportService, tls: SipTls | None, view: INodeView, gate: Gate
 ) -> list[WebSocketService | WebService]:
     """The web page with C{/sip}, and the port for WebSocket alone, as far as they are wanted."""
     node, web, websocket = config.node, config.web, config.websocket
@@ -81,7 +82,7 @@ def make_web(
         if port == websocket.port:
             services.append(WebSocketService(reactor, node.address, port, resource, secure))
         else:
-            services.append(WebService(reactor, config.web_host, web.port, view, resource, secure))
+            services.append(WebService(reactor, config.web_host, web.port, view, gate, resource, secure))
     return services
 
 

@@ -139,6 +139,12 @@ def numbers(node: NodeParts) -> Numbers:
         "voipcluster_refusal_rate": own.refusal_rate,
         "voipcluster_overload": float(node.overload.active),
         "voipcluster_reactor_delay_seconds": node.wheel.lateness,
+        "voipcluster_web_logins_total": {
+            result: node.gate.logins[result] for result in ("accepted", "wrong", "too many")
+        },
+        "voipcluster_web_refused_total": {
+            reason: node.gate.refused[reason] for reason in ("cross-site", "host", "no session")
+        },
         **node.keeping.numbers(),
         "voipcluster_hep_packets_total": {} if node.hep is None else node.hep.numbers(),
     }

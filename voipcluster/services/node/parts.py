@@ -51,6 +51,7 @@ from voipcluster.services.node.listening import (
 )
 from voipcluster.services.node.numbers import numbers
 from voipcluster.services.node.overload import overload_of
+from voipcluster.services.node.page_access import PageAccess, make_gate
 from voipcluster.services.node.record_keeping import RecordKeeping
 from voipcluster.services.node.records import CallRecord, CallRecords, ICallWatch
 from voipcluster.services.node.resolving import make_resolving
@@ -195,6 +196,7 @@ class NodeParts:
         self.resolver, self.resolving = make_resolving(reactor, config, self.core)
         self.tallies = Tallies(self.is_heard, self._tell_tally)
         self.stored_gateways = Gateways(self._store.database, surroundings.wall)
+        self.page_access = PageAccess(state, self._store.run)
         self.gateways = GatewayBook((), self.tallies, surroundings.wall)
         self.merge_gateways()
         self._make_balance(state, clock)
@@ -415,7 +417,8 @@ class NodeParts:
         self.metrics = NodeMetrics(__version__, state.name, state.role, lambda: numbers(self))
         self.view = NodeView(self)
         self.admin = AdminService(reactor, str(state.directory), self.view)
-        self._web = make_web(reactor, config, self.transport, self.tls, self.view)
+        self.gate = make_gate(self, self._surroundings.octets, self._surroundings.wall)
+        self._web = make_web(reactor, config, self.transport, self.tls, self.view, self.gate)
         self._tls_files = [] if self.tls is None else [TlsFilesService(IReactorTime(reactor), self.tls)]
         # without passwords nobody can be told from a stranger
         clock, known = IReactorTime(reactor), config.auth.required

@@ -19,6 +19,7 @@ from voipcluster.services.commands import Imported, INodeControl
 from voipcluster.services.media.kernel_path import USERSPACE
 from voipcluster.services.media.snapshots import MediaSnapshot
 from voipcluster.services.node.gateway_view import GatewayView
+from voipcluster.services.node.page_access import KIND
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.node.routes import number_rows, route_rows
@@ -283,6 +284,10 @@ class NodeView:
 
         return asked.addCallback(collected)
 
+    def tell_others(self, kind: str, params: Row) -> None:
+        """What all members that can be reached now have to know, as a question that they need not answer."""
+        self._ask_others(kind, params)
+
     # -- changing
 
     def create_token(self, ttl: float, uses: int) -> str:
@@ -349,6 +354,11 @@ class NodeView:
     def _existing(self, name: str, domain: str) -> None:
         if self._node.accounts.get(name, domain) is None:
             raise UsageError(f"there is no user {name}@{domain}")
+
+    def page_password(self, password: str | None) -> Deferred[None]:
+        node = self._node
+        made = node.page_access.new(password, node.core.octets)
+        return made.addCallback(lambda value: node.cluster.change(KIND, value))
 
     def drain(self, node: str | None, on: bool) -> Deferred[None]:
         return self._node.cluster.drain(node or self._node.core.node, on)

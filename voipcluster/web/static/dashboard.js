@@ -6,6 +6,8 @@ const MOST_ROWS = 200;
 const byId = (id) => document.getElementById(id);
 const plot = new Plot(byId("plot"));
 let names = [];
+let shownNodes = [];
+let turns = 0;
 let levels = { threshold: 0.75, hard_limit: 0.95 };
 let started = null;
 
@@ -107,12 +109,14 @@ const NODE_COLUMNS = [
   ["node", nodeName, "name"],
   ["role", (node) => node.role],
   ["state", (node) => make("span", orDash(node.state), `state ${stateKind(node.state)}`)],
-  ["workload", workloadBar],
+  ["workload", workloadBar, "half"],
   ["calls", (node) => node.calls, "right"],
   ["handed over", (node) => node.handed_over, "right"],
   ["registrations", (node) => node.registrations, "right"],
   ["report age", (node) => reportAge(node.report_age), "right"],
 ];
+
+const nodeColumns = () => (session.logged_in ? [...NODE_COLUMNS, ["", drainButton, "right"]] : NODE_COLUMNS);
 
 const AUDIO = {
   both: ["both ways", "good"], caller: ["caller only", "warn"], callee: ["callee only", "warn"], none: ["silent", "bad"],
@@ -135,12 +139,12 @@ function party(key) {
 }
 
 const CALL_COLUMNS = [
-  ["from", party("from"), "long"],
-  ["to", party("to"), "long"],
+  ["from", party("from"), "wide half"],
+  ["to", party("to"), "wide"],
   ["node", nodeOf],
-  ["client", (call) => [call.transport, call.client].filter(Boolean).join(" ")],
-  ["user", (call) => call.user, "long"],
-  ["gateway", (call) => [call.gateway_in, call.gateway_out].filter(Boolean).join(" → "), "long"],
+  ["client", (call) => [call.transport, call.client].filter(Boolean).join(" "), "half"],
+  ["user", (call) => call.user, "wide"],
+  ["gateway", (call) => [call.gateway_in, call.gateway_out].filter(Boolean).join(" → "), "wide"],
   ["state", (call) => call.state],
   ["duration", (call) => duration(call.duration), "right"],
   ["audio heard", audio],
@@ -154,18 +158,14 @@ const REGISTRATION_COLUMNS = [
   ["address", (row) => row.aor, "long"],
   ["contact", (row) => row.contact, "long"],
   ["node", nodeOf],
-  ["source", (row) => [row.transport, row.source].filter(Boolean).join(" ")],
+  ["source", (row) => [row.transport, row.source].filter(Boolean).join(" "), "half"],
   ["expires in", (row) => duration(row.expires), "right"],
   ["user agent", (row) => row.user_agent, "long"],
 ];
 
 const GATEWAY_KINDS = { up: "good", down: "bad", closed: "warn", disabled: "warn" };
 
-function gatewayState(row) {
-  const element = make("span", orDash(row.state), `state ${GATEWAY_KINDS[row.state] || "soft"}`);
-  if (row.reason) element.title = row.reason;
-  return element;
-}
+const gatewayState = (row) => make("span", orDash(row.state), `state ${GATEWAY_KINDS[row.state] || "soft"}`);
 
 const GATEWAY_COLUMNS = [
   ["gateway", (row) => row.name, "name"],
@@ -176,6 +176,7 @@ const GATEWAY_COLUMNS = [
   ["answered", (row) => (typeof row.asr === "number" ? `${Math.round(row.asr * 100)} %` : "–"), "right"],
   ["refused", (row) => row.refused, "right"],
   ["last cause", (row) => row.last_cause, "long"],
+  ["why", (row) => [row.reason, row.registration].filter(Boolean).join("; "), "long"],
 ];
 
 async function showGateways() {
@@ -194,6 +195,7 @@ async function ask(path) {
 
 function showStatus(status) {
   const nodes = status.nodes;
+  shownNodes = nodes;
   names = nodes.map((node) => node.name);
   if (typeof status.threshold === "number") levels.threshold = status.threshold;
   if (typeof status.hard_limit === "number") levels.hard_limit = status.hard_limit;
@@ -203,7 +205,7 @@ function showStatus(status) {
   byId("total-nodes").textContent = `${serving} of ${nodes.length}`;
   byId("total-registrations").textContent = status.registrations ?? sum("registrations");
   byId("total-handed").textContent = sum("handed_over");
-  fill(byId("nodes"), NODE_COLUMNS, nodes, "no node is known");
+  fill(byId("nodes"), nodeColumns(), nodes, "no node is known");
 }
 
 function showCalls(calls) {
@@ -221,9 +223,12 @@ function showHistory(history) {
   plot.draw(names, [["threshold", levels.threshold], ["hard limit", levels.hard_limit]]);
 }
 
+/* Rarely, since there may be many. */
 async function showRegistrations() {
-  if (!byId("registrations-box").open) return;
-  const rows = await ask("/api/registrations");
+  if (!byId("registrations-box").open || turns % 5) return;
+  const aor = byId("find-aor").value.trim();
+  const rows = await ask(`/api/registrations${aor ? `?aor=${encodeURIComponent(aor)}` : ""}`);
+  if (aor !== byId("find-aor").value.trim()) return;
   fill(byId("registrations"), REGISTRATION_COLUMNS, rows, "nobody is registered");
   showMore("registrations-more", rows.length);
 }
@@ -231,6 +236,12 @@ async function showRegistrations() {
 async function turn() {
   const live = byId("live");
   try {
+    if (!(await mayRead())) {
+      live.className = "";
+      live.textContent = "closed";
+      return;
+    }
+    document.querySelector("main").hidden = false;
     const since = plot.last === null ? "" : `?since=${plot.last}`;
     const [status, calls, history] = await Promise.all([
       ask("/api/status"), ask("/api/calls"), ask(`/api/history${since}`),
@@ -243,16 +254,30 @@ async function turn() {
     live.textContent = "live";
   } catch (error) {
     live.className = "bad";
-    live.textContent = error instanceof TypeError || error.name === "TimeoutError" ? "this node does not answer" : error.message;
+    live.textContent = wordsOf(error);
   }
 }
 
 async function run() {
   for (;;) {
     if (!document.hidden) await turn();
+    turns += 1;
     await new Promise((resolve) => setTimeout(resolve, PERIOD));
   }
 }
+
+function findNow() {
+  turns = 0;
+  showRegistrations().catch((error) => say(wordsOf(error), "bad"));
+}
+
+listenToButtons();
+byId("find").addEventListener("submit", (event) => {
+  event.preventDefault();
+  findNow();
+});
+byId("find-aor").addEventListener("search", findNow);
+byId("registrations-box").addEventListener("toggle", findNow);
 
 run();
 // the address of the page with #call=CALL-ID can be passed on to somebody else

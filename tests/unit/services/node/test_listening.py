@@ -22,6 +22,7 @@ from voipcluster.services.node.listening import (
     relay_addresses,
 )
 from voipcluster.services.sip.transport import ListenAddress, TransportService
+from voipcluster.web.gate import Gate
 
 NODE = NodeOptions(address="127.0.0.1")
 
@@ -43,7 +44,7 @@ class ListeningTests(SynchronousTestCase):
             [("127.0.0.1", 5060)],
             open_socket=FakeSocket,
         )
-        services = make_web(reactor, config, transport, tls, FakeNode())
+        services = make_web(reactor, config, transport, tls, FakeNode(), Gate())
         for service in services:
             service.startService()
         ports = list(reactor.ports)
