@@ -3,7 +3,15 @@
 from voipcluster.config.cluster import POLICIES, ClusterOptions, NodeOptions
 from voipcluster.config.dns import DnsOptions
 from voipcluster.config.limits import LimitsOptions, OverloadOptions
-from voipcluster.config.load import ConfigError, Setting, check_file, load_config, parse_set
+from voipcluster.config.load import (
+    ConfigError,
+    Setting,
+    Verdict,
+    check_file,
+    load_config,
+    look_into,
+    parse_set,
+)
 from voipcluster.config.media import MediaOptions
 from voipcluster.config.numbers import NumbersOptions
 from voipcluster.config.options import Config, Option, options
@@ -31,10 +39,12 @@ __all__ = [
     "Setting",
     "SipOptions",
     "TlsOptions",
+    "Verdict",
     "WebOptions",
     "WebSocketOptions",
     "check_file",
     "load_config",
+    "look_into",
     "options",
     "parse_set",
 ]

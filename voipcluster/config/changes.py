@@ -35,7 +35,7 @@ def changes(old: Config, new: Config) -> Changes:
     """What a node that runs with C{old} has to do for C{new}; both are complete, so that what flags say is in both."""
     live: list[str] = []
     later: list[str] = []
-    config = evolve(old, gateways=new.gateways, routes=new.routes, rates=new.rates)
+    config = evolve(old, gateways=new.gateways, routes=new.routes, rates=new.rates, cautions=new.cautions)
     for option in options():
         before, now = (getattr(getattr(one, option.section), option.key) for one in (old, new))
         if before == now or option.name in IGNORED:

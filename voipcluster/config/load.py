@@ -7,10 +7,12 @@ import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from attrs import evolve, frozen
 
 from voipcluster.config.addresses import address_trouble
+from voipcluster.config.cautions import cautions
 from voipcluster.config.cluster import POLICIES
 from voipcluster.config.gateways import read_gateways
 from voipcluster.config.lines import key_lines, line_of
@@ -82,7 +84,8 @@ def load_config(path: str | None, settings: Sequence[Setting] = (), policies: Co
     reading.check_together()
     if reading.problems:
         raise ConfigError(sorted(reading.problems, key=_line_number))
-    return reading.config(path)
+    config = reading.config(path)
+    return evolve(config, cautions=tuple(sorted(cautions(config, reading.place), key=_line_number)))
 
 
 class _Reading:
@@ -95,6 +98,8 @@ class _Reading:
         self._gateways: tuple[Gateway, ...] = ()
         self._routes: tuple[object, Where] | None = None  # as they stand in the file; read when all else is
         self._routing: tuple[tuple[Route, ...], RateTable] = (), RateTable()
+        self._tables: list[Mapping[str, object]] = []  # of the gateways, those with a mistake too
+        self.place: Where = lambda *key: self._where.get(".".join(key), "")
         self.problems: list[Problem] = []
 
     def take_file(self, path: str) -> None:
@@ -119,9 +124,15 @@ class _Reading:
         def where(*key: str) -> str:
             return f"{path}:{line_of(lines, key)}"
 
+        def place(*key: str) -> str:
+            return self._where.get(".".join(key)) or where(*key)
+
+        self.place = place
         for section, content in document.items():
             if section == "gateway":
                 self._gateways, problems = read_gateways(content, where)
+                if isinstance(content, list):
+                    self._tables = [table if isinstance(table, dict) else {} for table in content]
                 self.problems += problems
             elif section == "route":
                 self._routes = content, where
@@ -240,7 +251,16 @@ class _Reading:
             self._refuse("numbers.national", f"is {numbers.national}, and so is numbers.international")
         if numbers.area and not numbers.country:
             self._refuse("numbers.area", "needs numbers.country, which is not set")
-        gateways = {gateway.name: gateway for gateway in self._gateways}
+        if not self._values["tls.certificate"] and not self._is_wrong("tls"):
+            for at, table in enumerate(self._tables):
+                if table.get("transport") == "tls":
+                    where = self.place("gateway", f"#{at}", "transport")
+                    text = "tls needs tls.certificate, which is not set"
+                    self.problems.append(Problem(where, "gateway.transport", text))
+        # what a mistake elsewhere makes of routes is no mistake of theirs
+        if self._is_wrong("numbers"):
+            return
+        gateways = [str(table["name"]) for table in self._tables if "name" in table]
         routes: tuple[Route, ...] = ()
         rates = RateTable()
         if self._routes is not None:
@@ -250,6 +270,9 @@ class _Reading:
             rates, problems = read_rates(numbers.rates, {*gateways, *(route.gateway for route in routes)})
             self.problems += problems
         self._routing = routes, rates
+
+    def _is_wrong(self, section: str) -> bool:
+        return any(problem.key.startswith(f"{section}.") for problem in self.problems)
 
     def _ports_differ(self) -> None:
         """No two parts of the node can listen on one TCP port."""
@@ -346,12 +369,22 @@ def _toml_value(text: str) -> object:
     return value
 
 
+class Verdict(NamedTuple):
+    """Lines about a file: with C{errors} it cannot be used; C{warnings} are hardly meant."""
+
+    errors: list[str]
+    warnings: list[str]
+
+
 def check_file(path: str, policies: Collection[str] = ()) -> list[str]:
-    """
-    All mistakes of a file, one line each; an empty list when it can be used.
-    """
+    """All mistakes of a file, one line each; an empty list when it can be used."""
+    return look_into(path, policies).errors
+
+
+def look_into(path: str, policies: Collection[str] = ()) -> Verdict:
+    """All mistakes of a file; of one without any, what is worth a second look."""
     try:
-        load_config(path, (), policies)
+        config = load_config(path, (), policies)
     except ConfigError as error:
-        return [str(problem) for problem in error.problems]
-    return []
+        return Verdict([str(problem) for problem in error.problems], [])
+    return Verdict([], [str(caution) for caution in config.cautions])

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from attrs import Attribute, Factory, fields, frozen
+from attrs import Attribute, Factory, field, fields, frozen
 
 from voipcluster.config.allowance import AllowanceOptions
 from voipcluster.config.cluster import ClusterOptions, NodeOptions
@@ -16,6 +16,7 @@ from voipcluster.config.limits import LimitsOptions, OverloadOptions
 from voipcluster.config.media import MediaOptions
 from voipcluster.config.numbers import NumbersOptions
 from voipcluster.config.option import is_live, kind_of
+from voipcluster.config.problem import Problem
 from voipcluster.config.records import DatabaseOptions, RecordsOptions
 from voipcluster.config.sip import AuthOptions, SipOptions
 from voipcluster.config.tracing import HepOptions
@@ -31,6 +32,7 @@ class Config:
     All that can be set, checked and complete.
 
     @ivar gateways: those of the file; C{routes} and C{rates}: the routes to them, and what they cost.
+    @ivar cautions: what is allowed, and hardly meant: C{file:line: key: text} of each.
     @ivar path: the file that it came from, or L{None}.
     """
 
@@ -53,6 +55,7 @@ class Config:
     gateways: tuple[Gateway, ...] = ()
     routes: tuple[Route, ...] = ()
     rates: RateTable = Factory(RateTable)
+    cautions: tuple[Problem, ...] = field(default=(), eq=False)
     path: str | None = None
 
     @property

@@ -53,7 +53,11 @@ class INodeControl(INodeView):
         """Accounts as C{NAME@DOMAIN}, sorted; of one domain or of all."""
 
     def user_set(name: str, domain: str, preferences: Mapping[str, str]) -> Later:
-        """Change preferences of a user, by name; an empty text ends one; error when there is no such user or preference."""
+        """
+        Change preferences of a user, by name; an empty text ends one; error when there is no such user or preference.
+
+        @return: C{warnings}: lines about what is hardly meant.
+        """
 
     def user_show(name: str, domain: str) -> Later:
         """The preferences of a user, text by name; error when there is no such user."""
@@ -90,16 +94,20 @@ class INodeControl(INodeView):
         """One gateway as L{gateways} has it, with C{options}; error when there is none."""
 
     def gateway_add(name: str, options: Mapping[str, Any]) -> Later:
-        """Add a gateway; error when it exists, or when an option is wrong. C{incoming.numbers} is a key, too."""
+        """
+        Add a gateway; error when it exists, or when an option is wrong. C{incoming.numbers} is a key, too.
+
+        @return: C{warnings}: lines about what is hardly meant.
+        """
 
     def gateway_set(name: str, options: Mapping[str, Any]) -> Later:
-        """Change options of a gateway; one of the file is kept in the database from then on."""
+        """Change options of a gateway; one of the file is kept in the database from then on. @return: as L{gateway_add}."""
 
     def gateway_switch(name: str, on: bool) -> Later:
         """Let calls use a gateway, or let no new one."""
 
     def gateway_remove(name: str) -> Later:
-        """Remove a gateway, or the changes of one that is in the file."""
+        """Remove a gateway, or the changes of one that is in the file: then it is C{left}, as the file has it."""
 
     def bans() -> Later:
         """The bans in force at this node: rows of C{who}, C{reason} and C{left} in s."""

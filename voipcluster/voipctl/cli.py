@@ -63,6 +63,18 @@ def _show(given: Given, answer: Any, text: Callable[[Any], str]) -> int:
     return 0
 
 
+def _show_rows(given: Given, answer: Any, text: Callable[[Any], str], none: str) -> int:
+    """A table; in its place the words for none at all."""
+    return _show(given, answer, lambda rows: text(rows) if rows else none)
+
+
+def _show_warned(given: Given, answer: Any, text: str) -> int:
+    """What was done, and on standard error what about it is hardly meant."""
+    for line in (answer or {}).get("warnings", ()):
+        print(f"voipctl: warning: {tables.clean(line)}", file=sys.stderr)
+    return _show(given, answer, lambda _: text)
+
+
 def _status(given: Given) -> int:
     return _show(given, _client(given).ask("status"), lambda answer: tables.status(answer, given.verbose))
 
@@ -141,7 +153,7 @@ def _user_prefer(given: Given) -> int:
             raise UsageError(f"{pair[:80]}: NAME=TEXT is expected; NAME= ends a preference")
         preferences[key.strip()] = text.strip()
     answer = _client(given).ask("user-set", name=name, domain=domain, preferences=preferences)
-    return _show(given, answer, lambda _: f"{name}@{domain}: changed")
+    return _show_warned(given, answer, f"{name}@{domain}: changed")
 
 
 def _user_show(given: Given) -> int:
@@ -177,8 +189,7 @@ def _records(given: Given) -> int:
 def _gateway(given: Given) -> int:
     client, verb = _client(given), given.gateway_command
     if verb == "list":
-        answer = client.ask("gateways")
-        return _show(given, answer, gateways.listing) if answer or given.json else 0
+        return _show_rows(given, client.ask("gateways"), gateways.listing, "there are no gateways")
     name = given.name
     if verb == "show":
         return _show(given, client.ask("gateway-show", name=name), gateways.one)
@@ -187,9 +198,11 @@ def _gateway(given: Given) -> int:
         if given.password_stdin:
             options["password"] = sys.stdin.readline().rstrip("\r\n")
         answer = client.ask(f"gateway-{verb}", name=name, options=options)
-        return _show(given, answer, lambda _: f"{name}: {'added' if verb == 'add' else 'changed'}")
+        return _show_warned(given, answer, f"{name}: {'added' if verb == 'add' else 'changed'}")
     if verb == "rm":
-        return _show(given, client.ask("gateway-rm", name=name), lambda _: f"{name}: removed")
+        return _show(
+            given, client.ask("gateway-rm", name=name), lambda answer: gateways.removed(name, answer)
+        )
     on = verb == "enable"
     answer = client.ask("gateway-switch", name=name, on=on)
     text = "enabled" if on else "disabled; no new call uses it, running calls go on"
@@ -217,9 +230,7 @@ def _routes(given: Given) -> int:
     answer = _client(given).ask("routes", number=given.number, caller=given.caller)
     if given.number and not answer:
         raise UsageError(f"no route leads to {given.number}")
-    if answer or given.json:
-        _show(given, answer, tables.routes)
-    return 0
+    return _show_rows(given, answer, tables.routes, "there are no routes")
 
 
 def _reload(given: Given) -> int:
@@ -228,8 +239,7 @@ def _reload(given: Given) -> int:
 
 
 def _bans(given: Given) -> int:
-    answer = _client(given).ask("bans")
-    return _show(given, answer, lambda rows: tables.bans(rows) if rows else "nobody is banned here")
+    return _show_rows(given, _client(given).ask("bans"), tables.bans, "nobody is banned here")
 
 
 def _unban(given: Given) -> int:
@@ -253,24 +263,25 @@ def _forget(given: Given) -> int:
 
 def _check(given: Given) -> int:
     # Here, because only this command needs the plugins, and finding them takes longer than all the rest.
-    from voipcluster.config import check_file  # noqa: PLC0415 - see above
+    from voipcluster.config import look_into  # noqa: PLC0415 - see above
     from voipcluster.services.policies import policy_names  # noqa: PLC0415 - see above
 
-    problems = check_file(given.file, policy_names())
+    errors, warnings = look_into(given.file, policy_names())
     if given.json:
-        print(json.dumps(problems, indent=2))
-    elif not problems:
-        print(f"{given.file}: good")
-    else:
-        print("\n".join(problems), file=sys.stderr)
-    return 1 if problems else 0
+        print(json.dumps({"errors": errors, "warnings": warnings}, indent=2))
+        return 1 if errors else 0
+    for line in errors or [f"warning: {warning}" for warning in warnings]:
+        print(line, file=sys.stderr)
+    if not errors:
+        print(f"{given.file}: can be used" if warnings else f"{given.file}: good")
+    return 1 if errors else 0
 
 
 def _completion(given: Given) -> int:
     # imported late: only this command needs it
-    import shtab  # noqa: PLC0415 - see above
+    from voipcluster.voipctl.completion import script  # noqa: PLC0415 - see above
 
-    print(shtab.complete(command_line(), given.shell))
+    print(script(command_line(), given.shell))
     return 0
 
 

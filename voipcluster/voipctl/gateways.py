@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from voipcluster.errors import UsageError
@@ -100,18 +101,15 @@ def _asr(row: Mapping[str, Any]) -> str:
     return "-" if row.get("asr") is None else f"{row['asr']:.0%}"
 
 
-def _state(row: Mapping[str, Any]) -> str:
-    reason = row.get("reason")
-    return clean(
-        f"{row.get('state')} ({reason})" if row.get("state") == "down" and reason else row.get("state")
-    )
+def _why(row: Mapping[str, Any]) -> str:
+    return clean(row.get("reason") if row.get("state") == "down" else "")
 
 
 def listing(answer: Sequence[Mapping[str, Any]]) -> str:
     columns: list[Column] = [
         ("GATEWAY", _text("name"), False),
         ("KIND", _text("kind"), False),
-        ("STATE", _state, False),
+        ("STATE", _text("state"), False),
         ("CHANNELS", _channels, True),
         ("SEIZURES", _text("seizures"), True),
         ("ASR", _asr, True),
@@ -119,6 +117,7 @@ def listing(answer: Sequence[Mapping[str, Any]]) -> str:
         ("LAST CAUSE", _text("last_cause"), False),
         ("REGISTERED", _text("registration"), False),
         ("DECLARED", _text("where"), False),
+        *([("WHY", _why, False)] if any(_why(row) != "-" for row in answer) else []),
     ]
     return table(columns, answer)
 
@@ -127,15 +126,37 @@ def one(answer: Mapping[str, Any]) -> str:
     """The row, how each node sees it, and the options that it has."""
     nodes: list[Column] = [
         ("NODE", _text("node"), False),
-        ("STATE", _state, False),
+        ("STATE", _text("state"), False),
         ("SEIZURES", _text("seizures"), True),
         ("ANSWERED", _text("answers"), True),
         ("REFUSED", _text("refused"), True),
         ("REGISTERED", _text("registration"), False),
+        ("WHY", _why, False),
     ]
     options = [
-        f"{clean(key)} = {clean(value)}"
-        for key, value in answer.get("options", {}).items()
+        f"{clean(key)}={clean(_written(value))}"
+        for key, value in _flat(answer.get("options", {}))
         if value not in ("", [])
     ]
     return "\n\n".join([listing([answer]), table(nodes, answer.get("nodes") or []), "\n".join(options)])
+
+
+def removed(name: str, answer: Mapping[str, Any] | None) -> str:
+    """A gateway of the file stays, and only what was changed of it is gone."""
+    if answer and answer.get("left"):
+        return f"{name}: its changes are removed; it is that of the configuration file again"
+    return f"{name}: removed"
+
+
+def _flat(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """C{incoming.numbers} for a key within another one, as C{gateway set} takes it."""
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{inner}", of) for inner, of in value.items())
+        else:
+            yield key, value
+
+
+def _written(value: object) -> str:
+    """As TOML has it."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -49,4 +49,5 @@ def _lines(row: Mapping[str, Any], dry: bool) -> list[str]:
         verb = "would change" if dry else "changed"
         lines.append(f"node {node}: {verb} {', '.join(map(clean, changed))}")
     lines += [f"node {node}: {clean(name)}: takes effect at the next start" for name in later]
+    lines += [f"node {node}: warning: {clean(text)}" for text in row.get("warnings") or []]
     return lines or [f"node {node}: nothing has changed in {clean(row.get('file'))}"]

@@ -96,6 +96,22 @@ class RoutesTests(SynchronousTestCase):
             self.assertTrue(found.startswith(f"{place}: "), found)
             self.assertIn(word, found)
 
+    def test_no_mistake_for_a_mistake_elsewhere(self) -> None:
+        """A gateway or number plan that is wrong is told, and not the routes that would be right without that."""
+        head = '[[gateway]]\nname = "a"\nchanels = 3\n[[route]]\nprefix = "+49"\ngateway = "a"\n'
+        for text, key in (
+            (head, "gateway.chanels"),
+            ('[numbers]\ncountry = "0"\n[[gateway]]\nname = "a"\n[[route]]\nprefix = "030"\ngateway = "a"\n',
+             "numbers.country"),
+            ('[[gateway]]\nname = "a"\ntransport = "tls"\n', "gateway.transport"),
+            ('[tls]\ncertificate = 3\n[[gateway]]\nname = "a"\ntransport = "tls"\n', "tls.certificate"),
+        ):  # fmt: skip
+            path = self.mktemp() + ".toml"
+            Path(path).write_text(text, encoding="utf-8")
+            found = check_file(path)
+            self.assertEqual(len(found), 1, found)
+            self.assertIn(key.partition(".")[2], found[0])
+
     def test_rates(self) -> None:
         """A wrong column, value or gateway of the table is told with the line of the table."""
         for table, line, word in (

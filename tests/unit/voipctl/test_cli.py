@@ -236,7 +236,7 @@ class VoipctlTests(SynchronousTestCase):
             lines[2].endswith("1.5  03012    passed over  full: 1 of 1 channels in use"), lines[2]
         )
         self.client.answers["routes"] = []
-        self.assertEqual(self.shown("route", "list"), "")
+        self.assertEqual(self.shown("route", "list"), "there are no routes\n")
         status, _, err = self.run_main("route", "list", "0900")
         self.assertEqual((status, err), (1, "voipctl: no route leads to 0900\n"))
         self.assertIn("node a: changed cluster.threshold", self.shown("route", "reload"))
@@ -246,7 +246,7 @@ class VoipctlTests(SynchronousTestCase):
         """Listed, shown, added, changed, switched and removed; a password comes from standard input."""
         self.assertIn("carrier-a", self.shown("gateway", "list"))
         self.assertEqual(json.loads(self.shown("gateway", "list", "--json")), [GATEWAY])
-        self.assertIn("channels = 30", self.shown("gateway", "show", "carrier-a"))
+        self.assertIn("channels=30", self.shown("gateway", "show", "carrier-a"))
         self.shown("gateway", "add", "x", "channels=3", "--password-stdin", typed="sesame\n")
         self.assertEqual(
             self.client.asked[-1],
@@ -260,7 +260,7 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual(self.run_main("gateway", "rm", "x"), (1, "", "voipctl: there is no gateway x\n"))
         self.assertEqual(self.run_main("gateway", "add", "x", "channels")[0], 1)
         self.client.answers["gateways"] = []
-        self.assertEqual(self.shown("gateway", "list"), "")
+        self.assertEqual(self.shown("gateway", "list"), "there are no gateways\n")
 
     def test_bans(self) -> None:
         """Who is banned, why, and for how long; with none, nothing; a ban is ended by the name that stands there."""
@@ -315,7 +315,7 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual([line.partition(": ")[0] for line in err.splitlines()], [f"{path}:2", f"{path}:3"])
         Path(path).write_text("[limits]\ncalls = 1\n")
         self.assertEqual(self.shown("check", path), f"{path}: good\n")
-        self.assertEqual(json.loads(self.shown("--json", "check", path)), [])
+        self.assertEqual(json.loads(self.shown("--json", "check", path)), {"errors": [], "warnings": []})
 
     def test_where(self) -> None:
         """The node to ask may be named in front of the command or behind it; one that is left out is the usual place."""

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.fake_node import CALL, GATEWAY
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import tables
-from voipcluster.voipctl.gateways import listing, one, options_of
+from voipcluster.voipctl.gateways import listing, one, options_of, removed
 
 
 class OptionsTests(SynchronousTestCase):
@@ -41,7 +41,8 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual(title.split()[:5], ["GATEWAY", "KIND", "STATE", "CHANNELS", "SEIZURES"])
         for part in (
             "carrier-a",
-            "down (no answer?[2J)",
+            " down ",
+            "  no answer?[2J",
             "3/30",
             "75%",
             "503 (no circuit available)",
@@ -54,9 +55,27 @@ class ShownTests(SynchronousTestCase):
     def test_one(self) -> None:
         """Each node's view of it, and the options that say something."""
         text = one({**GATEWAY, "options": {"channels": 30, "password": "", "hours": [], "auth_user": "4930"}})
-        self.assertIn("channels = 30\nauth_user = 4930", text)
+        self.assertIn("channels=30\nauth_user=4930", text)
         self.assertNotIn("password", text)
         self.assertIn("NODE", text)
+
+    def test_options_as_they_are_set(self) -> None:
+        """Lists and switches as TOML has them, keys of a permission with a dot: each line is a word of gateway set."""
+        text = one(
+            {
+                **GATEWAY,
+                "options": {"servers": ["a", "b"], "trusted": False, "incoming": {"numbers": ["users"]}},
+            }
+        )
+        self.assertEqual(
+            text.splitlines()[-3:], ['servers=["a", "b"]', "trusted=false", 'incoming.numbers=["users"]']
+        )
+        self.assertEqual(options_of(text.splitlines()[-3:])["servers"], ["a", "b"])
+
+    def test_removed(self) -> None:
+        """One of the file is not gone, and that is said."""
+        self.assertEqual(removed("a", {"left": False}), "a: removed")
+        self.assertIn("it is that of the configuration file again", removed("a", {"left": True}))
 
     def test_calls_name_gateways(self) -> None:
         """A column that is there only when a call uses a gateway."""

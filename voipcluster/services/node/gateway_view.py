@@ -9,16 +9,18 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from voipcluster.balance.messages import StoredGateway
+from voipcluster.config.cautions import codec_cautions
 from voipcluster.config.gateways import OPTIONS, WAYS, gateway_of, table_of
 from voipcluster.errors import UsageError
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.hours import is_open
-from voipcluster.services.gateway.merging import FILE, stored
+from voipcluster.services.gateway.merging import CHANGED, FILE, stored
 from voipcluster.web.view import Row
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
 
+INCOMING = "incoming"  # the state of a gateway without servers: calls may come from it, and none goes to it
 Ask = Callable[[str, Row], "Deferred[dict[str, Row]]"]
 """Asks all other nodes the same; gives the answers by node."""
 
@@ -81,6 +83,8 @@ class GatewayView:
     def _word(self, gateway: Gateway, up: bool) -> str:
         if not gateway.enabled:
             return "disabled"
+        if not gateway.servers:
+            return INCOMING
         if not up:
             return "down"
         return "up" if is_open(gateway.spans, *self._node.gateways.local_time()) else "closed"
@@ -104,19 +108,31 @@ class GatewayView:
 
     # -- changing
 
-    def add(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+    def add(self, name: str, options: Mapping[str, Any]) -> Deferred[Row]:
+        """@return: C{warnings} about what is hardly meant."""
         if self._node.gateways.get(name) is not None:
             raise UsageError(f"gateway {name} exists already; to change it: voipctl gateway set {name} ...")
-        return self._change(stored(gateway_of(_table({"name": name}, options))))
+        return self._declare(gateway_of(_table({"name": name}, options)))
 
-    def set(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+    def set(self, name: str, options: Mapping[str, Any]) -> Deferred[Row]:
+        """@return: as L{add}."""
         gateway = self._existing(name)
         if gateway.secret:  # which each node has, and the database has not
             raise UsageError(
                 f"gateway {name} has its password in the file {gateway.secret}: change it in the configuration file of the nodes"
             )
         table = table_of(gateway)
-        return self._change(stored(gateway_of(_table(table, options))))
+        return self._declare(gateway_of(_table(table, options)))
+
+    def _declare(self, gateway: Gateway) -> Deferred[Row]:
+        if gateway.transport == "tls" and not self._node.config.tls.certificate:
+            raise UsageError(
+                "transport: tls needs tls.certificate, which is not set in the configuration file"
+            )
+        warnings = [f"codecs: {text}" for text in codec_cautions(gateway)]
+        if not gateway.servers:
+            warnings.append("servers: there are none, so no call goes to it")
+        return self._change(stored(gateway)).addCallback(lambda _: {"warnings": warnings})
 
     def switch(self, name: str, on: bool) -> Deferred[None]:
         """Enable or disable a gateway; of one in the file nothing else is changed."""
@@ -126,13 +142,16 @@ class GatewayView:
             row = StoredGateway(name=name, switch=True)
         return self._change(evolve(row, enabled=on))
 
-    def remove(self, name: str) -> Deferred[None]:
+    def remove(self, name: str) -> Deferred[Row]:
+        """@return: C{left}: whether the gateway is that of the file again, since only its changes were kept here."""
         self._existing(name)
-        if self._node.gateways.where(name) == FILE:
+        where = self._node.gateways.where(name)
+        if where == FILE:
             raise UsageError(
                 f"gateway {name} is in the configuration file of the nodes: take it out there, or disable it"
             )
-        return self._change(StoredGateway(name=name, removed=True))
+        changed = self._change(StoredGateway(name=name, removed=True))
+        return changed.addCallback(lambda _: {"left": where == CHANGED})
 
     def _change(self, row: StoredGateway) -> Deferred[None]:
         return self._node.cluster.change("gateway", row)

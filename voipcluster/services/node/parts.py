@@ -375,7 +375,7 @@ class NodeParts:
         self.incoming = Incoming(
             self.routing,
             lambda: core.names,
-            self._is_ours,
+            self.is_ours,
             self.transport.identities,
             Notices(core.seconds, self._log),
         )
@@ -429,7 +429,7 @@ class NodeParts:
     def _tell_tally(self, tally: Tally) -> None:
         self.cluster.publish_tally(tally)
 
-    def _is_ours(self, aor: str) -> bool:
+    def is_ours(self, aor: str) -> bool:
         """Whether an address of record has an account, or is registered."""
         return self.is_user(aor) or bool(self.registrar.lookup(aor))
 

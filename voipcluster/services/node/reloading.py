@@ -53,8 +53,8 @@ class Reloading:
         Read the configuration again, and use what is new.
 
         @param dry: only say what would be done.
-        @return: C{node}, its name; C{file}; whether it is C{done}; what is C{changed} now, and what changes C{later}. Fails with
-            L{UsageError}: the first mistake in one line; then nothing was changed.
+        @return: C{node}, its name; C{file}; whether it is C{done}; what is C{changed} now, what changes C{later}, and
+            C{warnings} about what is hardly meant. Fails with L{UsageError}: the first mistake; nothing was changed.
         """
         if self._read is None:
             raise UsageError(
@@ -122,6 +122,7 @@ class Reloading:
             "done": not dry,
             "changed": list(found.live),
             "later": list(found.later),
+            "warnings": [str(caution) for caution in new.cautions],
         }
 
     def _check(self, new: Config) -> _Checked:

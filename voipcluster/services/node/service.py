@@ -143,6 +143,8 @@ class NodeService(NodeParts, Service):
             domains=", ".join(cluster.domain),
             address=node.address,
         )
+        for caution in self.config.cautions:
+            self._log.warn("{caution}", caution=str(caution))
         restart = self.view.own_media()
         if restart["restart"] == "stops":
             self._log.info(

@@ -20,6 +20,7 @@ from voipcluster.services.media.kernel_path import USERSPACE
 from voipcluster.services.media.snapshots import MediaSnapshot
 from voipcluster.services.node.gateway_view import GatewayView
 from voipcluster.services.node.page_access import KIND
+from voipcluster.services.node.places import strange_places
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.node.routes import number_rows, route_rows
@@ -331,12 +332,13 @@ class NodeView:
             if domain is None or a.domain == domain.lower()
         )
 
-    def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Deferred[None]:
+    def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Deferred[Row]:
         node, domain = self._node, domain.lower()
         items = tuple(Preference(name=key, text=text) for key, text in preferences.items())
         change = PreferenceChange(username=name, domain=domain, items=items)
-        node.accounts.account_with(change)  # what is wrong with it is said here, and not by the primary
-        return node.cluster.change_account(change)
+        account = node.accounts.account_with(change)  # what is wrong is said here, and not by the primary
+        warnings = strange_places(node, account, preferences)
+        return node.cluster.change_account(change).addCallback(lambda _: {"warnings": warnings})
 
     def user_show(self, name: str, domain: str) -> dict[str, str]:
         self._existing(name, domain)
@@ -363,16 +365,16 @@ class NodeView:
     def drain(self, node: str | None, on: bool) -> Deferred[None]:
         return self._node.cluster.drain(node or self._node.core.node, on)
 
-    def gateway_add(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+    def gateway_add(self, name: str, options: Mapping[str, Any]) -> Deferred[Row]:
         return self._gateways.add(name, options)
 
-    def gateway_set(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+    def gateway_set(self, name: str, options: Mapping[str, Any]) -> Deferred[Row]:
         return self._gateways.set(name, options)
 
     def gateway_switch(self, name: str, on: bool) -> Deferred[None]:
         return self._gateways.switch(name, on)
 
-    def gateway_remove(self, name: str) -> Deferred[None]:
+    def gateway_remove(self, name: str) -> Deferred[Row]:
         return self._gateways.remove(name)
 
     def bans(self) -> list[Row]:

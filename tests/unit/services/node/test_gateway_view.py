@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.balance.messages import StoredGateway, Way
+from voipcluster.config import Config
 from voipcluster.errors import UsageError
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.services.cluster.tallies import Tallies
@@ -45,7 +46,7 @@ class GatewayViewTests(SynchronousTestCase):
         self.rows: dict[str, StoredGateway] = {}
         self.of_file = [
             Gateway("carrier", servers=("192.0.2.1",), channels=2),
-            Gateway("closed", hours=("Mo 00:00-00:01",)),
+            Gateway("closed", servers=("192.0.2.3",), hours=("Mo 00:00-00:01",)),
             Gateway("hidden", auth_user="x", secret="/run/secret"),
         ]
         self.book = GatewayBook((), Tallies(), lambda: 1764590400.0)
@@ -56,6 +57,7 @@ class GatewayViewTests(SynchronousTestCase):
             incoming=Part(refused={("carrier", "number"): 2, ("carrier", "full"): 1, ("", "stranger"): 9}),
             core=Part(node="a"),
             stored_gateways=self.rows,
+            config=Config(),
             cluster=Cluster(self),
         )
         self.view = GatewayView(node, lambda kind, params: succeed(self.others))
@@ -70,7 +72,7 @@ class GatewayViewTests(SynchronousTestCase):
 
     def test_states(self) -> None:
         """Up, down with the reason, closed at this hour, disabled."""
-        self.assertEqual([row["state"] for row in self.listed().values()], ["up", "closed", "up"])
+        self.assertEqual([row["state"] for row in self.listed().values()], ["up", "closed", "incoming"])
         self.book.set_up("carrier", False, "no answer")
         self.view.switch("hidden", False)
         rows = self.listed()
@@ -129,6 +131,26 @@ class GatewayViewTests(SynchronousTestCase):
         for change in (self.view.set, self.view.switch):
             self.assertIn("no gateway none", str(self.assertRaises(UsageError, change, "none", {})))
         self.assertEqual(self.rows, {})
+
+    def test_hardly_meant(self) -> None:
+        """What is added without servers, or with a codec that nobody knows, is taken with a word; TLS needs a certificate."""
+        answer = self.successResultOf(self.view.add("x", {"codecs": ["PCMZ"]}))
+        codec, servers = answer["warnings"]
+        self.assertIn("did you mean PCMA or PCMU?", codec)
+        self.assertIn("no call goes to it", servers)
+        self.assertEqual(self.listed()["x"]["state"], "incoming")
+        answer = self.successResultOf(self.view.add("y", {"servers": ["192.0.2.8"]}))
+        self.assertEqual(answer["warnings"], [])
+        error = str(self.assertRaises(UsageError, self.view.add, "z", {"transport": "tls"}))
+        self.assertIn("needs tls.certificate", error)
+
+    def test_what_a_removal_leaves(self) -> None:
+        """Of a gateway of the file only the changes go."""
+        self.successResultOf(self.view.add("x", {}))
+        self.assertEqual(self.successResultOf(self.view.remove("x")), {"left": False})
+        self.successResultOf(self.view.switch("carrier", False))
+        self.assertEqual(self.successResultOf(self.view.remove("carrier")), {"left": True})
+        self.assertRaises(UsageError, self.view.remove, "carrier")
 
     def test_set(self) -> None:
         """A gateway of the file is kept in the database once it is changed, and is that of the file again when removed."""

@@ -1,0 +1,57 @@
+"""What is allowed in a file, and hardly meant: one line each, and the file can be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from voipcluster.config import look_into
+
+GATEWAY = '[[gateway]]\nname = "a"\nservers = ["192.0.2.1"]\n'
+ROUTE = '[[route]]\nprefix = "+49"\ngateway = "a"\n'
+
+
+class CautionsTests(SynchronousTestCase):
+    def warnings(self, text: str) -> list[str]:
+        path = self.mktemp()
+        Path(path).write_text(text, encoding="utf-8")
+        errors, warnings = look_into(path)
+        self.assertEqual(errors, [])
+        return [line.removeprefix(f"{path}:") for line in warnings]
+
+    def test_nothing_to_say(self) -> None:
+        text = (
+            f'{GATEWAY}codecs = ["pcma", "OPUS", "telephone-event"]\n{ROUTE}[numbers]\nemergency = ["112"]\n'
+        )
+        self.assertEqual(self.warnings(f'{text}[[route]]\nprefix = "112"\ngateway = "a"\n'), [])
+        self.assertEqual(self.warnings("[auth]\nrequired = false\n"), [])
+
+    def test_codec(self) -> None:
+        """A codec that nobody knows, with the one that may be meant; a new one is allowed."""
+        found = self.warnings(f'{GATEWAY}codecs = ["PCMZ", "x-new-one"]\n')
+        self.assertEqual(
+            found[0], '4: gateway.codecs: "PCMZ" is no codec that is known; did you mean PCMA or PCMU?'
+        )
+        self.assertIn("x-new-one", found[1])
+
+    def test_route_to_nowhere(self) -> None:
+        """A gateway without servers takes no call; one of the database may."""
+        (found,) = self.warnings(f'[[gateway]]\nname = "a"\n{ROUTE}')
+        self.assertTrue(found.startswith("5: route.gateway: gateway a has no servers"), found)
+        self.assertEqual(self.warnings('[[route]]\nprefix = "+"\ngateway = "x"\nadded = true\n'), [])
+
+    def test_help_without_a_route(self) -> None:
+        (found,) = self.warnings(f'{GATEWAY}{ROUTE}[numbers]\nemergency = ["112"]\n')
+        self.assertTrue(found.startswith("8: numbers.emergency: no route takes 112"), found)
+        self.assertEqual(
+            self.warnings(
+                f'{GATEWAY}[[route]]\nprefix = ""\ngateway = "a"\n[numbers]\nemergency = ["112"]\n'
+            ),
+            [],
+        )
+
+    def test_open_to_everybody(self) -> None:
+        """Without passwords whoever says that he is one of ours can call numbers."""
+        (found,) = self.warnings(f"[auth]\nrequired = false\n{GATEWAY}{ROUTE}")
+        self.assertTrue(found.startswith("2: auth.required: is false: whoever puts a domain"), found)
