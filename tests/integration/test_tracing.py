@@ -11,6 +11,7 @@ from tests.integration.claims import ClaimTestCase
 from tests.integration.run_collector import HepReceiver
 from tests.integration.test_tls import TlsTestCase
 from tests.integration.test_websocket import HEADERS, Client
+from voipcluster.address import join_host_port
 
 WEBSOCKET_OPTIONS = (
     "OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/WS x.invalid;branch=z9hG4bKws\r\nMax-Forwards: 70\r\n"
@@ -138,3 +139,77 @@ class HepTests(TlsTestCase, ClaimTestCase):
         self.assertFalse({"BYE", "ACK", "REGISTER"} & kinds)
         self.assertEqual(await count("sent"), len(receiver.told))
         self.assertEqual(self.primary.log.read_text().count("collector gets nothing"), 1)
+
+
+class TraceTests(TlsTestCase):
+    async def test_a_call_over_tls_through_two_nodes(self) -> None:
+        """
+        A call that comes in at a, is handed to b, and reaches a phone over TLS: one ladder, which shows what was encrypted and
+        hides what is secret; what was said before tracing was switched on is an outline.
+        """
+        await self.start(
+            "--set", "cluster.policy=sequence", "--set", 'cluster.sequence=["b", "a"]', nodes="ab"
+        )
+        await self.add_users("alice", "bob", "carol")
+        bob = await self.baresip("bob", self.node("b"), transport="TLS", hz=440, answer=True, ca=self.ca.file)
+        # no Service-Route leads alice past node a
+        alice = self.phone("alice", host=self.address(100), follow_service_route=False)
+        carol = self.phone("carol", host=self.address(101))
+        await self.register(alice, carol)
+        await self.reachable("bob", "carol")
+        earlier = await alice.call("carol@example.com")
+        await earlier.hang_up()
+
+        told = await self.primary.voipctl("trace", "on", "--user", "bob", "--for", "1h")
+        self.assertEqual(told.count("user bob (1:00:00 left)") + told.count("user bob (59:59 left)"), 2, told)
+        other = await alice.call("carol@example.com")
+        await other.hang_up()
+        call = await alice.call("bob@example.com")
+        await call.hang_up()
+        self.assertEqual(call.status, 200)
+        await bob.program.saw("(?i)terminated|closed|BYE")
+
+        async def whole() -> dict[str, Any] | None:
+            found: dict[str, Any] = await self.node("b").ask("trace", call_id=call.call_id, texts=True)
+            return found if any(one["text"].startswith("ended") for one in found["events"]) else None
+
+        trace = await self.until(whole, "the call is over at its node")
+        who = [one["name"] for one in trace["participants"]]
+        phone = join_host_port(*alice.transport.local_addresses()[0])
+        self.assertEqual(who[:3], [phone, "a", "b"])
+        arrows = [
+            (who[one["from"]], one["label"], who[one["to"]], one["transport"]) for one in trace["steps"]
+        ]
+        for arrow in (
+            (phone, "INVITE", "a", "UDP"),
+            ("a", "INVITE", "b", "UDP"),
+            ("b", "180 Ringing", "a", "UDP"),
+        ):
+            self.assertIn(arrow, arrows)
+        self.assertIn(("b", "INVITE", who[3], "TLS"), arrows)
+        self.assertIn((who[3], "180 Ringing", "b", "TLS"), arrows)
+        texts = "".join(one["text"] for one in trace["steps"])
+        self.assertIn('username="alice"', texts)
+        self.assertRegex(texts, r'response="\*{32,64}"')
+        self.assertNotRegex(texts, r'response="[0-9a-f]|;ho=[^*]')
+
+        drawn = await self.primary.voipctl("trace", call.call_id)
+        self.assertIn("node a", drawn.splitlines()[1])
+        self.assertTrue(all(len(line) <= 120 for line in drawn.splitlines()[1:]), drawn)
+        self.assertRegex(drawn, r"(?m)^ +\+0\.\d{3} +\|<*-.*INVITE.*->\|")
+        self.assertRegex(drawn, r"\* a: hand-over to b")
+        for missed in (earlier, other):
+            outline = await self.primary.voipctl("trace", missed.call_id)
+            for words in (
+                "hand-over to b",
+                "INVITE from sip:alice@example.com",
+                "answered",
+                "ended by BYE",
+                "trace on",
+            ):
+                self.assertIn(words, outline)
+
+        await self.node("b").voipctl("trace", "off", "--forget")
+        self.assertNotIn("->", await self.primary.voipctl("trace", call.call_id))
+        lines = await self.primary.voipctl("trace", "status")
+        self.assertEqual(lines.count("nothing"), 2, lines)

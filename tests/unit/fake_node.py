@@ -78,6 +78,29 @@ NUMBER_ROUTE: dict[str, Any] = {
 }  # fmt: skip
 
 
+TRACED: dict[str, Any] = {
+    "node": "a", "wanted": [{"what": "user bob", "left": 60.0}], "calls": 1, "messages": 2, "octets": 2048, "most": 4096,
+    "forgotten": 0,
+}  # fmt: skip
+TRACE: dict[str, Any] = {
+    "call_id": CALL["call_id"], "begin": 1000.0, "nodes": ["a", "b"], "silent": [],
+    "participants": [
+        {"name": "192.0.2.10:5060", "node": False}, {"name": "a", "node": True}, {"name": "b", "node": True},
+    ],
+    "steps": [
+        {"at": 1000.0, "after": 0.0, "from": 0, "to": 1, "transport": "UDP", "label": "INVITE", "cseq": "1 INVITE",
+         "repeat": False, "unseen": False},
+        {"at": 1000.002, "after": 0.002, "from": 1, "to": 2, "transport": "UDP", "label": "INVITE", "cseq": "1 INVITE",
+         "repeat": False, "unseen": True},
+        {"at": 1000.5, "after": 0.5, "from": 0, "to": 1, "transport": "UDP", "label": "INVITE", "cseq": "1 INVITE",
+         "repeat": True, "unseen": False},
+        {"at": 1000.6, "after": 0.6, "from": 1, "to": 0, "transport": "TLS", "label": "180 Ringing", "cseq": "1 INVITE",
+         "repeat": False, "unseen": False},
+    ],
+    "events": [{"node": "a", "at": 1000.001, "after": 0.001, "text": "hand-over to b: workload 0.81 above 0.75"}],
+}  # fmt: skip
+
+
 @implementer(INodeControl)
 class FakeNode:
     """
@@ -120,6 +143,23 @@ class FakeNode:
         if call_id != CALL["call_id"]:
             raise UsageError(f"no node knows {call_id}")
         return [HOP]
+
+    def trace(self, call_id: str, texts: bool) -> Any:
+        self.asked.append(("trace", call_id, texts))
+        if call_id != CALL["call_id"]:
+            raise UsageError(f"no node knows {call_id}")
+        return TRACE
+
+    def trace_on(self, *asked: Any) -> Any:
+        self.asked.append(("trace_on", *asked))
+        return [TRACED]
+
+    def trace_off(self, forget: bool) -> Any:
+        self.asked.append(("trace_off", forget))
+        return [TRACED]
+
+    def trace_status(self) -> Any:
+        return [TRACED]
 
     def gateways(self) -> Any:
         return [GATEWAY]

@@ -19,7 +19,7 @@ from voipcluster.config.option import is_live, kind_of
 from voipcluster.config.problem import Problem
 from voipcluster.config.records import DatabaseOptions, RecordsOptions
 from voipcluster.config.sip import AuthOptions, SipOptions
-from voipcluster.config.tracing import HepOptions
+from voipcluster.config.tracing import HepOptions, TraceOptions
 from voipcluster.config.transports import TlsOptions, WebOptions, WebSocketOptions
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.rates import RateTable
@@ -48,6 +48,7 @@ class Config:
     database: DatabaseOptions = Factory(DatabaseOptions)
     records: RecordsOptions = Factory(RecordsOptions)
     hep: HepOptions = Factory(HepOptions)
+    trace: TraceOptions = Factory(TraceOptions)
     web: WebOptions = Factory(WebOptions)
     websocket: WebSocketOptions = Factory(WebSocketOptions)
     node: NodeOptions = Factory(NodeOptions)
@@ -85,6 +86,7 @@ SECTIONS: dict[str, type] = {
     "records": RecordsOptions,
     "allowance": AllowanceOptions,
     "hep": HepOptions,
+    "trace": TraceOptions,
     "web": WebOptions,
     "websocket": WebSocketOptions,
     "node": NodeOptions,

@@ -1,4 +1,4 @@
-"""C{[hep]}: who else sees the messages of calls."""
+"""C{[hep]} and C{[trace]}: who else sees the messages of calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from attrs import frozen
 
-from voipcluster.config.kinds import Choice, FilePath, Flag, Number, Server, Whole, Word, Words
+from voipcluster.config.kinds import Choice, FilePath, Flag, Number, Octets, Server, Whole, Word, Words
 from voipcluster.config.option import option
 
 _METHOD = re.compile(r"[A-Z]{1,32}", re.ASCII)
@@ -39,4 +39,19 @@ class HepOptions:
     quality: bool = option(True, Flag(), "tell at the end of a call how each direction of it sounded")
     mask: bool = option(
         True, Flag(), "make answers to challenges, keys of media and typed tones unreadable there"
+    )
+
+
+@frozen
+class TraceOptions:
+    """What C{voipctl trace} can show of a call (F{docs/tracing.md})."""
+
+    memory: int = option(
+        16 << 20,
+        Octets(64 << 10, 1 << 32),
+        "octets of messages that are kept while tracing is on; the oldest call goes first",
+    )
+    mask: bool = option(True, Flag(), "keep and show no answers to challenges, keys of media and typed tones")
+    outlines: int = option(
+        1000, Whole(0, 1_000_000), "calls that are over of which an outline is kept in any case; 0 = none"
     )

@@ -12,6 +12,7 @@ from voipcluster.errors import UsageError
 from voipcluster.web.view import INodeView, Later
 
 MAX_TTL = 30 * 86_400.0  # s; a join token is to be used, not to be kept
+MAX_TRACE = 86_400.0  # s; what is forgotten costs calls their time
 MAX_PASSWORD = 256  # characters
 MOST_IMPORTED = 40  # users in one request: it is one line of at most 16 kB
 
@@ -72,6 +73,23 @@ class INodeControl(INodeView):
         """
         Calls that ended from C{since} to C{until} in unix seconds, as one node keeps them: C{rows} of C{acc_cdrs}, and C{next}
         to be given as C{after} for those behind them; L{None}: there are none.
+        """
+
+    def trace_on(
+        user: str | None, address: str | None, call_id: str | None, all_calls: bool, seconds: float
+    ) -> Later:
+        """
+        Keep messages at every node for so long: of a user (C{NAME} or C{NAME@DOMAIN}), an address (with or without a port), a
+        Call-ID or of all calls; one of these. @return: a row for each node, as L{trace_status} has it.
+        """
+
+    def trace_off(forget: bool) -> Later:
+        """No more at any node, and also forget what was kept. @return: as L{trace_on}."""
+
+    def trace_status() -> Later:
+        """
+        For each node C{node}, C{wanted} (C{what}, and seconds C{left}), C{calls}, C{messages}, C{octets} of C{most}, and calls
+        C{forgotten} for want of room; or C{node} and C{error}.
         """
 
     def routes(number: str | None, caller: str | None) -> Later:
@@ -220,6 +238,7 @@ AOR = _Text("an address of record such as alice@example.com")
 NUMBER = _Text("a number, or a tel or SIP URI")
 WHO = _Text("who is banned, as bans names it", 400)
 CALL_ID = _Text("a Call-ID", 512)
+TRACED_USER = _Text("NAME or NAME@DOMAIN, or a number", 128, without=' <>"')
 _ACCOUNT: dict[str, Kind[Any]] = {"name": USER, "domain": Domain()}
 _ONE_NODE: dict[str, Kind[Any]] = {"node": _Optional(NODE_NAME)}
 
@@ -242,6 +261,24 @@ COMMANDS: dict[str, Command] = {
     "registrations": Command({"aor": _Optional(AOR)}, lambda node, given: node.registrations(given["aor"])),
     "calls": Command({"call_id": _Optional(CALL_ID)}, lambda node, given: node.calls(given["call_id"])),
     "explain": Command({"call_id": CALL_ID}, lambda node, given: node.explain(given["call_id"])),
+    "trace": Command(
+        {"call_id": CALL_ID, "texts": Flag()},
+        lambda node, given: node.trace(given["call_id"], given["texts"]),
+    ),
+    "trace-on": Command(
+        {
+            "user": _Optional(TRACED_USER),
+            "address": _Optional(AOR),
+            "call_id": _Optional(CALL_ID),
+            "all": Flag(),
+            "seconds": Number(1, MAX_TRACE, "s"),
+        },
+        lambda node, given: node.trace_on(
+            given["user"], given["address"], given["call_id"], given["all"], given["seconds"]
+        ),
+    ),
+    "trace-off": Command({"forget": Flag()}, lambda node, given: node.trace_off(given["forget"])),
+    "trace-status": Command({}, lambda node, given: node.trace_status()),
     "history": Command(
         {"since": _Optional(Number(0, 1e11))}, lambda node, given: node.history(given["since"])
     ),

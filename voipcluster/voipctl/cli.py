@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from voipcluster import __version__
 from voipcluster.config.paths import DEFAULT_STATE_DIR
 from voipcluster.errors import UsageError
-from voipcluster.voipctl import gateways, importing, records, reloading, tables
+from voipcluster.voipctl import gateways, importing, records, reloading, tables, trace
 from voipcluster.voipctl.client import Client, SocketClient, WebClient
 
 Given = argparse.Namespace
@@ -186,6 +186,10 @@ def _records(given: Given) -> int:
     return records.run(_client(given), given)
 
 
+def _trace(given: Given) -> int:
+    return trace.run(_client(given), given)
+
+
 def _gateway(given: Given) -> int:
     client, verb = _client(given), given.gateway_command
     if verb == "list":
@@ -318,6 +322,9 @@ def command_line() -> argparse.ArgumentParser:
         help="only this call, with its media; also one that ended lately",
     )
     add("explain", _explain, "tell why a call went to its node").add_argument("call_id", metavar="CALL-ID")
+    trace.add_arguments(
+        add("trace", _trace, "show what was said in a call; on, off: keep messages to be shown")
+    )
     for name, run, text in (
         ("drain", _drain, "let a node take no new requests"),
         ("undrain", _drain, "let it take them again"),

@@ -106,6 +106,7 @@ class WebClient:
         "calls": "api/calls",
         "gateways": "api/gateways",
         "explain": "api/explain/",
+        "trace": "api/trace/",
         "history": "api/history",
         "metrics": "metrics",
     }
@@ -124,7 +125,9 @@ class WebClient:
                 f"the web page is read-only; for {command.replace('user-', 'user ')!r} use --state-dir on the node's machine"
             )
         address = urllib.parse.urljoin(self._url, self._PATHS[command])
-        if command == "explain":
+        if arguments.pop("texts", False):
+            raise UsageError("the web page shows no whole messages; use --state-dir on the node's machine")
+        if command in ("explain", "trace"):
             address += urllib.parse.quote(str(arguments.pop("call_id")), safe="")
         query = urllib.parse.urlencode(
             {name: value for name, value in arguments.items() if value is not None}

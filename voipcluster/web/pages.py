@@ -159,19 +159,23 @@ class Api(Answer):
         return self._reply(request, lambda: self._ask(value), write_json)
 
 
-class Explain(Answer):
-    """C{/api/explain/CALL-ID}; a Call-ID may hold slashes, escaped or not."""
+class OfCall(Answer):
+    """
+    C{/api/explain/CALL-ID} and the like; a Call-ID may hold slashes, escaped or not.
 
-    def __init__(self, view: INodeView) -> None:
+    @param path: what is in front of the Call-ID; C{ask}: what the view says of it.
+    """
+
+    def __init__(self, path: str, ask: Callable[[str], Later]) -> None:
         super().__init__()
-        self._view = view
+        self._path, self._ask = path, ask
 
     def render_GET(self, request: Request) -> bytes | int:
-        raw = request.uri.partition(b"?")[0].partition(b"/api/explain/")[2].decode("latin-1")
+        raw = request.uri.partition(b"?")[0].partition(self._path.encode("ascii"))[2].decode("latin-1")
         call_id = unquote(raw, errors="replace")
         if not _ASKED.fullmatch(call_id):
-            return write_json(request, {"error": "ask for /api/explain/CALL-ID"}, http.BAD_REQUEST)
-        return self._reply(request, lambda: self._view.explain(call_id), write_json)
+            return write_json(request, {"error": f"ask for {self._path}CALL-ID"}, http.BAD_REQUEST)
+        return self._reply(request, lambda: self._ask(call_id), write_json)
 
 
 class Metrics(Answer):

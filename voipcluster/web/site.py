@@ -19,7 +19,7 @@ from twisted.web.server import GzipEncoderFactory, Request, Site
 
 from voipcluster.web.actions import Drain, Login, Logout, SessionPage
 from voipcluster.web.gate import Gate, Refusal
-from voipcluster.web.pages import Api, Asset, Explain, Metrics, Missing, Refused
+from voipcluster.web.pages import Api, Asset, Metrics, Missing, OfCall, Refused
 from voipcluster.web.view import INodeView
 
 STATIC = Path(__file__).parent / "static"
@@ -129,7 +129,8 @@ def node_site(reactor: IReactorTime, view: INodeView, gate: Gate, sip: IResource
     api.putChild(b"calls", _zipped(Api(view.calls, "call_id")))
     api.putChild(b"registrations", _zipped(Api(view.registrations, "aor")))
     api.putChild(b"gateways", _zipped(Api(view.gateways)))
-    api.putChild(b"explain", Explain(view))
+    api.putChild(b"explain", OfCall("/api/explain/", view.explain))
+    api.putChild(b"trace", _zipped(OfCall("/api/trace/", lambda call_id: view.trace(call_id, False))))
     api.putChild(b"session", SessionPage(gate))
     api.putChild(b"login", Login(gate))
     api.putChild(b"logout", Logout(gate))

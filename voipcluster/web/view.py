@@ -66,6 +66,15 @@ class INodeView(Interface):
         "candidates": [{"node", "state", "workload", "age", "reason"}]}]}.
         """
 
+    def trace(call_id: str, texts: bool) -> Later:
+        """
+        What was said in a call: C{{"call_id", "begin" (unix s), "nodes": [those that answered], "silent": [those that did not],
+        "participants": [{"name" (of a node, or an address), "node": whether it is one}], "steps": [{"at", "after" (s since
+        "begin"), "from", "to" (numbers of participants), "transport", "label" ("INVITE" | "180 Ringing"), "cseq", "repeat",
+        "unseen" (by the node that it was sent to)}], "events": [{"node", "at", "after", "text"}]}}. There are steps when the call
+        was traced, with the whole message as C{text} when these are asked for; events in any case.
+        """
+
     def history(since: float | None) -> Later:
         """What L{voipcluster.web.history.History.read} returns; C{since} is unix s, L{None} for all of it."""
 

@@ -25,7 +25,8 @@ GOOD = {
     "gateway-show": {"name": "carrier-a"}, "gateway-rm": {"name": "carrier-a"},
     "gateway-add": {"name": "carrier-a", "options": {"channels": 3}},
     "gateway-set": {"name": "carrier-a", "options": {}}, "gateway-switch": {"name": "carrier-a", "on": True},
-    "records": {"since": 1.0, "until": 2.0, "after": 0},
+    "records": {"since": 1.0, "until": 2.0, "after": 0}, "trace": {"call_id": "1/2@host", "texts": True},
+    "trace-on": {"all": False, "seconds": 600}, "trace-off": {"forget": False},
 }  # fmt: skip
 
 

@@ -148,6 +148,7 @@ class WebTests(SynchronousTestCase):
         web.ask("calls", call_id=None)
         web.ask("registrations", aor="alice@example.com")
         web.ask("explain", call_id="1/2?x#y@host")
+        web.ask("trace", call_id="1/2@host", texts=False)
         self.assertEqual(
             [address.removeprefix("http://192.0.2.1:8080/voip/") for address in self.opener.asked],
             [
@@ -155,6 +156,7 @@ class WebTests(SynchronousTestCase):
                 "api/calls",
                 "api/registrations?aor=alice%40example.com",
                 "api/explain/1%2F2%3Fx%23y%40host",
+                "api/trace/1%2F2%40host",
             ],
         )
 
@@ -165,6 +167,7 @@ class WebTests(SynchronousTestCase):
     def test_read_only(self) -> None:
         """What changes something is not on the page, and no request is made."""
         self.assertIn("read-only; for 'user add' use --state-dir", self.refusal(b"{}", "user-add", name="x"))
+        self.assertIn("no whole messages", self.refusal(b"{}", "trace", call_id="c", texts=True))
         self.assertEqual(self.opener.asked, [])
 
     def test_urls(self) -> None:

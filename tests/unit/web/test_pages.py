@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from tests.unit.fake_node import BINDING, CALL, HOP, STATUS
+from tests.unit.fake_node import BINDING, CALL, HOP, STATUS, TRACE
 from tests.unit.web.site_case import Answer, SiteCase
 from voipcluster.errors import UsageError
 from voipcluster.web.site import STATIC
@@ -29,6 +29,7 @@ class PageTests(SiteCase):
             ("/api/registrations?aor=alice%40example.com", [BINDING]),
             ("/api/explain/1/2@host", [HOP]),
             ("/api/explain/1%2F2%40host", [HOP]),
+            ("/api/trace/1/2@host", TRACE),
             ("/api/history", {"started": 1000.0, "time": [5.0], "nodes": {"a": [0.5]}}),
             ("/api/history?since=5.0", {"started": 1000.0, "time": [], "nodes": {}}),
         ):
@@ -38,6 +39,7 @@ class PageTests(SiteCase):
             self.assertEqual(answer.headers["cache-control"], "no-store")
         self.assertIn(("registrations", "alice@example.com"), self.node.asked)
         self.assertIn(("explain", "1/2@host"), self.node.asked)
+        self.assertIn(("trace", "1/2@host", False), self.node.asked)
 
     def test_metrics(self) -> None:
         """/metrics is text for Prometheus."""

@@ -48,6 +48,7 @@ class ViewTests(SynchronousTestCase):
             node.registrations(None),
             node.calls(None),
             node.explain("1/2@host"),
+            node.trace("1/2@host", False),
             node.history(None),
         ):
             self.assertEqual(json.loads(json.dumps(answer)), answer)

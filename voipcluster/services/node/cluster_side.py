@@ -47,6 +47,7 @@ from voipcluster.services.node.first_copies import FirstCopies
 from voipcluster.services.sequence import SequenceCheck
 from voipcluster.services.sip.lost_nodes import LostNodes
 from voipcluster.services.sip.transactions import ClientTransaction
+from voipcluster.services.tracing.recorder import call_ids_of
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
@@ -267,6 +268,15 @@ class ClusterSide:
                 return {"calls": node.view.own_calls(_text(params, "call_id"))}
             case "explain":
                 return {"hops": node.view.own_explanations(_text(params, "call_id") or "")}
+            case "trace":
+                return node.view.tracing.own(_text(params, "call_id") or "", params.get("texts") is True)
+            case "trace-switch":
+                return node.view.tracing.switch(params)
+            case "trace-status":
+                return node.recorder.state()
+            case "trace-follow":
+                node.recorder.follow(call_ids_of(params.get("call_ids")))
+                return {}
             case "records":
                 since, until, after = (_number(params, name) for name in ("since", "until", "after"))
                 return node.keeping.page(since, until, int(after))

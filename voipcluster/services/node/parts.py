@@ -86,6 +86,8 @@ from voipcluster.services.sip.tls_files import TlsFilesService
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import TransportService
 from voipcluster.services.sip.writebehind import ILocationStore
+from voipcluster.services.tracing.outline import Outlines
+from voipcluster.services.tracing.recorder import Recorder
 from voipcluster.services.workload import Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.emergency import pattern_of
@@ -346,6 +348,9 @@ class NodeParts:
         self.calls.over, self.media.on_trouble = self._call_over, self.records.trouble
         self.tap = Tap(self.transactions, self.transport, core.seconds)
         self.hep = hep_of(self, self._reactor, self.tap, surroundings.wall)
+        trace = config.trace
+        self.recorder = Recorder(clock, self.tap, surroundings.wall, trace.memory, trace.mask)
+        self.outlines = Outlines(trace.outlines)
         self._make_routing(clock)
 
     def _make_routing(self, clock: IReactorTime) -> None:
@@ -416,6 +421,7 @@ class NodeParts:
         self.history = History(reactor.seconds())
         self.metrics = NodeMetrics(__version__, state.name, state.role, lambda: numbers(self))
         self.view = NodeView(self)
+        self.recorder.tell = self.view.tracing.tell
         self.admin = AdminService(reactor, str(state.directory), self.view)
         self.gate = make_gate(self, self._surroundings.octets, self._surroundings.wall)
         self._web = make_web(reactor, config, self.transport, self.tls, self.view, self.gate)
@@ -450,6 +456,7 @@ class NodeParts:
         self.allowances.over(call, reason)
         if call.answered:
             self.records.add(record)
+        self.outlines.add(call, record.ended, reason)
         if self.hep is not None:
             self.hep.call_over(record)
         book = self.keeping.book
@@ -459,9 +466,9 @@ class NodeParts:
             # until its record is on the disk, the journal has the call: a node that is killed before writes it then
             book.add(record, partial(self.journal.ended, call.key))
 
-    def watchers(self) -> list[HepExport]:
+    def watchers(self) -> list[HepExport | Recorder]:
         """Those who look on at messages and have a life of their own."""
-        return [] if self.hep is None else [self.hep]
+        return [self.recorder] if self.hep is None else [self.recorder, self.hep]
 
     def _record_row(self, record: CallRecord) -> Row:
         return durations(self.view.record_row(record), record.ended)

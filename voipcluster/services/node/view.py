@@ -24,6 +24,7 @@ from voipcluster.services.node.places import strange_places
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.node.routes import number_rows, route_rows
+from voipcluster.services.node.trace_view import TraceView
 from voipcluster.services.sip.calls import Call
 from voipcluster.store.accounts import imported_account, new_account
 from voipcluster.web.view import Row
@@ -43,6 +44,7 @@ class NodeView:
     def __init__(self, node: NodeParts) -> None:
         self._node = node
         self._gateways = GatewayView(node, self._ask_others)
+        self.tracing = TraceView(node, self._ask_others, self._silent)
 
     # -- reading
 
@@ -218,6 +220,22 @@ class NodeView:
         for row in rows:
             row["candidates"] = [asdict(one) for one in row["candidates"]]
         return rows
+
+    def trace(self, call_id: str, texts: bool) -> Deferred[Row]:
+        return self.tracing.trace(call_id, texts)
+
+    def trace_on(
+        self, user: str | None, address: str | None, call_id: str | None, all_calls: bool, seconds: float
+    ) -> Deferred[list[Row]]:
+        return self.tracing.order(
+            on=True, user=user, address=address, call_id=call_id, all=all_calls, seconds=seconds
+        )
+
+    def trace_off(self, forget: bool) -> Deferred[list[Row]]:
+        return self.tracing.order(on=False, forget=forget)
+
+    def trace_status(self) -> Deferred[list[Row]]:
+        return self.tracing.status()
 
     def call_records(self, node: str | None, since: float, until: float, after: int) -> Deferred[Row]:
         if node is None or node == self._node.core.node:

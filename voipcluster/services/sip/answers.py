@@ -58,8 +58,11 @@ class Answers:
                 proxies = self._dialogs.proxies_behind_us(response, recorded)
                 if proxies:
                     call.learn_proxies(False, proxies, proved)
-            if method == "INVITE" and 200 <= response.status < 300 and sender is Side.CALLEE:
-                call.leg_up(response.to_tag or "")
+            if method == "INVITE" and sender is Side.CALLEE:
+                if 200 <= response.status < 300:
+                    call.leg_up(response.to_tag or "")
+                elif not call.rang and response.status < 200:
+                    call.rang = self._core.wall()
         if 200 <= response.status < 300 and method in REFRESHING:
             interval = agreed(session, response)
             if call is not None and (interval or call.expires):

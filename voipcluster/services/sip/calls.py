@@ -34,7 +34,7 @@ class Call:
     @ivar number: what was called, as the number plan reads it; empty when it was no number.
     @ivar moved: by how much the caller's CSeq is greater behind us, see L{voipcluster.sip.renumbering}; C{proves_to}: the
         gateway there, if its challenges are answered in the caller's place.
-    @ivar started: and C{answered}: seconds since 1970; C{answered} is 0 until then.
+    @ivar started: C{rang} and C{answered}: seconds since 1970; the latter two are 0 until then.
     """
 
     key: CallKey
@@ -48,6 +48,7 @@ class Call:
     started: float
     called: bytes = b""
     answered: float = 0.0
+    rang: float = 0.0
     relayed: bool = False
     contacts: set[tuple[bool, bool, bytes]] = field(factory=set)
     proxies: tuple[tuple[bool, bool, bytes], ...] = ()

@@ -28,10 +28,12 @@ class FakeTap:
         self.listeners: list[Callable[..., object]] = []
 
     def add(self, listener: Callable[..., object]) -> None:
-        self.listeners.append(listener)
+        if listener not in self.listeners:
+            self.listeners.append(listener)
 
     def remove(self, listener: Callable[..., object]) -> None:
-        self.listeners.remove(listener)
+        if listener in self.listeners:
+            self.listeners.remove(listener)
 
 
 class FakeCollector:
