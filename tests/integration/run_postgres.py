@@ -30,12 +30,14 @@ def binary(name: str) -> str:
 class Postgres:
     """
     @ivar url: for C{database.url}; C{password_file}: of mode 0600.
+    @ivar socket_folder: for C{host} of a URL, where everybody is believed who he is.
     """
 
     def __init__(self, reactor: Any, host: str, folder: Path) -> None:
         self._reactor, self.host = reactor, host
         # the folders of a test are closed to other users
         self._home = Path(tempfile.mkdtemp(prefix="pg-"))
+        self.socket_folder = self._home
         self._data = self._home / "data"
         self._as_server = (
             ["setpriv", f"--reuid={SERVER}", f"--regid={SERVER}", "--clear-groups"]

@@ -172,6 +172,10 @@ class FakeNode:
     def gateway_add(self, name: str, options: Mapping[str, Any]) -> Any:
         self.asked.append(("gateway_add", name, options))
 
+    def gateway_import(self, gateways: Any, replace: bool, dry: bool) -> Any:
+        self.asked.append(("gateway_import", gateways, replace, dry))
+        return {"added": len(gateways), "replaced": 0, "same": 0}
+
     def gateway_set(self, name: str, options: Mapping[str, Any]) -> Any:
         self.asked.append(("gateway_set", name, options))
 

@@ -119,6 +119,7 @@ _ACCOUNT = Schema(
         Field("disabled", bool, default=False),
         Field("removed", bool, default=False),
         Field("preferences", _PREFERENCE, default=(), many=64),
+        Field("version", int, 0, U53, 0),
     ),
 )
 _PREFERENCE_CHANGE = Schema(
@@ -207,6 +208,7 @@ _GATEWAY = Schema(
         Field("enabled", bool, default=True),
         Field("switch", bool, default=False),
         Field("removed", bool, default=False),
+        Field("version", int, 0, U53, 0),
     ),
 )
 _GATEWAYS = Schema(

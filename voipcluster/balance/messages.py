@@ -112,6 +112,8 @@ class Account:
     One user.
 
     @ivar removed: the account exists no more.
+    @ivar version: of two states of it the one with the greater counts: microseconds since 1970, or more where it was changed
+        twice within one. 0 from a node that does not tell.
     @ivar preferences: all that he has, when the primary tells of the account; it leaves them alone when it is told of one.
     """
 
@@ -121,6 +123,7 @@ class Account:
     disabled: bool = False
     removed: bool = False
     preferences: tuple[Preference, ...] = ()
+    version: int = 0
 
 
 @frozen(slots=True, kw_only=True)
@@ -162,6 +165,7 @@ class StoredGateway:
 
     @ivar password: ours at the gateway, a secret.
     @ivar switch: it is a gateway of the file, and only C{enabled} counts.
+    @ivar version: as that of an L{Account}.
     """
 
     name: str
@@ -191,6 +195,7 @@ class StoredGateway:
     enabled: bool = True
     switch: bool = False
     removed: bool = False
+    version: int = 0
 
 
 @frozen(slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from voipcluster.config.option import option
 
 @frozen
 class DatabaseOptions:
-    """A database that all nodes share: call records go there (C{docs/records.md})."""
+    """A database that all nodes share: accounts, gateways and call records are there, too (C{docs/database.md})."""
 
     url: str = option(
         "",

@@ -15,6 +15,7 @@ MAX_TTL = 30 * 86_400.0  # s; a join token is to be used, not to be kept
 MAX_TRACE = 86_400.0  # s; what is forgotten costs calls their time
 MAX_PASSWORD = 256  # characters
 MOST_IMPORTED = 40  # users in one request: it is one line of at most 16 kB
+MOST_GATEWAYS = 64  # gateways in one request
 
 
 class INodeControl(INodeView):
@@ -118,6 +119,15 @@ class INodeControl(INodeView):
         @return: C{warnings}: lines about what is hardly meant.
         """
 
+    def gateway_import(gateways: Sequence[tuple[str, Mapping[str, Any]]], replace: bool, dry: bool) -> Later:
+        """
+        Add gateways of another server, by name and options; primary only, all of them or none.
+
+        @param replace: whether those that exist in the database get these options; they are an error otherwise.
+        @param dry: say what would be done, and do nothing.
+        @return: as of L{user_import}.
+        """
+
     def gateway_set(name: str, options: Mapping[str, Any]) -> Later:
         """Change options of a gateway; one of the file is kept in the database from then on. @return: as L{gateway_add}."""
 
@@ -164,6 +174,23 @@ class _Users:
             if not isinstance(row, list) or len(row) != 4 or not all(isinstance(one, str) for one in row):
                 raise ValueError("not such a row")
         return tuple(Imported(*row) for row in value)
+
+
+@frozen
+class _Gateways:
+    """Names with options."""
+
+    allowed: str = f"a list of at most {MOST_GATEWAYS} [name, options]"
+    text = False
+    secret = True
+
+    def take(self, value: object) -> tuple[tuple[str, dict[str, Any]], ...]:
+        if not isinstance(value, list) or not 0 < len(value) <= MOST_GATEWAYS:
+            raise ValueError("not a list, or too long a one")
+        for row in value:
+            if not isinstance(row, list) or len(row) != 2:
+                raise ValueError("not such a row")
+        return tuple((GATEWAY.take(name), _Options().take(options)) for name, options in value)
 
 
 class _Optional:
@@ -326,6 +353,10 @@ COMMANDS: dict[str, Command] = {
     "gateway-add": Command(
         {"name": GATEWAY, "options": _Options()},
         lambda node, given: node.gateway_add(given["name"], given["options"]),
+    ),
+    "gateway-import": Command(
+        {"gateways": _Gateways(), "replace": Flag(), "dry": Flag()},
+        lambda node, given: node.gateway_import(given["gateways"], given["replace"], given["dry"]),
     ),
     "gateway-set": Command(
         {"name": GATEWAY, "options": _Options()},

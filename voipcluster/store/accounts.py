@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import evolve
-from sqlalchemy import Executable, bindparam, delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -18,6 +18,7 @@ from voipcluster.errors import UsageError
 from voipcluster.sip.preferences import NAMES, Preferences, read
 from voipcluster.store.database import Database, Statement
 from voipcluster.store.tables import subscriber, usr_preferences
+from voipcluster.store.versions import Versions
 
 MD5, SHA_256 = "MD5", "SHA-256"
 _USERNAME = re.compile(r"[A-Za-z0-9!$&*+\-./=?_~%,;]{1,128}")
@@ -65,13 +66,21 @@ class Accounts:
     """
     All accounts; at the primary these are the accounts of the cluster, elsewhere a copy.
 
+    @param shared: whether the shared database has them too.
     @ivar preferences: what users want, by address of record, of all who want anything.
+    @ivar versions: of each account.
     """
 
     _log = Logger()
 
-    def __init__(self, database: Database, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, database: Database, wall_clock: Callable[[], float] = time.time, shared: bool = False
+    ) -> None:
         self._database, self._wall_clock = database, wall_clock
+        self.versions: Versions[tuple[str, str], Account] = Versions(
+            "account", database, wall_clock, account_key, lambda account: "@".join(account_key(account)),
+            key_of_text, shared,
+        )  # fmt: skip
         self._accounts: dict[tuple[str, str], Account] = {}
         self.preferences: dict[str, Preferences] = {}
         wanted: dict[tuple[str, str], list[Preference]] = {}
@@ -92,8 +101,10 @@ class Accounts:
                     ha1=ha1,
                     disabled=row.disabled,
                     preferences=tuple(wanted.get((row.username, row.domain), ())),
+                    version=row.version,
                 )
             )
+            self.versions.known[row.username, row.domain] = row.version
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -112,12 +123,20 @@ class Accounts:
             return None
         return next((one.ha1 for one in account.ha1 if one.algorithm == algorithm), None)
 
-    def put(self, *accounts: Account) -> Deferred[None]:
-        """
-        Add, replace or (C{removed}) remove accounts.
+    def with_removed(self) -> Iterator[Account]:
+        """All accounts, and those that are gone, as far as that is remembered."""
+        yield from self
+        for (username, domain), version in list(self.versions.removed.items()):
+            yield Account(username=username, domain=domain, removed=True, version=version)
 
+    def put(self, *given: Account, also: Sequence[Statement] = ()) -> Deferred[None]:
+        """
+        Add, replace or (C{removed}) remove accounts; what is older than the one that is known changes nothing.
+
+        @param also: is written in the same transaction.
         @return: fires when they are on the disk and count from then on.
         """
+        accounts, before = self.versions.take(given)
         now = self._wall_clock()
         rows = [_row(account, now) for account in accounts if not account.removed]
         gone = [account for account in accounts if account.removed]
@@ -125,10 +144,14 @@ class Accounts:
         upsert = statement.on_conflict_do_update(
             index_elements=["username", "domain"],
             set_={
-                name: statement.excluded[name] for name in ("ha1", "ha1_sha256", "disabled", "last_modified")
+                name: statement.excluded[name]
+                for name in ("ha1", "ha1_sha256", "disabled", "last_modified", "version")
             },
         )
-        statements: list[Statement] = [(_delete(account), None) for account in gone]
+        statements: list[Statement] = [*also, *self.versions.statements(accounts)]
+        if gone:
+            owners = [{"of": account.username, "at": account.domain.lower()} for account in gone]
+            statements.append((_ACCOUNT_OF, owners))
         if accounts:
             owners = [{"of": account.username, "at": account.domain.lower()} for account in accounts]
             statements.append((_PREFERENCES_OF, owners))
@@ -142,10 +165,15 @@ class Accounts:
         written = self._database.write(*statements)
 
         def count(_: None) -> None:
+            self.versions.stored(accounts)
             for account in accounts:
                 self._keep(account)
 
-        return written.addCallback(count)
+        return written.addCallbacks(count, self.versions.not_stored, errbackArgs=(before,))
+
+    def stamped(self, account: Account) -> Account:
+        """A change that is decided on now."""
+        return evolve(account, version=self.versions.next(account_key(account)))
 
     def account_with(self, change: Account | PreferenceChange) -> Account:
         """
@@ -175,7 +203,7 @@ class Accounts:
         )
 
     def _keep(self, account: Account) -> None:
-        key = (account.username, account.domain.lower())
+        key = account_key(account)
         self.preferences.pop("@".join(key), None)
         if account.removed:
             self._accounts.pop(key, None)
@@ -197,6 +225,20 @@ class Accounts:
             )  # fmt: skip
 
 
+def account_key(account: Account) -> tuple[str, str]:
+    """What makes two accounts the same one."""
+    return account.username, account.domain.lower()
+
+
+def key_of_text(text: str) -> tuple[str, str]:
+    """L{account_key} of C{username@domain}."""
+    username, _, domain = text.rpartition("@")
+    return username, domain
+
+
+_ACCOUNT_OF = delete(subscriber).where(
+    subscriber.c.username == bindparam("of"), subscriber.c.domain == bindparam("at")
+)
 _PREFERENCES_OF = delete(usr_preferences).where(
     usr_preferences.c.username == bindparam("of"), usr_preferences.c.domain == bindparam("at")
 )
@@ -210,15 +252,10 @@ def _preference_rows(account: Account, now: float) -> Iterator[dict[str, object]
         }  # fmt: skip
 
 
-def _delete(account: Account) -> Executable:
-    return delete(subscriber).where(
-        subscriber.c.username == account.username, subscriber.c.domain == account.domain.lower()
-    )
-
-
 def _row(account: Account, now: float) -> dict[str, object]:
     found = {one.algorithm: one.ha1 for one in account.ha1}
     return {
         "username": account.username, "domain": account.domain.lower(), "ha1": found.get(MD5, ""),
         "ha1_sha256": found.get(SHA_256, ""), "disabled": account.disabled, "created": now, "last_modified": now,
+        "version": account.version,
     }  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
 from twisted.internet.defer import Deferred
@@ -15,24 +16,37 @@ from twisted.logger import Logger
 from voipcluster.balance import codec
 from voipcluster.balance.messages import StoredGateway
 from voipcluster.errors import PeerError
+from voipcluster.gateway.dispatcher import DISABLED, PROBED
 from voipcluster.store.database import Database, Statement
 from voipcluster.store.tables import dispatcher
+from voipcluster.store.versions import Versions
 
-DISABLED, PROBED = 4, 8  # of the column flags
-_APART = ("v", "password", "removed")  # what is not in the column attrs
+_APART = ("v", "password", "removed", "version")  # what is not in the column attrs
 
 
 class Gateways:
-    """All of them; at the primary these are those of the cluster, elsewhere a copy."""
+    """
+    All of them; at the primary these are those of the cluster, elsewhere a copy.
+
+    @param shared: whether the shared database has them too.
+    @ivar versions: of each gateway.
+    """
 
     _log = Logger()
 
-    def __init__(self, database: Database, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, database: Database, wall_clock: Callable[[], float] = time.time, shared: bool = False
+    ) -> None:
         self._database, self._wall_clock = database, wall_clock
+        self.versions: Versions[str, StoredGateway] = Versions(
+            "gateway", database, wall_clock, _name_of, _name_of, lambda text: text, shared
+        )
         self._gateways: dict[str, StoredGateway] = {}
         for row in database.rows(select(dispatcher)):
             try:
-                self._gateways[row.name] = _read(row.attrs, row.name, row.password)
+                gateway = evolve(_read(row.attrs, row.name, row.password), version=row.version)
+                self._gateways[row.name] = gateway
+                self.versions.known[row.name] = row.version
             except (ValueError, RecursionError, PeerError) as error:
                 # somebody has edited it: the others are served all the same
                 self._log.error(
@@ -48,16 +62,28 @@ class Gateways:
     def get(self, name: str) -> StoredGateway | None:
         return self._gateways.get(name)
 
-    def put(self, *gateways: StoredGateway) -> Deferred[None]:
-        """
-        Add, replace or (C{removed}) remove gateways.
+    def with_removed(self) -> Iterator[StoredGateway]:
+        """All of them, and those that are gone, as far as that is remembered."""
+        yield from self
+        for name, version in list(self.versions.removed.items()):
+            yield StoredGateway(name=name, removed=True, version=version)
 
+    def stamped(self, gateway: StoredGateway) -> StoredGateway:
+        """A change that is decided on now."""
+        return evolve(gateway, version=self.versions.next(gateway.name))
+
+    def put(self, *given: StoredGateway, also: Sequence[Statement] = ()) -> Deferred[None]:
+        """
+        Add, replace or (C{removed}) remove gateways; what is older than the one that is known changes nothing.
+
+        @param also: is written in the same transaction.
         @return: fires when they are on the disk and count from then on.
         """
+        gateways, before = self.versions.take(given)
         now = self._wall_clock()
         rows = [_row(gateway, now) for gateway in gateways if not gateway.removed]
         gone = [gateway.name for gateway in gateways if gateway.removed]
-        statements: list[Statement] = []
+        statements: list[Statement] = [*also, *self.versions.statements(gateways)]
         if gone:
             statements.append((delete(dispatcher).where(dispatcher.c.name.in_(gone)), None))
         if rows:
@@ -66,18 +92,24 @@ class Gateways:
             statements.append((statement.on_conflict_do_update(index_elements=["name"], set_=changed), rows))
 
         def count(_: None) -> None:
+            self.versions.stored(gateways)
             for gateway in gateways:
                 if gateway.removed:
                     self._gateways.pop(gateway.name, None)
                 else:
                     self._gateways[gateway.name] = gateway
 
-        return self._database.write(*statements).addCallback(count)
+        written = self._database.write(*statements)
+        return written.addCallbacks(count, self.versions.not_stored, errbackArgs=(before,))
 
     def keep_only(self, names: Iterable[str]) -> Deferred[None]:
         """Remove all but those."""
         gone = self._gateways.keys() - set(names)
         return self.put(*(StoredGateway(name=name, removed=True) for name in gone))
+
+
+def _name_of(gateway: StoredGateway) -> str:
+    return gateway.name
 
 
 def _read(attrs: str, name: str, password: str) -> StoredGateway:
@@ -89,18 +121,23 @@ def _read(attrs: str, name: str, password: str) -> StoredGateway:
     return gateway
 
 
+def destination_of(gateway: StoredGateway) -> str:
+    """Its servers as SIP URIs with blanks between them."""
+    transport = "" if gateway.transport == "udp" else f";transport={gateway.transport}"
+    return " ".join(f"sip:{server}{transport}" for server in gateway.servers)
+
+
 def _row(gateway: StoredGateway, now: float) -> dict[str, object]:
     table = codec.encode(gateway)
-    scheme = "sips" if gateway.transport == "tls" else "sip"
-    transport = "" if gateway.transport in ("udp", "tls") else f";transport={gateway.transport}"
     return {
         "name": gateway.name,
         "setid": 1,
-        "destination": " ".join(f"{scheme}:{server}{transport}" for server in gateway.servers),
+        "destination": destination_of(gateway),
         "flags": (0 if gateway.enabled else DISABLED) | (PROBED if gateway.probe else 0),
         "priority": 0,
         "attrs": json.dumps({key: value for key, value in table.items() if key not in _APART}),
         "description": gateway.kind,
         "password": gateway.password,
         "last_modified": now,
+        "version": gateway.version,
     }

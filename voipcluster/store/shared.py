@@ -7,11 +7,11 @@ It has the same tables as the embedded one (L{voipcluster.store.tables}); the fi
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from twisted.internet.defer import Deferred, DeferredLock
@@ -20,6 +20,8 @@ from voipcluster.errors import UsageError
 from voipcluster.store.database import Run, Statement
 from voipcluster.store.migrations import NewerSchema, bring_up_to_date
 from voipcluster.store.tables import acc_cdrs
+
+Result = TypeVar("Result")
 
 CONNECT_TIMEOUT = 5  # s
 STATEMENT_TIMEOUT = 20_000  # ms
@@ -91,6 +93,24 @@ class SharedDatabase:
 
         return self._order.run(self._run, partial(_told, work))
 
+    def transact(self, work: Callable[[Connection], Result], snapshot: bool = False) -> Deferred[Result]:
+        """
+        Run a function in the thread, in one transaction, after those of all earlier calls.
+
+        @param snapshot: all that it reads is as of one moment.
+        @return: what it returns, when that is committed; fails with L{NotReachable}.
+        """
+        level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
+
+        def run() -> Result:
+            with (
+                self._prepared().connect().execution_options(isolation_level=level) as connection,
+                connection.begin(),
+            ):
+                return work(connection)
+
+        return self._order.run(self._run, partial(_told, run))
+
     def read(self, query: Any) -> Deferred[Sequence[Any]]:
         """@return: the rows; fails with L{NotReachable}."""
 
@@ -99,6 +119,24 @@ class SharedDatabase:
                 return connection.execute(query).all()
 
         return self._order.run(self._run, partial(_told, work))
+
+    def listen(self, channel: str) -> Deferred[Any]:
+        """@return: a connection of psycopg's, apart from all others, that is told of each C{NOTIFY} on that channel."""
+
+        def connect() -> Any:
+            pooled = self._prepared().raw_connection()
+            connection: Any = pooled.driver_connection
+            pooled.detach()
+            try:
+                connection.rollback()
+                connection.autocommit = True
+                connection.execute(f"LISTEN {channel}")
+            except Exception:
+                connection.close()
+                raise
+            return connection
+
+        return self._order.run(self._run, partial(_told, connect))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -139,6 +177,8 @@ def _engine(url: URL) -> Engine:
 def _told(work: Any) -> Any:
     try:
         return work()
-    except SQLAlchemyError as error:
+    except Exception as error:
+        if not isinstance(error, SQLAlchemyError) and not type(error).__module__.startswith("psycopg"):
+            raise
         cause = getattr(error, "orig", None) or error
         raise NotReachable(f"the shared database: {' '.join(str(cause).split())[:200]}") from None

@@ -6,7 +6,7 @@ A change here needs a script in C{migrations/versions}, which unit tests hold ag
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -20,6 +20,11 @@ subscriber = Table(
     Column("disabled", Boolean, nullable=False),
     Column("created", Float, nullable=False),
     Column("last_modified", Float, nullable=False),
+    # written by others only, and never kept: the shared database makes digests of it
+    Column("password", String(128), nullable=False, server_default=""),
+    Column("ha1b", String(32), nullable=False, server_default=""),  # of others; no node reads it
+    Column("version", BigInteger, nullable=False, server_default="0"),  # the last writer has the greatest
+    Column("changed", BigInteger, nullable=False, server_default="0"),  # PostgreSQL: by which transaction
 )
 
 usr_preferences = Table(
@@ -67,8 +72,31 @@ dispatcher = Table(
     Column("priority", Integer, nullable=False),  # always 0: routes have one
     Column("attrs", Text, nullable=False),  # JSON: all options of [[gateway]] but the password
     Column("description", String(256), nullable=False),
-    Column("password", String(256), nullable=False),
+    Column("password", String(256), nullable=False),  # sealed in the shared database
     Column("last_modified", Float, nullable=False),
+    Column("version", BigInteger, nullable=False, server_default="0"),
+    Column("changed", BigInteger, nullable=False, server_default="0"),
+)
+
+address = Table(  # in the shared database only: elsewhere sources of a gateway are among its options
+    "address",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("grp", Integer, nullable=False, server_default="1"),  # means nothing here
+    Column("ip_addr", String(50), nullable=False),
+    Column("mask", Integer, nullable=True),  # bits; NULL: one address
+    Column("port", Integer, nullable=False, server_default="0"),
+    Column("tag", String(64), nullable=False, index=True),  # the name of the gateway
+)
+
+removed_rows = Table(
+    "removed_rows",  # so that an older write does not bring back what is gone
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("key", String(600), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False, server_default="0"),
+    Column("removed_at", Float, nullable=False),
 )
 
 # -- call records

@@ -1,5 +1,5 @@
 """
-C{voipctl import kamailio}: the users of another SIP server, from its table C{subscriber}.
+C{voipctl import kamailio}: the users of another SIP server, from its table C{subscriber}, and its gateways.
 
 The table comes as CSV with a line of column names, or over SQL. Needed are C{username}, C{domain}, and C{ha1} or C{password};
 passwords become HA1 here and go no further. All of it is read and checked before anything is changed.
@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from voipcluster.errors import UsageError
+from voipcluster.voipctl import importing_gateways
 from voipcluster.voipctl.client import Client
+from voipcluster.voipctl.sources import rows_of_database
 
 MOST_AT_ONCE = 40  # users in one request
 MOST_OCTETS = 12_000  # of it
@@ -36,13 +38,17 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("server", choices=["kamailio"], help="whose tables these are")
     command.add_argument(
         "--subscriber",
-        required=True,
         metavar="FILE|URL",
         help="CSV file (- is standard input), or URL of its database such as mysql+pymysql://USER@HOST/kamailio",
     )
+    command.add_argument(
+        "--dispatcher", metavar="FILE|URL", help="its dispatcher.list, or URL of its database: gateways"
+    )
     command.add_argument("--domain", metavar="DOMAIN", help="only the users of this one")
     command.add_argument(
-        "--replace", action="store_true", help="give users that exist the password of the import"
+        "--replace",
+        action="store_true",
+        help="give users that exist the password of the import, and gateways its options",
     )
     command.add_argument("--dry-run", action="store_true", help="say what would be done")
 
@@ -53,32 +59,47 @@ def run(client: Client, given: argparse.Namespace) -> str:
 
     @raise UsageError: something of it is wrong; the first line that is, and nothing was changed.
     """
+    if not given.subscriber and not given.dispatcher:
+        raise UsageError("nothing to import: --subscriber, --dispatcher, or both")
+    # all is read and checked before anything is changed
+    users = _read_users(given) if given.subscriber else []
+    destinations = importing_gateways.read_all(given.dispatcher) if given.dispatcher else []
+    told: list[str] = []
+    for dry in (True,) if given.dry_run else (True, False):
+        told = [_take_over(client, users, given.replace, dry)] if users else []
+        if destinations:
+            told.append(importing_gateways.run(client, destinations, given.replace, dry))
+    return "\n".join(told)
+
+
+def _read_users(given: argparse.Namespace) -> list[Subscriber]:
     found = list(subscribers(given.subscriber))
     wanted = [one for one in found if given.domain is None or one.domain == given.domain.lower()]
     if not wanted:
         raise UsageError(f"{given.subscriber}: no users" + (f" of {given.domain}" if found else ""))
     _no_two_alike(wanted)
-    batches = list(_batches(wanted))
+    return wanted
+
+
+def _take_over(client: Client, wanted: Sequence[Subscriber], replace: bool, dry: bool) -> str:
     done = {"added": 0, "replaced": 0, "same": 0}
-    for dry in (True,) if given.dry_run else (True, False):
-        done = dict.fromkeys(done, 0)
-        for batch in batches:
-            users = [list(one[1:]) for one in batch]
-            try:
-                answer = client.ask("user-import", users=users, replace=given.replace, dry=dry)
-            except UsageError as error:
-                if dry:
-                    raise
-                raise UsageError(
-                    f"{error}; {done['added'] + done['replaced']} users were imported until then"
-                ) from None
-            for name in done:
-                done[name] += answer[name]
+    for batch in _batches(wanted):
+        users = [list(one[1:]) for one in batch]
+        try:
+            answer = client.ask("user-import", users=users, replace=replace, dry=dry)
+        except UsageError as error:
+            if dry:
+                raise
+            raise UsageError(
+                f"{error}; {done['added'] + done['replaced']} users were imported until then"
+            ) from None
+        for name in done:
+            done[name] += answer[name]
     told = ", ".join(
         f"{number} {name if name != 'same' else 'there already'}" for name, number in done.items()
     )
     weak = sum(1 for one in wanted if not one.sha_256)
-    told = f"{len(wanted)} users: {told}" + (" (nothing was changed)" if given.dry_run else "")
+    told = f"{len(wanted)} users: {told}" + (" (nothing was changed)" if dry else "")
     if weak:
         told += f'\n{weak} of them have a digest for MD5 only: set auth.algorithms = ["MD5"] until they have new passwords'
     return told
@@ -124,33 +145,11 @@ def _rows_of_csv(file: Any, name: str) -> Iterator[tuple[str, Mapping[str, str]]
 
 
 def _rows_of_database(url: str) -> Iterator[tuple[str, Mapping[str, str]]]:
-    # imported late: SQLAlchemy takes longer to import than all other commands take altogether
-    from sqlalchemy import MetaData, Table, create_engine, select  # noqa: PLC0415 - see above
-    from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError  # noqa: PLC0415 - see above
-
-    try:
-        engine = create_engine(url)
-        shown = engine.url.render_as_string(hide_password=True)
-    except (ArgumentError, ModuleNotFoundError, ValueError) as error:
-        scheme = url.partition("://")[0]
-        raise UsageError(f"--subscriber: {scheme}://: {str(error).splitlines()[0]}") from None
-    try:
-        table = Table("subscriber", MetaData(), autoload_with=engine)
-        names = [name for name in ("username", "domain", "ha1", "password") if name in table.c]
-        if "username" not in names or "domain" not in names or len(names) == 2:
-            raise UsageError(
-                f"{shown}: table subscriber has no username, domain, or neither ha1 nor password"
-            )
-        with engine.connect() as connection:
-            for number, row in enumerate(connection.execute(select(*(table.c[name] for name in names))), 1):
-                yield f"{shown}: row {number}", {name: row._mapping[name] or "" for name in names}
-    except NoSuchTableError:
-        raise UsageError(f"{shown}: there is no table subscriber") from None
-    except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        raise UsageError(f"{shown}: {' '.join(str(cause).split())[:200]}") from None
-    finally:
-        engine.dispose()
+    wanted = ("username", "domain", "ha1", "password")
+    for where, row in rows_of_database(url, "--subscriber", "subscriber", wanted[:2], wanted):
+        if len(row) == 2:
+            raise UsageError(f"{where}: table subscriber has neither ha1 nor password")
+        yield where, row
 
 
 def _checked(rows: Iterator[tuple[str, Mapping[str, str]]]) -> Iterator[Subscriber]:

@@ -67,7 +67,7 @@ def status(answer: Mapping[str, Any], verbose: bool) -> str:
         if any(node.get("measured") for node in nodes):  # nodes of an earlier version do not say it
             columns += [(title, _measured(name, factor), True) for title, name, factor in _MEASURED]
     lines = [f"cluster {clean(answer.get('cluster'))}", table(columns, nodes), *_media_reasons(nodes)]
-    lines += _versions(nodes)
+    lines += [*_versions(nodes), *_database(nodes)]
     if missing := answer.get("no_node"):
         names = ", ".join(clean(name) for name in missing)
         lines.append(
@@ -100,6 +100,23 @@ def _media_reasons(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
                 line = f"{text} at {{}}: {clean(media[key])}"
                 by_reason.setdefault(line, []).append(clean(node.get("name")))
     return [line.replace("{}", ", ".join(names), 1) for line, names in by_reason.items()]
+
+
+def _database(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with the shared database; one line a thing, with the nodes that say so."""
+    by_line: dict[str, list[str]] = {}
+    for node in nodes:
+        database = node.get("database")
+        if not isinstance(database, Mapping):
+            continue
+        lines = [f"in the shared database: {clean(fault)}" for fault in database.get("faults") or ()]
+        if database.get("trouble"):
+            lines.insert(0, f"the shared database is not reached: {clean(database['trouble'])}")
+        if database.get("waiting"):
+            lines.append(f"{clean(database['waiting'])} changes of accounts and gateways wait for it")
+        for line in lines:
+            by_line.setdefault(line, []).append(clean(node.get("name")))
+    return [f"{line} (node {', '.join(names)})" for line, names in by_line.items()]
 
 
 # of what is counted the workload is the share of its limit; CALLS is the count itself

@@ -102,6 +102,9 @@ class User:
             raise UsageError(f"there is no user {change.username}")
         return evolve(known, preferences=change.items)
 
+    def adopt_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
+        return self.store_accounts(accounts)
+
     def store_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
         for account in accounts:
             if account.removed:

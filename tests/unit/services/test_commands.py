@@ -24,6 +24,7 @@ GOOD = {
     "user-import": {"users": [["al", "a.b", "0" * 32, ""]], "replace": False, "dry": True},
     "gateway-show": {"name": "carrier-a"}, "gateway-rm": {"name": "carrier-a"},
     "gateway-add": {"name": "carrier-a", "options": {"channels": 3}},
+    "gateway-import": {"gateways": [["gw", {"servers": ["192.0.2.1"]}]], "replace": False, "dry": True},
     "gateway-set": {"name": "carrier-a", "options": {}}, "gateway-switch": {"name": "carrier-a", "on": True},
     "records": {"since": 1.0, "until": 2.0, "after": 0}, "trace": {"call_id": "1/2@host", "texts": True},
     "trace-on": {"all": False, "seconds": 600}, "trace-off": {"forget": False},

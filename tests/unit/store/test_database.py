@@ -8,6 +8,7 @@ import stat
 from attrs import evolve
 
 from tests.unit.store.database_case import DatabaseCase, Later
+from tests.unit.store.former import make_file
 from voipcluster.errors import UsageError
 from voipcluster.store.accounts import Accounts, new_account
 from voipcluster.store.migrations import HEAD
@@ -37,12 +38,7 @@ class File(DatabaseCase):
 
     def _older(self) -> None:
         """The database as the release with schema 0002 has left it."""
-        self.open().close()
-        with sqlite3.connect(self.path) as connection:
-            connection.execute("drop table usr_preferences")
-            connection.execute("update alembic_version set version_num = '0002'")
-            connection.execute("insert into subscriber values ('alice', 'example.com', '0', '', 0, 0, 0)")
-        connection.close()
+        make_file(self.path, "0002")
 
     def test_a_copy_from_before_an_upgrade(self) -> None:
         """Before tables change the file is kept as it was, private; whoever goes back is told of it."""

@@ -14,9 +14,12 @@ from sqlalchemy import create_engine, event, inspect, text
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.store.database_case import DatabaseCase
+from tests.unit.store.former import FORMER, make_file
+from voipcluster.balance.messages import StoredGateway
 from voipcluster.errors import UsageError
 from voipcluster.store import migrations
 from voipcluster.store.accounts import Accounts, new_account
+from voipcluster.store.gateways import Gateways
 from voipcluster.store.migrations import HEAD, NewerSchema, bring_up_to_date
 from voipcluster.store.tables import VIEWS, metadata
 
@@ -70,13 +73,28 @@ class Scripts(SynchronousTestCase):
 
 
 class States(DatabaseCase):
+    def test_each_former_version(self) -> None:
+        """Users and gateways are there, their versions are the times of their last changes, and new ones can be made."""
+        for number, version in enumerate(FORMER):
+            self.path = Path(self.mktemp())
+            make_file(self.path, version)
+            database = self.open()
+            accounts, gateways = Accounts(database), Gateways(database)
+            alice = accounts.get("alice", "example.com")
+            assert alice is not None
+            self.assertEqual((alice.ha1[0].ha1, alice.version), ("0" * 32, 1_700_000_000_500_000))
+            self.assertEqual([one.name for one in gateways], ["carrier"] if number else [])
+            self.assertLess(alice.version, accounts.stamped(alice).version)
+            self.successResultOf(accounts.put(new_account("bob", "example.com", "pw")))
+            self.successResultOf(gateways.put(StoredGateway(name="other", servers=("192.0.2.1",))))
+
     def test_a_state_before_the_first_release(self) -> None:
         """Its accounts are there, and the tables that it did not know."""
-        self.successResultOf(Accounts(self.open()).put(new_account("alice", "example.com", "pw")))
+        make_file(self.path, "0001")
         with sqlite3.connect(self.path) as connection:
             for view in VIEWS:
                 connection.execute(f"DROP VIEW {view}")
-            for table in ("acc_cdrs", "outbox", "dispatcher", migrations.MARK):
+            for table in ("acc_cdrs", "outbox", migrations.MARK):
                 connection.execute(f"DROP TABLE {table}")
             connection.execute("CREATE TABLE version (table_name TEXT, table_version INTEGER)")
         connection.close()

@@ -407,15 +407,39 @@ class ClusterService(Service):
         for value in values:
             one.check(value)
 
+        decided: list[Any] = []
+
         def decide() -> Deferred[None]:
-            stored: Deferred[None] = maybeDeferred(one.store, tuple(one.merged(value) for value in values))
+            decided.extend(one.merged(value) for value in values)
+            stored: Deferred[None] = maybeDeferred(one.store, tuple(decided))
             return stored.addCallback(tell)
+
+        def tell(_: None) -> None:
+            for value in decided:
+                self.publish(one.kind, value)
+
+        changed: Deferred[None] = self._changing.run(decide)
+        return changed
+
+    def adopt(self, kind: str, values: Sequence[Any]) -> Deferred[None]:
+        """
+        Keep values that somebody else has decided on, each with its version; at the primary the others are told.
+
+        @return: fires when they are on the disk.
+        """
+        one = self._decided[kind]
+        assert one.adopt is not None, "they are in the shared database"
+        adopt = one.adopt
+
+        def keep() -> Deferred[None]:
+            kept: Deferred[None] = maybeDeferred(adopt, tuple(values))
+            return kept.addCallback(tell)
 
         def tell(_: None) -> None:
             for value in values:
                 self.publish(one.kind, value)
 
-        changed: Deferred[None] = self._changing.run(decide)
+        changed: Deferred[None] = self._changing.run(keep)
         return changed
 
     def _decide(self, one: Decided, change: Any) -> Deferred[None]:

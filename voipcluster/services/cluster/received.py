@@ -71,6 +71,9 @@ class IClusterUser(Interface):
     def store_accounts(accounts: tuple[Account, ...]) -> Deferred[None]:
         """Keep, or (C{removed}) remove accounts that the primary has decided on."""
 
+    def adopt_accounts(accounts: tuple[Account, ...]) -> Deferred[None]:
+        """Keep, or (C{removed}) remove accounts that the shared database has."""
+
     def accounts_listed(keys: frozenset[tuple[str, str]]) -> Deferred[None]:
         """There are accounts of these (username, domain), and no others."""
 
@@ -106,7 +109,7 @@ def accounts_decided(user: Any) -> Decided:
     return Decided(
         "account", Accounts, account_key, user.full_accounts,
         user.store_accounts, user.accounts_listed,
-        parts=("preference-change",), merged=user.account_with, old=True,
+        parts=("preference-change",), merged=user.account_with, old=True, adopt=user.adopt_accounts,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -48,6 +48,7 @@ from voipcluster.services.sequence import SequenceCheck
 from voipcluster.services.sip.lost_nodes import LostNodes
 from voipcluster.services.sip.transactions import ClientTransaction
 from voipcluster.services.tracing.recorder import call_ids_of
+from voipcluster.store.directory import ACCOUNT, GATEWAY
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
@@ -207,16 +208,26 @@ class ClusterSide:
     # -- accounts
 
     def full_accounts(self) -> Iterable[Account]:
-        return iter(self._node.accounts)
+        accounts = self._node.accounts
+        return iter(accounts) if self._node.directory is None else accounts.with_removed()
 
     def account_with(self, change: Account | PreferenceChange) -> Account:
-        return self._node.accounts.account_with(change)
+        accounts = self._node.accounts
+        return accounts.stamped(accounts.account_with(change))
 
     def store_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
+        directory = self._node.directory
+        if directory is None:
+            return self._node.accounts.put(*accounts)
+        stored = self._node.accounts.put(*accounts, also=directory.queued(ACCOUNT, accounts))
+        return stored.addCallback(lambda _: directory.poke())
+
+    def adopt_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
         return self._node.accounts.put(*accounts)
 
     def accounts_listed(self, keys: frozenset[tuple[str, str]]) -> Deferred[None]:
-        kept = self._node.accounts.keep_only(keys)
+        # what is gone says so itself where the database may know more than the primary
+        kept = self._node.accounts.keep_only(keys) if self._node.directory is None else succeed(None)
         return kept.addCallback(lambda _: self.first_copies.came(ACCOUNTS))
 
     # -- gateways, and what else the primary decides on
@@ -228,18 +239,33 @@ class ClusterSide:
                 "gateway",
                 StoredGateways,
                 lambda gateway: gateway.name,
-                lambda: node.stored_gateways,
+                self._full_gateways,
                 self._store_gateways,
                 self._gateways_listed,
                 lambda gateway: check_change(node.config.gateways, node.stored_gateways, gateway),
+                merged=node.stored_gateways.stamped,
+                adopt=self._adopt_gateways,
             ),
             node.page_access.decided(),
         ]
 
+    def _full_gateways(self) -> Iterable[StoredGateway]:
+        stored = self._node.stored_gateways
+        return iter(stored) if self._node.directory is None else stored.with_removed()
+
     def _store_gateways(self, gateways: tuple[StoredGateway, ...]) -> Deferred[None]:
+        directory = self._node.directory
+        also = [] if directory is None else directory.queued(GATEWAY, gateways)
+        stored = self._node.stored_gateways.put(*gateways, also=also).addCallback(self._gateways_changed)
+        return stored if directory is None else stored.addCallback(lambda _: directory.poke())
+
+    def _adopt_gateways(self, gateways: tuple[StoredGateway, ...]) -> Deferred[None]:
         return self._node.stored_gateways.put(*gateways).addCallback(self._gateways_changed)
 
     def _gateways_listed(self, names: frozenset[str]) -> Deferred[None]:
+        if self._node.directory is not None:
+            self.first_copies.came(GATEWAYS)
+            return succeed(None)
         kept = self._node.stored_gateways.keep_only(names).addCallback(self._gateways_changed)
         return kept.addCallback(lambda _: self.first_copies.came(GATEWAYS))
 
@@ -285,7 +311,10 @@ class ClusterSide:
             case "reload":
                 return node.reloading.asked(params.get("dry") is True)
             case "counters":
-                return {"handed_over": node.placing.total_handed_over, "media": node.view.own_media()}
+                return {
+                    "handed_over": node.placing.total_handed_over, "media": node.view.own_media(),
+                    "database": node.view.own_database(),
+                }  # fmt: skip
             case page_access.ENDED:
                 page_access.logged_out(node.gate, params)
                 return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -14,7 +14,7 @@ from voipcluster.config.gateways import OPTIONS, WAYS, gateway_of, table_of
 from voipcluster.errors import UsageError
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.hours import is_open
-from voipcluster.services.gateway.merging import CHANGED, FILE, stored
+from voipcluster.services.gateway.merging import CHANGED, FILE, check_change, stored
 from voipcluster.web.view import Row
 
 if TYPE_CHECKING:
@@ -114,6 +114,43 @@ class GatewayView:
             raise UsageError(f"gateway {name} exists already; to change it: voipctl gateway set {name} ...")
         return self._declare(gateway_of(_table({"name": name}, options)))
 
+    def import_all(
+        self, tables: Sequence[tuple[str, Mapping[str, Any]]], replace: bool, dry: bool
+    ) -> Deferred[Row] | Row:
+        """
+        Many at once, all of them or none.
+
+        @return: how many were C{added} and C{replaced}, and how many were there already as they are (C{same}).
+        """
+        node = self._node
+        changed: list[StoredGateway] = []
+        done = {"added": 0, "replaced": 0, "same": 0}
+        for name, options in tables:
+            try:
+                gateway = gateway_of(_table({"name": name}, options))
+                self._check_tls(gateway)
+            except UsageError as error:
+                raise UsageError(f"gateway {name}: {error}") from None
+            row, known = stored(gateway), node.gateways.get(name)
+            if known is not None and stored(known) == row:
+                done["same"] += 1
+                continue
+            if known is not None and node.gateways.where(name) == FILE:
+                raise UsageError(
+                    f"gateway {name} is in the configuration file of the nodes, with other options"
+                )
+            if known is not None and not replace:
+                raise UsageError(f"gateway {name} exists already, with other options")
+            done["added" if known is None else "replaced"] += 1
+            changed.append(row)
+        names = {row.name for row in changed}
+        others = [row for row in node.stored_gateways if row.name not in names]
+        for number, row in enumerate(changed):
+            check_change(node.config.gateways, [*others, *changed[:number]], row)
+        if dry or not changed:
+            return done
+        return node.cluster.change_all("gateway", changed).addCallback(lambda _: done)
+
     def set(self, name: str, options: Mapping[str, Any]) -> Deferred[Row]:
         """@return: as L{add}."""
         gateway = self._existing(name)
@@ -125,14 +162,17 @@ class GatewayView:
         return self._declare(gateway_of(_table(table, options)))
 
     def _declare(self, gateway: Gateway) -> Deferred[Row]:
-        if gateway.transport == "tls" and not self._node.config.tls.certificate:
-            raise UsageError(
-                "transport: tls needs tls.certificate, which is not set in the configuration file"
-            )
+        self._check_tls(gateway)
         warnings = [f"codecs: {text}" for text in codec_cautions(gateway)]
         if not gateway.servers:
             warnings.append("servers: there are none, so no call goes to it")
         return self._change(stored(gateway)).addCallback(lambda _: {"warnings": warnings})
+
+    def _check_tls(self, gateway: Gateway) -> None:
+        if gateway.transport == "tls" and not self._node.config.tls.certificate:
+            raise UsageError(
+                "transport: tls needs tls.certificate, which is not set in the configuration file"
+            )
 
     def switch(self, name: str, on: bool) -> Deferred[None]:
         """Enable or disable a gateway; of one in the file nothing else is changed."""

@@ -40,6 +40,7 @@ from voipcluster.services.journal import CallJournal
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.node.cluster_side import ClusterSide
 from voipcluster.services.node.dialling import dialling_of
+from voipcluster.services.node.directory import NodeDirectory
 from voipcluster.services.node.limits import limiting_of, media_shares
 from voipcluster.services.node.listening import (
     listen_addresses,
@@ -161,7 +162,8 @@ class NodeParts:
         key = state.read("cluster.key")
         surroundings = self._surroundings
         self._store = surroundings.open_store(reactor, state.database)
-        self.accounts = Accounts(self._store.database, surroundings.wall)
+        shared = bool(config.database.url)
+        self.accounts = Accounts(self._store.database, surroundings.wall, shared)
         self.wheel = TimerWheel(clock)
         t1 = config.sip.t1
         limits = config.limits
@@ -197,7 +199,7 @@ class NodeParts:
         )  # fmt: skip
         self.resolver, self.resolving = make_resolving(reactor, config, self.core)
         self.tallies = Tallies(self.is_heard, self._tell_tally)
-        self.stored_gateways = Gateways(self._store.database, surroundings.wall)
+        self.stored_gateways = Gateways(self._store.database, surroundings.wall, shared)
         self.page_access = PageAccess(state, self._store.run)
         self.gateways = GatewayBook((), self.tallies, surroundings.wall)
         self.merge_gateways()
@@ -345,6 +347,9 @@ class NodeParts:
         self.calls.released = self._call_released
         self.records = CallRecords(config.limits.ended_calls, self._record_row, self._watch)
         self.keeping = RecordKeeping(self, self._reactor, self._store.run, self._store.database)
+        self.directory: NodeDirectory | None = None
+        if config.database.url:
+            self.directory = NodeDirectory(self, self._reactor, self.keeping.open_shared)
         self.calls.over, self.media.on_trouble = self._call_over, self.records.trouble
         self.tap = Tap(self.transactions, self.transport, core.seconds)
         self.hep = hep_of(self, self._reactor, self.tap, surroundings.wall)
@@ -438,6 +443,10 @@ class NodeParts:
     def is_ours(self, aor: str) -> bool:
         """Whether an address of record has an account, or is registered."""
         return self.is_user(aor) or bool(self.registrar.lookup(aor))
+
+    def queue(self, statement: Any, rows: list[dict[str, Any]]) -> Deferred[None]:
+        """Write rows into the node's own database."""
+        return self._store.database.write((statement, rows))
 
     def merge_gateways(self) -> None:
         """The gateways are those of the file and of the database, as they are now."""

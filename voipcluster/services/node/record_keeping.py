@@ -50,8 +50,7 @@ class RecordKeeping:
         self.webhook: Webhook | None = None
         self.shared: SharedDatabase | None = None
         if config.database.url:
-            url = database_url(config.database.url, secret_of(config.database.password_file).decode())
-            self.shared = SharedDatabase(url, self._elsewhere)
+            self.shared = self.open_shared(self._elsewhere)
             self._threads = ThreadPool(1, 1, "voipcluster-shared")
             consumers[SharedRecords.name] = SharedRecords(self.shared)
         if config.records.webhook:
@@ -77,6 +76,11 @@ class RecordKeeping:
             self.book.keep(options.days * DAY)
         for forwarder in self.forwarders:
             forwarder.most = options.queue
+
+    def open_shared(self, run: Callable[[Callable[[], Any]], Deferred[Any]]) -> SharedDatabase:
+        """The shared database once more, with connections of its own; C{run}: does work in a thread for it."""
+        database = self._node.config.database
+        return SharedDatabase(database_url(database.url, secret_of(database.password_file).decode()), run)
 
     def _elsewhere(self, work: Callable[[], Any]) -> Deferred[Any]:
         assert self._threads is not None, "there is a shared database"

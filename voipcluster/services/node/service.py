@@ -121,6 +121,8 @@ class NodeService(NodeParts, Service):
         self._starting = True
         self._store.start()
         self.keeping.start()
+        if self.directory is not None:
+            self.directory.start()
         try:
             yield self.registrar.restore()
             yield from self._start_all()
@@ -162,8 +164,8 @@ class NodeService(NodeParts, Service):
         """Everything with a life of its own, in the order of starting."""
         return (
             *self.watchers(), self.media, self.journal, *self.keeping.parts(), self.registrar, self.workload, self.cluster,
-            self.admin, *self._web, *self._tls_files, self.transport, self.resolver, *self._backlog, self.probing,
-            self.registering,
+            *(() if self.directory is None else self.directory.parts()), self.admin, *self._web, *self._tls_files,
+            self.transport, self.resolver, *self._backlog, self.probing, self.registering,
         )  # fmt: skip
 
     def _start_all(self) -> Generator[Any, Any, None]:
@@ -232,6 +234,9 @@ class NodeService(NodeParts, Service):
         wheel = getattr(self, "wheel", None)
         if wheel is not None:
             wheel.stop()
+        directory = getattr(self, "directory", None)
+        if directory is not None:
+            directory.close()
         keeping = getattr(self, "keeping", None)
         if keeping is not None:
             keeping.close()

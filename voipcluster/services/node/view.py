@@ -68,6 +68,7 @@ class NodeView:
                     "report_age": 0.0,
                     "handed_over": node.placing.total_handed_over,
                     "media": self.own_media(),
+                    "database": self.own_database(),
                     "components": _components(own.workload),
                     "measured": _measured(own),
                 }
@@ -89,7 +90,7 @@ class NodeView:
         if known is None or report is None:
             return {
                 "state": NodeState.UNKNOWN.value, "workload": None, "calls": 0, "registrations": 0,
-                "report_age": None, "handed_over": 0, "media": None, "components": {}, "measured": {},
+                "report_age": None, "handed_over": 0, "media": None, "database": None, "components": {}, "measured": {},
             }  # fmt: skip
         return {
             "state": "stopped" if known.left else known.state.value,
@@ -99,6 +100,7 @@ class NodeView:
             "report_age": round(known.age(now), 3),
             "handed_over": counters.get(name, {}).get("handed_over", 0),
             "media": counters.get(name, {}).get("media"),
+            "database": counters.get(name, {}).get("database"),
             "components": _components(report.workload),
             "measured": _measured(report),
         }
@@ -117,6 +119,11 @@ class NodeView:
             "restart": restart,
             "restart_reason": trouble if restart == "stops" else "",
         }
+
+    def own_database(self) -> Row | None:
+        """The shared database as this node sees it; L{None}: there is none."""
+        directory = self._node.directory
+        return None if directory is None else directory.shown()
 
     def registrations(self, aor: str | None) -> list[Row]:
         now = self._node.core.seconds()
@@ -385,6 +392,11 @@ class NodeView:
 
     def gateway_add(self, name: str, options: Mapping[str, Any]) -> Deferred[Row]:
         return self._gateways.add(name, options)
+
+    def gateway_import(
+        self, gateways: Sequence[tuple[str, Mapping[str, Any]]], replace: bool, dry: bool
+    ) -> Deferred[Row] | Row:
+        return self._gateways.import_all(gateways, replace, dry)
 
     def gateway_set(self, name: str, options: Mapping[str, Any]) -> Deferred[Row]:
         return self._gateways.set(name, options)

@@ -32,14 +32,18 @@ class IConsumer(Interface):
 class RecordForwarder:
     """
     @ivar most: rows that may wait; the oldest are given up beyond that.
+    @param what: they are, for the log.
     @ivar waiting: rows that wait; C{taken}: those that were taken since the start, C{lost} given up.
     @ivar trouble: why the consumer takes nothing now; empty while it does.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, log: Any, consumer: Any, most: int) -> None:
+    def __init__(
+        self, clock: IReactorTime, log: Any, consumer: Any, most: int, what: str = "call records"
+    ) -> None:
         self._clock, self._store, self._consumer, self.most = clock, log, consumer, most
+        self._what = what
         self._busy: Deferred[None] | None = None
         self._call: IDelayedCall | None = None
         self._stopped = True
@@ -67,8 +71,15 @@ class RecordForwarder:
         busy.chainDeferred(done)
         return done
 
-    def poke(self) -> None:
-        """There may be something in the queue."""
+    def poke(self, at_once: bool = False) -> None:
+        """
+        There may be something in the queue.
+
+        @param at_once: also when the consumer has just taken nothing.
+        """
+        if at_once and self._call is not None:
+            self._call.cancel()
+            self._call = None
         if self._busy is None and self._call is None and not self._stopped:
             self._next()
 
@@ -94,14 +105,15 @@ class RecordForwarder:
         self._delay = FIRST_RETRY
         if self.trouble:
             self.trouble = ""
-            self._log.info("{consumer} takes call records again", consumer=self.name)
+            self._log.info("{consumer} takes {what} again", consumer=self.name, what=self._what)
         return len(rows) == BATCH
 
     def _failed(self, failure: Failure) -> None:
         reason = " ".join(failure.getErrorMessage().split())[:300]
         if not self.trouble:
             self._log.warn(
-                "{consumer} takes no call records, they wait on the disk: {error}",
+                "{consumer} takes no {what}, they wait on the disk: {error}",
+                what=self._what,
                 consumer=self.name,
                 error=reason,
             )
@@ -123,7 +135,8 @@ class RecordForwarder:
         if given_up:
             self.lost += given_up
             self._log.error(
-                "{count} call records are given up: {consumer} has taken none for too long",
+                "{count} {what} are given up: {consumer} has taken none for too long",
+                what=self._what,
                 count=given_up,
                 consumer=self.name,
             )

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, inspect, text
 
 from voipcluster.errors import UsageError
 from voipcluster.store.tables import VIEWS, metadata
+from voipcluster.store.triggers import make_triggers
 
-HEAD: Final = "0003"  # the latest script
+HEAD: Final = "0004"  # the latest script
 MARK: Final = "alembic_version"  # the table in which Alembic keeps what a database has
 _LOCK: Final = 0x766F6970  # of PostgreSQL's advisory locks, so that two nodes do not begin at the same time
 
@@ -47,6 +48,7 @@ def bring_up_to_date(connection: Connection) -> None:
         metadata.create_all(connection)
         for name, query in VIEWS.items():
             connection.execute(text(f"CREATE VIEW {name} AS {query}"))
+        make_triggers(connection)
         _mark(connection)
         return
     _upgrade(connection, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
 from tests.unit.services.cluster.cluster_case import ClusterCase
@@ -26,6 +27,8 @@ class Kept:
             self.store,
             self.listed,
             self.check,
+            adopt=self.store,
+            merged=lambda row: evolve(row, version=1) if row.name == "x" and not row.channels else row,
         )
 
     def full(self) -> list[StoredGateway]:
@@ -78,6 +81,25 @@ class DecidedTests(ClusterCase):
         self.cluster.service("a").change("gateway", StoredGateway(name="x", removed=True))
         self.network.pass_time(0.5)
         self.assertEqual([self.kept[name].rows for name in "abc"], [{}] * 3)
+
+    def test_of_the_shared_database(self) -> None:
+        """What a node has from there it keeps; what the primary has from there it tells the others, too."""
+        self.three_with_gateways()
+        one, other = StoredGateway(name="x", version=1), StoredGateway(name="y", version=1)
+        self.successResultOf(self.cluster.service("b").adopt("gateway", [one]))
+        self.network.pass_time(0.5)
+        self.assertEqual([set(self.kept[name].rows) for name in "abc"], [set(), {"x"}, set()])
+        self.successResultOf(self.cluster.service("a").adopt("gateway", [one, other]))
+        self.network.pass_time(0.5)
+        self.assertEqual([set(self.kept[name].rows) for name in "abc"], [{"x", "y"}] * 3)
+
+    def test_many_at_once(self) -> None:
+        """The others hear of them as the primary has stored them."""
+        self.three_with_gateways()
+        changed = self.cluster.service("a").change_all("gateway", [StoredGateway(name="x")])
+        self.network.pass_time(0.5)
+        self.successResultOf(changed)
+        self.assertEqual([self.kept[name].rows["x"].version for name in "abc"], [1, 1, 1])
 
     def test_refused_by_the_primary(self) -> None:
         """What the primary refuses is stored nowhere, and who asked hears why."""

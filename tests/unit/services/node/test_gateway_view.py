@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -10,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.balance.messages import StoredGateway, Way
 from voipcluster.config import Config
-from voipcluster.errors import UsageError
+from voipcluster.errors import UsageError, VoipclusterError
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.services.cluster.tallies import Tallies
 from voipcluster.services.gateway.book import GatewayBook
@@ -23,6 +24,16 @@ class Part:
 
     def __init__(self, **attributes: Any) -> None:
         self.__dict__.update(attributes)
+
+
+class Stored:
+    """The gateways of the database, by name."""
+
+    def __init__(self, rows: dict[str, StoredGateway]) -> None:
+        self.get, self._rows = rows.get, rows
+
+    def __iter__(self) -> Iterator[StoredGateway]:
+        return iter(self._rows.values())
 
 
 class Cluster:
@@ -38,6 +49,11 @@ class Cluster:
         else:
             self.test.rows[row.name] = row
         self.test.merge()
+        return succeed(None)
+
+    def change_all(self, kind: str, rows: Sequence[StoredGateway]) -> Deferred[None]:
+        for row in rows:
+            self.change(kind, row)
         return succeed(None)
 
 
@@ -56,8 +72,8 @@ class GatewayViewTests(SynchronousTestCase):
             gateways=self.book,
             incoming=Part(refused={("carrier", "number"): 2, ("carrier", "full"): 1, ("", "stranger"): 9}),
             core=Part(node="a"),
-            stored_gateways=self.rows,
-            config=Config(),
+            stored_gateways=Stored(self.rows),
+            config=Config(gateways=tuple(self.of_file)),
             cluster=Cluster(self),
         )
         self.view = GatewayView(node, lambda kind, params: succeed(self.others))
@@ -116,6 +132,38 @@ class GatewayViewTests(SynchronousTestCase):
             ),
         )  # fmt: skip
         self.assertEqual(self.book.where("pbx"), DATABASE)
+
+    def import_all(
+        self, *tables: tuple[str, dict[str, Any]], replace: bool = False, dry: bool = False
+    ) -> Any:
+        done = self.view.import_all(tables, replace, dry)
+        return self.successResultOf(done) if isinstance(done, Deferred) else done
+
+    def test_many(self) -> None:
+        """New ones, those that are there already, and with C{replace} those that are there otherwise."""
+        one, two = ("one", {"servers": ["192.0.2.21"]}), ("two", {"servers": ["192.0.2.22"]})
+        self.assertEqual(self.import_all(one, two, dry=True), {"added": 2, "replaced": 0, "same": 0})
+        self.assertEqual(self.rows, {})
+        self.import_all(one)
+        self.assertEqual(self.import_all(one, two), {"added": 1, "replaced": 0, "same": 1})
+        moved = ("one", {"servers": ["192.0.2.23"]})
+        self.assertRaises(UsageError, self.import_all, moved)
+        self.assertEqual(self.import_all(moved, replace=True), {"added": 0, "replaced": 1, "same": 0})
+        self.assertEqual(self.rows["one"].servers, ("192.0.2.23",))
+
+    def test_many_and_one_is_wrong(self) -> None:
+        """One line that names it, and nothing is stored."""
+        good = ("good", {"servers": ["192.0.2.21"]})
+        for wrong, text in (
+            (("x", {"channel": 3}), "gateway x: unknown option 'channel'"),
+            (("carrier", {"channels": 9}), "gateway carrier is in the configuration file"),
+            (("x", {"servers": ["192.0.2.21"]}), "x"),
+            (("x", {"servers": ["192.0.2.1"]}), "carrier"),
+        ):
+            error = str(self.assertRaises(VoipclusterError, self.import_all, good, wrong, replace=True))
+            self.assertIn(text, error)
+            self.assertNotIn("\n", error)
+        self.assertEqual(self.rows, {})
 
     def test_wrong(self) -> None:
         """One line for each mistake, and nothing is stored."""

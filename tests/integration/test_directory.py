@@ -1,0 +1,269 @@
+"""Accounts and gateways in PostgreSQL: written by SQL or by voipctl, at every node soon, and with the database gone."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from twisted.internet.threads import deferToThread
+
+from demo.cluster import Node
+from tests.integration.claims import DOMAIN, ClaimTestCase
+from tests.integration.run_postgres import NAME, Postgres, options
+from tests.unit.store.former import FORMER, bring_to
+from voipcluster.phone.phone_call import RegistrationRefused
+from voipcluster.store.migrations import bring_up_to_date
+from voipcluster.store.tables import metadata
+
+SOON = 5.0  # s; a second or two are promised, and the machine is busy
+
+
+class SharedDirectoryTests(ClaimTestCase):
+    timeout = 240
+    server: Postgres
+
+    async def test_the_database_that_all_write(self) -> None:
+        """One server and one cluster for all of it, since making them takes longer than what is tried."""
+        self.server = server = Postgres(self.reactor, self.address(200), self.folder)
+        self.at_end(server.end)
+        await server.make()
+        await self.start_cluster(*options(server), nodes="ab")
+        for step in (
+            self.former_versions,
+            self.accounts_by_sql,
+            self.bad_rows,
+            self.gateways_by_sql,
+            self.gateways_by_voipctl,
+            self.with_the_database_gone,
+            self.what_was_removed_stays_removed,
+        ):
+            await step()
+        for node in self.cluster.nodes:
+            self.assertNotIn(server.password, node.log.read_text())
+
+    async def former_versions(self) -> None:
+        """The tables of each former release become those of today, with what is in them."""
+        for version in FORMER:
+            name = f"former{version}"
+            await self.server.sql(f"CREATE DATABASE {name} OWNER {NAME}", "postgres")
+            url = f"postgresql+psycopg://{NAME}@/{name}?host={self.server.socket_folder}"
+            differences = await deferToThread(_upgrade, url, version)
+            self.assertEqual(differences, [])
+            await self.server.sql(
+                f"INSERT INTO subscriber (username, domain, password) VALUES ('new', '{DOMAIN}', 'pw')", name
+            )
+            rows = await self.server.sql("SELECT username, ha1 <> '', version > 1e15 FROM subscriber", name)
+            self.assertEqual(sorted(rows), [["alice", "t", "t"], ["new", "t", "t"]])
+
+    async def accounts_by_sql(self) -> None:
+        """A row of SQL lets a phone register at any node; its password is nowhere; and without the row it may no more."""
+        await self.sql(
+            "INSERT INTO subscriber (username, domain, password) VALUES ('sql', 'EXAMPLE.com', 'first-word')"
+        )
+        await self.at_all("user sql is known", partial(self.has_user, "sql"))
+        self.passwords |= {"sql": "first-word", "late": "late-word"}
+        phone = self.phone("sql", self.node("b"))
+        await phone.register()
+        rows = await self.sql(
+            "SELECT password, length(ha1), length(ha1_sha256) FROM subscriber WHERE username = 'sql'"
+        )
+        self.assertEqual(rows, [["", "32", "64"]])
+        await self.sql("UPDATE subscriber SET password = 'second-word' WHERE username = 'sql'")
+
+        async def refused() -> bool:
+            try:
+                await phone.register()
+            except RegistrationRefused:
+                return True
+            return False
+
+        await self.until(refused, "the former password counts no more", SOON)
+        await self.sql(
+            "INSERT INTO usr_preferences (username, domain, attribute, value) "
+            f"VALUES ('sql', '{DOMAIN}', 'forward.busy', 'carol')"
+        )
+        await self.at_all("his preference is known", self.has_preference)
+        await self.sql("DELETE FROM subscriber WHERE username = 'sql'")
+        await self.at_all("user sql is gone", partial(self.has_user, "sql", there=False))
+        self.assertEqual(await self.sql("SELECT * FROM usr_preferences"), [])
+
+    async def bad_rows(self) -> None:
+        """Each is named once in the log, and in the status while it is there; the others count all the same."""
+        await self.sql(
+            "INSERT INTO subscriber (username, domain, ha1) VALUES "
+            f"('without', '{DOMAIN}', ''), ('short', '{DOMAIN}', 'abc'), ('far', 'elsewhere.example', repeat('a', 32)), "
+            f"('good', '{DOMAIN}', repeat('a', 32))"
+        )
+        await self.sql("INSERT INTO address (ip_addr, tag) VALUES ('192.0.2.1', 'nobody')")
+        await self.sql("INSERT INTO dispatcher (name, destination) VALUES ('odd', 'h323:192.0.2.1')")
+        await self.at_all("the good one is known", partial(self.has_user, "good"))
+        wanted = (
+            "user without@example.com has neither ha1 nor ha1_sha256",
+            "user short@example.com its HA1 is not a digest in hex",
+            "user far@elsewhere.example elsewhere.example is not a domain of this cluster",
+            "gateway odd destination 'h323:192.0.2.1' is no SIP URI",
+            "address nobody is the tag of addresses",
+        )
+
+        for node in self.cluster.nodes:
+            await self.until(partial(self.has_faults, node, len(wanted)), f"{node.name} counts them", SOON)
+        told = await self.node("a").voipctl("status")
+        for one in wanted:
+            self.assertIn(one, told)
+        self.assertIn("(node a, b)", told)
+        await self.sql("UPDATE dispatcher SET description = 'x'")  # it is read again, and is as wrong
+        await self.sql("DELETE FROM subscriber WHERE username IN ('without', 'short', 'far', 'good')")
+        await self.at_all("it has been read", partial(self.has_user, "good", there=False))
+        for node in self.cluster.nodes:
+            for one in wanted:
+                self.assertEqual(node.log.read_text().count(one), 1, one)
+        await self.sql("DELETE FROM dispatcher; DELETE FROM address")
+
+        for node in self.cluster.nodes:
+            await self.until(
+                partial(self.has_faults, node, 0), f"{node.name}: nothing is wrong any more", SOON
+            )
+
+    async def gateways_by_sql(self) -> None:
+        """A destination as other servers have it is a gateway, known by its addresses; disabled when its flags say so."""
+        await self.sql(
+            "INSERT INTO dispatcher (setid, destination, flags, priority, attrs, description) "
+            "VALUES (2, 'sip:192.0.2.9:5070;transport=tcp', 0, 5, 'duid=carrier-x;maxload=30', 'X')"
+        )
+        await self.sql("INSERT INTO address (ip_addr, mask, tag) VALUES ('192.0.2.0', 28, 'carrier-x')")
+
+        async def known(node: Node, enabled: bool) -> bool:
+            rows = [row for row in await node.ask("gateways") if row["name"] == "carrier-x"]
+            if not rows or (rows[0]["state"] == "disabled") == enabled:
+                return False
+            found = (await node.ask("gateway-show", name="carrier-x"))["options"]
+            return (
+                found["servers"] == ["192.0.2.9:5070"]
+                and found["sources"] == ["192.0.2.0/28"]
+                and (found["transport"], found["channels"]) == ("tcp", 30)
+            )
+
+        await self.at_all("the gateway is known", partial(known, enabled=True))
+        await self.sql("UPDATE dispatcher SET flags = 4 WHERE name = 'carrier-x'")
+        await self.at_all("the gateway is disabled", partial(known, enabled=False))
+
+    async def gateways_by_voipctl(self) -> None:
+        """The database gets them with their sources; their passwords only the nodes can read."""
+        await self.node("b").voipctl(
+            "gateway", "add", "trunk", "servers=192.0.2.10", "sources=192.0.2.32/28,192.0.2.64",
+            "auth_user=us", "password=clear-word", "channels=7",
+        )  # fmt: skip
+
+        async def written() -> bool:
+            rows = await self.sql("SELECT ip_addr, mask FROM address WHERE tag = 'trunk' ORDER BY id")
+            return rows == [["192.0.2.32", "28"], ["192.0.2.64", "32"]]
+
+        await self.until(written, "it is in the database", SOON)
+        ((row,),) = await self.sql("SELECT dispatcher::text FROM dispatcher WHERE name = 'trunk'")
+        self.assertNotIn("clear-word", row)
+        await self.sql("UPDATE dispatcher SET destination = 'sip:192.0.2.11' WHERE name = 'trunk'")
+
+        async def moved(node: Node) -> bool:
+            options = (await node.ask("gateway-show", name="trunk"))["options"]
+            self.assertEqual(options["channels"], 7)
+            return bool(options["servers"] == ["192.0.2.11"] and options["password"] == "set")
+
+        await self.at_all("the server is another one, and the rest as it was", moved)
+        await self.node("b").voipctl("gateway", "rm", "trunk")
+
+        async def gone() -> bool:
+            return not await self.sql("SELECT name FROM dispatcher WHERE name = 'trunk'")
+
+        await self.until(gone, "it is gone", SOON)
+
+    async def with_the_database_gone(self) -> None:
+        """An account written at one node is at the others at once, and in the database when that is back."""
+        await self.sql(
+            f"INSERT INTO subscriber (username, domain, password) VALUES ('early', '{DOMAIN}', 'pw')"
+        )
+        await self.at_all("user early is known", partial(self.has_user, "early"))
+        await self.server.stop()
+        for node in self.cluster.nodes:
+            await self.until(partial(self.says_gone, node), f"{node.name} has noticed", 15)
+        await self.node("b").voipctl("user", "add", f"late@{DOMAIN}", "--password-stdin", stdin="late-word\n")
+        await self.node("b").voipctl("user", "rm", f"early@{DOMAIN}")
+        self.assertTrue(await self.has_user("late", self.node("a")))
+        await self.until(partial(self.has_user, "late", self.node("b")), "b has it", SOON)
+        await self.phone("late", self.node("b")).register()
+        # the primary dies with it in the queue
+        await self.kill(self.node("a"))
+        await self.cluster.restart(self.node("a"))
+        await self.server.start()
+
+        async def there() -> bool:
+            rows = await self.sql("SELECT username FROM subscriber WHERE username IN ('late', 'early')")
+            return rows == [["late"]]
+
+        await self.until(there, "it is in the database", 30)
+        told = [
+            node.log.read_text().count("the shared database is gone, the node goes on")
+            for node in self.cluster.nodes
+        ]
+        self.assertEqual(told, [2, 1])  # once by each process that found it gone
+
+    async def what_was_removed_stays_removed(self) -> None:
+        """The database was changed while nobody could read it: the last writer has it, in both directions."""
+        await self.node("a").voipctl("user", "add", f"both@{DOMAIN}", "--password-stdin", stdin="old\n")
+
+        async def there() -> bool:
+            return bool(await self.sql("SELECT 1 FROM subscriber WHERE username = 'both'"))
+
+        await self.until(there, "it is in the database", SOON)
+        await self.node("a").voipctl("user", "rm", f"both@{DOMAIN}")
+        await self.until(partial(self._not, there), "it is gone there", SOON)
+        before = await self.sql("SELECT key FROM removed_rows WHERE key LIKE 'both@%'")
+        self.assertEqual(before, [[f"both@{DOMAIN}"]])
+        # somebody restores an old row: by its version it is older than the removal, and by the time of the statement newer
+        await self.sql(
+            "INSERT INTO subscriber (username, domain, password) VALUES ('both', 'example.com', 'new')"
+        )
+        await self.at_all("who writes last has it", partial(self.has_user, "both"))
+
+    # -- asked
+
+    async def _not(self, condition: Any) -> bool:
+        return not await condition()
+
+    async def sql(self, statement: str) -> list[list[str]]:
+        return await self.server.sql(statement)
+
+    async def at_all(self, what: str, condition: Any) -> None:
+        for node in self.cluster.nodes:
+            await self.until(partial(condition, node), f"{node.name}: {what}", SOON)
+
+    async def has_user(self, name: str, node: Node, there: bool = True) -> bool:
+        return (f"{name}@{DOMAIN}" in await node.ask("user-list")) == there
+
+    async def has_preference(self, node: Node) -> bool:
+        return bool(await node.ask("user-show", name="sql", domain=DOMAIN) == {"forward.busy": "carol"})
+
+    async def has_faults(self, node: Node, count: int) -> bool:
+        return len((await self.cluster.status(node))[node.name]["database"]["faults"]) == count
+
+    async def says_gone(self, node: Node) -> bool:
+        database = (await self.cluster.status(node))[node.name]["database"]
+        return bool(database["trouble"])
+
+
+def _upgrade(url: str, version: str) -> list[Any]:
+    """In a thread. @return: how the tables differ from those of today."""
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            bring_to(connection, version)
+        with engine.begin() as connection:
+            bring_up_to_date(connection)
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            # what finds changes is an index that the embedded database has no use for
+            return [one for one in compare_metadata(context, metadata) if one[0] != "remove_index"]
+    finally:
+        engine.dispose()
