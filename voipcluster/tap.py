@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 from voipcluster.address import is_ipv6, join_host_port
 from voipcluster.config import Config, ConfigError, Setting, load_config, parse_set
 from voipcluster.config.addresses import address_trouble
+from voipcluster.config.document import defaults
 from voipcluster.errors import UsageError
 from voipcluster.net.kept import KeptSockets
 
@@ -80,6 +81,12 @@ class Options(usage.Options):
             self.settings.append(parse_set(argument))
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
+
+    def opt_show_defaults(self) -> None:
+        """print every option of the configuration with its default, as TOML, and end"""
+        sys.stdout.write(defaults())
+        sys.stdout.flush()
+        raise SystemExit(0)
 
     def parseArgs(self, *rest: str) -> None:
         if rest:

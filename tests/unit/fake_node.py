@@ -221,6 +221,9 @@ class FakeNode:
         self.asked.append(("routes", number, caller))
         return [NUMBER_ROUTE] if number else [ROUTE]
 
+    def configuration(self) -> Any:
+        return {"cluster": {"threshold": 0.75}}
+
     def reload(self, everywhere: bool, dry: bool) -> Any:
         self.asked.append(("reload", everywhere, dry))
         return [RELOADED]

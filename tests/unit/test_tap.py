@@ -22,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster import tap
 from voipcluster.config import Config, ConfigError, NodeOptions, TlsOptions, load_config
+from voipcluster.config.document import defaults
 from voipcluster.errors import UsageError
 from voipcluster.tap import (
     Options,
@@ -42,6 +43,13 @@ class OptionsTests(SynchronousTestCase):
 
     def refusal(self, *arguments: str) -> str:
         return str(self.assertRaises(SystemExit, self.parse, *arguments).code)
+
+    def test_show_defaults(self) -> None:
+        """Every option as TOML, and the process ends well; no role or file is asked for."""
+        out = io.StringIO()
+        self.patch(sys, "stdout", out)
+        leaving = self.assertRaises(SystemExit, Options().parseOptions, ["--show-defaults"])
+        self.assertEqual((leaving.code, out.getvalue()), (0, defaults()))
 
     def test_plugin(self) -> None:
         """twistd finds the service maker."""

@@ -100,6 +100,9 @@ class INodeControl(INodeView):
         @param caller: the user whose permissions count then, C{NAME@DOMAIN}.
         """
 
+    def configuration() -> Later:
+        """What the node goes by now, as L{voipcluster.config.document.values_of} has it; no secret is among it."""
+
     def reload(everywhere: bool, dry: bool) -> Later:
         """
         Read the configuration again, and use what a running node can use; with a mistake nothing is changed, at no node.
@@ -344,6 +347,7 @@ COMMANDS: dict[str, Command] = {
         {"number": _Optional(NUMBER), "caller": _Optional(AOR)},
         lambda node, given: node.routes(given["number"], given["caller"]),
     ),
+    "config": Command({}, lambda node, given: node.configuration()),
     "reload": Command(
         {"everywhere": Flag(), "dry": Flag()},
         lambda node, given: node.reload(given["everywhere"], given["dry"]),

@@ -237,6 +237,15 @@ def _routes(given: Given) -> int:
     return _show_rows(given, answer, tables.routes, "there are no routes")
 
 
+def _config(given: Given) -> int:
+    # Here, because only this command needs all options, and making them takes longer than all the rest.
+    from voipcluster.config import Config  # noqa: PLC0415 - see above
+    from voipcluster.config.document import values_of, written  # noqa: PLC0415 - see above
+
+    values = values_of(Config()) if given.defaults else _client(given).ask("config")
+    return _show(given, values, lambda values: written(values).rstrip("\n"))
+
+
 def _reload(given: Given) -> int:
     answer = _client(given).ask("reload", everywhere=given.all, dry=given.dry_run)
     return reloading.show(answer, given)
@@ -339,6 +348,11 @@ def command_line() -> argparse.ArgumentParser:
         add("records", _records, "show the calls that are over, for billing: a table, CSV or JSON")
     )
     _add_route(commands)
+    add(
+        "config",
+        _config,
+        "print what a node goes by, as TOML with comments; or every option with its default",
+    ).add_argument("--defaults", action="store_true", help="every option with its default; no node is asked")
     reloading.add_arguments(
         add("reload", _reload, "read the configuration file again, and use what a running node can use")
     )

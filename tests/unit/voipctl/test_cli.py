@@ -12,6 +12,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.fake_node import BAN, BINDING, CALL, GATEWAY, HOP, NUMBER_ROUTE, RELOADED, ROUTE, STATUS
+from voipcluster.config.document import defaults
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import cli
 
@@ -241,6 +242,16 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual((status, err), (1, "voipctl: no route leads to 0900\n"))
         self.assertIn("node a: changed cluster.threshold", self.shown("route", "reload"))
         self.assertEqual(self.client.asked[-1], ("reload", {"everywhere": False, "dry": False}))
+
+    def test_config(self) -> None:
+        """What a node goes by, as TOML or JSON; the defaults without any node."""
+        self.client.answers["config"] = {"cluster": {"threshold": 0.5}}
+        self.assertIn("\nthreshold = 0.5\n", self.shown("config"))
+        self.assertEqual(json.loads(self.shown("config", "--json")), {"cluster": {"threshold": 0.5}})
+        asked = len(self.client.asked)
+        self.assertEqual(self.shown("config", "--defaults").rstrip(), defaults().rstrip())
+        self.assertEqual(json.loads(self.shown("config", "--defaults", "--json"))["sip"]["port"], 5060)
+        self.assertEqual(len(self.client.asked), asked)
 
     def test_gateways(self) -> None:
         """Listed, shown, added, changed, switched and removed; a password comes from standard input."""

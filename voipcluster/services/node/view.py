@@ -14,6 +14,7 @@ from voipcluster.balance.decision import Own
 from voipcluster.balance.messages import Account, Preference, PreferenceChange
 from voipcluster.balance.report import Report
 from voipcluster.balance.state import NodeState
+from voipcluster.config.document import values_of
 from voipcluster.errors import UsageError
 from voipcluster.services.commands import Imported, INodeControl
 from voipcluster.services.media.kernel_path import USERSPACE
@@ -254,6 +255,9 @@ class NodeView:
         if number is None:
             return route_rows(node.routing)
         return number_rows(node.routing, node.core.names, number, caller)
+
+    def configuration(self) -> Row:
+        return values_of(self._node.config)
 
     def reload(self, everywhere: bool, dry: bool) -> Deferred[list[Row]]:
         reloading = self._node.reloading
