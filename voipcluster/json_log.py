@@ -14,6 +14,8 @@ from typing import TextIO
 
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, eventAsText, formatEvent
 
+from voipcluster.services.log import limited
+
 _PLAIN = (str, int, float, bool)
 _LONGEST = 2048  # characters of one value
 _RESERVED = frozenset({"time", "level", "system", "text", "traceback", "format", "message", "isError"})
@@ -21,8 +23,7 @@ _RESERVED = frozenset({"time", "level", "system", "text", "traceback", "format",
 
 def lines(out: TextIO | None = None) -> ILogObserver:
     """An observer that writes to standard output, or to C{out}."""
-    observer: ILogObserver = FileLogObserver(sys.stdout if out is None else out, line_of)
-    return observer
+    return limited(FileLogObserver(sys.stdout if out is None else out, line_of))
 
 
 def line_of(event: LogEvent) -> str | None:

@@ -12,7 +12,7 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorTime
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
+from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from voipcluster.address import is_ipv6, join_host_port
@@ -126,6 +127,7 @@ def makeService(options: Options) -> Service:
     # Here, because twistd installs the reactor of --reactor first, and because --help needs no node.
     from twisted.internet import reactor  # noqa: PLC0415 - see above
 
+    from voipcluster.services.log import THRESHOLD  # noqa: PLC0415 - see above
     from voipcluster.services.node.hangup import HangupService  # noqa: PLC0415 - see above
     from voipcluster.services.node.service import NodeService  # noqa: PLC0415 - see above
     from voipcluster.services.node.surroundings import MACHINE  # noqa: PLC0415 - see above
@@ -144,8 +146,20 @@ def makeService(options: Options) -> Service:
     except UsageError as error:
         _exit(str(error))
     _show_start_errors_in_one_line()
+    THRESHOLD.set(config.log.level)
     atexit.register(_leaving)
-    return TopService(reactor, node, beside=[HangupService(reactor, node.reloading)])
+    return TopService(reactor, node, beside=[HangupService(reactor, node.reloading)], log=_own_log(options))
+
+
+def _own_log(options: Options) -> ILogObserver | None:
+    """The log on standard output; L{None} where twistd was told of another place."""
+    given: Mapping[str, Any] = getattr(options, "parent", None) or {}
+    elsewhere = given.get("logger") or given.get("syslog") or given.get("logfile") not in (None, "", "-")
+    if elsewhere or not given.get("nodaemon"):
+        return None
+    from voipcluster.services.log import standard_log  # noqa: PLC0415 - as makeService has it
+
+    return standard_log(sys.stdout, os.environ)
 
 
 def configuration(options: Options, policies: Collection[str], folder: Path) -> Config:
@@ -251,6 +265,7 @@ class TopService(Service):
     @param node: its C{startService} may raise or return a Deferred that fails.
     @param die: called with the line when the node fails after the reactor has started.
     @param beside: services that start behind the node, and stop before it.
+    @param log: in place of the log that twistd would make; L{None}: twistd's.
     """
 
     def __init__(
@@ -259,10 +274,17 @@ class TopService(Service):
         node: Service,
         die: Callable[[IReactorCore, str], None] | None = None,
         beside: Sequence[Service] = (),
+        log: ILogObserver | None = None,
     ) -> None:
         self._reactor, self._node, self._die = reactor, node, die or _stop_with_status
-        self._beside = beside
+        self._beside, self._observer = beside, log
         self._collector = _IdleCollector(IReactorTime(reactor))
+
+    def setServiceParent(self, parent: Any) -> None:
+        """twistd makes an application of it, and asks that for its log before it starts anything."""
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -377,15 +399,15 @@ def _print_join_line(shared: list[str], token: str) -> None:
     """
     @param shared: the words of the command line that are the same at all nodes.
 
-    For the operator's eyes: the log, which twistd has put in the place of sys.stdout, is kept and read by others.
+    For the operator's eyes: the log, which twistd has put in the place of sys.stdout, is kept and read by others. So is the
+    journal of systemd, where nobody looks at that moment; there voipctl join-token tells it.
     """
+    from voipcluster.services.log import is_journal  # noqa: PLC0415 - as makeService has it
+
+    if sys.__stdout__ is None or is_journal(sys.__stdout__, os.environ):
+        return
     words = ["twistd", "-n", "voipcluster", "--role", "secondary", "--join", token, *shared]
-    if sys.__stdout__ is not None:
-        print(
-            f"another node joins with: {shlex.join(words)}",
-            file=sys.__stdout__,
-            flush=True,
-        )
+    print(f"another node joins with: {shlex.join(words)}", file=sys.__stdout__, flush=True)
 
 
 def _show_start_errors_in_one_line() -> None:

@@ -6,6 +6,7 @@ import errno
 import gc
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import IServiceMaker, Service
+from twisted.application.service import Application, IServiceMaker, Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,6 +26,7 @@ from voipcluster import tap
 from voipcluster.config import Config, ConfigError, NodeOptions, TlsOptions, load_config
 from voipcluster.config.document import defaults
 from voipcluster.errors import UsageError
+from voipcluster.json_log import lines
 from voipcluster.tap import (
     Options,
     StartError,
@@ -85,6 +88,16 @@ class OptionsTests(SynchronousTestCase):
             "another node joins with: twistd -n voipcluster --role secondary --join TOKEN@10.0.0.1"
             " --config 'my cluster.toml' --set 'cluster.domain=[\"a.example\"]'\n",
         )
+
+    def test_no_join_line_in_the_journal(self) -> None:
+        """It holds a secret, and the journal keeps it for others to read."""
+        path = Path(self.mktemp())
+        with path.open("w", encoding="utf-8") as said:
+            status = os.fstat(said.fileno())
+            self.patch(sys, "__stdout__", said)
+            self.patch(os, "environ", {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+            tap._print_join_line([], "TOKEN@10.0.0.1")
+        self.assertEqual(path.read_text(), "")
 
     def test_mistakes(self) -> None:
         """A mistake is one line and no help text."""
@@ -239,6 +252,21 @@ class TopServiceTests(SynchronousTestCase):
         top.privilegedStartService()
         top.startService()
         return ended
+
+    def test_own_log(self) -> None:
+        """twistd's application gets our log for standard output; where twistd was told of another place, it makes that."""
+        options = Options()
+        for given, ours in (
+            ({"nodaemon": True}, True), ({"nodaemon": True, "logfile": "-"}, True), ({"nodaemon": False}, False),
+            ({"nodaemon": True, "logfile": "x.log"}, False), ({"nodaemon": True, "syslog": True}, False),
+            ({"nodaemon": True, "logger": lines}, False),
+        ):  # fmt: skip
+            options.parent = given
+            log = tap._own_log(options)
+            self.assertEqual(log is not None, ours, given)
+            application = Application("x")
+            TopService(Clock(), Service(), log=log).setServiceParent(application)
+            self.assertIs(application.getComponent(ILogObserver, None), log)
 
     def test_what_to_do_next_is_said(self) -> None:
         """A note on an error stands behind it in the same line: that the node has joined, and needs no token any more."""

@@ -13,6 +13,7 @@ from voipcluster.config.cluster import ClusterOptions, NodeOptions
 from voipcluster.config.dns import DnsOptions
 from voipcluster.config.kinds import Kind
 from voipcluster.config.limits import LimitsOptions, OverloadOptions
+from voipcluster.config.log import LogOptions
 from voipcluster.config.media import MediaOptions
 from voipcluster.config.numbers import NumbersOptions
 from voipcluster.config.option import is_live, kind_of
@@ -49,6 +50,7 @@ class Config:
     records: RecordsOptions = Factory(RecordsOptions)
     hep: HepOptions = Factory(HepOptions)
     trace: TraceOptions = Factory(TraceOptions)
+    log: LogOptions = Factory(LogOptions)
     web: WebOptions = Factory(WebOptions)
     websocket: WebSocketOptions = Factory(WebSocketOptions)
     node: NodeOptions = Factory(NodeOptions)
@@ -87,6 +89,7 @@ SECTIONS: dict[str, type] = {
     "allowance": AllowanceOptions,
     "hep": HepOptions,
     "trace": TraceOptions,
+    "log": LogOptions,
     "web": WebOptions,
     "websocket": WebSocketOptions,
     "node": NodeOptions,

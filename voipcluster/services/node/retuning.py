@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from voipcluster.services.cluster.agreement import agreement_of
+from voipcluster.services.log import THRESHOLD
 from voipcluster.services.node.dialling import dialling_of
 from voipcluster.services.node.limits import media_shares
 from voipcluster.services.node.overload import take_part
@@ -112,6 +113,10 @@ def _allowance(node: NodeService) -> None:
     node.allowances.everybody = node.config.allowance.of_user
 
 
+def _log(node: NodeService) -> None:
+    THRESHOLD.set(node.config.log.level)
+
+
 def _asked_each_time(node: NodeService) -> None:
     """Who needs it looks into the configuration."""
 
@@ -163,6 +168,7 @@ RETUNED: tuple[tuple[Callable[[NodeService], None], frozenset[str]], ...] = tupl
         (_gateways, "gateway"),
         (_numbers, "numbers routes rates"),
         (_allowance, "allowance"),
+        (_log, "log"),
         (_asked_each_time, "media.third_hosts overload.expires_jitter tls"),
     )
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import evolve
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.world import World
@@ -13,6 +14,7 @@ from voipcluster.config import options
 from voipcluster.config.changes import changes
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.routing import Route
+from voipcluster.services.log import THRESHOLD
 from voipcluster.services.node.retuning import RETUNED, retune
 
 
@@ -139,6 +141,11 @@ class RetuningTests(SynchronousTestCase):
     def test_allowance(self) -> None:
         self.change(allowance={"calls_at_once": 2})
         self.assertEqual(self.node.allowances.of_user("alice@example.com").calls, 2)
+
+    def test_log(self) -> None:
+        self.addCleanup(THRESHOLD.set, "info")
+        self.change(log={"level": "error"})
+        self.assertIs(THRESHOLD.level, LogLevel.error)
 
     def test_records(self) -> None:
         """How long records are kept."""
