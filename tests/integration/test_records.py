@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from tests.integration.claims import ClaimTestCase
+from tests.integration.claims import CALLEES, ClaimTestCase
 from tests.integration.run_postgres import Postgres, options
-from voipcluster.phone import CallFailed
+from voipcluster.phone import CallFailed, Phone
 from voipcluster.voipctl.records import COLUMNS
 
 
@@ -86,6 +86,10 @@ class SharedDatabaseTests(ClaimTestCase):
         self.assertLessEqual({row[3] for row in rows}, {"a", "b"})
         ((outcomes,),) = await server.sql("SELECT count(*) FROM acc")
         self.assertEqual(int(outcomes), 50)
+        ((tried,),) = await server.sql(
+            "SELECT count(*) FROM acc_attempts WHERE sip_code = '200' AND target <> ''"
+        )
+        self.assertEqual(int(tried), 25)
         for node in self.cluster.nodes:
             self.assertNotIn(server.password, node.log.read_text())
 
@@ -160,19 +164,34 @@ class NodeRecordTests(ClaimTestCase):
         for callee in ("nobody", "u2"):
             with self.assertRaises(CallFailed):
                 await alice.call(f"{callee}@example.com")
+        eve = Phone(
+            self.reactor, "eve", "elsewhere.example", "", self.node("a").hop("UDP"), self.address(110), "UDP"
+        )
+        self.at_end(eve.stop)
+        with self.assertRaises(CallFailed):
+            await eve.call("nobody@example.com")
 
         async def all_there() -> list[dict[str, str]]:
             rows = list(csv.DictReader(io.StringIO(await self.node("b").voipctl("records", "--csv"))))
-            return rows if len(rows) == 5 else []
+            return rows if len(rows) == 6 else []
 
         rows = await self.until(all_there, "the records are written")
         self.assertEqual(tuple(rows[0]), COLUMNS)
-        self.assertEqual(Counter(row["sip_code"] for row in rows), {"200": 3, "404": 1, "480": 1})
+        self.assertEqual(Counter(row["sip_code"] for row in rows), {"200": 3, "404": 2, "480": 1})
         self.assertEqual({row["node"] for row in rows}, {"a", "b"})
+        (stranger,) = [row for row in rows if "eve@" in row["caller"]]
+        self.assertRegex(stranger["cause"], "^refused 404")
+        self.assertEqual((stranger["attempts"], stranger["ended_by"]), ("0", "node"))
+        tried = list(
+            csv.DictReader(io.StringIO(await self.node("b").voipctl("records", "--attempts", "--csv")))
+        )
+        self.assertEqual({row["attempt"] for row in tried}, {"1"})
+        self.assertEqual([(row["sip_code"], row["ended_by"]) for row in tried], [("200", "caller")] * 3)
+        self.assertTrue(all(self.address(CALLEES) in row["target"] for row in tried))
         table = await self.node("a").voipctl("records", "--user", "u3@example.com")
         self.assertEqual(len(table.splitlines()), 2)
         whole = json.loads(await self.node("a").voipctl("records", "--json", "--since", "1h"))
-        self.assertEqual(len(whole), 5)
+        self.assertEqual(len(whole), 6)
         (sounding,) = [one for one in whole if one["src_user"] == "u3@example.com"]
         self.assertEqual(sounding["quality"][0]["kind"], "audio")
         await self.kill(self.node("b"))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, select
 from twisted.internet.defer import Deferred
 
 from voipcluster.store.database import Database, Written
-from voipcluster.store.tables import acc_cdrs, outbox
+from voipcluster.store.tables import acc_cdrs, acc_tried, outbox
 
 Row = Mapping[str, Any]
 
@@ -17,6 +17,8 @@ Row = Mapping[str, Any]
 COLUMNS = tuple(column.name for column in acc_cdrs.columns if column.name != "id")
 # as the driver takes them: SQLAlchemy's own binding of 25 columns costs a call more than all the rest of its record
 _INSERT = f"INSERT OR IGNORE INTO acc_cdrs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+TRIED_COLUMNS = tuple(column.name for column in acc_tried.columns)
+_TRIED = f"INSERT OR IGNORE INTO acc_tried ({', '.join(TRIED_COLUMNS)}) VALUES ({', '.join('?' * len(TRIED_COLUMNS))})"
 _QUEUE = "INSERT INTO outbox (consumer, body) VALUES (?, ?)"
 
 
@@ -35,13 +37,17 @@ class CallLog:
 
     def write(self, calls: Sequence[Row], waiting: Iterable[tuple[str, str]]) -> Deferred[None]:
         """
-        @param calls: rows of C{acc_cdrs}; those that are there already, by C{uid}, are passed over.
+        @param calls: rows of C{acc_cdrs}, with C{tried} where there were several attempts; those that are there
+            already, by C{uid}, are passed over.
         @param waiting: consumer and JSON of each row that somebody is to have.
         @return: fires when all of them are on the disk.
         """
         statements: list[Written] = []
         if calls:
             statements.append((_INSERT, [tuple(row[name] for name in COLUMNS) for row in calls]))
+            tried = [tuple(one[name] for name in TRIED_COLUMNS) for one in tried_of(calls)]
+            if tried:
+                statements.append((_TRIED, tried))
         queued = [(consumer, body) for consumer, body in waiting]
         if queued:
             statements.append((_QUEUE, queued))
@@ -82,7 +88,10 @@ class CallLog:
 
     def forget(self, before: float) -> Deferred[None]:
         """Remove the records of calls that ended earlier; C{before} in unix seconds."""
-        return self._database.write((delete(acc_cdrs).where(acc_cdrs.c.end_time < before), None))
+        return self._database.write(
+            (delete(acc_cdrs).where(acc_cdrs.c.end_time < before), None),
+            (delete(acc_tried).where(acc_tried.c.end_time < before), None),
+        )
 
     def calls(self, since: float, until: float, after: int, most: int) -> Deferred[list[dict[str, Any]]]:
         """
@@ -96,4 +105,27 @@ class CallLog:
             .order_by(acc_cdrs.c.id)
             .limit(most)
         )
-        return self._database.read(query).addCallback(lambda found: [dict(row._mapping) for row in found])
+        return self._database.read(query).addCallback(self._with_tried)
+
+    def _with_tried(self, found: Sequence[Any]) -> list[dict[str, Any]] | Deferred[list[dict[str, Any]]]:
+        rows = [dict(row._mapping) for row in found]
+        several = [row["uid"] for row in rows if row["attempts"] > 1]
+        if not several:
+            return rows
+        query = select(acc_tried).where(acc_tried.c.uid.in_(several)).order_by(acc_tried.c.attempt)
+
+        def joined(tried: Sequence[Any]) -> list[dict[str, Any]]:
+            of_call = {row["uid"]: row for row in rows}
+            for one in tried:
+                attempt = dict(one._mapping)
+                of_call[attempt.pop("uid")].setdefault("tried", []).append(attempt)
+            return rows
+
+        return self._database.read(query).addCallback(joined)
+
+
+def tried_of(calls: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    """Rows of C{acc_tried}, of those calls that have several."""
+    for row in calls:
+        for one in row.get("tried", ()):
+            yield {**one, "uid": row["uid"]}

@@ -17,9 +17,10 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from twisted.internet.defer import Deferred, DeferredLock
 
 from voipcluster.errors import UsageError
+from voipcluster.store.acc import tried_of
 from voipcluster.store.database import Run, Statement
 from voipcluster.store.migrations import NewerSchema, bring_up_to_date
-from voipcluster.store.tables import acc_cdrs
+from voipcluster.store.tables import acc_cdrs, acc_tried
 
 Result = TypeVar("Result")
 
@@ -154,10 +155,23 @@ class SharedRecords:
         calls = [json.loads(row.body) for row in rows]
         # what came before a crash comes again
         statement = insert(acc_cdrs).on_conflict_do_nothing(index_elements=["uid"])
-        return self._database.write((statement, calls))
+        statements: list[Statement] = [(statement, [_columns(row) for row in calls])]
+        tried = list(tried_of(calls))
+        if tried:
+            once = insert(acc_tried).on_conflict_do_nothing(index_elements=["uid", "attempt"])
+            statements.append((once, tried))
+        return self._database.write(*statements)
 
     def close(self) -> None:
         """The connection is that of the database."""
+
+
+def _columns(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as it came out of the queue, which a release before may have put there."""
+    return {**_NEW, **{name: value for name, value in row.items() if name != "tried"}}
+
+
+_NEW = {"target": "", "attempts": 0, "ended_by": ""}
 
 
 def _engine(url: URL) -> Engine:

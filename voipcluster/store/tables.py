@@ -134,6 +134,23 @@ acc_cdrs = Table(
     Column(
         "quality", Text, nullable=False
     ),  # JSON: the streams of the call, as voipctl --json calls CALL-ID has them
+    Column("target", String(1024), nullable=False, server_default=""),  # of the first attempt
+    Column("attempts", Integer, nullable=False, server_default="0"),  # 0: it was refused before one
+    Column("ended_by", String(8), nullable=False, server_default=""),  # caller, callee, node
+)
+
+acc_tried = Table(
+    "acc_tried",  # of calls that were tried more than once
+    metadata,
+    Column("uid", String(128), primary_key=True),  # of the call
+    Column("attempt", Integer, primary_key=True),
+    Column("target", String(1024), nullable=False),
+    Column("gateway", String(64), nullable=False),
+    Column("start_time", Float, nullable=False),
+    Column("end_time", Float, nullable=False, index=True),
+    Column("sip_code", String(3), nullable=False),
+    Column("cause", String(128), nullable=False),
+    Column("ended_by", String(8), nullable=False),
 )
 
 outbox = Table(
@@ -145,6 +162,7 @@ outbox = Table(
 )
 
 _OUTCOME = "from_tag, to_tag, callid, sip_code, sip_reason, caller, callee, src_user, src_ip, node, gateway_out AS gateway"
+_ATTEMPT = "callid, from_tag, caller, callee, src_user, node, ingress, visited"
 VIEWS = {
     # what others keep as tables of their own is a way of looking at the calls here, and costs nothing to write
     "acc": (
@@ -152,4 +170,11 @@ VIEWS = {
         f"UNION ALL SELECT 'BYE', {_OUTCOME}, end_time FROM acc_cdrs WHERE answer_time IS NOT NULL"
     ),
     "missed_calls": f"SELECT 'INVITE' AS method, {_OUTCOME}, end_time AS time FROM acc_cdrs WHERE missed",
+    # a call with one attempt is its own, so that it costs no second row
+    "acc_attempts": (
+        f"SELECT uid, 1 AS attempt, target, gateway_out AS gateway, {_ATTEMPT}, start_time, end_time, sip_code, cause, "
+        "ended_by FROM acc_cdrs WHERE attempts = 1 "
+        f"UNION ALL SELECT t.uid, t.attempt, t.target, t.gateway, {_ATTEMPT}, t.start_time, t.end_time, t.sip_code, "
+        "t.cause, t.ended_by FROM acc_tried AS t JOIN acc_cdrs AS c ON c.uid = t.uid"
+    ),
 }

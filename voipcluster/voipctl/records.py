@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,11 @@ TIMES = ("start_time", "answer_time", "end_time")
 COLUMNS = (
     "uid", "callid", "from_tag", *TIMES, "duration", "setup", "caller", "callee", "src_user", "src_ip", "transport", "node",
     "ingress", "visited", "gateway_in", "gateway_out", "number", "sip_code", "cause", "mos_caller", "mos_callee", "quality",
+    "attempts", "ended_by",
+)  # fmt: skip
+ATTEMPTS = (
+    "uid", "attempt", "callid", "from_tag", "start_time", "end_time", "caller", "callee", "src_user", "target", "gateway",
+    "sip_code", "cause", "ended_by", "node", "ingress", "visited",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -57,6 +62,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--user", metavar="NAME@DOMAIN", help="only those of this user of ours, as caller or callee"
     )
+    command.add_argument(
+        "--attempts",
+        action="store_true",
+        help="a line for each place where a call was tried, and not for each call",
+    )
     command.add_argument("--csv", action="store_true", help="print CSV, a line a call, times in UTC")
 
 
@@ -76,8 +86,10 @@ def run(client: Client, given: argparse.Namespace, now: float | None = None) -> 
         raise UsageError("--since is after --until")
     missing: list[str] = []
     rows = _of_user(_rows(client, given.node, since, until, missing), given.user)
-    if given.csv:
-        _print_csv(rows)
+    if given.attempts:
+        _print_attempts(attempts(rows), given)
+    elif given.csv:
+        _print_csv(rows, COLUMNS)
     else:
         found = sorted(rows, key=lambda row: row["end_time"])
         if given.json:
@@ -118,16 +130,36 @@ def _of_user(rows: Iterator[dict[str, Any]], user: str | None) -> Iterator[dict[
     )
 
 
+def attempts(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each attempt of each call; a call that was tried once is its own."""
+    for row in rows:
+        # a node of an earlier release does not say
+        whole = {**row, "attempt": 1, "gateway": row.get("gateway_out", "")}
+        for one in row.get("tried") or ([whole] if row.get("attempts") == 1 else ()):
+            yield {name: {**row, **one}.get(name) for name in ATTEMPTS}
+
+
+def _print_attempts(rows: Iterable[Mapping[str, Any]], given: argparse.Namespace) -> None:
+    if given.csv:
+        _print_csv(rows, ATTEMPTS)
+        return
+    found = sorted(rows, key=lambda row: (row["start_time"], row["uid"], row["attempt"]))
+    if given.json:
+        print(json.dumps([{**row, "visited": row["visited"].split()} for row in found], indent=2))
+    elif found:
+        print(tables.attempts(found))
+
+
 def _with_quality(row: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: row.get(name) for name in COLUMNS}
     return shown | {"quality": json.loads(row["quality"]), "visited": row["visited"].split()}
 
 
-def _print_csv(rows: Iterable[Mapping[str, Any]]) -> None:
+def _print_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     writer = csv.writer(sys.stdout)
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     for row in rows:
-        writer.writerow([_cell(name, row.get(name)) for name in COLUMNS])
+        writer.writerow([_cell(name, row.get(name)) for name in columns])
 
 
 def _cell(name: str, value: Any) -> Any:

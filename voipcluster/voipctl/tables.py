@@ -359,5 +359,23 @@ def records(rows: Iterable[Mapping[str, Any]]) -> str:
     return table(columns, rows)
 
 
+def attempts(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Places where calls were tried; times are local ones."""
+    columns: list[Column] = [
+        ("BEGAN", lambda row: datetime.fromtimestamp(row["start_time"]).isoformat(" ", "seconds"), False),
+        ("FROM", _text("caller"), False),
+        ("NO", _text("attempt"), True),
+        ("TARGET", _text("target"), False),
+        ("GATEWAY", _text("gateway"), False),
+        ("CODE", _text("sip_code"), False),
+        ("LASTED", lambda row: clock(row["end_time"] - row["start_time"]), True),
+        ("CAUSE", _text("cause"), False),
+        ("ENDED BY", _text("ended_by"), False),
+        ("NODE", _text("node"), False),
+        ("CALL-ID", _text("callid"), False),
+    ]
+    return table(columns, list(rows))
+
+
 def _heard(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"

@@ -136,7 +136,11 @@ CATALOGUE = {
             "Requests that the web page refused: cross-site, host, no session.",
             "reason",
         ),
-        Described("voipcluster_call_records_total", "Records of calls: ended, lost.", "result"),
+        Described(
+            "voipcluster_call_records_total",
+            "Records of calls: ended; lost; left out, since too many were refused at once.",
+            "result",
+        ),
         Described("voipcluster_call_records_unwritten", "Records that are not on the disk yet."),
         Described(
             "voipcluster_call_record_rows_waiting",

@@ -17,6 +17,7 @@ def cdr(number: int, ended: float = 1000.0) -> dict[str, Any]:
         "callee": "sip:bob@example.com", "src_user": "alice@example.com", "src_ip": "192.0.2.1:5060", "transport": "UDP",
         "node": "a", "ingress": "a", "visited": "a", "gateway_in": "", "gateway_out": "", "number": "", "sip_code": "200",
         "sip_reason": "OK", "cause": "bye", "missed": False, "mos_caller": 4.2, "mos_callee": None, "quality": "[]",
+        "target": "sip:bob@192.0.2.2", "attempts": 1, "ended_by": "callee",
     }  # fmt: skip
 
 
@@ -50,6 +51,35 @@ class CallLogTests(DatabaseCase):
         self.written(cdr(1))
         (found,) = self.successResultOf(self.log.calls(0, 2000, 0, 10))
         self.assertEqual(found, {"id": 1, **cdr(1)})
+
+    def test_several_attempts(self) -> None:
+        """They are read with their call, once each, and go with it; a view has those of all calls."""
+        tried = [
+            {
+                "attempt": number, "target": f"sip:gw{number}.example", "gateway": f"gw{number}", "start_time": 970.0 + number,
+                "end_time": 990.0, "sip_code": "503", "cause": "failed 503", "ended_by": "callee",
+            }
+            for number in (1, 2)
+        ]  # fmt: skip
+        several = {**cdr(2), "attempts": 2, "tried": tried}
+        refused = {**cdr(3), "attempts": 0, "target": ""}
+        self.written(cdr(1), several, refused)
+        self.written(several)
+        found = self.successResultOf(self.log.calls(0, 2000, 0, 10))
+        self.assertEqual([row.get("tried") for row in found], [None, tried, None])
+        rows = self.database.rows(
+            text("SELECT callid, attempt, target, gateway, sip_code FROM acc_attempts ORDER BY uid, attempt")
+        )
+        self.assertEqual(
+            [tuple(row) for row in rows],
+            [
+                ("c1", 1, "sip:bob@192.0.2.2", "", "200"),
+                ("c2", 1, "sip:gw1.example", "gw1", "503"),
+                ("c2", 2, "sip:gw2.example", "gw2", "503"),
+            ],
+        )
+        self.successResultOf(self.log.forget(1500.0))
+        self.assertEqual(self.database.rows(text("SELECT * FROM acc_tried")), [])
 
     def test_as_others_keep_them(self) -> None:
         """C{acc} has the begin and the end of a call, C{missed_calls} what nobody answered."""

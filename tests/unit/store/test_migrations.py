@@ -93,7 +93,7 @@ class States(DatabaseCase):
         make_file(self.path, "0001")
         with sqlite3.connect(self.path) as connection:
             for view in VIEWS:
-                connection.execute(f"DROP VIEW {view}")
+                connection.execute(f"DROP VIEW IF EXISTS {view}")
             for table in ("acc_cdrs", "outbox", migrations.MARK):
                 connection.execute(f"DROP TABLE {table}")
             connection.execute("CREATE TABLE version (table_name TEXT, table_version INTEGER)")

@@ -115,3 +115,52 @@ class RecordsTests(SynchronousTestCase):
         self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--csv", "--json")
         self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--since", "1h", "--until", "2h")
         self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--user", "alice")
+
+
+class AttemptTests(RecordsTests):
+    TRIED = tuple(
+        {
+            "attempt": number, "target": f"sip:gw{number}", "gateway": f"gw{number}", "start_time": NOW - 50 + number,
+            "end_time": NOW, "sip_code": "503", "cause": "failed 503", "ended_by": "callee",
+        }
+        for number in (1, 2)
+    )  # fmt: skip
+
+    def nodes(self) -> Nodes:
+        once = row(1, gateway_out="gw0", start_time=NOW - 60)
+        several = row(2, attempts=2, tried=list(self.TRIED))
+        refused = row(3, attempts=0, target="")
+        of_before = {
+            name: value for name, value in row(4).items() if name not in ("attempts", "ended_by", "target")
+        }
+        return Nodes(a=[once, several, refused, of_before])
+
+    def test_each_attempt(self) -> None:
+        """Of a call that was tried once it is the call; one that was tried nowhere, or of an older node, has none."""
+        status, out, _ = self.run_records(self.nodes(), "--attempts", "--json")
+        found = json.loads(out)
+        self.assertEqual(status, 0)
+        self.assertEqual(
+            [
+                (one["callid"], one["attempt"], one["target"], one["gateway"], one["sip_code"])
+                for one in found
+            ],
+            [
+                ("c1", 1, "sip:bob@192.0.2.2", "gw0", "200"),
+                ("c2", 1, "sip:gw1", "gw1", "503"),
+                ("c2", 2, "sip:gw2", "gw2", "503"),
+            ],
+        )
+        self.assertEqual(found[0]["visited"], ["a"])
+
+    def test_as_csv(self) -> None:
+        _, out, _ = self.run_records(self.nodes(), "--attempts", "--csv")
+        rows = list(csv.DictReader(io.StringIO(out)))
+        self.assertEqual(tuple(rows[0]), records.ATTEMPTS)
+        self.assertEqual([one["attempt"] for one in rows], ["1", "1", "2"])
+        self.assertTrue(rows[1]["end_time"].endswith("Z"))
+
+    def test_as_a_table(self) -> None:
+        _, out, _ = self.run_records(self.nodes(), "--attempts")
+        self.assertEqual(len(out.splitlines()), 4)
+        self.assertIn("ENDED BY", out)

@@ -23,7 +23,7 @@ from voipcluster.services.records.forwarding import RecordForwarder
 from voipcluster.store.accounts import account_key, key_of_text
 from voipcluster.store.database import Statement
 from voipcluster.store.directory import ACCOUNT, Known, SharedDirectory
-from voipcluster.store.shared import SharedDatabase
+from voipcluster.store.shared import SharedDatabase, SharedRecords
 from voipcluster.store.tables import outbox
 from voipcluster.store.triggers import CHANNEL
 from voipcluster.web.view import Row
@@ -99,8 +99,9 @@ class NodeDirectory:
         return self._node.queue(insert(outbox), rows).addCallback(lambda _: self.poke())
 
     def is_back(self) -> None:
-        if self.forwarder is not None:
-            self.forwarder.poke(at_once=True)
+        records = [one for one in self._node.keeping.forwarders if one.name == SharedRecords.name]
+        for forwarder in (*records, *([] if self.forwarder is None else [self.forwarder])):
+            forwarder.poke(at_once=True)
 
     # -- to the database
 

@@ -17,6 +17,7 @@ from voipcluster.errors import UsageError
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.records.book import DAY, RecordBook
 from voipcluster.services.records.forwarding import RecordForwarder
+from voipcluster.services.records.refused import RefusedCalls
 from voipcluster.services.records.rows import row_of
 from voipcluster.store.acc import CallLog
 from voipcluster.store.shared import SharedDatabase, SharedRecords, database_url
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
     from voipcluster.services.records.webhook import Webhook
 
+MOST_TRIED = 400  # attempts in one answer, for the same reason
 PAGE = 100  # calls in one answer: each may have 2 kB of quality, and the link takes no larger ones
 
 
@@ -33,6 +35,7 @@ class RecordKeeping:
     """
     @ivar book: takes each call that is over; L{None} when nobody wants records.
     @ivar forwarders: from the queue on the disk to those who want them.
+    @ivar refused: makes records of calls that were refused at once.
     @ivar webhook: the consumer of that name, or L{None}.
     @ivar shared: the database that all nodes share, or L{None}.
     @raise UsageError: a secret cannot be read, or the driver is missing.
@@ -64,11 +67,18 @@ class RecordKeeping:
             RecordForwarder(clock, self.log, one, config.records.queue) for one in consumers.values()
         ]
         self.book: RecordBook | None = None
+        self.refused: RefusedCalls | None = None
         if config.records.days or consumers:
             self.book = RecordBook(
                 clock, self.log, run, self._row, tuple(consumers), config.records.days * DAY, clock.seconds
             )
             self.book.written = self._written
+            self.refused = RefusedCalls(self.book.add, clock.seconds, node.core.node, self._other_nodes)
+            node.transactions.refused = self.refused.note
+
+    def _other_nodes(self) -> set[str]:
+        core = self._node.core
+        return {host for name, (host, _) in core.addresses.items() if name != core.node}
 
     def use(self, options: RecordsOptions) -> None:
         """Keep and queue so much from now on."""
@@ -114,7 +124,11 @@ class RecordKeeping:
         if self.book is None:
             return {}
         return {
-            "voipcluster_call_records_total": {"ended": self.book.count, "lost": self.book.lost},
+            "voipcluster_call_records_total": {
+                "ended": self.book.count,
+                "lost": self.book.lost,
+                "left out": 0 if self.refused is None else self.refused.left_out,
+            },
             "voipcluster_call_records_unwritten": len(self.book),
             "voipcluster_call_record_rows_waiting": {one.name: one.waiting for one in self.forwarders},
             "voipcluster_call_record_rows_taken_total": {one.name: one.taken for one in self.forwarders},
@@ -125,7 +139,12 @@ class RecordKeeping:
         """Calls of this node that are over, L{PAGE} at most; C{next} is what to ask with for those behind them, or L{None}."""
 
         def told(rows: list[Row]) -> Row:
-            return {"rows": rows, "next": rows[-1]["id"] if len(rows) == PAGE else None}
+            whole, tried = len(rows) == PAGE, 0
+            for number, row in enumerate(rows):
+                tried += len(row.get("tried", ()))
+                if tried > MOST_TRIED and number:
+                    return {"rows": rows[:number], "next": rows[number - 1]["id"]}
+            return {"rows": rows, "next": rows[-1]["id"] if whole else None}
 
         return self.log.calls(since, until, after, PAGE).addCallback(told)
 

@@ -12,7 +12,7 @@ from voipcluster.services.media.listening import opinion_of
 from voipcluster.services.media.snapshots import MediaSnapshot
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
-from voipcluster.services.sip.calls import Call
+from voipcluster.services.sip.calls import Call, Tried
 from voipcluster.sip.message import REASONS
 
 Row = dict[str, Any]
@@ -20,6 +20,7 @@ Row = dict[str, Any]
 _STATUS = re.compile(r"(?:failed|refused) ([1-6][0-9][0-9])")
 _MISSED = frozenset({408, 480, 486, 487, 600, 603})  # the callee was there to be called, and nobody answered
 _REQUEST_TERMINATED = 487
+_TIMED_OUT = 408
 
 
 def uid_of(call: Call) -> str:
@@ -37,13 +38,24 @@ def status_of(call: Call, reason: str) -> int:
     return int(found[1]) if found else _REQUEST_TERMINATED
 
 
+def ended_by(call: Call, reason: str, status: int) -> str:
+    """Who has ended a call: C{caller}, C{callee} or C{node}."""
+    if call.ended_by:
+        return call.ended_by
+    if not call.answered and reason.startswith("failed "):
+        return "caller" if status == _REQUEST_TERMINATED else "node" if status == _TIMED_OUT else "callee"
+    return "node"
+
+
 def row_of(record: CallRecord, node: str, to_user: bool) -> Row:
     """
     @param node: which has served it; C{to_user}: whether the callee is a user of ours, who may have missed it.
     """
     call, ended = record.call, record.ended
     status, answered = status_of(call, record.reason), call.answered
-    return {
+    tried = call.tried
+    by = ended_by(call, record.reason, status)
+    row: Row = {
         "uid": uid_of(call),
         "callid": _clean(call.key.call_id, 512),
         "from_tag": _clean(call.key.from_tag, 128),
@@ -68,8 +80,31 @@ def row_of(record: CallRecord, node: str, to_user: bool) -> Row:
         "sip_reason": REASONS.get(status, ""),
         "cause": _clean(record.reason, 128),
         "missed": to_user and status in _MISSED,
+        "target": _clean(tried[0].target if tried else call.reached, 1024),
+        "attempts": len(tried) or int(bool(call.reached)),
+        "ended_by": by,
         **_heard(record.media),
     }
+    if len(tried) > 1:
+        row["tried"] = [_tried(number, one, record, by) for number, one in enumerate(tried, 1)]
+    return row
+
+
+def _tried(number: int, one: Tried, record: CallRecord, ended: str) -> Row:
+    """One attempt of several; the one that was answered lasts as long as the call."""
+    row: Row = {
+        "attempt": number,
+        "target": _clean(one.target, 1024),
+        "gateway": _clean(one.gateway, 64),
+        "start_time": one.started,
+    }
+    if 200 <= one.status < 300:
+        outcome = (record.ended, one.status, record.reason, ended)
+    else:
+        status = one.status or _REQUEST_TERMINATED
+        outcome = (one.ended or record.ended, status, one.cause or f"failed {status}", one.by or "node")
+    end, status, cause, by = outcome
+    return row | {"end_time": end, "sip_code": f"{status}", "cause": _clean(cause, 128), "ended_by": by}
 
 
 def _heard(media: MediaSnapshot | None) -> dict[str, Any]:

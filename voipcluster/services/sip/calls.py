@@ -13,6 +13,27 @@ from voipcluster.sip.route import place_hash, place_of_route
 
 MAX_CONTACTS = 16  # of one call: two parties that move, or a fork
 MAX_PROXIES = 16  # of one call, on both sides
+MAX_TRIED = 16  # places whose attempts are noted
+
+
+@define(slots=True)
+class Tried:
+    """
+    One place where a call was tried, of several.
+
+    @ivar target: its URI; C{gateway}: its name, or empty.
+    @ivar started: and C{ended}: seconds since 1970; C{ended} is 0 until then.
+    @ivar status: what came of it, 0 until then; C{cause}: why, where the status does not say it.
+    @ivar by: who has ended it, C{caller}, C{callee} or C{node}.
+    """
+
+    target: str
+    gateway: str
+    started: float
+    ended: float = 0.0
+    status: int = 0
+    cause: str = ""
+    by: str = ""
 
 
 @define(slots=True)
@@ -34,6 +55,8 @@ class Call:
     @ivar number: what was called, as the number plan reads it; empty when it was no number.
     @ivar moved: by how much the caller's CSeq is greater behind us, see L{voipcluster.sip.renumbering}; C{proves_to}: the
         gateway there, if its challenges are answered in the caller's place.
+    @ivar reached: the URI of the place where it was tried, if it was one; C{tried}: those where it was, if they were several.
+    @ivar ended_by: C{caller} or C{callee}, when that one has sent BYE.
     @ivar started: C{rang} and C{answered}: seconds since 1970; the latter two are 0 until then.
     """
 
@@ -60,6 +83,9 @@ class Call:
     number: str = ""
     moved: int = 0
     proves_to: str = ""
+    reached: str = ""
+    tried: tuple[Tried, ...] = ()
+    ended_by: str = ""
     origin: str = field(init=False)
 
     def leg_up(self, tag: str) -> None:

@@ -200,6 +200,8 @@ class _Delegation:
                     placing.refused += 1
                     accepted.incoming.request = self._request
                     accepted.incoming.answer(again.status)
+                    if (refused := placing._core.transactions.refused) is not None:
+                        refused(accepted.incoming, again.status, ())
                     accepted.incoming.release_request()
                 return
             decision = again

@@ -150,6 +150,8 @@ class ServerTransaction(NamedTimers):
         if status == 503 and not self.flow.reliable:
             self._owner.refusals.note(self.key)
         self._owner.count_answer(self.request.method, status)
+        if self._owner.refused is not None and self.request.method == "INVITE":
+            self._owner.refused(self, status, headers)
         self._carry_out((SendResponse(response.to_bytes()),))
 
     def answer(

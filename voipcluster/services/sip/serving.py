@@ -30,6 +30,7 @@ from voipcluster.services.sip.diverting import Diverting, Wishes
 from voipcluster.services.sip.forwarding import Copy, Forwarding
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
 from voipcluster.services.sip.loops import Loops
+from voipcluster.services.sip.recorded import RecordedForwarding
 from voipcluster.services.sip.riding import HEADER
 from voipcluster.services.sip.targets import NoSuchUser, Targets
 from voipcluster.services.sip.transactions import ServerTransaction
@@ -435,6 +436,7 @@ class Serving:
         if call is not None:
             proved = bool(call.user) and client.user == call.user
             call.learn_contact(True, request.contact_uri, proved)
+            call.reached = targets[0].uri
             proxies, recorded = self._dialogs.proxies_before_us(request)
             if proxies:
                 call.learn_proxies(True, proxies, proved)
@@ -450,7 +452,10 @@ class Serving:
                 recorded,
                 looked_up,
             )
-        forwarding = Forwarding(
+        # one that may be tried at several places notes each of them
+        several = len(targets) > 1 or diverting is not None or outgoing is not None or targets[0].alternatives
+        made = partial(RecordedForwarding, call) if several and call is not None else Forwarding
+        forwarding = made(
             self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)
         )
         if diverting is not None:

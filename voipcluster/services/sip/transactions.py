@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from twisted.logger import Logger
@@ -106,6 +106,7 @@ class TransactionService:
         self.stray_responses = 0
         self._secret = hashlib.blake2s(secret, person=b"to-tags", digest_size=32).digest()
         self.refusals = Refusals(wheel.seconds)
+        self.refused: Callable[[ServerTransaction, int, Iterable[tuple[str, str]]], object] | None = None
         self._unreachable: set[Hop] = set()
         self.resolving: Resolving | None = None
         self.taking_part: Callable[[Request, Via, Flow], Upstream | None] | None = None

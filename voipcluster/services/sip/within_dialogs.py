@@ -119,7 +119,7 @@ class WithinDialogs:
             context,
             copy,
             on_response=on_response,
-            on_end=partial(self._later_ended, key, method, _callee_tag(request, from_caller))
+            on_end=partial(self._later_ended, key, method, from_caller, _callee_tag(request, from_caller))
             if method in ("BYE", "INVITE")
             else None,
         ).start_at(target)
@@ -174,19 +174,25 @@ class WithinDialogs:
         """The other party of a dialog cannot be reached any more: a BYE ends the call all the same (15.1.1)."""
         if request.method == "BYE":
             for from_caller in (True, False):
-                self._dialog_over(self._key(request, from_caller), _callee_tag(request, from_caller), "bye")
+                key = self._key(request, from_caller)
+                self._dialog_over(key, _callee_tag(request, from_caller), "bye", from_caller)
 
-    def _later_ended(self, key: CallKey, method: str, callee_tag: str, status: int) -> None:
+    def _later_ended(
+        self, key: CallKey, method: str, from_caller: bool, callee_tag: str, status: int
+    ) -> None:
         # a BYE ends its dialog whatever is answered, but for a challenge (15.1.1); these two say that there is none (12.2.1.2)
         if (method == "BYE" and status not in (401, 407)) or status in (408, 481):
-            self._dialog_over(key, callee_tag, "bye" if method == "BYE" else f"lost {status}")
+            reason = "bye" if method == "BYE" else f"lost {status}"
+            self._dialog_over(key, callee_tag, reason, from_caller)
 
-    def _dialog_over(self, key: CallKey, callee_tag: str, reason: str) -> None:
+    def _dialog_over(self, key: CallKey, callee_tag: str, reason: str, from_caller: bool) -> None:
         """Two phones that answered at once are two dialogs; the caller ends one of them and stays in the call (13.2.2.4)."""
         call = self._calls.get(key)
         if call is None:
             return
         if call.leg_over(callee_tag):
+            if reason == "bye":
+                call.ended_by = "caller" if from_caller else "callee"
             self._calls.end(key, reason)
         else:
             self._calls.settled(key)

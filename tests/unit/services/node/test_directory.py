@@ -67,6 +67,17 @@ class Shared:
         self.closed = True
 
 
+class Forwarder:
+    """Of call records."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.poked = 0
+
+    def poke(self, at_once: bool = False) -> None:
+        self.poked += at_once
+
+
 class NodeDirectoryTests(DatabaseCase):
     def setUp(self) -> None:
         super().setUp()
@@ -75,12 +86,13 @@ class NodeDirectoryTests(DatabaseCase):
         self.gateways = Gateways(self.database, lambda: 1000.0, shared=True)
         self.adopted: list[tuple[str, Sequence[Any]]] = []
         self.reactor, self.shared = Reactor(), Shared()
+        self.forwarders: list[Forwarder] = [Forwarder("database"), Forwarder("webhook")]
 
     def directory(self, primary: bool = True) -> NodeDirectory:
         node: Any = Part(
             core=Part(cluster_key=b"k" * 32, names=Part(domains=("example.com",))),
             state=Part(is_primary=primary),
-            keeping=Part(log=CallLog(self.database)),
+            keeping=Part(log=CallLog(self.database), forwarders=self.forwarders),
             accounts=self.accounts,
             stored_gateways=self.gateways,
             config=Part(gateways=()),
@@ -125,7 +137,7 @@ class NodeDirectoryTests(DatabaseCase):
         self.assertEqual(self.shared.written, [ALICE])
 
     def test_it_is_back(self) -> None:
-        """What waits does not wait for its next try."""
+        """What waits does not wait for its next try, and neither do call records."""
         self.shared.gone = True
         directory = self.directory()
         assert directory.forwarder is not None
@@ -135,6 +147,7 @@ class NodeDirectoryTests(DatabaseCase):
         self.shared.gone = False
         directory.is_back()
         self.assertEqual(self.shared.written, [ALICE])
+        self.assertEqual([one.poked for one in self.forwarders], [1, 0])
 
     def test_a_secondary_decides_nothing(self) -> None:
         """It reads, and writes nothing."""

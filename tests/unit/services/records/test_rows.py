@@ -12,8 +12,8 @@ from tests.unit.services.node.test_quality import reported
 from voipcluster.services.media.relay import CallKey
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.records.rows import row_of, status_of, uid_of
-from voipcluster.services.sip.calls import Call
-from voipcluster.store.acc import COLUMNS
+from voipcluster.services.sip.calls import Call, Tried
+from voipcluster.store.acc import COLUMNS, TRIED_COLUMNS
 from voipcluster.store.tables import acc_cdrs
 
 
@@ -100,3 +100,46 @@ class RowTests(SynchronousTestCase):
         """The same call again is the same record; a later one with its Call-ID and tag is another."""
         self.assertEqual(uid_of(call()), uid_of(call(110.0)))
         self.assertNotEqual(uid_of(call()), uid_of(call(started=101.0)))
+
+
+class AttemptTests(SynchronousTestCase):
+    def test_one(self) -> None:
+        """It is the call itself."""
+        row = row_of(record(call(110.0, reached="sip:bob@192.0.2.7", ended_by="callee"), "bye"), "a", True)
+        self.assertEqual(
+            (row["target"], row["attempts"], row["ended_by"]), ("sip:bob@192.0.2.7", 1, "callee")
+        )
+        self.assertNotIn("tried", row)
+
+    def test_several(self) -> None:
+        """Each with its own times and outcome; the one that was answered lasts as long as the call."""
+        tried = (
+            Tried("sip:gw1\0", "one", 100.0, 104.0, 503, "", "callee"),
+            Tried("sip:gw2", "two", 104.0, 108.0, 408, "no answer", "node"),
+            Tried("sip:gw3", "", 104.5),
+            Tried("sip:gw4", "four", 108.0, 110.0, 200, "", "callee"),
+        )
+        row = row_of(record(call(110.0, tried=tried, ended_by="caller"), "bye"), "a", True)
+        self.assertEqual((row["attempts"], row["target"]), (4, "sip:gw1\N{REPLACEMENT CHARACTER}"))
+        self.assertEqual(
+            [tuple(one.values()) for one in row["tried"]],
+            [
+                (1, "sip:gw1\N{REPLACEMENT CHARACTER}", "one", 100.0, 104.0, "503", "failed 503", "callee"),
+                (2, "sip:gw2", "two", 104.0, 108.0, "408", "no answer", "node"),
+                (3, "sip:gw3", "", 104.5, 160.0, "487", "failed 487", "node"),
+                (4, "sip:gw4", "four", 108.0, 160.0, "200", "bye", "caller"),
+            ],
+        )
+        self.assertEqual({*row["tried"][0], "uid"}, set(TRIED_COLUMNS))
+
+    def test_who_has_ended_it(self) -> None:
+        for reason, answered, by in (
+            ("failed 486", 0.0, "callee"),
+            ("failed 487", 0.0, "caller"),
+            ("failed 408", 0.0, "node"),
+            ("no answer", 0.0, "node"),
+            ("refused 403", 0.0, "node"),
+            ("media time-out", 110.0, "node"),
+            ("session expired", 110.0, "node"),
+        ):
+            self.assertEqual(row_of(record(call(answered), reason), "a", True)["ended_by"], by, reason)

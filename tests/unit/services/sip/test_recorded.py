@@ -1,0 +1,125 @@
+"""Where a call was tried, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.services.sip_world import Phone, WorldCase
+from voipcluster.services.sip.calls import Call
+
+BOB = "sip:bob@example.com"
+
+
+class RecordedTests(WorldCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.node = self.world.node("a")
+        self.over: list[tuple[Call, str]] = []
+        self.node.calls.over = lambda call, reason: self.over.append((call, reason))
+        self.alice = self.world.phone("alice", "198.51.100.1")
+        self.desk, self.mobile = (self.world.phone("bob", f"198.51.100.{n}") for n in (2, 3))
+        self.mobile.tag = "tag-mobile"
+
+    def register(self, q: str = "1.0") -> None:
+        self.desk.register(self.node)
+        self.mobile.send(
+            self.node, "REGISTER", "sip:example.com", call_id="m",
+            headers=["Expires: 60", f"Contact: <{self.mobile.uri}>;q={q}"],
+        )  # fmt: skip
+        self.desk.took()
+        self.mobile.took()
+
+    def tried(self, call: Call | None = None) -> list[tuple[Any, ...]]:
+        """Of the call that is over: who was tried, the status, and who has ended it."""
+        found = self.over[-1][0] if call is None else call
+        return [(self.phone_at(one.target), one.status, one.cause, one.by) for one in found.tried]
+
+    def phone_at(self, target: str) -> Phone:
+        (phone,) = [phone for phone in (self.desk, self.mobile) if phone.address[0] in target]
+        return phone
+
+    def test_one_place(self) -> None:
+        """There is nothing to note but where it was."""
+        self.desk.register(self.node)
+        self.desk.took()
+        self.alice.send(self.node, "INVITE", BOB)
+        self.desk.reply(self.desk.request(), 486)
+        call, reason = self.over[-1]
+        self.assertEqual((call.tried, reason), ((), "failed 486"))
+        self.assertIn(self.desk.address[0], call.reached)
+
+    def test_one_after_the_other(self) -> None:
+        """Each has its times, and its own outcome."""
+        self.register(q="0.5")
+        self.alice.send(self.node, "INVITE", BOB)
+        self.world.wait(2.0)
+        self.desk.reply(self.desk.request(), 486)
+        self.world.wait(1.0)
+        self.mobile.reply(self.mobile.request(), 603)
+        self.assertEqual(self.tried(), [(self.desk, 486, "", "callee"), (self.mobile, 603, "", "callee")])
+        first, second = self.over[-1][0].tried
+        self.assertAlmostEqual(first.ended - first.started, 2.0, 1)
+        self.assertAlmostEqual(second.started - first.ended, 0.0, 1)
+        self.assertAlmostEqual(second.ended - second.started, 1.0, 1)
+
+    def test_both_at_once(self) -> None:
+        """The one that answers has the call; the other one was stopped by the node."""
+        self.register()
+        self.alice.send(self.node, "INVITE", BOB)
+        self.mobile.reply(self.mobile.request(), 200)
+        self.desk.reply(self.desk.request("INVITE"), 487)
+        (call,) = self.node.calls
+        self.assertEqual(
+            {one[0]: one[1:] for one in self.tried(call)},
+            {self.mobile: (200, "", "callee"), self.desk: (487, "answered elsewhere", "node")},
+        )
+        self.node.calls.end(call.key, "bye")
+
+    def test_the_caller_gives_up(self) -> None:
+        """CANCEL ends what has rung until then."""
+        self.register()
+        self.alice.send(self.node, "INVITE", BOB, branch="x")
+        for phone in (self.desk, self.mobile):
+            phone.reply(phone.request(), 180)
+        self.alice.send(self.node, "CANCEL", BOB, branch="x")
+        for phone in (self.desk, self.mobile):
+            phone.reply(phone.request("INVITE"), 487)
+        self.assertEqual({one[1:] for one in self.tried()}, {(487, "", "caller")})
+
+    def test_not_reached(self) -> None:
+        """Nothing could be sent to one, and the other one is silent."""
+        self.register(q="0.5")
+        self.world.network.closed.add(self.desk.address)
+        self.alice.send(self.node, "INVITE", BOB)
+        self.world.wait(40.0)
+        one, other = self.tried()
+        self.assertEqual((one[0], one[1], one[3]), (self.desk, 503, "node"))
+        self.assertTrue(one[2].startswith("not sent: "))
+        self.assertEqual(other, (self.mobile, 408, "no answer", "node"))
+
+    def test_who_hangs_up(self) -> None:
+        """Whoever has sent BYE."""
+        for of_caller in (True, False):
+            self.desk.register(self.node)
+            self.desk.took()
+            call_id = f"c{of_caller}"
+            self.alice.send(self.node, "INVITE", BOB, call_id=call_id)
+            self.desk.reply(self.desk.request("INVITE"), 200)
+            answer = self.alice.response(200)
+            route = answer.get("record-route")
+            assert route is not None
+            sender = self.alice if of_caller else self.desk
+            other = self.desk if of_caller else self.alice
+            sender.send(
+                self.node,
+                "BYE",
+                other.uri,
+                call_id=call_id,
+                branch="",
+                to_tag=other.tag,
+                routes=[route],
+                cseq=2,
+            )
+            other.reply(other.request("BYE"), 200)
+            call, reason = self.over[-1]
+            self.assertEqual((reason, call.ended_by), ("bye", "caller" if of_caller else "callee"))

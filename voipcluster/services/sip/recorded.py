@@ -1,0 +1,66 @@
+"""
+A call that may be tried at several places, with a note of each: who was tried, since when, and what came of it.
+
+One that has a single place to go to is a plain L{Forwarding}, and costs nothing more: its record says all that there is to say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from voipcluster.services.sip.calls import MAX_TRIED, Call, Tried
+from voipcluster.services.sip.forwarding import Forwarding
+from voipcluster.sip.message import Response
+from voipcluster.sip.proxy.context import BranchFailed, BranchTimedOut, Event, Target
+from voipcluster.sip.resolution import Server
+
+CALLER, CALLEE, NODE = "caller", "callee", "node"  # who has ended an attempt, or a call
+
+
+_REQUEST_TERMINATED = 487
+
+
+class RecordedForwarding(Forwarding):
+    """@param call: gets the notes."""
+
+    __slots__ = ("_begun", "_call", "_gave_up")
+
+    def __init__(self, call: Call, *of_forwarding: Any, **more: Any) -> None:
+        super().__init__(*of_forwarding, **more)
+        self._call = call
+        self._begun: dict[int, Tried] = {}
+        self._gave_up: set[int] = set()  # branches that were cancelled since the caller did not wait
+        call.reached = ""
+
+    def cancel(self) -> None:
+        self._gave_up.update(self._begun)
+        super().cancel()
+
+    def response_received(self, branch: int, response: Response) -> None:
+        status = response.status
+        if status == _REQUEST_TERMINATED and branch not in self._gave_up:
+            elsewhere = any(200 <= one.status < 300 for one in self._begun.values())
+            self._over(branch, status, "answered elsewhere" if elsewhere else "rang too long", NODE)
+        elif status >= 200:
+            self._over(branch, status, "", CALLER if status == _REQUEST_TERMINATED else CALLEE)
+        super().response_received(branch, response)
+
+    def _start(self, number: int, target: Target, server: Server | None = None) -> None:
+        if number not in self._begun and len(self._call.tried) < MAX_TRIED:
+            one = self._begun[number] = Tried(target.uri, target.gateway, self._core.wall())
+            self._call.tried = (*self._call.tried, one)
+        super()._start(number, target, server)
+
+    def _feed(self, event: Event) -> None:
+        match event:
+            case BranchTimedOut(branch):
+                self._over(branch, 408, "no answer", NODE)
+            case BranchFailed(branch, error):
+                self._over(branch, 503, f"not sent: {error}", NODE)
+        super()._feed(event)
+
+    def _over(self, branch: int, status: int, cause: str, by: str) -> None:
+        one = self._begun.get(branch)
+        if one is None or one.status:
+            return
+        one.ended, one.status, one.cause, one.by = self._core.wall(), status, cause, by
