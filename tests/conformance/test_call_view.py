@@ -28,6 +28,57 @@ class CallViewTests(CallQualityCase):
             told = block(2 - of_caller, fraction=lost and 26, lost=lost, highest=highest, last=0xB7052000)
             await self.report(talk, receiver_report(1 + of_caller, told), of_caller=of_caller)
 
+    async def test_what_was_said(self) -> None:
+        """
+        The ladder of a call: an outline before anybody traces, then an arrow for each message, live without a reload; and what
+        came from the network is text.
+        """
+        caller, callee = self.udp("alice"), await self.phone("bob")
+        await self.node.ask("trace-on", user="bob", address=None, call_id=None, all=False, seconds=60)
+        talk = await self.talk(caller, callee)
+        page = Page(self.reactor)
+        self.at_end(page.close)
+        await page.open(f"http://{self.node.address}:8080/")
+        await self.until(lambda: page.run("!!document.querySelector('#calls button')"), "the call is listed")
+        await page.run("document.querySelector('#calls button').click()")
+        await self.until(
+            lambda: page.run("document.querySelectorAll('#call-ladder .step').length >= 6"), "it is drawn"
+        )
+        text = await self.told(page, "call-ladder")
+        for part in (
+            "INVITE UDP",
+            "180 Whatever",
+            "200 Whatever",
+            "ACK",
+            f"node {self.node.name}",
+            "INVITE from sip:alice",
+            "answered",
+        ):
+            self.assertIn(part, text)
+        self.assertNotIn("BYE", text)
+        await self.hangs_up(talk.caller, talk.callee)
+        bye = "document.getElementById('call-ladder').textContent.includes('ended by BYE')"
+        await self.until(lambda: page.run(bye), "the end is drawn, too")
+        self.assertIn("BYE UDP", await self.told(page, "call-ladder"))
+        if folder := os.environ.get("SCREENSHOTS"):
+            await page.run("document.getElementById('call-ladder').scrollIntoView()")
+            await page.screenshot(Path(folder) / "ladder.png")
+
+        step = {"at": 1.0, "after": 0.0, "from": 0, "to": 1, "repeat": True, "unseen": False}
+        words = dict.fromkeys(("transport", "label", "cseq"), HOSTILE)
+        trace = {
+            "participants": [{"name": HOSTILE, "node": False}, {"name": HOSTILE, "node": True}],
+            "steps": [{**step, **words}, {**step, **words, "to": 0}],
+            "events": [{"at": 1.0, "after": 0.0, "node": HOSTILE, "text": HOSTILE}],
+            "silent": [HOSTILE],
+        }
+        seen = "[document.getElementById('call-ladder').textContent, document.querySelectorAll('#call-ladder img').length]"
+        # at once, since the page asks again each second
+        text, images = await page.run(f"Ladder.show({json.dumps(trace)}); {seen}")
+        self.assertGreaterEqual(text.count("<img src=x"), 8)
+        self.assertEqual(images, 0)
+        await self.node.ask("trace-off", forget=True)
+
     async def test_a_call_is_clicked_on(self) -> None:
         """Streams, figures and their course of a call, text of strangers as text, and what is left when it has ended."""
         caller, callee = self.udp("alice"), await self.phone("bob")

@@ -44,7 +44,7 @@ class HepOptions:
 
 @frozen
 class TraceOptions:
-    """What C{voipctl trace} can show of a call (F{docs/tracing.md})."""
+    """What C{voipctl trace} can show of a call (C{docs/tracing.md})."""
 
     memory: int = option(
         16 << 20,

@@ -1,5 +1,5 @@
 """
-C{voipctl import kamailio --dispatcher}: the gateways of another SIP server, from its F{dispatcher.list} or its table
+C{voipctl import kamailio --dispatcher}: the gateways of another SIP server, from its C{dispatcher.list} or its table
 C{dispatcher}.
 
 Each destination becomes a gateway with one server. Which numbers go to which set is said by that server's script, so routes are

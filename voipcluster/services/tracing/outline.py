@@ -104,7 +104,7 @@ def _of_call(node: str, call: Call) -> Iterator[Row]:
         f"INVITE from {call.caller or 'nobody named'} to {call.callee} over {call.transport} from {call.source}{who}{came}",
     )
     if call.rang:
-        yield _row(node, call.rang, "ringing, or other news of the callee")
+        yield _row(node, call.rang, "ringing or early media")
     if call.answered:
         over = f" by gateway {call.gateway_out}" if call.gateway_out else ""
         yield _row(node, call.answered, f"answered{over}")

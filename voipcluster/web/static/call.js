@@ -62,11 +62,13 @@ function showCall(call) {
 async function refreshCall() {
   const callId = openedCall;
   if (callId === null || !byId("call").open) return;
+  const ladder = Ladder.refresh(callId, () => callId === openedCall);
   const calls = await ask(`/api/calls?call_id=${encodeURIComponent(callId)}`);
   if (callId !== openedCall) return; /* another one was opened meanwhile */
   const live = calls.find((call) => call.state !== "ended") || calls[calls.length - 1];
   if (live) showCall(live);
   else byId("call-media").replaceChildren(make("p", "this call is not remembered any more"));
+  await ladder;
 }
 
 async function openCall(callId) {
@@ -75,6 +77,7 @@ async function openCall(callId) {
   byId("call-facts").textContent = "";
   byId("call-media").replaceChildren(make("p", "asking the nodes"));
   byId("call-hops").replaceChildren();
+  Ladder.clear();
   byId("call-plot").hidden = true;
   byId("call").showModal();
   await Promise.all([

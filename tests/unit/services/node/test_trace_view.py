@@ -93,7 +93,7 @@ class TraceViewTests(SynchronousTestCase):
                 ("a", "hand-over"),
                 ("b", "serve:"),
                 ("b", "INVITE"),
-                ("b", "ringing,"),
+                ("b", "ringing"),
                 ("b", "answered"),
                 ("b", "ended"),
             ],

@@ -46,7 +46,7 @@ class EventTests(SynchronousTestCase):
                     100.0,
                     "INVITE from sip:alice@b to sip:bob@b over TLS from 192.0.2.10:5062, user alice@b by way of a",
                 ),
-                (101.0, "ringing, or other news of the callee"),
+                (101.0, "ringing or early media"),
                 (103.5, "answered by gateway carrier"),
                 (160.0, "ended by BYE"),
             ],
