@@ -10,8 +10,11 @@ recovery on virtual time, with the real controller (tests/simulation/overload_mo
 
 C{refusal}: what a refusal takes beside a call that is served (bench/refusal.py).
 
-C{processes}, C{steady}, C{recovery}: a real node that is held to a share of a CPU (bench/overloaded.py): goodput beside
-Kamailio's under several times the capacity, refusals at 0.90 of it, and what is taken behind a minute of five times.
+C{processes}: a real node that is held to a share of a CPU, under several times what a twin does at the same time (bench/twin.py),
+and Kamailio in the same run.
+
+C{steady}, C{recovery}: such a node (bench/overloaded.py): refusals at 0.90 of its capacity, and what is taken behind a minute of
+five times.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ import argparse
 import sys
 
 from bench.common import enter_namespace
-from bench.overloaded import MEASURE, PROXIES, SETTLE, Plan, processes, recovery, steady
+from bench.overloaded import MEASURE, PROXIES, SETTLE, Plan, recovery, steady
 from bench.refusal import refusal
+from bench.twin import processes
 from tests.simulation.overload_model import Load, Model
 from voipcluster.balance.throttle import LOSS, RATE
 
@@ -84,7 +88,7 @@ def main() -> None:
     parser.add_argument(
         "--capacity",
         default="",
-        help="calls per second as NAME=RATE,...; what is not given is searched first",
+        help="of steady and recovery, calls per second as NAME=RATE; searched first if not given",
     )
     parser.add_argument("--settle", type=int, default=SETTLE, help="seconds before what is measured")
     parser.add_argument("--measure", type=int, default=MEASURE, help="seconds")
@@ -99,7 +103,7 @@ def main() -> None:
     names = tuple(PROXIES)
     if options.only or options.what != "processes":
         names = (options.only or "voipcluster",)
-    known = {}
+    known: dict[str, float] = {}
     for one in filter(None, options.capacity.split(",")):
         name, _, rate = one.partition("=")
         if name not in PROXIES:

@@ -3,13 +3,14 @@ A real node, held to a share of a CPU, under more calls than it can take, and Ka
 
 Each proxy is one process with one worker, held to a share of one CPU by the scheduler (cgroup), so that sipp on the other CPU
 can offer ten times what it takes. Nobody takes part in overload control; INVITE and BYE are repeated after 500 ms and then ever
-later, as RFC 3261 asks. The capacity is the highest rate that is carried with at most 1 % of copies, searched in the same run,
-for each proxy its own. Goodput counts the calls whose BYE was answered.
+later, as RFC 3261 asks. Goodput counts the calls whose BYE was answered. bench/twin.py compares it with the capacity; here the
+capacity is the highest rate that is carried with at most 1 % of copies, searched in the same run.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import shutil
 import sys
@@ -18,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from statistics import median
 from subprocess import Popen
 
 from attrs import define, frozen
@@ -27,7 +27,7 @@ from bench.common import HERE, cpu_seconds, listens, running, start, wait_until
 from bench.proxies import CALLEE, CALLER, CPU, PROXY, kamailio, voipcluster
 
 PERIOD = 40_000  # us of the scheduler's quota
-SETTLE, MEASURE = 5, 15  # seconds
+SETTLE, MEASURE = 4, 7  # seconds
 STEP = 1.1  # from one rate to the next in the search for the capacity
 GOALS = {3.0: 0.95, 10.0: 0.80}
 RECOVERED, FALSE = 0.99, 0  # goals: of what is offered, from the first second on; refusals at 0.90
@@ -49,13 +49,11 @@ FIRST = {"voipcluster": 900, "kamailio": 3600}  # calls a second of a whole CPU,
 def quota(pid: int, share: float) -> Iterator[None]:
     """Hold a process, with its threads and children, to a share of one CPU."""
     first = Path("/sys/fs/cgroup/cpu")
-    folder = (
-        first if first.is_dir() else Path("/sys/fs/cgroup")
-    ) / f"voipcluster-bench-{os.getpid()}-{time.time():.0f}"
+    parent = first if first.is_dir() else Path("/sys/fs/cgroup")
     try:
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="voipcluster-bench-", dir=parent))
     except OSError as error:
-        raise SystemExit(f"{folder}: {error.strerror}; the quota needs a writable cgroup, and root") from None
+        raise SystemExit(f"{parent}: {error.strerror}; the quota needs a writable cgroup, and root") from None
     try:
         if first.is_dir():
             (folder / "cpu.cfs_period_us").write_text(str(PERIOD))
@@ -76,8 +74,14 @@ def quota(pid: int, share: float) -> Iterator[None]:
 
 @frozen
 class Run:
-    """Per second, while measured; C{load}: the share of a CPU that the callers took, which must not be all of one."""
+    """
+    Per second, while measured.
 
+    @ivar begun: C{ended}: seconds since 1970; C{load}: the share of a CPU that the callers took, which must not be all of one.
+    """
+
+    begun: float
+    ended: float
     offered: float
     done: float
     refused: float
@@ -99,10 +103,12 @@ class Bed:
     folder: Path
     process: Popen[str]
 
-    def call(self, name: str, rate: float, seconds: float, scenario: Path | None = None) -> Popen[str]:
-        """Begin to offer calls."""
+    def call(
+        self, name: str, rate: float, seconds: float, scenario: Path | None = None, most: int = 0
+    ) -> Popen[str]:
+        """Begin to offer calls; C{most}: how many at a time, not limited if 0."""
         scenario = scenario or HERE / "sipp" / "uac_overload.xml"
-        most = max(1000, round(rate * (seconds + 5)))
+        most = most or max(1000, round(rate * (seconds + 5)))
         argv = [*SIPP, "-sf", scenario, "-p", CALLER, "-r", max(1, round(rate)), "-l", most, "-trace_stat"]
         argv += ["-stf", self.statistics(name), "-fd", 1, PROXY]
         return start(argv, self.folder / f"{name}.log", 1 - CPU)
@@ -112,36 +118,71 @@ class Bed:
 
     def rows(self, name: str) -> list[dict[str, str]]:
         """What the callers counted, one a second."""
-        file = self.statistics(name)
-        if not file.exists():
-            return []
-        with file.open() as lines:
-            return [row for row in csv.DictReader(lines, delimiter=";") if row.get("OutgoingCall(C)")]
+        return rows(self.statistics(name))
 
-    def measure(self, rate: float, settle: int, measure: int, scenario: Path | None = None) -> Run:
-        """Offer calls at one rate."""
-        with running(self.call("caller", rate, settle + measure, scenario)) as caller:
-            time.sleep(settle + 0.5)
-            used, load = cpu_seconds(self.process.pid), cpu_seconds(caller.pid)
-            time.sleep(measure + 0.5)
-            used, load = cpu_seconds(self.process.pid) - used, cpu_seconds(caller.pid) - load
-        read, seconds = self.rows("caller"), settle + measure
-        if len(read) < seconds:
-            raise SystemExit(f"sipp ended early: {len(read)} of {seconds} s")
+    def measure(
+        self, rate: float, settle: int, measure: int, scenario: Path | None = None, most: int = 0
+    ) -> Run:
+        """Offer calls at one rate, from the moment at which this is called; the rest as of L{call}."""
+        self.statistics("caller").unlink(missing_ok=True)
+        used: list[tuple[float, float, float]] = []
+        with running(self.call("caller", rate, settle + measure, scenario, most)) as caller:
+            end = time.monotonic() + settle + measure + 0.5
+            while time.monotonic() < end:
+                used.append((time.time(), cpu_seconds(self.process.pid), cpu_seconds(caller.pid)))
+                time.sleep(0.1)
+        read = self.rows("caller")
+        if len(read) < settle + measure:
+            raise SystemExit(f"sipp ended early: {len(read)} of {settle + measure} s")
+        return counted(read[settle - 1], read[settle + measure - 1], used)
 
-        def rise(column: str) -> float:
-            return (
-                int(read[seconds - 1].get(column) or 0) - int(read[settle - 1].get(column) or 0)
-            ) / measure
 
-        names = ("OutgoingCall(C)", "done(C)", "refused(C)", "Retransmissions(C)")
-        return Run(*(rise(name) for name in names), used / measure, load / measure)
+def rows(file: Path) -> list[dict[str, str]]:
+    """sipp's statistics, one line a second."""
+    if not file.exists():
+        return []
+    with file.open() as lines:
+        return [row for row in csv.DictReader(lines, delimiter=";") if row.get("OutgoingCall(C)")]
+
+
+def moment(row: dict[str, str]) -> float:
+    """When sipp wrote that line, in seconds since 1970."""
+    return float(row["CurrentTime"].split("\t")[-1])
+
+
+def counted(first: dict[str, str], last: dict[str, str], used: list[tuple[float, float, float]]) -> Run:
+    """
+    What was between two lines of sipp's statistics, per second.
+
+    @param used: time, and CPU seconds of the proxy and of the callers up to then; what it was at the lines is between two of
+        them.
+    """
+    begun, ended = moment(first), moment(last)
+
+    def rise(column: str) -> float:
+        return (int(last.get(column) or 0) - int(first.get(column) or 0)) / (ended - begun)
+
+    def spent(which: int) -> float:
+        known = [(sample[0], sample[which]) for sample in used]
+        return (between(known, ended) - between(known, begun)) / (ended - begun)
+
+    names = ("OutgoingCall(C)", "done(C)", "refused(C)", "Retransmissions(C)")
+    return Run(begun, ended, *(rise(name) for name in names), spent(1), spent(2))
+
+
+def between(known: list[tuple[float, float]], when: float) -> float:
+    """The value at a moment, on the straight line between the two that are known beside it."""
+    for (first, before), (second, after) in itertools.pairwise(known):
+        if when <= second:
+            return before + max(0.0, (when - first) / (second - first)) * (after - before)
+    return known[-1][1]
 
 
 @contextmanager
-def bed(proxy: Proxy, share: float) -> Iterator[Bed]:
-    """A proxy of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="voipcluster-overload-"))
+def bed(proxy: Proxy, share: float, folder: Path | None = None) -> Iterator[Bed]:
+    """A proxy of its own; C{folder}: that is there, and stays."""
+    kept = folder is not None or bool(os.environ.get("BENCH_KEEP"))
+    folder = folder or Path(tempfile.mkdtemp(prefix="voipcluster-overload-"))
     try:
         with proxy(folder) as process:
             if proxy is not kamailio:
@@ -153,7 +194,7 @@ def bed(proxy: Proxy, share: float) -> Iterator[Bed]:
                 wait_until(lambda: listens(CALLEE), "the callee", folder / "callee.log")
                 yield Bed(folder, process)
     finally:
-        if not os.environ.get("BENCH_KEEP"):
+        if not kept:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -195,8 +236,7 @@ class Plan:
     """
     @ivar names: of the proxies; C{loads}: times the capacity; C{most}: the greatest load for another proxy than ours, which sipp
         has to be able to offer.
-    @ivar rounds: how often each load is offered, the proxies and loads in turns; the median counts, since the machine's own speed
-        moves from one half minute to the next.
+    @ivar rounds: how often each load is offered, the proxies and loads in turns; the median counts.
     @ivar seconds: that the flood before a recovery lasts, and that false refusals are looked for.
     @ivar share: of a CPU; C{known}: the capacity of each, where it is not to be searched.
     """
@@ -218,30 +258,6 @@ def capacities(plan: Plan) -> dict[str, float]:
         found[name] = plan.known.get(name) or capacity(name, plan.share)
         print(f"{name}: {found[name]:.0f} calls/s with {plan.share:g} of a CPU", flush=True)
     return found
-
-
-def processes(plan: Plan) -> bool:
-    """Prints a line a run, the proxies in turns; whether voipcluster reaches its goals."""
-    most, reached = capacities(plan), True
-    found: dict[tuple[str, float], list[float]] = {}
-    for _ in range(plan.rounds):
-        for times in plan.loads:
-            for name in plan.names:
-                if name != "voipcluster" and times > plan.most:
-                    continue
-                result = _run(PROXIES[name], plan.share, times * most[name], plan.settle, plan.measure)
-                goodput = result.done / most[name]
-                found.setdefault((name, times), []).append(goodput)
-                print(f"  {name:12}{times:4g} times: goodput {goodput:.3f}   {result}", flush=True)
-    for times in plan.loads:
-        if "voipcluster" not in plan.names:
-            continue
-        goodput, goal = median(found["voipcluster", times]), GOALS.get(times, 0.0)
-        others = found.get(("kamailio", times))
-        beside = f"; Kamailio {median(others):.3f} of its own" if others else ""
-        print(f"{times:g} times: {goodput:.3f} of the capacity (goal {goal:g}){beside}", flush=True)
-        reached = reached and goodput >= max(goal, median(others or [0.0]))
-    return reached
 
 
 def steady(plan: Plan) -> bool:

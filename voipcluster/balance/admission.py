@@ -62,12 +62,12 @@ class PriorityBucket:
         self._level = max(-depth, self._level - 1.0)
         return True
 
-    def has_room(self, now: float) -> bool:
-        """Whether a token is there for a L{Priority.CALL}; none is taken."""
+    def room(self, now: float) -> float:
+        """How many tokens are there for a L{Priority.CALL}; none is taken."""
         if self.rate == math.inf:
-            return True
+            return math.inf
         self._fill(now)
-        return self._level >= 1.0
+        return self._level
 
     def _fill(self, now: float) -> float:
         """Add what has come since the last time; how many tokens there may be."""

@@ -195,9 +195,13 @@ class OverloadServer:
         self.refused[priority] += 1
         return False
 
-    def has_room(self, now: float) -> bool:
-        """Whether a call of somebody who takes no part would be let in."""
-        return self._others.has_room(now)
+    def takes_call(self, now: float) -> bool:
+        """As L{admits} for a call of somebody who takes no part; who has no room is not refused, and may be asked for again."""
+        return self._others.admits(Priority.CALL, now)
+
+    def room(self, now: float) -> float:
+        """How many calls of those who take no part would be let in now; one is, if it is 1 at least."""
+        return self._others.room(now)
 
     def tick(
         self, elapsed: float, busy: float, delay: float, admitted: int, wall: float, hidden: bool = False

@@ -140,14 +140,18 @@ class Bucket:
 
     def take(self, now: float, spare: float = 0.0) -> float:
         """Take one token if C{spare} are left then and return 0.0, or take none and return the seconds until that is so."""
+        if (
+            self.level(now) >= 1.0 + spare - 1e-9
+        ):  # the sum of many small additions may miss 1 by a rounding error
+            self._level = max(0.0, self._level - 1.0)
+            return 0.0
+        return (1.0 + spare - self._level) / self.rate
+
+    def level(self, now: float) -> float:
+        """How many tokens are there."""
         if self._level < 0.0:
             self._level = self.size
         else:
             self._level = min(self.size, self._level + max(0.0, now - self._at) * self.rate)
         self._at = now
-        if (
-            self._level >= 1.0 + spare - 1e-9
-        ):  # the sum of many small additions may miss 1 by a rounding error
-            self._level = max(0.0, self._level - 1.0)
-            return 0.0
-        return (1.0 + spare - self._level) / self.rate
+        return self._level

@@ -16,14 +16,14 @@ from attrs import define
 
 from voipcluster.balance.overload import REFUSAL
 
-SPENT: Final = 0.02  # of what the node can do, for refusing while anything is thrown away
+SPENT: Final = 0.01  # of what the node can do, for refusing while anything is thrown away
 TOLERATED: Final = (
     0.05  # the same before that: what is thrown away comes again, so nothing is as long as it goes without
 )
 REFUSALS: Final = SPENT / REFUSAL  # beside one request that is let in
 MANY: Final = TOLERATED / REFUSAL
-SPARE: Final = 1.5  # times what is wanted is let through by the kernel, when that changes
-TOO_MUCH: Final = 3.0  # times what is wanted: it is changed; a hundredth of a call for each that is thrown away here instead
+SPARE: Final = 1.3  # times what is wanted is let through by the kernel, when that changes
+TOO_MUCH: Final = 2.2  # times what is wanted: it is changed; a hundredth of a call for each that is thrown away here instead
 SPAN: Final = 0.3  # s that are counted together
 MOST: Final = 0.8  # that it lets through while it throws away any
 LEAST: Final = 0.002
@@ -48,6 +48,7 @@ class Thinning:
     _dropped: int = 0
     _delay: float = 0.0  # at the begin of what is counted
     _before: float = 0.0  # what was offered then, per second
+    _room: float = 0.0  # for INVITEs, per second
 
     @property
     def refusals(self) -> float:
@@ -73,6 +74,9 @@ class Thinning:
             return False
         offered = self._offered(delay)
         room = max(LEAST_ROOM * capacity, capacity - self._others / self._elapsed)
+        if self.passing < 1.0:  # what may be let in goes up and down with the queue, and the filter must not
+            room = self._room + SMOOTH * (room - self._room)
+        self._room = room
         self._begin(delay)
         before = self.passing
         if offered <= (1.0 + (MANY if before == 1.0 else MANY / 2)) * room:

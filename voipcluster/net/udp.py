@@ -103,6 +103,7 @@ class UdpPort:
     @ivar received: datagrams that went to the sink; C{keep_alives} those that were not SIP.
     @ivar dropped: datagrams not sent because the socket's buffer was full, as a network drops them.
     @ivar unreachable: ICMP errors that were reported.
+    @ivar arrange: puts the datagrams of a wake-up in order, and may leave some out; L{arrange} but in overload.
     @ivar sieve: while there is one, it says which datagrams of a wake-up go to the sink.
     @ivar waiting: how long the datagrams waited for us, or L{None} where the kernel does not say when they came.
     """
@@ -126,6 +127,7 @@ class UdpPort:
         self._batch = BATCH
         self.outbox: list[Outgoing] | None = None
         self.sieve: Callable[[list[tuple[bytes, Flow]]], list[tuple[bytes, Flow]]] | None = None
+        self.arrange: Callable[[list[tuple[bytes, Flow]]], list[tuple[bytes, Flow]]] = arrange
         self.waiting = Waiting(wall) if has_stamps(bound) else None
         self.received = self.keep_alives = self.sent = self.dropped = self.unreachable = 0
 
@@ -210,7 +212,7 @@ class UdpPort:
         if self.sieve is not None:
             batch = self.sieve(batch)
         if len(batch) >= WORTH_IT:
-            batch = arrange(batch)
+            batch = self.arrange(batch)
         bytes_received = self._sink.bytes_received
         self.outbox = []
         for data, flow in batch:

@@ -7,6 +7,7 @@ start and end at once, because the next request may be placed before the next sa
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections import deque
@@ -38,10 +39,13 @@ MEMORY_FULL = 0.95  # of the limit: from here on memory counts as used up, becau
 def resident_bytes() -> int:
     """The resident size of this process (proc(5), C{statm}); 0 where there is no such file."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * resource.getpagesize()
+        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return 0
+    try:
+        return int(os.read(statm, 128).split()[1]) * resource.getpagesize()
+    finally:
+        os.close(statm)
 
 
 def _nothing() -> int:

@@ -46,17 +46,16 @@ _LONGEST: Final = 80  # octets of one; a longer one is somebody who wants to fil
 
 _BRANCH = re.compile(rb";branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)(?=;|$)")
 _USUAL_VIA = re.compile(rb"""([^;,"]+)(?:;[^;,"]*)*?;branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)(?:;[^;,"]*)*""")
-_FIRST_VIA = re.compile(
-    rb"""\r\n(?:Via|v): ([^;,"\r\n]+)(?:;[^;,"\r\n]*)*?;branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)"""
-    rb"""(?:;[^;,"\r\n]*)*\r\n(?![ \t])"""
-)
+_FIRST_VIAS = (b"\r\nVia: ", b"\r\nv: ")
+_FOLDS = (b" ", b"\t", b"")
+_COOKIE = b";branch=z9hG4bK"
+_IN_BRANCH = bytes(sorted(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~"))
 _TAKES_AWAY = re.compile(rb"\r\n[Ee]xpires[ \t]*:[ \t]*0+\r\n|;expires=0+(?![0-9])")
 _RECEIVED = re.compile(rb';[ \t]*received[ \t]*=[^;,"]*', re.IGNORECASE)
 _RPORT = re.compile(rb";rport(?:=[0-9]*)?(?=[ \t]*(?:;|$))")
 _ONE_VALUE = re.compile(rb'(?:[^",\\]|"(?:[^"\\]|\\.)*")*')
 _HANDOVER = re.compile(rb";ho=([A-Za-z0-9_-]+)")
 _CALL_TOKEN = re.compile(rb";call=([A-Za-z0-9_-]+)")
-_MARKED = re.compile(rb";(?:call|ho|flow)=|\nResource-|uthorization:")
 
 _sent_by: dict[bytes, tuple[str, str]] = {}
 _places: dict[tuple[bytes, ...], tuple[int, int] | None] = {}
@@ -124,11 +123,28 @@ def invite_key(data: bytes) -> tuple[str, str, str, str] | None:
 
     L{None}: it is elsewhere, or not spelled as nearly everybody spells it. Nothing else is looked at.
     """
-    found = _FIRST_VIA.match(data, data.find(b"\r\n"))
-    if found is None or found[0].count(b"branch") > 1 or found[0].count(b"SIP") > 1:
+    # Looked for word by word: a pattern for all of it takes three times as long, and each INVITE pays for it.
+    start = data.find(b"\r\n")
+    end = data.find(b"\r\n", start + 2)
+    line = data[start:end]
+    cookie = line.find(_COOKIE)
+    if (
+        cookie < 0
+        or not line.startswith(_FIRST_VIAS)
+        or data[end + 2 : end + 3] in _FOLDS
+        or b"," in line
+        or b'"' in line
+        or line.count(b"branch") > 1
+        or line.count(b"SIP") > 1
+    ):
         return None
-    known = _sent_by.get(found[1]) or _read_sent_by(found[1])
-    return None if known is None else (found[2].decode("latin-1"), *known, "INVITE")
+    begin, stop = cookie + len(b";branch="), line.find(b";", cookie + 1)
+    branch = line[begin:] if stop < 0 else line[begin:stop]
+    if branch.translate(None, _IN_BRANCH) or len(branch) == len(b"z9hG4bK"):
+        return None
+    head = line[line.find(b" ") + 1 : line.find(b";")]
+    known = _sent_by.get(head) or _read_sent_by(head)
+    return None if known is None else (branch.decode("latin-1"), *known, "INVITE")
 
 
 def _find_places(names: tuple[bytes, ...]) -> tuple[int, int] | None:
@@ -208,7 +224,14 @@ def is_marked(data: bytes) -> bool:
 
     It may say so wrongly; then it is looked at, and no more.
     """
-    return data.startswith(b"urn:", len("INVITE ")) or _MARKED.search(data) is not None
+    return (
+        data.startswith(b"urn:", len("INVITE "))
+        or b";call=" in data
+        or b";ho=" in data
+        or b";flow=" in data
+        or b"\nResource-" in data
+        or b"uthorization:" in data
+    )
 
 
 def handover_token(data: bytes) -> str:

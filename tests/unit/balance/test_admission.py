@@ -47,6 +47,16 @@ class PriorityBucketTests(SynchronousTestCase):
             sum(admitted(bucket, Priority.CALL, 9, 10 + step / 10) for step in range(1, 101)), 505
         )
 
+    def test_room(self) -> None:
+        """How many calls would be let in, without letting any in; others may leave a debt."""
+        bucket = PriorityBucket(10.0)
+        self.assertEqual(bucket.room(0.0), SHALLOWEST)
+        self.assertEqual(admitted(bucket, Priority.CALL, 7), 7)
+        self.assertEqual(bucket.room(0.0), SHALLOWEST - 7)
+        admitted(bucket, Priority.EMERGENCY, 100)
+        self.assertLess(bucket.room(0.0), 0.0)
+        self.assertEqual(PriorityBucket(math.inf).room(0.0), math.inf)
+
     def test_without_a_limit(self) -> None:
         self.assertEqual(admitted(PriorityBucket(math.inf), Priority.OTHER, 10_000), 10_000)
 

@@ -106,3 +106,11 @@ class BucketTests(SynchronousTestCase):
         self.assertAlmostEqual(wait, 0.1)
         self.assertEqual((bucket.take(0.0), bucket.take(0.0)), (0.0, 0.0))
         self.assertGreater(bucket.take(0.0), 0.0)
+
+    def test_level(self) -> None:
+        """What is there, without taking any of it."""
+        bucket = Bucket(10.0, 3.0)
+        self.assertEqual((bucket.level(0.0), bucket.level(5.0)), (3.0, 3.0))
+        bucket.take(5.0)
+        self.assertEqual(bucket.level(5.0), 2.0)
+        self.assertAlmostEqual(bucket.level(5.05), 2.5)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from voipcluster.balance.overload import OverloadSettings
 from voipcluster.errors import PeerError
+from voipcluster.net.batch import arrange
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.downstream import Downstreams
 from voipcluster.services.sip.overload import OverloadService
+from voipcluster.services.sip.wakeups import Arrange
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
@@ -31,6 +33,10 @@ def overload_of(
         for port in node.transport.udp_ports:
             port.thin(passing)
 
+    def arranging(order: Arrange | None) -> None:
+        for port in node.transport.udp_ports:
+            port.arrange = order or arrange
+
     service = OverloadService(
         OverloadSettings(target=options.target, untried=UNTRIED),
         seconds,
@@ -45,6 +51,7 @@ def overload_of(
         is_handover=partial(_opens, node.core),
         is_call=partial(_opens_call, node.core),
         lost=lambda: sum(port.backlog().lost for port in node.transport.udp_ports),
+        arrange=arranging,
     )
     take_part(node, service, seconds, rand)
 

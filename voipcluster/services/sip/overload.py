@@ -7,6 +7,7 @@ L{OverloadService.received} stands in front of the transaction layer, and goes a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Final
@@ -26,6 +27,7 @@ from voipcluster.services.sip.access import AMPLIFICATION
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.services.sip.transport import TransportService
+from voipcluster.services.sip.wakeups import Arrange, WakeUps
 from voipcluster.sip.emergency import is_emergency
 from voipcluster.sip.message import Request
 from voipcluster.sip.overload import offered, written
@@ -59,6 +61,7 @@ class OverloadService:
     @param nodes: the addresses of the cluster's nodes.
     @param is_handover: whether a hand-over token is one of ours for that Call-ID; C{is_call}: whether the token of a dialog is.
     @param thin: lets the kernel throw away new INVITEs but for a share of them; L{None}: it does not, and none is here.
+    @param arrange: has the datagrams of each wake-up arranged so, or as usual again.
     @param lost: datagrams that the kernel threw away so far.
     @param enabled: whether anything is refused here; upstreams that take part are told all the same.
     @ivar server: how much is let in, and what others are told.
@@ -82,8 +85,10 @@ class OverloadService:
         is_handover: Callable[[str, str], bool] = lambda token, call_id: False,
         is_call: Callable[[str], bool] = lambda token: False,
         lost: Callable[[], int] = lambda: 0,
+        arrange: Callable[[Arrange | None], object] = lambda order: None,
     ) -> None:
         self._enabled, self._seconds, self._wall = enabled, seconds, wall
+        self._arrange = arrange
         self._transactions, self._transport, self._limiting = transactions, transport, limiting
         self._mark, self._nodes = mark.encode("ascii"), nodes
         self._silent = Upstream(SILENT, Feedback(SILENT, 0.0, 0.0, 0.0))
@@ -99,6 +104,8 @@ class OverloadService:
         self._seen = self._invites = self._counted = self._dropped = self._left_out = 0
         self._refusing = Bucket(1.0, 1.0)  # how many are answered, where others are thrown away
         self._late = False
+        self._wake_ups = WakeUps(self._room, self._leaves_out_of_many)
+        self._known: set[Flow] = set()  # those that were known in this tick
         self.for_help: re.Pattern[bytes] | None = None
 
     @property
@@ -129,6 +136,7 @@ class OverloadService:
         hidden = self._thinning.passing < 1.0 or self._left_out > 0
         self.server.tick(elapsed, busy, delay, admitted, self._wall(), hidden)
         self._late = delay > T1
+        self._known.clear()
         guards = self.server.active and self._enabled
         if self._is_guarding is not guards:
             self._turn(delay)
@@ -167,6 +175,7 @@ class OverloadService:
         self._is_guarding = not self._is_guarding
         if self._is_guarding:
             self._transactions.guard(self.received)
+            self._arrange(self._wake_ups.arrange)
             self._notices.warn(
                 "overload",
                 "overload: messages wait for {delay:.3f} s; {allowed:.0f} new requests a second are let in",
@@ -175,6 +184,7 @@ class OverloadService:
             )
         else:
             self._transactions.guard(None)
+            self._arrange(None)
             self._notices.warn(
                 "end", "the overload is over; {refused} requests were refused so far", refused=self.refused
             )
@@ -187,7 +197,7 @@ class OverloadService:
         if kind == b"SIP/" or (kind == b"INVI" and self._needs_no_look(data, flow)):
             self._pass(data, flow)
             return
-        if kind == b"INVI" and self._thin is not None and self._leaves_out(data, flow):
+        if kind == b"INVI" and self._leaves_out(data, flow):
             return
         seen = glance(data)
         if seen is None:
@@ -222,14 +232,16 @@ class OverloadService:
 
         Most of those that are let in are such ones, and to look at all of an INVITE takes a fortieth of serving it.
         """
-        server, now = self.server, self._seconds()
-        if flow.remote in server.upstreams or not server.has_room(now) or self._is_stranger(flow):
+        server = self.server
+        if flow.remote in server.upstreams or self._is_stranger(flow):
             return False
         key, refusals = invite_key(data), self._transactions.refusals
         if key is None or key in self._transactions.servers or (refusals.some and key in refusals):
             return False
+        if not server.takes_call(self._seconds()):
+            return False
         self._seen += 1
-        return server.admits(flow.remote, Priority.CALL, now)
+        return True
 
     def _leaves_out(self, data: bytes, flow: Flow) -> bool:
         """
@@ -237,22 +249,43 @@ class OverloadService:
 
         Its caller sends it again, and so it is nothing that was refused.
         """
-        server, now = self.server, self._seconds()
-        if (
-            flow.reliable
-            or server.calls_only
-            or flow.remote in server.upstreams
-            or server.has_room(now)
-            or self._is_stranger(flow)
-            or is_marked(data)
-        ):
+        now = self._seconds()
+        if self._thin is None or self.server.room(now) >= 1.0 or not self._may_go(data, flow):
             return False
         if not self._late and self._refusing.take(now) == 0.0:
             return False
+        self._count_left_out()
+        return True
+
+    def _leaves_out_of_many(self, data: bytes, flow: Flow) -> bool:
+        """The same of an INVITE for which neither room nor a refusal is left in its wake-up (L{_room})."""
+        if not self._may_go(data, flow):
+            return False
+        self._count_left_out()
+        return True
+
+    def _may_go(self, data: bytes, flow: Flow) -> bool:
+        """Whether an INVITE is of those that the kernel would throw away, too."""
+        server = self.server
+        return not (
+            flow.reliable
+            or server.calls_only
+            or flow.remote in server.upstreams
+            or self._is_stranger(flow)
+            or is_marked(data)
+        )
+
+    def _count_left_out(self) -> None:
         self._seen += 1
         self._left_out += 1
         self._limiting.refused["surplus"] += 1
-        return True
+
+    def _room(self) -> float:
+        """How many INVITEs can be let in or refused; infinite: none is thrown away."""
+        if self._thin is None:
+            return math.inf
+        now = self._seconds()
+        return self.server.room(now) + (0.0 if self._late else self._refusing.level(now))
 
     def _reads(self, data: bytes, flow: Flow) -> bool:
         """
@@ -261,7 +294,10 @@ class OverloadService:
         Anybody can write a tag into To, make up a method or fold a line. So what a stranger sends has to carry a token of ours,
         and whatever else he sends has a limit; beyond that it is lost, as in a network, and he sends it again.
         """
-        if data.startswith(b"SIP/") or self.server.calls_only or self._limiting.is_known(flow):
+        if flow in self._known or data.startswith(b"SIP/") or self.server.calls_only:
+            return True
+        if self._limiting.is_known(flow):
+            self._known.add(flow)
             return True
         token = call_token(data)
         if (token and self._is_call(token)) or self._unseen.take(self._seconds()) == 0.0:

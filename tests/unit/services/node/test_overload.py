@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 from tests.unit.services.sip.test_overload import OverloadCase
 from voipcluster.config import load_config, parse_set
+from voipcluster.net.batch import arrange
 from voipcluster.services.node.overload import overload_of
 from voipcluster.services.sip.overload import OverloadService
 
@@ -14,7 +15,9 @@ class NodeOverloadTests(OverloadCase):
     def made(self, *settings: str) -> OverloadService:
         """As a node makes it that has one port, and two datagrams lost at it."""
         self.passing: list[float] = []
-        port = SimpleNamespace(thin=self.passing.append, backlog=lambda: SimpleNamespace(lost=2))
+        self.port = port = SimpleNamespace(
+            thin=self.passing.append, backlog=lambda: SimpleNamespace(lost=2), arrange=arrange
+        )
         self.load = SimpleNamespace(packets=0.0, leading="cpu")
         self.transport.udp_ports = [port]
         self.node = SimpleNamespace(
@@ -38,6 +41,15 @@ class NodeOverloadTests(OverloadCase):
         self.assertEqual(self.passing, [0.25])
         self.node.workload.sampled(0.1, 0.0, 0.0)
         self.assertFalse(made.active)
+
+    def test_wake_ups(self) -> None:
+        """In overload each port takes calls in progress first, and afterwards what it did before."""
+        made = self.made()
+        order = made._wake_ups.arrange
+        made._arrange(order)
+        self.assertEqual(self.port.arrange, order)
+        made._arrange(None)
+        self.assertIs(self.port.arrange, arrange)
 
     def test_switched_off(self) -> None:
         """Each part by itself; what upstreams say of oc ends here all the same."""

@@ -9,6 +9,7 @@ from voipcluster.balance.overload import OverloadSettings
 from voipcluster.services.sip.feedback import FeedbackTransaction
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.overload import OverloadService
+from voipcluster.services.sip.wakeups import Arrange
 from voipcluster.sip.limits import BUSY
 from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.overload import OFFER, told
@@ -25,6 +26,7 @@ class OverloadCase(TransactionCase):
         limiting = Limiting(self.clock.seconds, nodes=lambda: self.trusted)
         limiting._limits._interval = 0.0  # the limit of a source is another matter
         self.service.limiting = limiting
+        self.orders: list[Arrange | None] = []
         self.make()
         self.number = 0
 
@@ -38,6 +40,7 @@ class OverloadCase(TransactionCase):
             self.service.limiting,
             "mark",
             enabled=enabled,
+            arrange=self.orders.append,
         )
         self.service.taking_part = self.overload.taking_part
 
@@ -85,6 +88,18 @@ class GuardTests(OverloadCase):
             self.tick(0.0, 1)
         self.assertNotIn("bytes_received", vars(self.service))
         self.assertFalse(self.overload.active)
+
+    def test_wake_ups(self) -> None:
+        """While there is overload calls in progress come first in each, and afterwards as usual again."""
+        self.overloaded()
+        self.assertEqual(len(self.orders), 1)
+        arrange = self.orders[0]
+        assert arrange is not None
+        bye, invite = self.fresh("BYE", to_tag="b1").to_bytes(), self.fresh().to_bytes()
+        self.assertEqual(arrange([(invite, FROM_ALICE), (bye, FROM_ALICE)])[0][0], bye)
+        for _ in range(60):
+            self.tick(0.0, 1)
+        self.assertEqual(self.orders[1:], [None])
 
     def test_turned_off(self) -> None:
         """Then nobody is refused."""
@@ -317,6 +332,35 @@ class ThinningTests(OverloadCase):
         answered = self.service.answered["INVITE", 503]
         self.receive(self.fresh(), Flow("TCP", HERE, ALICE, 7))
         self.assertEqual(self.service.answered["INVITE", 503], answered + 1)
+
+    def test_many_at_once(self) -> None:
+        """
+        Of one wake-up as many are left as can be let in or refused, and the others go before they are looked at one by one; who
+        takes part, is in a dialog or calls for help stays.
+        """
+        self.overloaded()
+        for _ in range(10):
+            self.flood(400)
+            self.lost += round(3000 * (1.0 - self.overload.passing))
+            self.tick(0.0, 10)
+        arrange = self.orders[0]
+        assert arrange is not None
+        calls = [(self.fresh().to_bytes(), FROM_ALICE) for _ in range(400)]
+        urgent = [
+            (self.fresh(uri="urn:service:sos").to_bytes(), FROM_ALICE),
+            (self.fresh(to_tag="b1", headers=["Route: <sip:192.0.2.9;lr;call=a>"]).to_bytes(), FROM_ALICE),
+        ]
+        surplus = self.service.limiting.refused["surplus"]
+        left = arrange([*calls, *urgent])
+        self.assertEqual(left[-2:], urgent)
+        self.assertLess(len(left), 250)
+        self.assertEqual(self.service.limiting.refused["surplus"] - surplus, 402 - len(left))
+        heard, self.network.log = len(self.user.incoming), []
+        for data, flow in left:
+            self.service.bytes_received(data, flow)
+        served = len(self.user.incoming) - heard
+        self.assertGreater(served, 2)
+        self.assertEqual(len(self.network.log), len(left) - served)
 
     def test_copies(self) -> None:
         """Of what is served they go to its transaction; what was refused is refused again, also when there is room by then."""
