@@ -127,7 +127,7 @@ def destination(
 
 def read_list(text: str, name: str) -> Iterator[Destination]:
     """
-    The lines of a F{dispatcher.list}: set, destination, and perhaps flags, priority and attributes; C{#} begins a comment.
+    The lines of a C{dispatcher.list}: set, destination, and perhaps flags, priority and attributes; C{#} begins a comment.
 
     @param name: of the file.
     @raise ValueError: one line with file and line number.
