@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from voipcluster.net import certificates, roster
 from voipcluster.net.roster import Member, Roster
 from voipcluster.store.calls import CallStore, Change, Key, Loaded
 from voipcluster.store.database import Database
+from voipcluster.store.minutes import MinutesFile
 from voipcluster.store.state import PRIMARY, SECONDARY, NodeState
 
 LINK_PORT = 8787
@@ -80,6 +81,20 @@ class MemoryCalls(CallStore):
         self._written = self.seconds()
 
 
+class MemoryMinutes(MinutesFile):
+    """What was counted today, without a file."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("memory"))
+        self._kept: dict[str, int] = {}
+
+    def read(self, day: str) -> dict[str, int]:
+        return {key: count for key, count in self._kept.items() if key.endswith(day)}
+
+    def write(self, day: str, counts: Mapping[str, int]) -> None:
+        self._kept.update(counts)
+
+
 class Disk:
     """@ivar state: C{database}: what the node finds when it starts."""
 
@@ -88,6 +103,7 @@ class Disk:
         self.certificate = x509.load_pem_x509_certificate(state.read("node.pem"))
         self.database = MemoryDatabase()
         self.calls = MemoryCalls()
+        self.minutes = MemoryMinutes()
         self.run = _at_once
 
     def start(self) -> None:

@@ -2,8 +2,9 @@
 The state directory of one node: key material, who the members are, how often the node has started.
 
 Layout: C{ca.pem}, C{ca.key} (primary only), C{node.pem}, C{node.key}, C{cluster.key}, C{cluster.json}, C{tokens.json} (primary
-only), C{voipcluster.db}, C{calls.journal}, C{web.password}, C{admin.sock}, C{lock}. The directory has mode 0700 and each file
-0600; files are replaced whole, but for the database and the journal, so that a crash leaves the old or the new one.
+only), C{voipcluster.db}, C{calls.journal}, C{minutes.today}, C{web.password}, C{admin.sock}, C{lock}. The directory has mode 0700
+and each file 0600; files are replaced whole, but for the database, the journal and the minutes, so that a crash leaves the old or
+the new one.
 Certificates and keys are opaque bytes here.
 """
 

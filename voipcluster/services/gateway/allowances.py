@@ -23,6 +23,7 @@ from voipcluster.sip.values import quote
 
 MINUTE = 60.0  # s for which a call counts as begun
 TICK = 10.0  # s between two looks at the calls that are up
+_LONGEST_DAY = 1 << 40  # seconds of all calls of one user or gateway in a day; more is a damaged file
 USER, GATEWAY = "user", "gateway"
 _REJECTED = 21  # cause of Q.850
 
@@ -69,6 +70,7 @@ class Allowances:
     @ivar everybody: what each user has who has no preference of his own.
     @param preferences: those of the users, by address of record.
     @param wall: seconds since 1970; C{local}: the local time of such a moment, in which a day begins.
+    @ivar keep: told at most every L{TICK}, and at the end, which counts of today have changed: the day and the seconds by key.
     @ivar refused: how many calls were refused, by C{user} or C{gateway} and kind.
     """
 
@@ -90,13 +92,35 @@ class Allowances:
         self._running: dict[CallKey, _Running] = {}
         self._begun: deque[tuple[float, str]] = deque()  # when each counts no more, the oldest first
         self._today: dict[str, int] = {}  # by key: seconds that this node has counted today
+        self._changed: set[str] = set()  # of these keys, since they were kept
         self._day = ""
+        self.keep: Callable[[str, Mapping[str, int]], object] = lambda day, seconds: None
         self._timer: IDelayedCall | None = None
         self.refused: Counter[tuple[str, str]] = Counter()
         self._notices = Notices(clock.seconds, self._log)
 
+    def resume(self, read: Callable[[str], Mapping[str, int]]) -> None:
+        """
+        Go on with what an earlier process has counted today.
+
+        @param read: gives the seconds by key that were kept of a day.
+        """
+        for name, seconds in read(self._today_now()).items():
+            if 0 < seconds <= _LONGEST_DAY:
+                self._today[name] = self._today.get(name, 0) + seconds
+                self._tallies.add(name, seconds)
+
+    def _keep_changes(self) -> None:
+        changed, self._changed = self._changed, set()
+        seconds = {name: self._today[name] for name in changed if name in self._today}
+        if seconds:
+            self.keep(self._day, seconds)
+
     def stop(self) -> None:
-        """No timer is left behind."""
+        """What was counted is kept, and no timer is left behind."""
+        for running in self._running.values():
+            self._add_seconds(running)
+        self._keep_changes()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -227,6 +251,7 @@ class Allowances:
         for running in self._running.values():
             self._add_seconds(running)
         self._today_now()
+        self._keep_changes()
         if self._running or self._begun:
             self._wake()
 
@@ -243,6 +268,7 @@ class Allowances:
         for key, count in times:
             name = self._seconds_key(key, day)
             self._today[name] = self._today.get(name, 0) + more * count
+            self._changed.add(name)
             self._tallies.add(name, more * count)
 
     def _seconds_key(self, key: str, day: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -211,6 +211,7 @@ class NodeParts:
             self.core, self.gateways, clock, surroundings.random, self.cluster_side.nodes_alive
         )
         self._make_cluster(state)
+        self.allowances.resume(self._store.minutes.read)
         self._make_faces(state)
 
     def _make_balance(self, state: StoredState, clock: IReactorTime) -> None:
@@ -379,6 +380,7 @@ class NodeParts:
             self.accounts.preferences,
             self._surroundings.wall,
         )
+        self.allowances.keep = self._keep_minutes
         self.calls.adopted = self._call_adopted
         self.proxy.trusts = self.routing.trusts
         self.serving.channels = self.channels
@@ -454,6 +456,15 @@ class NodeParts:
         for fault in faults:
             self._log.error("{fault}", fault=fault)
         self.gateways.replace(origins.values())
+
+    def _keep_minutes(self, day: str, seconds: Mapping[str, int]) -> None:
+        """Written behind the calls; the next change of a count says it again, should the disk not take this."""
+        kept = self._store.run(partial(self._store.minutes.write, day, seconds))
+        kept.addErrback(
+            lambda failure: self._log.warn(
+                "the minutes of today are not kept: {error}", error=failure.getErrorMessage()
+            )
+        )
 
     def _call_adopted(self, call: Call) -> None:
         self.channels.adopt(call)

@@ -12,13 +12,15 @@ from twisted.python.threadpool import ThreadPool
 
 from voipcluster.store.calls import NAME, CallStore
 from voipcluster.store.database import Database
+from voipcluster.store.minutes import NAME as MINUTES
+from voipcluster.store.minutes import MinutesFile
 
 
 class NodeStore:
     """
     @param reactor: in whose thread answers come.
     @ivar database: open from the beginning; nothing that takes a thread is asked of it before the start.
-    @ivar calls: the journal of calls, in the same directory.
+    @ivar calls: the journal of calls, in the same directory; C{minutes}: what was counted today.
     @raise UsageError: the file cannot be used.
     """
 
@@ -27,6 +29,7 @@ class NodeStore:
         self._reactor = reactor
         self.database = Database(path, self.run)
         self.calls = CallStore(path.with_name(NAME))
+        self.minutes = MinutesFile(path.with_name(MINUTES))
 
     def run(self, work: Callable[[], Any]) -> Deferred[Any]:
         """Do something in one of the threads."""

@@ -32,6 +32,7 @@ from voipcluster.services.node.store import NodeStore
 from voipcluster.services.workload import resident_bytes
 from voipcluster.store.calls import CallStore
 from voipcluster.store.database import Database
+from voipcluster.store.minutes import MinutesFile
 from voipcluster.store.state import NodeState
 
 
@@ -43,6 +44,9 @@ class IStore(Protocol):
 
     @property
     def calls(self) -> CallStore: ...
+
+    @property
+    def minutes(self) -> MinutesFile: ...
 
     def run(self, work: Callable[[], Any]) -> Deferred[Any]: ...
 

@@ -67,6 +67,60 @@ class AllowancesCase(SynchronousTestCase):
             self.clock.advance(1.0)
 
 
+class RestartTests(AllowancesCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.kept: dict[str, dict[str, int]] = {}
+        self.allowances.keep = lambda day, seconds: self.kept.setdefault(day, {}).update(seconds)
+
+    def restarted(self) -> None:
+        """The next process reads what was kept."""
+        self.tallies = Tallies()
+        self.allowances = Allowances(
+            self.clock, self.tallies, self.book, self.everybody, self.preferences, self.wall, time.gmtime
+        )
+        self.allowances.resume(lambda day: self.kept.get(day, {}))
+
+    def test_minutes_go_on(self) -> None:
+        """What was had today is had after a restart: told every ten seconds, the rest when the node stops."""
+        one = call("1")
+        self.allowances.begun(one.key, ALICE)
+        self.allowances.answered(one.key, "a")
+        self.wait(35)
+        self.assertEqual(max(self.kept["2023-11-15"].values()), 30)
+        self.allowances.stop()
+        self.assertEqual(self.kept["2023-11-15"], {
+            f"user:{ALICE}:seconds:2023-11-15": 35, "gateway:a:seconds:2023-11-15": 35,
+        })  # fmt: skip
+        self.restarted()
+        self.assertEqual((self.used().seconds, self.used(GATEWAY, "a").seconds), (35, 35))
+        self.allowances.adopt(one)
+        self.wait(30)
+        self.allowances.over(one, "bye")
+        self.assertEqual(self.used().seconds, 35)  # of a call without gateways nothing is counted
+
+    def test_another_day(self) -> None:
+        """Nothing of yesterday counts, and a count that no day can have is of a damaged file."""
+        self.kept = {
+            "2023-11-14": {f"user:{ALICE}:seconds:2023-11-14": 99},
+            "2023-11-15": {"x": 1 << 60, "y": -1},
+        }
+        self.restarted()
+        self.assertEqual(self.used().seconds, 0)
+        self.assertEqual(list(self.tallies.snapshot()), [])
+
+    def test_nothing_new_is_kept_again(self) -> None:
+        """What has not changed is not written."""
+        self.kept = {"2023-11-15": {f"user:{ALICE}:seconds:2023-11-15": 7}}
+        self.restarted()
+        written: list[object] = []
+        self.allowances.keep = lambda day, seconds: written.append(seconds)
+        self.allowances.begun(call("1").key, ALICE)
+        self.wait(25)
+        self.allowances.stop()
+        self.assertEqual(written, [])
+
+
 class UserTests(AllowancesCase):
     def test_calls_at_once(self) -> None:
         """From its INVITE to its end, answered or not."""

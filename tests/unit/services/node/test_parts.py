@@ -7,6 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.simulation.phones import Attempt
 from tests.simulation.world import World
 from voipcluster.balance.state import NodeState
+from voipcluster.services.gateway.allowances import GATEWAY, USER
+from voipcluster.services.media.relay import CallKey
 
 
 class PartsTests(SynchronousTestCase):
@@ -79,3 +81,20 @@ class PartsTests(SynchronousTestCase):
         self.node.stop_when_empty()
         world.run(2.0)
         self.assertFalse(world.nodes["a"].alive)
+
+    def test_minutes_outlive_the_process(self) -> None:
+        """What a user had today is known after kill -9, but for the last ten seconds."""
+        world = self.world()
+        key = CallKey("1", "t")
+        self.node.allowances.begun(key, "alice@example.com")
+        self.node.allowances.answered(key, "g")
+        world.run(25.0)
+        world.nodes["a"].crash()
+        world.run(1.0)
+        world.nodes["a"].start()
+        node = world.nodes["a"].service
+        world.until(lambda: node.running, "it runs again")
+        used = [
+            node.allowances.usage(*whose).seconds for whose in ((USER, "alice@example.com"), (GATEWAY, "g"))
+        ]
+        self.assertEqual(used, [20, 20])
