@@ -93,13 +93,6 @@ class INodeControl(INodeView):
         C{forgotten} for want of room; or C{node} and C{error}.
         """
 
-    def routes(number: str | None, caller: str | None) -> Later:
-        """
-        The routes of numbers; with a number the gateways that it would take now, and why others are passed over.
-
-        @param caller: the user whose permissions count then, C{NAME@DOMAIN}.
-        """
-
     def configuration() -> Later:
         """What the node goes by now, as L{voipcluster.config.document.values_of} has it; no secret is among it."""
 

@@ -178,8 +178,7 @@ def _user_list(given: Given) -> int:
 
 
 def _import(given: Given) -> int:
-    print(importing.run(_client(given), given))
-    return 0
+    return _show(given, importing.run(_client(given), given).splitlines(), "\n".join)
 
 
 def _records(given: Given) -> int:
@@ -301,7 +300,10 @@ def _completion(given: Given) -> int:
 def command_line() -> argparse.ArgumentParser:
     """All commands with their options, as C{--help}, completion and the reference of the documentation show them."""
     parser = _Parser(
-        prog="voipctl", description="Look at a voipcluster node and its cluster, and operate them."
+        prog="voipctl",
+        description="Look at a voipcluster node and its cluster, and operate them.",
+        epilog="Exit status: 0 when it is done; 1 when the node refuses or is not there, or the file has a mistake; 2 for a wrong"
+        " command line; 130 when it was interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"voipctl {__version__}")
     _add_common(parser, {})

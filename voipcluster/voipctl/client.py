@@ -105,6 +105,7 @@ class WebClient:
         "registrations": "api/registrations",
         "calls": "api/calls",
         "gateways": "api/gateways",
+        "routes": "api/routes",
         "explain": "api/explain/",
         "trace": "api/trace/",
         "history": "api/history",
@@ -120,10 +121,14 @@ class WebClient:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 
     def ask(self, command: str, **arguments: object) -> Any:
+        if command == "gateway-show":
+            return _one_of(self.ask("gateways"), arguments["name"])
         if command not in self._PATHS:
             raise UsageError(
                 f"the web page is read-only; for {command.replace('user-', 'user ')!r} use --state-dir on the node's machine"
             )
+        if arguments.get("caller") is not None:
+            raise UsageError("the web page does not tell by caller; use --state-dir on the node's machine")
         address = urllib.parse.urljoin(self._url, self._PATHS[command])
         if arguments.pop("texts", False):
             raise UsageError("the web page shows no whole messages; use --state-dir on the node's machine")
@@ -148,6 +153,14 @@ class WebClient:
             return json.loads(body)
         except (ValueError, RecursionError):
             raise UsageError(f"{address}: not an answer of a node") from None
+
+
+def _one_of(rows: Any, name: object) -> Any:
+    """One gateway of the page's list, which has all but its options: they are not for everybody who reads the page."""
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, dict) and row.get("name") == name:
+            return row
+    raise UsageError(f"there is no gateway {name}")
 
 
 def _http_error(error: urllib.error.HTTPError, address: str) -> str:

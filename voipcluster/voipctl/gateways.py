@@ -138,7 +138,8 @@ def one(answer: Mapping[str, Any]) -> str:
         for key, value in _flat(answer.get("options", {}))
         if value not in ("", [])
     ]
-    return "\n\n".join([listing([answer]), table(nodes, answer.get("nodes") or []), "\n".join(options)])
+    parts = [listing([answer]), table(nodes, answer.get("nodes") or []), "\n".join(options)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def removed(name: str, answer: Mapping[str, Any] | None) -> str:

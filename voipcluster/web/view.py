@@ -59,6 +59,13 @@ class INodeView(Interface):
         "reason", "registration", "seizures", "answers", "refused"}]}]}.
         """
 
+    def routes(number: str | None, caller: str | None) -> Later:
+        """
+        The routes of numbers; with a number the gateways that it would take now, and why others are passed over.
+
+        @param caller: the user whose permissions count then, C{NAME@DOMAIN}.
+        """
+
     def explain(call_id: str) -> Later:
         """
         One item for each placement of that call, in their order: L{voipcluster.balance.explain.Explanation} as a dict,

@@ -67,3 +67,20 @@ class WebHostTests(SynchronousTestCase):
         self.assertEqual(self.host("10.0.0.1"), "127.0.0.1")
         self.assertEqual(self.host(""), "127.0.0.1")
         self.assertEqual(self.host("10.0.0.1", "0.0.0.0"), "0.0.0.0")
+
+
+class ReloadTableTests(SynchronousTestCase):
+    def test_the_guide_says_what_is_live(self) -> None:
+        """Each option that F{docs/configuration.md} names in its table is in the right column."""
+        live = {option.name: option.live for option in options()}
+        text = (ETC.parent / "docs" / "configuration.md").read_text("utf-8")
+        named = 0
+        for section, at_once, later in re.findall(
+            r"^\| `\[(\w+)\]` \|([^|]*)\|([^|]*)\|$", text, re.MULTILINE
+        ):
+            for cell, wanted in ((at_once, True), (later, False)):
+                for word in re.findall(r"[a-z0-9_]+", cell):
+                    if f"{section}.{word}" in live:
+                        named += 1
+                        self.assertEqual(live[f"{section}.{word}"], wanted, f"{section}.{word}")
+        self.assertGreater(named, 30)

@@ -160,6 +160,19 @@ class WebTests(SynchronousTestCase):
             ],
         )
 
+    def test_gateways_and_routes(self) -> None:
+        """One gateway comes from the list of all, without its options; who calls is not asked of the page."""
+        web = self.node(b'[{"name": "a", "state": "up"}, 7, {"name": "b"}]')
+        self.assertEqual(web.ask("gateway-show", name="a"), {"name": "a", "state": "up"})
+        web.ask("routes", number="+49", caller=None)
+        self.assertEqual(
+            self.opener.asked,
+            ["http://192.0.2.1:8080/api/gateways", "http://192.0.2.1:8080/api/routes?number=%2B49"],
+        )
+        self.assertEqual(self.refusal(b"[]", "gateway-show", name="x"), "there is no gateway x")
+        self.assertIn("--state-dir", self.refusal(b"[]", "routes", number="1", caller="alice@example.com"))
+        self.assertEqual(self.opener.asked, [])
+
     def test_metrics_are_text(self) -> None:
         """They are not JSON."""
         self.assertEqual(self.node(b"voipcluster_calls 1.0\n").ask("metrics"), "voipcluster_calls 1.0\n")

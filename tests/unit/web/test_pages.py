@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from tests.unit.fake_node import BINDING, CALL, HOP, STATUS, TRACE
+from tests.unit.fake_node import BINDING, CALL, HOP, NUMBER_ROUTE, ROUTE, STATUS, TRACE
 from tests.unit.web.site_case import Answer, SiteCase
 from voipcluster.errors import UsageError
 from voipcluster.web.site import STATIC
@@ -29,6 +29,8 @@ class PageTests(SiteCase):
             ("/api/registrations?aor=alice%40example.com", [BINDING]),
             ("/api/explain/1/2@host", [HOP]),
             ("/api/explain/1%2F2%40host", [HOP]),
+            ("/api/routes", [ROUTE]),
+            ("/api/routes?number=030", [NUMBER_ROUTE]),
             ("/api/trace/1/2@host", TRACE),
             ("/api/history", {"started": 1000.0, "time": [5.0], "nodes": {"a": [0.5]}}),
             ("/api/history?since=5.0", {"started": 1000.0, "time": [], "nodes": {}}),
