@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -43,8 +43,11 @@ class Node:
 
     @ivar program: the running process, or the last one.
     @ivar manager: plays the service manager for it, in tests.
+    @cvar logger: what writes its log, as C{twistd --logger} takes it; empty for lines of text.
     @ivar checkout: where the voipcluster is that it runs; in tests of upgrades another one than this.
     """
+
+    logger: ClassVar[str] = ""
 
     def __init__(self, reactor: Any, name: str, address: str, folder: Path) -> None:
         self._reactor = reactor
@@ -69,7 +72,9 @@ class Node:
     def command(self, role: str, *options: str) -> list[str]:
         """What to type to start it."""
         return [
-            *(str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "voipcluster"),
+            *(str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile="),
+            *(("--logger", self.logger) if self.logger else ()),
+            "voipcluster",
             *(("--role", role) if role else ()),  # one that was a member before knows its role
             *("--name", self.name, "--address", self.address),
             *("--state-dir", str(self.state_dir), *options),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 
+from demo.cluster import Node
 from tests.hep_reading import report
 from tests.integration.claims import ClaimTestCase
+from tests.integration.harness import ClusterTestCase
 from tests.integration.run_collector import HepReceiver
 from tests.integration.test_tls import TlsTestCase
 from tests.integration.test_websocket import HEADERS, Client
@@ -139,6 +142,38 @@ class HepTests(TlsTestCase, ClaimTestCase):
         self.assertFalse({"BYE", "ACK", "REGISTER"} & kinds)
         self.assertEqual(await count("sent"), len(receiver.told))
         self.assertEqual(self.primary.log.read_text().count("collector gets nothing"), 1)
+
+
+class JsonLogTests(ClusterTestCase):
+    async def test_the_call_in_each_line(self) -> None:
+        """With the log as JSON, each line about a call has its Call-ID in a field of its own, whatever the line tells."""
+        self.patch(Node, "logger", "voipcluster.json_log.lines")
+        await self.start_cluster(nodes="a")
+        await self.add_users("alice", "bob")
+        alice = self.phone("alice", host=self.address(100), rtcp=True)
+        bob = self.phone("bob", host=self.address(101), rtcp=True)
+        await self.register(alice, bob)
+        call = await alice.call("bob@example.com")
+
+        async def reported() -> bool:
+            rows = await self.primary.ask("calls", call_id=call.call_id)
+            return all(one["reports"] for one in rows[0]["streams"][0]["directions"])
+
+        await self.until(reported, "both have reported")
+
+        def lines(words: str) -> list[dict[str, Any]]:
+            """All lines are JSON; those with these words."""
+            read = [
+                json.loads(line) for line in self.primary.log.read_text().splitlines() if line.startswith("{")
+            ]
+            return [one for one in read if words in one["text"]]
+
+        await call.hang_up()
+        await self.until(lambda: lines("ended after"), "its end is logged")
+        about = lines(call.call_id)
+        self.assertGreaterEqual(len(about), 1)
+        self.assertEqual({one.get("call") for one in about}, {call.call_id})
+        self.assertEqual({one["level"] for one in about}, {"info"})
 
 
 class TraceTests(TlsTestCase):

@@ -97,7 +97,7 @@ class Incoming:
         gateway = self._book.get(client.gateway)
         if gateway is None:
             gone = Refusal(403, f"gateway {client.gateway} is none any more", "disabled")
-            raise self._refused(NOBODY, gone, str(client.flow))
+            raise self._refused(NOBODY, gone, str(client.flow), request.call_id)
         callee, emergency = self._callee(target, routed)
         if emergency and gateway.enabled:
             return
@@ -114,7 +114,7 @@ class Incoming:
                 allowances.passed_over(gateway.name)
                 refusal = Refusal(503, f"gateway {gateway.name}: {excess.text}", "full")
         if refusal is not None:
-            raise self._refused(gateway.name, refusal, f"{caller} to {callee}")
+            raise self._refused(gateway.name, refusal, f"{caller} to {callee}", request.call_id)
 
     def check_stranger(self, request: Request, client: Handover, target: SipUri) -> None:
         """
@@ -128,7 +128,7 @@ class Incoming:
         number = self._routing.number_of(target)
         if number is not None:
             refusal = Refusal(403, "numbers are for users of ours, and for gateways that may", "stranger")
-            raise self._refused(NOBODY, refusal, f"{client.flow} to {number.text}")
+            raise self._refused(NOBODY, refusal, f"{client.flow} to {number.text}", request.call_id)
 
     def check_room(self, request: Request, client: Handover, target: SipUri) -> None:
         """
@@ -173,7 +173,7 @@ class Incoming:
             return caller
         return Party("", f"{unescape(uri.user or 'anonymous')}@{uri.host}")
 
-    def _refused(self, gateway: str, refusal: Refusal, who: str) -> Refused:
+    def _refused(self, gateway: str, refusal: Refusal, who: str, call: str = "") -> Refused:
         self.refused[gateway, refusal.kind] += 1
         self._notices.warn(
             f"{gateway} {refusal.kind}",
@@ -181,6 +181,7 @@ class Incoming:
             status=refusal.status,
             why=refusal.text,
             who=repr(who),
+            **({"call": call} if call else {}),
         )
         headers = [("Warning", f"399 voipcluster {quote(refusal.text)}")]
         if refusal.kind == "full":

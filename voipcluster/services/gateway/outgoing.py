@@ -253,7 +253,7 @@ class Outgoing:
     ) -> None:
         """Let a request be what it is by its number before it starts; to users of ours no asserted identity goes."""
         if len(self.routing.book):
-            copy.guard = self._guard
+            copy.guard = partial(self._guard, copy.request.call_id)
         if outgoing is None:
             at = copy.request.layout.at
             if ASSERTED in at or PREFERRED in at:
@@ -265,7 +265,11 @@ class Outgoing:
         if any(gateway.auth_user for gateway in book):
             moved = partial(self._moved, call)
             copy.challenges = Challenges(
-                lambda target: book.credentials(target.gateway), self._fresh, 0, moved, self._in_vain
+                lambda target: book.credentials(target.gateway),
+                self._fresh,
+                0,
+                moved,
+                partial(self._in_vain, copy.request.call_id),
             )
         if call is not None:
             if outgoing.number is not None:
@@ -273,7 +277,7 @@ class Outgoing:
             outgoing.on_answered = partial(self._answered, call)
             forwarding.tell(outgoing.heard, outgoing.ended)
 
-    def _guard(self, target: Target, flow: Flow) -> None:
+    def _guard(self, call: str, target: Target, flow: Flow) -> None:
         """Who names a host whose DNS leads to a gateway does not get past what that may do either."""
         if target.gateway or target.flow is not None or target.party is not None:
             return
@@ -286,6 +290,7 @@ class Outgoing:
             uri=repr(target.uri),
             flow=str(flow),
             name=gateway.name,
+            call=call,
         )
         raise TransportError(f"{flow} is gateway {gateway.name} by another name")
 
@@ -296,12 +301,13 @@ class Outgoing:
         if call is not None:
             self._channels.moved(call.key, target.gateway, by)
 
-    def _in_vain(self, target: Target, why: str) -> None:
+    def _in_vain(self, call: str, target: Target, why: str) -> None:
         self._core.transactions.limiting.notices.warn(
             "challenges of gateways",
             "gateway {name} does not take our credentials: {why}",
             name=target.gateway,
             why=why,
+            call=call,
         )
 
     def _answered(self, call: Call, gateway: str) -> None:

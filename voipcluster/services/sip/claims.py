@@ -128,6 +128,7 @@ class Claims:
             method=incoming.request.method,
             status=error.status_hint,
             reason=str(error),
+            call=incoming.request.call_id,
         )
 
     def _keep(self, incoming: ServerTransaction) -> None:

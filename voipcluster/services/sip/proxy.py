@@ -281,7 +281,7 @@ class ProxyService:
                 copy.send_ack(self._core, self._target_of(routed.uri, flow_token))
         except (PeerError, TransportError) as error:
             self._log.debug(
-                "an ACK was dropped: {error}", error=str(error)
+                "an ACK was dropped: {error}", error=str(error), call=request.call_id
             )  # it is never answered (17.1.1.3)
 
     def cancel_received(self, invite: ServerTransaction) -> None:

@@ -216,7 +216,9 @@ class Serving:
                 raise TypeError(f"a call hook answers None, Refuse or Retarget, not {verdict!r}")
 
     def _hook_failed(self, failure: Failure, accepted: Accepted, call: Call, waiting: _Waiting) -> None:
-        self._log.failure("the call hook failed; the caller gets 500", failure=failure)
+        self._log.failure(
+            "the hook of call {call} failed; the caller gets 500", failure, call=call.key.call_id
+        )
         if not waiting.cancelled:
             self._refuse(accepted, call, 500, None)
 
@@ -355,7 +357,11 @@ class Serving:
         asked.uris.addCallback(answered).addErrback(self._not_answered, accepted, call)
 
     def _not_answered(self, failure: Failure, accepted: Accepted, call: Call | None) -> None:
-        self._log.failure("a call to a number failed; the caller gets 500", failure=failure)
+        self._log.failure(
+            "call {call} to a number failed; the caller gets 500",
+            failure,
+            call=accepted.incoming.request.call_id,
+        )
         self._not_located(accepted, call, PeerError("internal error", 500))
 
     def _not_located(self, accepted: Accepted, call: Call | None, error: PeerError) -> None:

@@ -103,6 +103,12 @@ def _of_call(node: str, call: Call) -> Iterator[Row]:
         call.started,
         f"INVITE from {call.caller or 'nobody named'} to {call.callee} over {call.transport} from {call.source}{who}{came}",
     )
+    for one in call.tried:
+        by = f" by gateway {one.gateway}" if one.gateway else ""
+        yield _row(node, one.started, f"tries {one.target}{by}")
+        if one.status:
+            why = f", {one.cause}" if one.cause else ""
+            yield _row(node, one.ended, f"{one.status} of {one.target}{why}")
     if call.rang:
         yield _row(node, call.rang, "ringing or early media")
     if call.answered:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.unit.services.sip_world import WorldCase
 from voipcluster.errors import ParseError
+from voipcluster.json_log import line_of
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
 
 BOB = "sip:bob@example.com"
@@ -109,6 +113,19 @@ class HookTests(WorldCase):
         self.world.run()
         self.bob.reply(self.bob.request(), 486)
         self.assertEqual(self.alice.took(), [486])
+
+    def test_the_log_names_the_call(self) -> None:
+        """A log of objects has the Call-ID in a field of its own, also of what is a fault of ours."""
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self.hook.verdict = ValueError("bad")
+        self.alice.send(self.node, "INVITE", BOB, branch="w-log")
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        [line] = [json.loads(line_of(event) or "") for event in events if "log_failure" in event]
+        self.assertEqual(line["call"], self.hook.offers[-1].call_id)
+        self.assertIn(line["call"], line["text"])
+        self.assertIn("ValueError: bad", line["traceback"])
 
     def test_cancelled_while_waiting(self) -> None:
         """A caller who gives up meanwhile gets 487 at once, and nobody's phone rings, whatever the hook says then."""

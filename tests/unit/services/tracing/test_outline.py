@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.balance.explain import Explanation
 from voipcluster.services.media.relay import CallKey
-from voipcluster.services.sip.calls import Call
+from voipcluster.services.sip.calls import Call, Tried
 from voipcluster.services.tracing.outline import LARGEST, Outlines, Over, events
 
 
@@ -49,6 +49,24 @@ class EventTests(SynchronousTestCase):
                 (101.0, "ringing or early media"),
                 (103.5, "answered by gateway carrier"),
                 (160.0, "ended by BYE"),
+            ],
+        )
+
+    def test_attempts(self) -> None:
+        """Of several places each that was tried, and what came of it."""
+        tried = (
+            Tried("sip:bob@192.0.2.20", "", 100.1, 100.5, 486, "", "callee"),
+            Tried("sip:4930@192.0.2.9", "carrier", 100.6, 101.0, 408, "no answer", "node"),
+            Tried("sip:bob@192.0.2.30", "", 101.1),
+        )
+        self.assertEqual(
+            self.texts(running=(call(tried=tried),))[2:],
+            [
+                (100.1, "tries sip:bob@192.0.2.20"),
+                (100.5, "486 of sip:bob@192.0.2.20"),
+                (100.6, "tries sip:4930@192.0.2.9 by gateway carrier"),
+                (101.0, "408 of sip:4930@192.0.2.9, no answer"),
+                (101.1, "tries sip:bob@192.0.2.30"),
             ],
         )
 
