@@ -91,6 +91,23 @@ class Postgres:
                 os.kill(program.pid, signal.SIGQUIT)
             await program.ended(30)
 
+    def freeze(self) -> None:
+        """It is there and says nothing more."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self.program is not None, "it runs"
+        family = [self.program.pid]
+        for pid in family:  # its processes have sessions of their own
+            for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                family += map(int, task.read_text().split())
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     async def end(self) -> None:
         await self.stop()
         shutil.rmtree(self._home, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from functools import partial
 from typing import Any
 
@@ -39,6 +40,7 @@ class SharedDirectoryTests(ClaimTestCase):
             self.gateways_by_voipctl,
             self.with_the_database_gone,
             self.what_was_removed_stays_removed,
+            self.with_a_database_that_says_nothing,
         ):
             await step()
         for node in self.cluster.nodes:
@@ -226,6 +228,30 @@ class SharedDirectoryTests(ClaimTestCase):
             "INSERT INTO subscriber (username, domain, password) VALUES ('both', 'example.com', 'new')"
         )
         await self.at_all("who writes last has it", partial(self.has_user, "both"))
+
+    async def with_a_database_that_says_nothing(self) -> None:
+        """As when its disk hangs: users are added, phones register, a node can be stopped, and all of it gets there later."""
+        self.server.freeze()
+        try:
+            await self.node("b").voipctl(
+                "user", "add", f"cold@{DOMAIN}", "--password-stdin", stdin="cold-word\n"
+            )
+            await self.until(partial(self.has_user, "cold", self.node("b")), "b has it", SOON)
+            self.passwords["cold"] = "cold-word"
+            await self.phone("cold", self.node("b")).register()
+            begun = self.reactor.seconds()
+            await self.node("a").ask("status")
+            self.assertLess(self.reactor.seconds() - begun, 2.0)
+            self.assertEqual(await self.node("a").stop(), -signal.SIGTERM)
+            self.assertLess(self.reactor.seconds() - begun, 20.0)
+        finally:
+            self.server.thaw()
+        await self.cluster.restart(self.node("a"))
+
+        async def there() -> bool:
+            return bool(await self.sql("SELECT 1 FROM subscriber WHERE username = 'cold'"))
+
+        await self.until(there, "it is in the database", 30)
 
     # -- asked
 

@@ -7,14 +7,19 @@ It has the same tables as the embedded one (L{voipcluster.store.tables}); the fi
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakSet
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from voipcluster.errors import UsageError
 from voipcluster.store.acc import tried_of
@@ -26,6 +31,8 @@ Result = TypeVar("Result")
 
 CONNECT_TIMEOUT = 5  # s
 STATEMENT_TIMEOUT = 20_000  # ms
+LONGEST = 30.0  # s for anything that is asked
+AT_THE_END = 2.0  # s, when the node stops
 DEAD_PEER = 10_000  # ms after which a server that acknowledges nothing is given up
 
 
@@ -56,18 +63,55 @@ def database_url(text: str, password: str) -> URL:
 class SharedDatabase:
     """
     @param run: does work in a thread of its own, so that nothing else waits while the server is slow.
+    @param clock: ends what takes too long.
     @raise UsageError: the driver is missing.
     """
 
-    def __init__(self, url: URL, run: Run) -> None:
-        self._run, self._order = run, DeferredLock()
+    def __init__(self, url: URL, run: Run, clock: IReactorTime) -> None:
+        self._run, self._order, self._clock = run, DeferredLock(), clock
         self._ready = False
+        self._limit: IDelayedCall | None = None  # of what is under way
+        self._stopping = False
+        self._wires: WeakSet[Any] = WeakSet()  # connections of psycopg's
         try:
             self._engine = _engine(url)
         except ModuleNotFoundError:
             raise UsageError(
                 "database.url: PostgreSQL needs psycopg; type: pip install 'voipcluster[postgresql]'"
             ) from None
+
+        event.listen(self._engine, "connect", lambda wire, record: self._wires.add(wire))
+
+    def _asked(self, work: Callable[[], Result]) -> Deferred[Result]:
+        """Do it in the thread, behind all that was asked before, and not for longer than L{LONGEST}."""
+        return self._order.run(self._begin, work)
+
+    def _begin(self, work: Callable[[], Result]) -> Deferred[Result]:
+        self._limit = self._clock.callLater(AT_THE_END if self._stopping else LONGEST, self._interrupt)
+        return self._run(partial(_told, work)).addBoth(self._ended)
+
+    def _ended(self, result: Any) -> Any:
+        limit, self._limit = self._limit, None
+        if limit is not None and limit.active():
+            limit.cancel()
+        return result
+
+    def _interrupt(self) -> None:
+        """
+        The thread waits for a server that is there and says nothing, as one does that was stopped: what it waits for comes to
+        an end. Time limits of the server and of TCP do not help there.
+        """
+        for wire in list(self._wires):
+            with suppress(Exception):  # it may be closed at this moment, by the thread
+                copy = socket.socket(fileno=os.dup(wire.pgconn.socket))
+                with copy:
+                    copy.shutdown(socket.SHUT_RDWR)
+
+    def hurry(self) -> None:
+        """The node stops: what is under way gets a moment yet, and what waits behind it another one."""
+        self._stopping = True
+        if self._limit is not None and self._limit.active():
+            self._limit.reset(AT_THE_END)
 
     def _prepared(self) -> Engine:
         """In the thread: the tables are there."""
@@ -92,7 +136,7 @@ class SharedDatabase:
                 for statement, rows in statements:
                     connection.execute(statement, rows)
 
-        return self._order.run(self._run, partial(_told, work))
+        return self._asked(work)
 
     def transact(self, work: Callable[[Connection], Result], snapshot: bool = False) -> Deferred[Result]:
         """
@@ -110,7 +154,7 @@ class SharedDatabase:
             ):
                 return work(connection)
 
-        return self._order.run(self._run, partial(_told, run))
+        return self._asked(run)
 
     def read(self, query: Any) -> Deferred[Sequence[Any]]:
         """@return: the rows; fails with L{NotReachable}."""
@@ -119,7 +163,7 @@ class SharedDatabase:
             with self._prepared().connect() as connection:
                 return connection.execute(query).all()
 
-        return self._order.run(self._run, partial(_told, work))
+        return self._asked(work)
 
     def listen(self, channel: str) -> Deferred[Any]:
         """@return: a connection of psycopg's, apart from all others, that is told of each C{NOTIFY} on that channel."""
@@ -137,7 +181,7 @@ class SharedDatabase:
                 raise
             return connection
 
-        return self._order.run(self._run, partial(_told, connect))
+        return self._asked(connect)
 
     def close(self) -> None:
         self._engine.dispose()

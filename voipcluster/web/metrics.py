@@ -148,6 +148,21 @@ CATALOGUE = {
             "consumer",
         ),
         Described(
+            "voipcluster_directory_up",
+            "1 while accounts and gateways of the shared database can be read, else 0.",
+            "database",
+        ),
+        Described(
+            "voipcluster_directory_changes_waiting",
+            "Changes of accounts and gateways that wait for the shared database.",
+            "database",
+        ),
+        Described(
+            "voipcluster_directory_faults",
+            "Wrong rows in the shared database, which are passed over.",
+            "database",
+        ),
+        Described(
             "voipcluster_hep_packets_total",
             "Packets for the HEP collector: sent; not sent since too many waited (full), or it is away.",
             "result",

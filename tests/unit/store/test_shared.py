@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.errors import UsageError
-from voipcluster.store.shared import database_url
+from voipcluster.store.shared import AT_THE_END, LONGEST, SharedDatabase, database_url
 
 
 class UrlTests(SynchronousTestCase):
@@ -25,3 +29,68 @@ class UrlTests(SynchronousTestCase):
             error = str(self.assertRaises(UsageError, database_url, bad, ""))
             self.assertNotIn("\n", error)
             self.assertNotIn("s3cret", error)
+
+
+class Wire:
+    """A connection of psycopg's to a server that says nothing."""
+
+    def __init__(self) -> None:
+        self.ours, self.server = socket.socketpair()
+        self.pgconn = self
+        self.server.setblocking(False)
+
+    @property
+    def socket(self) -> int:
+        return self.ours.fileno()
+
+    def close(self) -> None:
+        self.ours.close()
+        self.server.close()
+
+
+class SilentServerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, self.wire = Clock(), Wire()
+        self.addCleanup(self.wire.close)
+        self.done: list[Deferred[object]] = []
+        self.database = SharedDatabase(database_url("postgresql://u@h/d", ""), self.run_later, self.clock)
+        self.addCleanup(self.database.close)
+        self.database._wires.add(self.wire)
+
+    def run_later(self, work: object) -> Deferred[object]:
+        self.done.append(Deferred())
+        return self.done[-1]
+
+    def is_cut(self) -> bool:
+        try:
+            return self.wire.server.recv(1) == b""
+        except BlockingIOError:
+            return False
+
+    def test_it_is_not_waited_for_without_end(self) -> None:
+        self.database.write()
+        self.clock.advance(LONGEST - 1)
+        self.assertFalse(self.is_cut())
+        self.clock.advance(2)
+        self.assertTrue(self.is_cut())
+        self.done[0].callback(None)
+
+    def test_each_has_its_time(self) -> None:
+        """What waits for its turn does not wait for the server yet."""
+        first, second = self.database.write(), self.database.write()
+        self.clock.advance(LONGEST - 1)
+        self.done[0].callback(None)
+        self.successResultOf(first)
+        self.clock.advance(LONGEST - 1)
+        self.assertFalse(self.is_cut())
+        self.done[1].callback(None)
+        self.successResultOf(second)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_node_that_stops(self) -> None:
+        """It gives it a moment, and no more."""
+        self.database.write()
+        self.database.hurry()
+        self.clock.advance(AT_THE_END)
+        self.assertTrue(self.is_cut())
+        self.done[0].callback(None)

@@ -72,6 +72,10 @@ class NodeDirectory:
     def start(self) -> None:
         self._threads.start()
 
+    def hurry(self) -> None:
+        """The node stops, and does not wait for a database that says nothing."""
+        self._database.hurry()
+
     def close(self) -> None:
         """Waits for what the database is asked."""
         if self._threads.started:
@@ -132,10 +136,27 @@ class NodeDirectory:
 
     # -- shown
 
+    def numbers(self) -> dict[str, float]:
+        """For F{/metrics}, as L{numbers_of} names them."""
+        return {
+            "up": 0.0 if self.follower.trouble else 1.0,
+            "changes_waiting": 0 if self.forwarder is None else self.forwarder.waiting,
+            "faults": len(self.follower.faults),
+        }
+
     def shown(self) -> Row:
         """For C{voipctl status}: why it is gone, how many changes wait for it, and what is wrong with its rows."""
         waiting = 0 if self.forwarder is None else self.forwarder.waiting
         return {"trouble": self.follower.trouble, "waiting": waiting, "faults": self.follower.told()}
+
+
+def numbers_of(directory: NodeDirectory | None) -> dict[str, dict[str, float]]:
+    """For F{/metrics}; without a shared database there are none."""
+    found = {} if directory is None else directory.numbers()
+    return {
+        f"voipcluster_directory_{name}": {"shared": found[name]} if found else {}
+        for name in ("up", "changes_waiting", "faults")
+    }
 
 
 def _queued(kind: str, key: str) -> dict[str, str]:

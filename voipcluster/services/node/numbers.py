@@ -9,6 +9,7 @@ from voipcluster.balance.state import NodeState
 from voipcluster.gateway.allowance import KINDS
 from voipcluster.services.gateway.allowances import GATEWAY, USER
 from voipcluster.services.media.listening import ONE_WAY, READ, SILENT, SKIPPED, UNREADABLE
+from voipcluster.services.node.directory import numbers_of
 from voipcluster.web.metrics import Numbers
 
 if TYPE_CHECKING:
@@ -146,5 +147,6 @@ def numbers(node: NodeParts) -> Numbers:
             reason: node.gate.refused[reason] for reason in ("cross-site", "host", "no session")
         },
         **node.keeping.numbers(),
+        **numbers_of(node.directory),
         "voipcluster_hep_packets_total": {} if node.hep is None else node.hep.numbers(),
     }

@@ -90,7 +90,8 @@ class RecordKeeping:
     def open_shared(self, run: Callable[[Callable[[], Any]], Deferred[Any]]) -> SharedDatabase:
         """The shared database once more, with connections of its own; C{run}: does work in a thread for it."""
         database = self._node.config.database
-        return SharedDatabase(database_url(database.url, secret_of(database.password_file).decode()), run)
+        url = database_url(database.url, secret_of(database.password_file).decode())
+        return SharedDatabase(url, run, IReactorTime(self._reactor))
 
     def _elsewhere(self, work: Callable[[], Any]) -> Deferred[Any]:
         assert self._threads is not None, "there is a shared database"
@@ -103,6 +104,11 @@ class RecordKeeping:
     def start(self) -> None:
         if self._threads is not None:
             self._threads.start()
+
+    def hurry(self) -> None:
+        """The node stops, and does not wait for a database that says nothing."""
+        if self.shared is not None:
+            self.shared.hurry()
 
     def close(self) -> None:
         """Waits for what the shared database is asked."""

@@ -212,6 +212,9 @@ class NodeService(NodeParts, Service):
         self.cluster_side.first_copies.end()
         yield self.cluster.leave()
         self._keep_sockets()
+        self.keeping.hurry()
+        if self.directory is not None:
+            self.directory.hurry()
         for part in reversed(self._parts()):
             try:
                 yield maybeDeferred(part.stopService)

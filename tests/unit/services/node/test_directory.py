@@ -52,7 +52,7 @@ class Shared:
     def __init__(self) -> None:
         self.written: list[Any] = []
         self.gone = False
-        self.closed = False
+        self.closed = self.hurried = False
 
     def transact(self, work: Any, snapshot: bool = False) -> Deferred[Any]:
         if self.gone:
@@ -62,6 +62,9 @@ class Shared:
 
     def listen(self, channel: str) -> Deferred[Any]:
         return fail(NotReachable("gone"))
+
+    def hurry(self) -> None:
+        self.hurried = True
 
     def close(self) -> None:
         self.closed = True
@@ -186,5 +189,7 @@ class NodeDirectoryTests(DatabaseCase):
         directory.follower.startService()
         self.reactor.advance(0)
         self.assertEqual(directory.shown(), {"trouble": "gone", "waiting": 0, "faults": []})
+        self.assertEqual(set(directory.numbers().values()), {0})
+        directory.hurry()
         directory.close()
-        self.assertTrue(self.shared.closed)
+        self.assertTrue(self.shared.closed and self.shared.hurried)
