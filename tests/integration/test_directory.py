@@ -23,7 +23,7 @@ SOON = 5.0  # s; a second or two are promised, and the machine is busy
 
 
 class SharedDirectoryTests(ClaimTestCase):
-    timeout = 240
+    timeout = 300
     server: Postgres
 
     async def test_the_database_that_all_write(self) -> None:
@@ -38,6 +38,7 @@ class SharedDirectoryTests(ClaimTestCase):
             self.bad_rows,
             self.gateways_by_sql,
             self.gateways_by_voipctl,
+            self.gateways_of_another_server,
             self.with_the_database_gone,
             self.what_was_removed_stays_removed,
             self.with_a_database_that_says_nothing,
@@ -180,6 +181,32 @@ class SharedDirectoryTests(ClaimTestCase):
             return not await self.sql("SELECT name FROM dispatcher WHERE name = 'trunk'")
 
         await self.until(gone, "it is gone", SOON)
+
+    async def gateways_of_another_server(self) -> None:
+        """A list is taken over as a whole or not at all, and is in the database then."""
+        list_file = self.folder / "dispatcher.list"
+        list_file.write_text(
+            "1 sip:192.0.2.40:5060 0 10 duid=im-a;weight=3\n1 sip:192.0.2.41;transport=tcp\n2 sip:192.0.2.42:x\n"
+        )
+        failed = self.node("a").voipctl_program("import", "kamailio", "--dispatcher", str(list_file))
+        self.assertEqual(await failed.ended(), 1)
+        self.assertIn(f"{list_file}:3: '192.0.2.42:x' is not HOST or HOST:PORT", failed.output)
+        list_file.write_text(list_file.read_text().replace(":x", ""))
+        told = await self.node("a").voipctl("import", "kamailio", "--dispatcher", str(list_file))
+        self.assertIn("3 gateways: 3 added", told)
+        self.assertIn('gateway = "im-a"', told)
+
+        async def there() -> bool:
+            rows = await self.sql(
+                "SELECT name, destination FROM dispatcher WHERE destination LIKE '%192.0.2.4%' ORDER BY 2"
+            )
+            return rows == [
+                ["im-a", "sip:192.0.2.40:5060"],
+                ["set1-192.0.2.41", "sip:192.0.2.41;transport=tcp"],
+                ["set2-192.0.2.42", "sip:192.0.2.42"],
+            ]
+
+        await self.until(there, "they are in the database", SOON)
 
     async def with_the_database_gone(self) -> None:
         """An account written at one node is at the others at once, and in the database when that is back."""

@@ -11,7 +11,8 @@ from voipcluster.services.media.relay import CallKey
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.sip.calls import Call
 
-MOST = 20  # records a second
+WINDOW = 60  # s
+MOST = 60  # records in that time
 MOST_OF_SOURCE = 5  # of one address
 REMEMBERED = 1000  # requests that have a record
 CHALLENGES = frozenset({401, 407})
@@ -34,7 +35,7 @@ class RefusedCalls:
         nodes: Callable[[], Collection[str]],
     ) -> None:
         self._add, self._wall, self._node, self._nodes = add, wall, node, nodes
-        self._second, self._count = 0, 0
+        self._window, self._count = -1.0, 0
         self._of_source: Counter[str] = Counter()
         self._seen: dict[Any, None] = {}  # copies of a request are one refusal
         self.left_out = 0
@@ -44,8 +45,8 @@ class RefusedCalls:
         if status in CHALLENGES or status < 400 or incoming.key in self._seen:
             return
         now = self._wall()
-        if int(now) != self._second:
-            self._second, self._count = int(now), 0
+        if now // WINDOW != self._window:
+            self._window, self._count = now // WINDOW, 0
             self._of_source.clear()
         host = incoming.flow.remote[0]
         if self._count >= MOST or self._of_source[host] >= MOST_OF_SOURCE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.unit.services.sip_world import WorldCase
 from voipcluster.errors import PeerError
 from voipcluster.services.node.records import CallRecord
-from voipcluster.services.records.refused import MOST, MOST_OF_SOURCE, REMEMBERED, RefusedCalls
+from voipcluster.services.records.refused import MOST, MOST_OF_SOURCE, REMEMBERED, WINDOW, RefusedCalls
 from voipcluster.services.records.rows import row_of
 from voipcluster.sip.proxy.context import Target
 
@@ -56,14 +56,14 @@ class RefusedTests(WorldCase):
         self.assertEqual(len(self.records), 1)
 
     def test_a_flood(self) -> None:
-        """Of one address a few a second, of all together some more; the rest is counted."""
+        """Of one address a few a minute, of all together some more; the rest is counted."""
         for number in range(100):
             self.invite(number)
         self.assertEqual((len(self.records), self.refused.left_out), (MOST_OF_SOURCE, 100 - MOST_OF_SOURCE))
         for number in range(100):
             self.invite(number, f"198.51.101.{number}")
         self.assertEqual(len(self.records), MOST)
-        self.world.wait(1.1)
+        self.world.clock.advance(WINDOW)
         self.invite(1000)
         self.assertEqual(len(self.records), MOST + 1)
         self.assertLessEqual(len(self.refused._seen), REMEMBERED)
