@@ -100,6 +100,15 @@ class CallJournal(Service):
             if self._next is None and self.running:
                 self._schedule(WRITE_DELAY)
 
+    def keeps(self, key: CallKey) -> bool:
+        """
+        A call is over, and its record is to be written.
+
+        @return: whether the journal has it, and keeps it until L{ended}; one that it never had it forgets.
+        """
+        self._changed.pop(key, None)
+        return key in self._written
+
     def ended(self, key: CallKey) -> None:
         """A call is over."""
         if key in self._written:

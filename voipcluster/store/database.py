@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Executable, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
@@ -34,8 +34,11 @@ def _set_pragmas(connection: Any, record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-Written = tuple[str, list[tuple[Any, ...]]]
-"""SQL as the driver has it, and the rows of its parameters."""
+class Rows(NamedTuple):
+    """SQL as the driver has it, and the rows of its parameters."""
+
+    statement: str
+    rows: Iterable[tuple[Any, ...]]
 
 
 class Database:
@@ -118,13 +121,15 @@ class Database:
 
         return self._order.run(self._run, work)
 
-    def write_rows(self, *statements: Written) -> Deferred[None]:
-        """As L{write}, past SQLAlchemy: for what is written for every call."""
+    def write_rows(self, *inserted: Rows) -> Deferred[None]:
+        """As L{write}, past SQLAlchemy: for what is written for every call. The rows are looked at in the other thread."""
 
         def work() -> None:
             with self._engine.begin() as connection:
-                for statement, rows in statements:
-                    connection.exec_driver_sql(statement, rows)
+                for statement, rows in inserted:
+                    parameters = list(rows)
+                    if parameters:
+                        connection.exec_driver_sql(statement, parameters)
 
         return self._order.run(self._run, work)
 

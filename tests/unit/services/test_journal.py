@@ -165,6 +165,27 @@ class JournalTests(MediaTestCase):
         self.clock.advance(0.5)
         self.assertEqual(self.store.writes, [])
 
+    def test_a_call_whose_record_is_not_written_yet(self) -> None:
+        """It stays in the journal until its record is on the disk, whatever else has changed; if it never was there, never."""
+
+        def over(key: CallKey, reason: str) -> None:
+            self.media.call_ended(key, reason)
+            kept.append(self.journal.keeps(key))
+
+        kept: list[bool] = []
+        self.calls.released = over
+        self.begin()
+        self.calls.end(CALL, "bye")
+        self.begin()
+        self.clock.advance(WRITE_DELAY)
+        self.calls.settled(CALL)  # by a re-INVITE
+        self.calls.end(CALL, "bye")
+        self.clock.advance(WRITE_DELAY)
+        self.assertEqual((kept, list(self.store.tables)), ([False, True], [CALL]))
+        self.journal.ended(CALL)
+        self.clock.advance(WRITE_DELAY)
+        self.assertEqual(self.store.tables, {})
+
     def test_many_at_once(self) -> None:
         """Calls that are answered together are written together, but no more at a time than the reactor can spare."""
         self.store.writes.clear()

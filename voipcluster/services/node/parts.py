@@ -137,6 +137,7 @@ class NodeParts:
         self._policy, self._hook, self._stop = policy, hook, stop
         self._state: StoredState | None = None
         self._stopping = False
+        self._counted = False  # whether calls may hold channels of gateways, or count for who pays them
 
     @property
     def reactor(self) -> Any:
@@ -399,6 +400,7 @@ class NodeParts:
         routing = self.routing
         routing.dialling = dialling
         used = bool(dialling.routes.routes or dialling.enum or self.gateways)
+        self._counted = self._counted or used  # calls of a gateway that is removed go on
         self.serving.outgoing = Outgoing(routing, self.channels, self.core) if used else None
         self.proxy.numbers = routing if used else None
         for_help = pattern_of(dialling.plan.emergency) if used else None
@@ -467,24 +469,27 @@ class NodeParts:
         )
 
     def _call_adopted(self, call: Call) -> None:
+        self._counted = True
         self.channels.adopt(call)
         self.allowances.adopt(call)
 
     def _call_over(self, call: Call, reason: str) -> None:
-        self.channels.over(call, reason)
-        record = CallRecord(call, self.core.seconds(), reason, self.media.last_snapshot(call.key))
-        self.allowances.over(call, reason)
+        if self._counted:
+            self.channels.over(call, reason)
+            self.allowances.over(call, reason)
+        media = self.media.last_snapshot(call.key) if self.media.relays else None
+        record = CallRecord(call, self.core.seconds(), reason, media)
         if call.answered:
             self.records.add(record)
         self.outlines.add(call, record.ended, reason)
         if self.hep is not None:
             self.hep.call_over(record)
-        book = self.keeping.book
+        book, journal = self.keeping.book, self.journal
         if book is None:
-            self.journal.ended(call.key)
+            journal.ended(call.key)
         else:
             # until its record is on the disk, the journal has the call: a node that is killed before writes it then
-            book.add(record, partial(self.journal.ended, call.key))
+            book.add(record, partial(journal.ended, call.key) if journal.keeps(call.key) else None)
 
     def watchers(self) -> list[HepExport | Recorder]:
         """Those who look on at messages and have a life of their own."""

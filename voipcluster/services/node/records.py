@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from attrs import frozen
 from twisted.logger import Logger
 from zope.interface import Interface
 
@@ -31,8 +30,7 @@ class ICallWatch(Interface):
         """
 
 
-@frozen
-class CallRecord:
+class CallRecord(NamedTuple):
     """One call that is over. C{call} as it was, C{ended} in unix seconds; C{media} is L{None} when nothing was relayed."""
 
     call: Call
@@ -73,17 +71,8 @@ class CallRecords:
     def add(self, record: CallRecord) -> None:
         """A call is over, and what was measured of it is complete."""
         key = record.call.key
-        sounded = "" if record.media is None else in_words(record.media)
-        if sounded:
-            self._log.info(
-                "call {call} from {caller} to {callee} ended after {seconds:.0f} s ({reason}): {sounded}",
-                call=key.call_id,
-                caller=record.call.caller,
-                callee=record.call.callee,
-                seconds=record.ended - record.call.started,
-                reason=record.reason,
-                sounded=sounded,
-            )
+        if record.media is not None:
+            self._tell(record, in_words(record.media))
         if self._most:
             self._records[key] = record
             self._records.move_to_end(key)
@@ -94,6 +83,19 @@ class CallRecords:
                 self._watch.call_ended(self._shown(record))
             except Exception:
                 self._log.failure("call_ended of call {call}", call=key.call_id)
+
+    def _tell(self, record: CallRecord, sounded: str) -> None:
+        call = record.call
+        if sounded:
+            self._log.info(
+                "call {call} from {caller} to {callee} ended after {seconds:.0f} s ({reason}): {sounded}",
+                call=call.key.call_id,
+                caller=call.caller,
+                callee=call.callee,
+                seconds=record.ended - call.started,
+                reason=record.reason,
+                sounded=sounded,
+            )
 
     def trouble(self, key: CallKey, trouble: Trouble) -> None:
         """Something is wrong with the media of a call."""

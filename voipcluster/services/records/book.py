@@ -17,6 +17,7 @@ from voipcluster.services.node.records import CallRecord
 from voipcluster.services.records.rows import Row
 
 GATHER = 0.25  # s
+AT_A_TIME = 1000  # records of one transaction
 RETRY = 5.0  # s after the disk refused
 MOST_IN_MEMORY = 20_000  # records that wait for a disk that takes nothing
 CLEAN = 3600.0  # s between two looks for what is old enough to be forgotten
@@ -57,7 +58,7 @@ class RecordBook:
     ) -> None:
         self._clock, self._store, self._run, self._make = clock, log, run, make
         self._consumers, self._keep, self._wall = consumers, keep, wall
-        self._waiting: list[tuple[CallRecord, Callable[[], object]]] = []
+        self._waiting: list[tuple[CallRecord, Callable[[], object] | None]] = []
         self._call: IDelayedCall | None = None
         self._cleaning: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
@@ -84,28 +85,30 @@ class RecordBook:
                 call.cancel()
         self._call = self._cleaning = None
         if self._writing is None:
-            return self._write()
+            return self._write(len(self._waiting))
         done: Deferred[None] = Deferred()
-        self._writing.addCallback(lambda _: self._write()).chainDeferred(done)
+        self._writing.addCallback(lambda _: self._write(len(self._waiting))).chainDeferred(done)
         return done
 
     def keep(self, seconds: float) -> None:
         """Rows are kept so long from now on; what is older goes at the next look."""
         self._keep = seconds
 
-    def add(self, record: CallRecord, on_disk: Callable[[], object] = lambda: None) -> None:
+    def add(self, record: CallRecord, on_disk: Callable[[], object] | None = None) -> None:
         """
         A call is over.
 
-        @param on_disk: called when its record is on the disk.
+        @param on_disk: called when its record is on the disk; L{None}: nobody waits for that.
         """
         self.count += 1
         self._waiting.append((record, on_disk))
         if len(self._waiting) > MOST_IN_MEMORY:
             _, gone = self._waiting.pop(0)
             self.lost += 1
-            gone()
-        self._schedule(GATHER)
+            if gone is not None:
+                gone()
+        if self._call is None:
+            self._schedule(GATHER)
 
     def _schedule(self, delay: float) -> None:
         if self._waiting and self._call is None and self._writing is None and not self._stopped:
@@ -115,10 +118,10 @@ class RecordBook:
         self._call = None
         self._write()
 
-    def _write(self) -> Deferred[None]:
+    def _write(self, most: int = AT_A_TIME) -> Deferred[None]:
         if not self._waiting:
             return succeed(None)
-        batch, self._waiting = self._waiting, []
+        batch, self._waiting = self._waiting[:most], self._waiting[most:]
         made = self._run(partial(self._rows, [record for record, _ in batch]))
         made.addCallback(lambda found: self._store.write(*found))
         made.addCallbacks(self._wrote, self._failed, callbackArgs=(batch,), errbackArgs=(batch,))
@@ -135,17 +138,18 @@ class RecordBook:
             (consumer, text) for text in texts for consumer in self._consumers
         ]
 
-    def _wrote(self, _: None, batch: list[tuple[CallRecord, Callable[[], object]]]) -> None:
+    def _wrote(self, _: None, batch: list[tuple[CallRecord, Callable[[], object] | None]]) -> None:
         self._writing = None
         if self._failing:
             self._failing = False
             self._log.info("call records are written again")
         for _record, on_disk in batch:
-            on_disk()
+            if on_disk is not None:
+                on_disk()
         self.written()
-        self._schedule(GATHER)
+        self._schedule(GATHER if len(self._waiting) < AT_A_TIME else 0.0)
 
-    def _failed(self, failure: Failure, batch: list[tuple[CallRecord, Callable[[], object]]]) -> None:
+    def _failed(self, failure: Failure, batch: list[tuple[CallRecord, Callable[[], object] | None]]) -> None:
         self._writing = None
         self._waiting = batch + self._waiting
         if not self._failing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 from voipcluster.media.offer_answer import Side
@@ -21,6 +22,9 @@ _STATUS = re.compile(r"(?:failed|refused) ([1-6][0-9][0-9])")
 _MISSED = frozenset({408, 480, 486, 487, 600, 603})  # the callee was there to be called, and nobody answered
 _REQUEST_TERMINATED = 487
 _TIMED_OUT = 408
+# of call_id, from_tag, to_tag, caller, callee, user, gateway_in, gateway_out, number, cause, target, as their columns have it
+_LONGEST = (512, 128, 128, 1024, 1024, 512, 64, 64, 64, 128, 1024)
+_SHORTEST = min(_LONGEST)
 
 
 def uid_of(call: Call) -> str:
@@ -53,40 +57,46 @@ def row_of(record: CallRecord, node: str, to_user: bool) -> Row:
     """
     call, ended = record.call, record.ended
     status, answered = status_of(call, record.reason), call.answered
-    tried = call.tried
+    texts: tuple[str, ...] = (
+        call.key.call_id, call.key.from_tag, call.legs[0] if call.legs else "", call.caller, call.callee, call.user,
+        call.gateway_in, call.gateway_out, call.number, record.reason, call.tried[0].target if call.tried else call.reached,
+    )  # fmt: skip
+    if not _fits_anywhere(texts):
+        texts = tuple(map(_clean, texts, _LONGEST))
+    call_id, from_tag, to_tag, caller, callee, user, gateway_in, gateway_out, number, cause, target = texts
     by = ended_by(call, record.reason, status)
     row: Row = {
         "uid": uid_of(call),
-        "callid": _clean(call.key.call_id, 512),
-        "from_tag": _clean(call.key.from_tag, 128),
-        "to_tag": _clean(call.legs[0], 128) if call.legs else "",
+        "callid": call_id,
+        "from_tag": from_tag,
+        "to_tag": to_tag,
         "start_time": call.started,
         "answer_time": answered or None,
         "end_time": ended,
         "duration": round(max(0.0, ended - answered), 3) if answered else 0.0,
         "setup": round(max(0.0, (answered or ended) - call.started), 3),
-        "caller": _clean(call.caller, 1024),
-        "callee": _clean(call.callee, 1024),
-        "src_user": _clean(call.user, 512),
+        "caller": caller,
+        "callee": callee,
+        "src_user": user,
         "src_ip": call.source,
         "transport": call.transport,
         "node": node,
         "ingress": call.ingress,
         "visited": " ".join(call.visited),
-        "gateway_in": _clean(call.gateway_in, 64),
-        "gateway_out": _clean(call.gateway_out, 64),
-        "number": _clean(call.number, 64),
+        "gateway_in": gateway_in,
+        "gateway_out": gateway_out,
+        "number": number,
         "sip_code": f"{status}",
         "sip_reason": REASONS.get(status, ""),
-        "cause": _clean(record.reason, 128),
+        "cause": cause,
         "missed": to_user and status in _MISSED,
-        "target": _clean(tried[0].target if tried else call.reached, 1024),
-        "attempts": len(tried) or int(bool(call.reached)),
+        "target": target,
+        "attempts": len(call.tried) or int(bool(call.reached)),
         "ended_by": by,
         **_heard(record.media),
     }
-    if len(tried) > 1:
-        row["tried"] = [_tried(number, one, record, by) for number, one in enumerate(tried, 1)]
+    if len(call.tried) > 1:
+        row["tried"] = [_tried(number, one, record, by) for number, one in enumerate(call.tried, 1)]
     return row
 
 
@@ -125,6 +135,12 @@ def _mos(media: MediaSnapshot, listener: Side) -> float | None:
     heard = (opinion_of(stream, listener) for stream in media.streams if stream.kind == "audio")
     worst = min((one.mos for one in heard if one is not None), default=None)
     return None if worst is None else round(worst, 2)
+
+
+def _fits_anywhere(texts: Collection[str]) -> bool:
+    """Whether texts are as those of nearly every call: then any database takes them, and L{_clean} changes none of them."""
+    together = "".join(texts)
+    return together.isascii() and "\0" not in together and max(map(len, texts)) <= _SHORTEST
 
 
 def _clean(text: str, longest: int) -> str:

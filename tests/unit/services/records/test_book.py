@@ -12,7 +12,15 @@ from zope.interface import implementer, verify
 
 from tests.unit.services.node.test_records import record
 from voipcluster.services.node.records import CallRecord
-from voipcluster.services.records.book import CLEAN, GATHER, MOST_IN_MEMORY, RETRY, ICallLog, RecordBook
+from voipcluster.services.records.book import (
+    AT_A_TIME,
+    CLEAN,
+    GATHER,
+    MOST_IN_MEMORY,
+    RETRY,
+    ICallLog,
+    RecordBook,
+)
 
 
 @implementer(ICallLog)
@@ -66,6 +74,14 @@ class BookTests(SynchronousTestCase):
         self.assertEqual(
             (len(self.log.batches), self.ids(), done, len(self.book)), (1, ["x", "y"], ["x", "y"], 0)
         )
+
+    def test_a_write_is_bounded(self) -> None:
+        """What is more than one transaction should have goes with the next one, at once."""
+        for number in range(AT_A_TIME + 2):
+            self.book.add(record(str(number)))
+        self.clock.advance(GATHER)
+        self.clock.advance(GATHER)
+        self.assertEqual([len(rows) for rows, _ in self.log.batches], [AT_A_TIME, 2])
 
     def test_one_write_at_a_time(self) -> None:
         self.log.hold = first = Deferred()
@@ -129,8 +145,10 @@ class BookTests(SynchronousTestCase):
         self.book.add(record("y"))
         stopped = self.book.stopService()
         self.assertNoResult(stopped)
+        for number in range(AT_A_TIME):
+            self.book.add(record(str(number)))
         self.log.hold = None
         first.callback(None)
         self.successResultOf(stopped)
-        self.assertEqual(self.ids(), ["x", "y"])
+        self.assertEqual(self.ids(), ["x", "y", *map(str, range(AT_A_TIME))])
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -96,6 +96,12 @@ class RowTests(SynchronousTestCase):
                 value.encode()
                 self.assertLessEqual(len(value), getattr(column.type, "length", None) or len(value), column)
 
+    def test_a_long_tag(self) -> None:
+        """It alone makes no other text shorter, and is cut where its column ends."""
+        for length, kept in ((64, 64), (65, 65), (128, 128), (129, 128)):
+            row = row_of(record(call(key=CallKey("c" * 100, "t" * length)), "failed 486"), "b", True)
+            self.assertEqual((len(row["from_tag"]), len(row["callid"])), (kept, 100))
+
     def test_uid(self) -> None:
         """The same call again is the same record; a later one with its Call-ID and tag is another."""
         self.assertEqual(uid_of(call()), uid_of(call(110.0)))
