@@ -45,6 +45,8 @@ setup(
             "import-linter",
             "hypothesis",
             "build",
+            "setuptools>=70.1",  # for the test that installs from a folder of wheels
+            "packaging",
             "matplotlib>=3.8",
         ],
         "docs": [  # script/docs; pinned, for what one release warns of another one does not

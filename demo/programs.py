@@ -57,15 +57,17 @@ class Program(ProcessProtocol):
         stdin: str = "",
         log: Path | None = None,
         descriptors: Sequence[int] = (),
+        terminal: bool = False,
     ) -> Program:
         """
         Start C{command}; its first word is looked up in C{PATH}.
 
         @param environment: added to that of this process; C{stdin}: written to it, then closed.
         @param descriptors: of ours, which it gets as 3, 4, 5 ...
+        @param terminal: run it at a terminal of its own, where C{type} answers what it asks; all that it writes is C{output}.
         """
         program = cls(reactor, name, log)
-        whole = [*tied_to_us(), *command]
+        whole = [*tied_to_us(session=not terminal), *command]  # who is at a terminal has a session already
         executable = shutil.which(whole[0])
         if executable is None:
             raise ProgramFailed(f"{name}: there is no program {whole[0]!r}")
@@ -75,9 +77,12 @@ class Program(ProcessProtocol):
             whole,
             env={**os.environ, **(environment or {})},
             path=None if folder is None else str(folder),
-            childFDs={0: "w", 1: "r", 2: "r"} | dict(enumerate(descriptors, 3)),
+            usePTY=terminal,
+            childFDs=None if terminal else {0: "w", 1: "r", 2: "r"} | dict(enumerate(descriptors, 3)),
         )
         program.pid = transport.pid or 0  # one that a signal met at once is gone already
+        if terminal:
+            return program
         if stdin:
             transport.write(stdin.encode("utf-8"))
         transport.closeStdin()
@@ -181,6 +186,11 @@ class Program(ProcessProtocol):
 
     # how one ends it
 
+    def type(self, text: str) -> None:
+        """Type at its terminal; a line ends with C{\\n}, and C{\\x03} is Ctrl-C."""
+        assert self.transport is not None, "it was started"
+        self.transport.write(text.encode("utf-8"))
+
     def send_signal(self, name: str) -> None:
         """@param name: such as C{"TERM"}; harmless when the program has ended."""
         if self.status is None and self.pid:
@@ -205,9 +215,9 @@ def _not(pattern: re.Pattern[str]) -> str:
     return f"\nwaited for {pattern.pattern!r}"
 
 
-def tied_to_us() -> list[str]:
+def tied_to_us(session: bool = True) -> list[str]:
     """The words in front of a command that give it a session of its own, and the kernel's promise to end it with us."""
     return [
-        *(["setsid"] if shutil.which("setsid") else []),
+        *(["setsid"] if session and shutil.which("setsid") else []),
         *(["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []),
     ]
