@@ -16,13 +16,15 @@ release = version = __version__
 
 extensions = ["myst_parser", "docs.generated"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["site/*"]
 myst_heading_anchors = 4  # each heading has the anchor that it has in a repository's viewer
 myst_links_external_new_tab = True
 suppress_warnings = ["misc.highlighting_failure"]  # what a program prints is no program
 highlight_language = "none"
+smartquotes = False  # text is copied from here into files and shells
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_title = f"voipcluster {__version__}"
 html_show_sphinx = False
 html_copy_source = False

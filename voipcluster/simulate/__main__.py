@@ -65,7 +65,7 @@ _floats.__name__, _seeds.__name__, _fault.__name__ = (
 )  # how argparse names them in its errors
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m voipcluster.simulate",
         description="Simulate a cluster: what it serves, how long requests wait, how evenly the nodes are busy.",
@@ -184,7 +184,7 @@ def _goals(given: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    given = _parser().parse_args(argv)
+    given = command_line().parse_args(argv)
     try:
         run: Callable[[argparse.Namespace], int] = given.run
         return run(given)
