@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from demo.cluster import Cluster, Node
 from demo.programs import Program
 from tests.integration.harness import ClusterTestCase
 from voipcluster.phone import CallFailed
+from voipcluster.service import load_config, parse_set
 
 CHECKOUT = Path(__file__).parent.parent.parent
 DOCUMENT = CHECKOUT / "docs" / "embedding.md"
@@ -24,6 +27,21 @@ def programs() -> dict[str, str]:
         r"^```python\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
     return {block.partition(":")[0].strip('"'): block for block in blocks}
+
+
+class DocumentTests(SynchronousTestCase):
+    def test_every_program_runs_here(self) -> None:
+        """The document has no program that no test below runs."""
+        self.assertEqual(set(programs()), {"front_desk.py", "twisted/plugins/spares_last_policy.py"})
+
+    def test_command_lines(self) -> None:
+        """The command lines of the example are settings that the program takes."""
+        lines = re.findall(r"^    python front_desk\.py (.*)$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+        self.assertEqual(len(lines), 2)
+        for line in lines:
+            settings = [parse_set(word.replace("TOKEN", "A" * 140)) for word in line.split()]
+            config = load_config(None, settings, {"planned"})
+            self.assertIn(config.node.role, ("primary", "secondary"))
 
 
 class EmbeddingTests(ClusterTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
@@ -34,6 +35,7 @@ _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _PROGRAM = re.compile(
     r"(?:\$ )?(?:/opt/voipcluster/bin/)?(voipctl|twistd|python -m voipcluster\.simulate) (.*)"
 )
+_LACKS = re.compile(r"arguments are required|expected one argument")
 _SHELL = ("", "sh", "text")
 
 
@@ -152,6 +154,23 @@ class ConfigurationTests(SynchronousTestCase):
             for block in blocks(page):
                 if block.language in ("", "text") and page.name != "phones.md":
                     self.assertNotRegex(block.text, r"\A\[\[?\w+\]", place(page, block.line))
+
+
+class ProgramTests(SynchronousTestCase):
+    def test_every_program_is_python(self) -> None:
+        """Each Python block compiles, and all that it imports is there; those of embedding.md run in test_embedding."""
+        seen = 0
+        for page in pages():
+            for block in blocks(page):
+                if block.language == "python":
+                    seen += 1
+                    where = place(page, block.line)
+                    tree = compile(
+                        block.text, where, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+                    )
+                    tree.body = [one for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
+                    exec(compile(tree, where, "exec"), {})
+        self.assertGreater(seen, 4)
 
 
 class LinkTests(SynchronousTestCase):
