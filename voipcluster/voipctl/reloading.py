@@ -50,4 +50,6 @@ def _lines(row: Mapping[str, Any], dry: bool) -> list[str]:
         lines.append(f"node {node}: {verb} {', '.join(map(clean, changed))}")
     lines += [f"node {node}: {clean(name)}: takes effect at the next start" for name in later]
     lines += [f"node {node}: warning: {clean(text)}" for text in row.get("warnings") or []]
-    return lines or [f"node {node}: nothing has changed in {clean(row.get('file'))}"]
+    file = row.get("file")
+    same = f"nothing has changed in {clean(file)}" if file else "was started without a configuration file"
+    return lines or [f"node {node}: {same}"]

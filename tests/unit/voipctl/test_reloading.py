@@ -45,6 +45,11 @@ class ReloadTests(SynchronousTestCase):
         _, out, _ = self.shown({**RELOADED, "changed": [], "later": []})
         self.assertEqual(out, "node a: nothing has changed in /etc/x.toml\n")
 
+    def test_no_file(self) -> None:
+        """There is nothing to be read then, and that is said."""
+        _, out, _ = self.shown({**RELOADED, "changed": [], "later": [], "file": None})
+        self.assertEqual(out, "node a: was started without a configuration file\n")
+
     def test_dry(self) -> None:
         row = {**RELOADED, "done": False}
         self.assertIn("node a: would change cluster.threshold", self.shown(row, words=("--dry-run",))[1])
