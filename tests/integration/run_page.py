@@ -58,6 +58,11 @@ class Page(Program):
         """Load another page, with the cookies of those before."""
         await self._ask("Page.navigate", url=url)
 
+    async def cookies(self) -> list[dict[str, Any]]:
+        """Those that go along to this page, as the browser has them."""
+        found: list[dict[str, Any]] = (await self._ask("Network.getCookies"))["cookies"]
+        return found
+
     async def resize(self, width: int, height: int, scale: float = 1.0, *, phone: bool = False) -> None:
         """@param scale: pixels of a picture for one of the page."""
         await self._ask(

@@ -16,17 +16,18 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
 
+from tests.certificates import Authority
 from tests.conformance.digest import credentials
 from tests.integration.claims import ClaimTestCase
 from tests.integration.run_page import Page
 
 TO_B = ("--set", "cluster.policy=sequence", "--set", 'cluster.sequence=["b", "a"]')
-CLOSED = {"c": ("--set", 'web.read="login"')}
+CLOSED = ("--set", 'web.read="login"', "--set", "web.tls=true")
 
 
 PASSWORD, OTHER = "correct horse", "another horse"
 ATTACK = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-DESKTOP, PHONE = (1280, 900, 1.0), (390, 844, 1.5)
+DESKTOP, PHONE = (1280, 960, 1.0), (390, 844, 1.5)
 REGISTER = (
     "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {host}:5060;branch=z9hG4bK{cseq}\r\nMax-Forwards: 70\r\n"
     "From: <sip:mallory@example.com>;tag=1\r\nTo: <sip:mallory@example.com>\r\nCall-ID: attack\r\nCSeq: {cseq} REGISTER\r\n"
@@ -36,6 +37,8 @@ REGISTER = (
 
 class OperatorTests(ClaimTestCase):
     """An operator at his desk and with a phone in his hand, a stranger, and a phone that sends script."""
+
+    timeout = 400  # pictures take longer
 
     def setUp(self) -> None:
         super().setUp()
@@ -47,7 +50,9 @@ class OperatorTests(ClaimTestCase):
         The page shows all that is there, and text of strangers as text; who does not know the password reads, who knows it
         drains a node and is told what came of it; another site does nothing in his name.
         """
-        await self.start_cluster(*TO_B, "--set", "limits.calls=12", nodes="abc", each=CLOSED)
+        pair = Authority(self.folder).issue("node", ["example.com"])
+        tls = ("--set", f"tls.certificate={pair.certificate}", "--set", f"tls.key={pair.key}")
+        await self.start_cluster(*TO_B, *tls, "--set", "limits.calls=12", nodes="abc", each={"c": CLOSED})
         await self.all_there_is()
         page = self.page = Page(self.reactor)
         self.at_end(page.close)
@@ -203,6 +208,7 @@ class OperatorTests(ClaimTestCase):
 
     async def it_fits(self) -> None:
         """Nothing is wider than a phone: not the page, nor a call in it."""
+        await self.until_text("#live", "live")
         await self.picture("desktop")
         for size, name in ((PHONE, "phone"), (DESKTOP, "desktop")):
             await self.page.resize(*size, phone=name == "phone")
@@ -338,8 +344,8 @@ class OperatorTests(ClaimTestCase):
         self.assertNotEqual(await self.state_of("b"), "drain")
 
     async def a_page_that_is_closed(self) -> None:
-        """Node c shows nothing without log-in, and all with it; its log-out ends the session."""
-        await self.page.go(self.at("c"))
+        """Node c, which has TLS, shows nothing without log-in, and all with it; its log-out ends the session."""
+        await self.page.go(self.at("c").replace("http:", "https:"))
         await self.until_text("#shut", "shows nothing without log-in")
         self.assertEqual(
             await self.page.run("getComputedStyle(document.querySelector('main')).display"), "none"
@@ -349,6 +355,8 @@ class OperatorTests(ClaimTestCase):
         await self.types(OTHER)
         await self.until_text("#nodes", "secondary")
         await self.until_text("#live", "live")
+        (cookie,) = (one for one in await self.page.cookies() if one["name"] == "__Host-voipcluster")
+        self.assertEqual((cookie["secure"], cookie["httpOnly"], cookie["sameSite"]), (True, True, "Strict"))
         await self.click("#log-out")
         await self.until_text("#shut", "shows nothing without log-in")
         self.assertEqual(await self.page.run("fetch('/api/calls').then((answer) => answer.status)"), 401)

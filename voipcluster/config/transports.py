@@ -45,12 +45,16 @@ class WebOptions:
         "open",
         Choice(("open", "metrics", "login")),
         "who may read without log-in: open | metrics (only /metrics) | login (nobody)",
+        live=True,
     )
-    session: float = option(28800.0, Number(60, 604800, "s"), "s after which one has to log in again")
+    session: float = option(
+        28800.0, Number(60, 604800, "s"), "s after which one has to log in again", live=True
+    )
     hosts: tuple[str, ...] = option(
         (),
         Words(Domain(), "host names"),
         "names of the page besides addresses, localhost and, off loopback, cluster.domain and names without a dot",
+        live=True,
     )
 
 

@@ -95,6 +95,11 @@ class Gate:
         # a browser takes a cookie of this name only over TLS, for the whole host and from the host itself
         self.cookie = "__Host-voipcluster" if options.secure else "voipcluster"
 
+    def use(self, options: GateOptions) -> None:
+        """From now on; sessions that are open keep their time."""
+        self.options = options
+        self.sessions.lifetime = options.session
+
     @property
     def has_password(self) -> bool:
         return bool(self._password())

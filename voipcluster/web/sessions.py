@@ -39,18 +39,18 @@ class Sessions:
     Opens, checks and ends sessions; C{now} is unix seconds, C{password} what L{voipcluster.web.passwords.hashed} made.
 
     @param cluster_key: as of L{Sealer}.
-    @param lifetime: seconds.
+    @ivar lifetime: seconds.
     """
 
     def __init__(self, cluster_key: bytes, lifetime: float) -> None:
         self._sealer = Sealer(cluster_key, b"web session")
         self._forms = Sealer(cluster_key, b"web form")
-        self._lifetime = lifetime
+        self.lifetime = lifetime
         self._ended: dict[str, int] = {}  # number: when it would have ended anyway
 
     def open(self, now: float, password: str, number: bytes) -> Session:
         """@param number: L{NUMBER} octets that nobody can guess."""
-        until = int(now + self._lifetime)
+        until = int(now + self.lifetime)
         token = self._sealer.seal(_PAYLOAD.pack(until, _mark(password), number))
         return Session(token, number.hex(), until)
 
@@ -72,7 +72,7 @@ class Sessions:
         """
         self._ended = {one: end for one, end in self._ended.items() if end > now}
         if len(self._ended) < MOST_ENDED:
-            self._ended[number] = int(min(until, now + self._lifetime)) + 1
+            self._ended[number] = int(min(until, now + self.lifetime)) + 1
 
     @property
     def ended(self) -> Collection[str]:

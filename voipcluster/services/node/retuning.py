@@ -14,6 +14,7 @@ from voipcluster.services.log import THRESHOLD
 from voipcluster.services.node.dialling import dialling_of
 from voipcluster.services.node.limits import media_shares
 from voipcluster.services.node.overload import take_part
+from voipcluster.services.node.page_access import gate_options
 from voipcluster.services.node.settings import (
     dns_limits,
     gates,
@@ -117,6 +118,10 @@ def _log(node: NodeService) -> None:
     THRESHOLD.set(node.config.log.level)
 
 
+def _page(node: NodeService) -> None:
+    node.gate.use(gate_options(node.config))
+
+
 def _asked_each_time(node: NodeService) -> None:
     """Who needs it looks into the configuration."""
 
@@ -169,6 +174,7 @@ RETUNED: tuple[tuple[Callable[[NodeService], None], frozenset[str]], ...] = tupl
         (_numbers, "numbers routes rates"),
         (_allowance, "allowance"),
         (_log, "log"),
+        (_page, "web.read web.session web.hosts"),
         (_asked_each_time, "media.third_hosts overload.expires_jitter tls"),
     )
 )

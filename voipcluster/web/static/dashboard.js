@@ -138,12 +138,19 @@ function party(key) {
   };
 }
 
+/* Who proved a password; mostly of the domain that the address beside it has, too. */
+function userName(call) {
+  const element = make("span", orDash(call.user).replace(/@.*/s, ""));
+  if (call.user) element.title = call.user;
+  return element;
+}
+
 const CALL_COLUMNS = [
   ["from", party("from"), "wide half"],
   ["to", party("to"), "wide"],
   ["node", nodeOf],
   ["client", (call) => [call.transport, call.client].filter(Boolean).join(" "), "half"],
-  ["user", (call) => call.user, "wide"],
+  ["user", userName, "wide"],
   ["gateway", (call) => [call.gateway_in, call.gateway_out].filter(Boolean).join(" → "), "wide"],
   ["state", (call) => call.state],
   ["duration", (call) => duration(call.duration), "right"],
@@ -189,6 +196,7 @@ async function showGateways() {
 async function ask(path) {
   const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
   const answer = await response.json();
+  if (response.status === 401) mayRead.asked = false; /* it was closed meanwhile */
   if (!response.ok) throw new Error(answer.error || response.statusText);
   return answer;
 }

@@ -52,6 +52,18 @@ class RetuningTests(SynchronousTestCase):
         self.change(cluster={"threshold": 0.75})
         self.world.until(lambda: self.node.workload.own().state is NodeState.OPEN, "a is open again")
 
+    def test_page(self) -> None:
+        """The page is closed and open again, goes by another name, and new sessions have another time."""
+        self.change(web={"read": "login", "session": 60.0, "hosts": ("page.example",)})
+        gate = self.node.gate
+        self.assertEqual(gate.options.read, "login")
+        self.assertTrue(gate.options.hosts.allows("page.example"))
+        now = self.node.core.wall()
+        self.assertEqual(gate.sessions.open(now, "x", bytes(16)).until, int(now + 60.0))
+        self.change(web={"read": "open", "hosts": ()})
+        self.assertEqual(gate.options.read, "open")
+        self.assertFalse(gate.options.hosts.allows("page.example"))
+
     def test_policy_and_sequence(self) -> None:
         """Requests are placed by the new policy, and names without a node are said."""
         self.change(cluster={"policy": "sequence", "sequence": ("b", "a", "x")})
