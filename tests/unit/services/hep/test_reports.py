@@ -43,7 +43,8 @@ class ReportTests(SynchronousTestCase):
         known = record("c1", heard=True)
         assert known.media is not None
         [stream] = known.media.streams
-        bare = evolve(known, media=evolve(known.media, streams=(evolve(stream, quality=None, codec=None),)))
+        silent = evolve(known.media, streams=(evolve(stream, quality=None, codec=None),))
+        bare = known._replace(media=silent)
         row = json.loads(next(iter(reports(bare, "a"))).payload)
         self.assertEqual(row["TOTAL_PK"], 500)
         self.assertFalse({"MOS", "JITTER", "CODEC_NAME", "PACKET_LOSS"} & row.keys())
