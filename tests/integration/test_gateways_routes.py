@@ -178,7 +178,11 @@ class RoutesTests(ClaimTestCase):
         )
         self.assertEqual(await node.voipctl_json("route", "list", "01123456"), rows)
         path.write_text(good.replace('gateway = "busy"', 'gateway = "dear"'))
-        self.assertEqual(await node.voipctl("route", "reload"), f"node {node.name}: changed routes\n")
+        told = await node.voipctl("route", "reload")
+        self.assertEqual(told.splitlines()[0], f"node {node.name}: changed routes")
+        self.assertIn(
+            "numbers.emergency: no route takes 110", told
+        )  # the file has none, and it is said again
         rows = await node.voipctl_json("route", "list", "01123456")
         self.assertEqual([row["gateway"] for row in rows], ["dear", "cheap"])
 
