@@ -106,10 +106,10 @@ def answered(phone: socket.socket) -> None:
 
 
 @contextmanager
-def calls_up(load: Path, count: int, folder: Path) -> Iterator[None]:
-    """Hold so many calls during the block; they end by BYE after it."""
+def calls_up(load: Path, count: int, folder: Path, interval: float = INTERVAL) -> Iterator[None]:
+    """Hold so many calls during the block, begun C{interval} seconds apart; they end by BYE after it."""
     argv: list[object] = [load, "-p", PROXY, "-c", CALLER, "-e", CALLEE, "-w", count, "-h", "-s", 60]
-    argv += ["-i", int(INTERVAL * 1e6)]
+    argv += ["-i", int(interval * 1e6)]
     log = folder / "load.log"
     with running(start(argv, log, stdin=subprocess.PIPE, stdout=subprocess.PIPE)) as process:
         assert process.stdin is not None and process.stdout is not None

@@ -130,12 +130,14 @@ class FakeNode:
         self.asked.append(("call_records", node, since, until, after))
         return {"rows": [], "next": None}
 
-    def registrations(self, aor: str | None) -> Any:
+    def registrations(self, aor: str | None, limit: int | None = None, after: int | None = None) -> Any:
         self.asked.append(("registrations", aor))
-        return [BINDING]
+        return [] if after else [BINDING]
 
-    def calls(self, call_id: str | None) -> Any:
+    def calls(self, call_id: str | None, limit: int | None = None, after: int | None = None) -> Any:
         self.asked.append(("calls", call_id))
+        if after:
+            return []
         return self.later if self.later is not None else [CALL] if call_id in (None, CALL["call_id"]) else []
 
     def explain(self, call_id: str) -> Any:
@@ -208,8 +210,8 @@ class FakeNode:
     def user_passwd(self, name: str, domain: str, password: str) -> Any:
         self.asked.append(("user_passwd", name, domain, password))
 
-    def user_list(self, domain: str | None) -> Any:
-        return ["alice@example.com", "bob@example.com"]
+    def user_list(self, domain: str | None, limit: int | None = None, after: int | None = None) -> Any:
+        return None if after else ["alice@example.com", "bob@example.com"]
 
     def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Any:
         self.asked.append(("user_set", name, domain, preferences))

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from voipcluster.config.kinds import NODE_NAME, Domain, Flag, Kind, Number, Whole
 from voipcluster.errors import UsageError
-from voipcluster.web.view import INodeView, Later
+from voipcluster.web.view import NAMES, PAGE, INodeView, Later
 
 MAX_TTL = 30 * 86_400.0  # s; a join token is to be used, not to be kept
 MAX_TRACE = 86_400.0  # s; what is forgotten costs calls their time
@@ -51,8 +51,11 @@ class INodeControl(INodeView):
     def user_passwd(name: str, domain: str, password: str) -> Later:
         """Change the password of an account; error when there is none."""
 
-    def user_list(domain: str | None) -> Later:
-        """Accounts as C{NAME@DOMAIN}, sorted; of one domain or of all."""
+    def user_list(domain: str | None, limit: int | None = None, after: int | None = None) -> Later:
+        """
+        Accounts as C{NAME@DOMAIN}, of one domain or of all, in no order: those among at most C{limit} that come behind the first
+        C{after} of all; L{None} behind the last.
+        """
 
     def user_set(name: str, domain: str, preferences: Mapping[str, str]) -> Later:
         """
@@ -263,6 +266,7 @@ WHO = _Text("who is banned, as bans names it", 400)
 CALL_ID = _Text("a Call-ID", 512)
 TRACED_USER = _Text("NAME or NAME@DOMAIN, or a number", 128, without=' <>"')
 _ACCOUNT: dict[str, Kind[Any]] = {"name": USER, "domain": Domain()}
+_PART: dict[str, Kind[Any]] = {"limit": _Optional(Whole(1, PAGE)), "after": _Optional(Whole(0, 1 << 31))}
 _ONE_NODE: dict[str, Kind[Any]] = {"node": _Optional(NODE_NAME)}
 
 
@@ -281,8 +285,14 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "status": Command({}, lambda node, given: node.status()),
-    "registrations": Command({"aor": _Optional(AOR)}, lambda node, given: node.registrations(given["aor"])),
-    "calls": Command({"call_id": _Optional(CALL_ID)}, lambda node, given: node.calls(given["call_id"])),
+    "registrations": Command(
+        {"aor": _Optional(AOR), **_PART},
+        lambda node, given: node.registrations(given["aor"], given["limit"], given["after"]),
+    ),
+    "calls": Command(
+        {"call_id": _Optional(CALL_ID), **_PART},
+        lambda node, given: node.calls(given["call_id"], given["limit"], given["after"]),
+    ),
     "explain": Command({"call_id": CALL_ID}, lambda node, given: node.explain(given["call_id"])),
     "trace": Command(
         {"call_id": CALL_ID, "texts": Flag()},
@@ -329,7 +339,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "user-show": Command(_ACCOUNT, lambda node, given: node.user_show(given["name"], given["domain"])),
     "user-list": Command(
-        {"domain": _Optional(Domain())}, lambda node, given: node.user_list(given["domain"])
+        {"domain": _Optional(Domain()), "limit": _Optional(Whole(1, NAMES)), "after": _PART["after"]},
+        lambda node, given: node.user_list(given["domain"], given["limit"], given["after"]),
     ),
     "drain": Command({**_ONE_NODE, "on": Flag()}, lambda node, given: node.drain(given["node"], given["on"])),
     "records": Command(

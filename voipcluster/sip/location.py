@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
 from attrs import define, field, frozen
 
@@ -118,6 +120,11 @@ class Location:
 
     def __iter__(self) -> Iterator[Binding]:
         for record in self._records.values():
+            yield from record.bindings
+
+    def page(self, after: int, count: int) -> Iterator[Binding]:
+        """Those of C{count} addresses of record, behind the first C{after} ones; some bindings may have run out."""
+        for record in islice(self._records.values(), after, min(after + count, sys.maxsize)):
             yield from record.bindings
 
     @property

@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from attrs import evolve
 from sqlalchemy import bindparam, delete, select
@@ -111,6 +112,10 @@ class Accounts:
 
     def __iter__(self) -> Iterator[Account]:
         return iter(list(self._accounts.values()))
+
+    def page(self, after: int, count: int) -> Iterator[Account]:
+        """At most C{count} accounts, behind the first C{after} ones."""
+        return islice(self._accounts.values(), after, after + count)
 
     def get(self, username: str, domain: str) -> Account | None:
         """The account, also when it is disabled."""

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from voipcluster import __version__
 from voipcluster.config.paths import DEFAULT_STATE_DIR
 from voipcluster.errors import UsageError
-from voipcluster.voipctl import gateways, importing, records, reloading, tables, trace
+from voipcluster.voipctl import gateways, importing, lists, records, reloading, tables, trace
 from voipcluster.voipctl.client import Client, SocketClient, WebClient
 
 Given = argparse.Namespace
@@ -80,14 +80,29 @@ def _status(given: Given) -> int:
 
 
 def _registrations(given: Given) -> int:
-    return _show(given, _client(given).ask("registrations", aor=given.aor), tables.registrations)
+    client = _client(given)
+    if given.aor:
+        return _show(given, client.ask("registrations", aor=given.aor), tables.registrations)
+    rows, total = lists.registrations(client, given.limit)
+    return _show_part(given, rows, total, "registrations", tables.registrations)
+
+
+def _show_part(given: Given, rows: list[Any], total: int, what: str, text: Callable[[Any], str]) -> int:
+    _show(given, rows, text)
+    if line := lists.rest(len(rows), total, what):
+        print(line, file=sys.stderr if given.json else sys.stdout)
+    return 0
 
 
 def _calls(given: Given) -> int:
-    answer = _client(given).ask("calls", call_id=given.call_id)
-    if given.call_id and not answer:
+    client = _client(given)
+    if not given.call_id:
+        rows, total = lists.calls(client, given.limit)
+        return _show_part(given, rows, total, "calls", tables.calls)
+    answer = client.ask("calls", call_id=given.call_id)
+    if not answer:
         raise UsageError(f"no call in progress, nor one that ended lately, has the Call-ID {given.call_id}")
-    return _show(given, answer, tables.one_call if given.call_id else tables.calls)
+    return _show(given, answer, tables.one_call)
 
 
 def _explain(given: Given) -> int:
@@ -171,7 +186,7 @@ def _user_rm(given: Given) -> int:
 
 
 def _user_list(given: Given) -> int:
-    answer = _client(given).ask("user-list", domain=given.domain)
+    answer = lists.users(_client(given), given.domain)
     if answer or given.json:
         _show(given, answer, lambda users: "\n".join(tables.clean(user) for user in users))
     return 0
@@ -323,10 +338,12 @@ def command_line() -> argparse.ArgumentParser:
     token = add("join-token", _join_token, "print a token for one more node: TOKEN@ADDRESS")
     token.add_argument("--ttl", type=float, default=3600.0, help="seconds until it expires [%(default)g]")
     token.add_argument("--uses", type=int, default=1, help="how many nodes may join with it [%(default)s]")
-    add("registrations", _registrations, "show who is registered, and at which node").add_argument(
-        "aor", nargs="?", metavar="AOR", help="only this NAME@DOMAIN"
-    )
-    add("calls", _calls, "show the calls in progress on all nodes, or how one sounds").add_argument(
+    registered = add("registrations", _registrations, "show who is registered, and at which node")
+    registered.add_argument("aor", nargs="?", metavar="AOR", help="only this NAME@DOMAIN")
+    lists.add_limit(registered)
+    calls = add("calls", _calls, "show the calls in progress on all nodes, or how one sounds")
+    lists.add_limit(calls)
+    calls.add_argument(
         "call_id",
         nargs="?",
         metavar="CALL-ID",

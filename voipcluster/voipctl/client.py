@@ -19,7 +19,13 @@ MAX_ANSWER = 64 << 20  # octets; a hundred thousand registrations as JSON are a 
 
 
 class Client(Protocol):
-    """Asks a node one thing."""
+    """
+    Asks a node one thing.
+
+    @ivar in_parts: whether it gives the next part of a list, too; the web page shows its first one.
+    """
+
+    in_parts: bool
 
     def ask(self, command: str, **arguments: object) -> Any:
         """
@@ -32,6 +38,8 @@ class SocketClient:
     """
     Asks over C{admin.sock} in the state directory.
     """
+
+    in_parts = True
 
     def __init__(self, state_dir: str) -> None:
         self._path = Path(state_dir) / ADMIN_SOCKET
@@ -100,6 +108,7 @@ class WebClient:
     @param url: of the web page, for instance C{http://127.0.0.1:8080/}.
     """
 
+    in_parts = False
     _PATHS = {
         "status": "api/status",
         "registrations": "api/registrations",

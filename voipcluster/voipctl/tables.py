@@ -14,7 +14,8 @@ def clean(value: object) -> str:
     """Text from the network that cannot move the terminal's cursor; C{-} for nothing."""
     if value is None or value == "":
         return "-"
-    return "".join(c if c.isprintable() else "?" for c in str(value))
+    text = str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -10,6 +10,15 @@ from zope.interface import Interface
 Row: TypeAlias = dict[str, Any]
 """What JSON calls an object; all values are JSON's."""
 
+PAGE = 500
+"""Rows of a list in one answer at most: to make them and to write them as JSON takes some 10 ms, in which no call goes on."""
+
+NAMES = 4000
+"""The same of a list of names."""
+
+SHOWN = 200
+"""Rows of a list where nobody says how many are wanted."""
+
 Later: TypeAlias = Deferred[Any] | Any
 """A result at once or in a Deferred."""
 
@@ -24,20 +33,23 @@ class INodeView(Interface):
     def status() -> Later:
         """
         C{{"cluster": id, "node": name of this node, "threshold": 0..1, "hard_limit": 0..1, "no_node": [name],
-        "nodes": [...]}}; C{no_node}: names in C{cluster.sequence} that no node has. Each node is
+        "registrations" (in the whole cluster), "nodes": [...]}}; C{no_node}: names in C{cluster.sequence} that no node has. Each
+        node is
         C{{"name", "role", "state", "address", "workload" (0..1 or null), "calls", "registrations", "report_age" (s or
         null), "handed_over" (requests it gave to others), "components": {resource: 0..1}}}.
         """
 
-    def registrations(aor: str | None) -> Later:
+    def registrations(aor: str | None, limit: int | None = None, after: int | None = None) -> Later:
         """
-        All bindings in the cluster, or those of C{user@domain}: C{[{"aor", "contact", "node", "source", "transport",
-        "user_agent", "expires" (s left)}]}.
+        The bindings of C{user@domain}, or of all; then those of at most C{limit} users, behind the first C{after} ones, in no
+        order; an empty list behind the last. What is registered meanwhile may be missing. C{[{"aor", "contact", "node", "source",
+        "transport", "user_agent", "expires" (s left)}]}.
         """
 
-    def calls(call_id: str | None) -> Later:
+    def calls(call_id: str | None, limit: int | None = None, after: int | None = None) -> Later:
         """
-        Calls in progress on all nodes, or that one: C{[{"call_id", "from", "to", "node", "state", "client" (host:port),
+        Calls in progress on all nodes, or that one; of each node at most C{limit}, behind the C{after} longest:
+        C{[{"call_id", "from", "to", "node", "state", "client" (host:port),
         "transport", "user" (who authenticated, or null), "gateway_in", "gateway_out", "number" (that was called),
         "duration" (s), "audio" ("both" | "caller" | "callee" | "none"), "visited": [nodes]}]}; C{audio} tells
         from which side packets were heard.

@@ -18,7 +18,9 @@ from voipcluster.voipctl import cli
 
 
 class FakeClient:
-    """Answers from a table; an exception there is raised."""
+    """Answers from a table; an exception there is raised, and of a list there is one part."""
+
+    in_parts = True
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
@@ -29,6 +31,8 @@ class FakeClient:
         answer = self.answers[command]
         if isinstance(answer, Exception):
             raise answer
+        if arguments.get("after"):
+            return None if command == "user-list" else []
         return answer
 
 
@@ -96,6 +100,18 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual(json.loads(self.shown("calls", "--json")), [CALL])
         self.assertEqual(json.loads(self.shown("user", "list", "--json")), ["alice@example.com"])
         self.assertEqual(json.loads(self.shown("--json", "user", "list")), ["alice@example.com"])
+
+    def test_a_list_that_is_cut(self) -> None:
+        """It says how many there are; as JSON it stays JSON, and that goes to standard error."""
+        self.client.answers["status"] = {**STATUS, "registrations": 100_000}
+        self.assertEqual(
+            self.shown("registrations", "--limit", "1").splitlines()[-1],
+            "... 1 of 100,000 registrations; --limit 0 shows all",
+        )
+        status, out, err = self.run_main("registrations", "--limit", "1", "--json")
+        self.assertEqual((status, json.loads(out)), (0, [BINDING]))
+        self.assertEqual(err, "... 1 of 100,000 registrations; --limit 0 shows all\n")
+        self.assertEqual(self.run_main("registrations", "--limit", "-1")[0], 2)
 
     def test_calls_and_explain(self) -> None:
         """A call shows its true client; its explanation shows each candidate with a reason, the chosen one marked."""

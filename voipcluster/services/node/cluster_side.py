@@ -49,6 +49,7 @@ from voipcluster.services.sip.lost_nodes import LostNodes
 from voipcluster.services.sip.transactions import ClientTransaction
 from voipcluster.services.tracing.recorder import call_ids_of
 from voipcluster.store.directory import ACCOUNT, GATEWAY
+from voipcluster.web.view import PAGE
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
@@ -291,7 +292,8 @@ class ClusterSide:
                     raise PeerError(f"the binding is of node {binding.node[:64]!r}", 403)
                 return {"taken": node.registrar.take_over(binding)}
             case "calls":
-                return {"calls": node.view.own_calls(_text(params, "call_id"))}
+                part = _whole(params, "limit", PAGE), _whole(params, "after", 0)
+                return {"calls": node.view.own_calls(_text(params, "call_id"), *part)}
             case "explain":
                 return {"hops": node.view.own_explanations(_text(params, "call_id") or "")}
             case "trace":
@@ -332,6 +334,11 @@ def _number(params: Body, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 62:
         raise PeerError(f"{name}: not a number")
     return value
+
+
+def _whole(params: Body, name: str, missing: int) -> int:
+    """A node of an earlier version does not say it."""
+    return int(_number(params, name)) if name in params else missing
 
 
 def _text(params: Body, name: str) -> str | None:

@@ -28,13 +28,12 @@ from voipcluster.services.node.routes import number_rows, route_rows
 from voipcluster.services.node.trace_view import TraceView
 from voipcluster.services.sip.calls import Call
 from voipcluster.store.accounts import imported_account, new_account
-from voipcluster.web.view import Row
+from voipcluster.web.view import NAMES, PAGE, SHOWN, Row
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
 
 ASK_TIMEOUT = 2.0  # seconds; a node that is slow is left out of what people look at
-MAX_CALLS = 2000  # of one node in one answer: the link takes no larger ones
 MOST_OF_ONE = 8  # calls with one Call-ID in one answer: forks in front of us, or a caller that uses it again
 
 
@@ -82,6 +81,7 @@ class NodeView:
             "threshold": config.cluster.threshold,
             "hard_limit": config.cluster.hard_limit,
             "no_node": list(node.cluster_side.sequence.missing),
+            "registrations": len(node.registrar.location),
             "nodes": rows,
         }
 
@@ -126,10 +126,10 @@ class NodeView:
         directory = self._node.directory
         return None if directory is None else directory.shown()
 
-    def registrations(self, aor: str | None) -> list[Row]:
+    def registrations(self, aor: str | None, limit: int | None = None, after: int | None = None) -> list[Row]:
         now = self._node.core.seconds()
         rows: list[Row] = []
-        for binding in self._node.registrar.registrations(aor):
+        for binding in self._node.registrar.registrations(aor, after or 0, min(limit or SHOWN, PAGE)):
             transport, _, source = binding.source.partition(":")
             rows.append(
                 {
@@ -144,9 +144,13 @@ class NodeView:
             )
         return sorted(rows, key=lambda row: (row["aor"], row["contact"]))
 
-    def calls(self, call_id: str | None) -> Deferred[list[Row]]:
+    def calls(
+        self, call_id: str | None, limit: int | None = None, after: int | None = None
+    ) -> Deferred[list[Row]]:
+        each = min(limit or max(1, SHOWN // len(self._node.cluster.members())), PAGE)
+
         def gathered(others: dict[str, Row]) -> list[Row]:
-            rows = self.own_calls(call_id)
+            rows = self.own_calls(call_id, each, after or 0)
             for answer in others.values():
                 rows += [row for row in answer.get("calls", ()) if isinstance(row, dict)]
             if call_id is not None and not rows and (silent := self._silent(others)):
@@ -154,17 +158,18 @@ class NodeView:
             now = self._node.core.seconds()
             return sorted((durations(row, now) for row in rows), key=lambda row: -row["duration"])
 
-        return self._ask_others("calls", {} if call_id is None else {"call_id": call_id}).addCallback(
-            gathered
-        )
+        asked = {"limit": each, "after": after or 0} if call_id is None else {"call_id": call_id}
+        return self._ask_others("calls", asked).addCallback(gathered)
 
-    def own_calls(self, call_id: str | None) -> list[Row]:
-        """The calls that this node serves; C{started} and C{expires} in unix seconds instead of durations."""
+    def own_calls(self, call_id: str | None, limit: int = PAGE, after: int = 0) -> list[Row]:
+        """The calls that this node serves, in a slice; C{started} and C{expires} in unix seconds instead of durations."""
         node = self._node
         if call_id is not None:
             return self._one_call(call_id)
-        heard = {snapshot.call: snapshot for snapshot in node.media.calls()}
-        return [self._call(call, heard.get(call.key)) for call in islice(node.calls, MAX_CALLS)]
+        return [
+            self._call(call, node.media.snapshot(call.key))
+            for call in islice(node.calls, after, after + min(limit, PAGE))
+        ]
 
     def _one_call(self, call_id: str) -> list[Row]:
         """With how it sounds; also calls that ended lately."""
@@ -354,12 +359,17 @@ class NodeView:
         self._existing(name, domain)
         return self._node.cluster.change_account(new_account(name, domain.lower(), password))
 
-    def user_list(self, domain: str | None) -> list[str]:
-        return sorted(
+    def user_list(
+        self, domain: str | None, limit: int | None = None, after: int | None = None
+    ) -> list[str] | None:
+        accounts, start = self._node.accounts, after or 0
+        if start and start >= len(accounts):
+            return None
+        return [
             f"{a.username}@{a.domain}"
-            for a in self._node.accounts
+            for a in accounts.page(start, min(limit or NAMES, NAMES))
             if domain is None or a.domain == domain.lower()
-        )
+        ]
 
     def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Deferred[Row]:
         node, domain = self._node, domain.lower()

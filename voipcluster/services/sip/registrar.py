@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
@@ -142,10 +143,13 @@ class RegistrarService(Service):
         removal = self._removals.of(binding.aor, binding.key) if gruu.instance is None else None
         return removal is not None and gruu.issued < removal.at - MARGIN
 
-    def registrations(self, aor: str | None = None) -> Iterator[Binding]:
-        """All bindings that have not run out, or those of one address of record."""
+    def registrations(
+        self, aor: str | None = None, after: int = 0, count: int = sys.maxsize
+    ) -> Iterator[Binding]:
+        """The bindings of one address of record that have not run out, or a part of all, see L{Location.page}."""
         now = self._clock.seconds()
-        return (b for b in (self.location if aor is None else self.lookup(aor)) if b.expires_at > now)
+        found = self.location.page(after, count) if aor is None else self.lookup(aor)
+        return (binding for binding in found if binding.expires_at > now)
 
     @property
     def supported(self) -> str:

@@ -211,16 +211,18 @@ function showStatus(status) {
   const serving = nodes.filter((node) => ["open", "shed", "full"].includes(node.state)).length;
   byId("cluster").textContent = status.cluster ? `${status.cluster}${status.node ? ` · seen from ${status.node}` : ""}` : "";
   byId("total-nodes").textContent = `${serving} of ${nodes.length}`;
+  byId("total-calls").textContent = sum("calls");
   byId("total-registrations").textContent = status.registrations ?? sum("registrations");
   byId("total-handed").textContent = sum("handed_over");
   fill(byId("nodes"), nodeColumns(), nodes, "no node is known");
 }
 
-function showCalls(calls) {
-  byId("total-calls").textContent = calls.length;
-  byId("total-audio").textContent = calls.filter((call) => call.audio === "both").length;
+function showCalls(calls, total) {
+  const both = calls.filter((call) => call.audio === "both").length;
+  /* of many calls the node tells some */
+  byId("total-audio").textContent = calls.length < total ? `${both} of ${calls.length}` : both;
   fill(byId("calls"), CALL_COLUMNS, calls, "no call in progress");
-  showMore("calls-more", calls.length);
+  showMore("calls-more", Math.max(calls.length, total));
 }
 
 function showHistory(history) {
@@ -232,13 +234,13 @@ function showHistory(history) {
 }
 
 /* Rarely, since there may be many. */
-async function showRegistrations() {
+async function showRegistrations(total) {
   if (!byId("registrations-box").open || turns % 5) return;
   const aor = byId("find-aor").value.trim();
   const rows = await ask(`/api/registrations${aor ? `?aor=${encodeURIComponent(aor)}` : ""}`);
   if (aor !== byId("find-aor").value.trim()) return;
   fill(byId("registrations"), REGISTRATION_COLUMNS, rows, "nobody is registered");
-  showMore("registrations-more", rows.length);
+  showMore("registrations-more", aor ? rows.length : Math.max(rows.length, total));
 }
 
 async function turn() {
@@ -255,9 +257,9 @@ async function turn() {
       ask("/api/status"), ask("/api/calls"), ask(`/api/history${since}`),
     ]);
     showStatus(status);
-    showCalls(calls);
+    showCalls(calls, status.nodes.reduce((total, node) => total + (node.calls || 0), 0));
     showHistory(history);
-    await Promise.all([showGateways(), showRegistrations(), refreshCall()]);
+    await Promise.all([showGateways(), showRegistrations(status.registrations ?? 0), refreshCall()]);
     live.className = "good";
     live.textContent = "live";
   } catch (error) {

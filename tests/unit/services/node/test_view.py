@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections import Counter
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,6 +14,8 @@ from tests.simulation.world import World
 from voipcluster.errors import UsageError
 from voipcluster.services.commands import INodeControl
 from voipcluster.services.node.view import NodeView, durations
+from voipcluster.sip.location import Binding
+from voipcluster.web.view import PAGE, SHOWN
 
 AT_B = {"cluster": {"policy": "sequence", "sequence": ("b", "a")}}
 
@@ -69,6 +74,53 @@ class ViewTests(SynchronousTestCase):
             self.world("ab", cluster={"policy": policy, "sequence": ("b", "typo", "a")})
             self.nodes.run(1.0)
             self.assertEqual(self.asked(self.view().status())["no_node"], names)
+
+    def test_a_hundred_thousand_registrations(self) -> None:
+        """
+        A list comes in slices, all of it and each once. The last slice costs no more than the first, and none so much that a
+        call would wait for it: 20 ms of CPU time, JSON and all.
+        """
+        self.world("a")
+        node, count = self.nodes.nodes["a"].service, 100_000
+        now = node.core.seconds()
+        for number in range(count):
+            node.registrar.location.put(
+                Binding(
+                    aor=f"user{number}@example.com", contact=f"sip:user{number}@192.0.2.1:5060", call_id="c", cseq=1,
+                    expires_at=now + 3600, registered_at=now, node="a", source="udp:192.0.2.1:5060", user_agent="Softphone 1.2.3",
+                )
+            )  # fmt: skip
+        view, begun = self.view(), time.process_time()
+        found = {row["aor"] for at in range(0, count, PAGE) for row in view.registrations(None, PAGE, at)}
+        per_slice = (time.process_time() - begun) / (count / PAGE)
+        self.assertEqual(len(found), count)
+        self.assertLess(per_slice, 0.02)
+        self.assertEqual(view.registrations(None, PAGE, count), [])
+        for after in (0, count - PAGE):
+            costs = []
+            for _ in range(5):
+                begun = time.process_time()
+                json.dumps(view.registrations(None, PAGE, after))
+                costs.append(time.process_time() - begun)
+            self.assertLess(min(costs), 0.02)
+        self.assertEqual(len(view.registrations(None)), SHOWN)
+        self.assertEqual(self.asked(view.status())["registrations"], count)
+
+    def test_slices_of_calls(self) -> None:
+        """Of each node a slice, the longest calls first; the slices together are all calls, each once."""
+        self.world("ab")
+        self.nodes.phones(callers=6, callees=6)
+        attempts = [
+            self.nodes.call(caller, callee)
+            for caller, callee in zip(self.nodes.callers, self.nodes.callees, strict=True)
+        ]
+        self.nodes.until(lambda: all(attempt.answered for attempt in attempts), "the calls are up")
+        found = []
+        for after in range(0, 8, 2):
+            rows = self.asked(self.view().calls(None, 2, after))
+            self.assertLessEqual(Counter(row["node"] for row in rows).most_common(1)[0][1] if rows else 0, 2)
+            found += [row["call_id"] for row in rows]
+        self.assertEqual(sorted(found), sorted(attempt.call_id for attempt in attempts))
 
     def test_call_at_another_node(self) -> None:
         """Calls of all nodes are shown, one by its Call-ID with its streams; those that nobody knows are none."""
