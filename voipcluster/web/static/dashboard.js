@@ -234,7 +234,7 @@ function showHistory(history) {
 }
 
 /* Rarely, since there may be many. */
-async function showRegistrations(total) {
+async function showRegistrations(total = 0) {
   if (!byId("registrations-box").open || turns % 5) return;
   const aor = byId("find-aor").value.trim();
   const rows = await ask(`/api/registrations${aor ? `?aor=${encodeURIComponent(aor)}` : ""}`);
