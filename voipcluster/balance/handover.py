@@ -12,7 +12,7 @@ import hashlib
 import ipaddress
 import struct
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field
 
 from voipcluster.address import TCP, TLS, UDP, WS, WSS, Flow
 from voipcluster.errors import PeerError
@@ -27,10 +27,10 @@ HAS_USER, REDIRECTED, HAS_GATEWAY = 1, 2, 4
 _HEAD = struct.Struct(f"!BBBBI{DIGEST}sI")  # format, flags, transport, hops, issued, Call-ID, connection
 
 
-@frozen
+@define(unsafe_hash=True)  # made for every new request, and a frozen one costs a microsecond more
 class Handover:
     """
-    What a node tells about a request that it hands over.
+    What a node tells about a request that it hands over; nobody changes it.
 
     @ivar flow: the client's true address, port and transport (C{flow.remote}, C{flow.transport}), the socket of C{ingress} it
         came to, and the connection there.

@@ -36,6 +36,7 @@ METHODS = {
     ]
 }  # fmt: skip
 _GREATER = ord(">")
+_MARKS = b"-._~"  # in a tag or a branch, besides letters and digits, as nearly everybody makes them
 
 _new_tuple = tuple.__new__
 
@@ -228,13 +229,15 @@ class Message:
         if index >= 0:
             line = lines[index]
             before, found, tag = line.rpartition(b">;tag=")
-            plain = found and tag.isalnum() and _GREATER not in before  # as nearly everybody writes it
+            plain = (
+                found and tag.translate(None, _MARKS).isalnum() and _GREATER not in before
+            )  # as nearly everybody writes it
             of_from = tag.decode() if plain else tag_of(value_of(line))
         index = layout.of_to
         if index >= 0:
             line = lines[index]
             before, found, tag = line.rpartition(b">;tag=")
-            if found and tag.isalnum() and _GREATER not in before:
+            if found and tag.translate(None, _MARKS).isalnum() and _GREATER not in before:
                 of_to = tag.decode()
             elif (
                 found or line.find(b">") != len(line) - 1

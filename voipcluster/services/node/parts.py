@@ -342,7 +342,7 @@ class NodeParts:
         self.transactions.connect(self.transport, self.proxy)
         self.proxy.arrived = self.workload.request_arrived
         self.serving.completed = self.workload.request_completed
-        self.calls.changed = self.calls_changed
+        self.calls.changed = self.workload.touch
         self.media.on_timeout = lambda key: self.calls.end(key, "media time-out")
         self.journal = CallJournal(clock, self._store.calls, self._store.run, self.calls, self.media)
         self.calls.settled, self.media.on_moved = self.journal.changed, self.journal.moved
@@ -556,11 +556,13 @@ class NodeParts:
         self.workload.drain(on)
         if not on:
             self._stopping = False
+            self.calls.changed = self.workload.touch
 
     def stop_when_empty(self) -> None:
         """Drain, and end when the last call has ended."""
         self.drain(True)
         self._stopping = True
+        self.calls.changed = self.calls_changed
         self.calls_changed()
 
     def calls_changed(self) -> None:

@@ -168,11 +168,12 @@ class SipCore:
 
         @param ours: whether the flow is this node's.
         """
-        version = is_ipv6(flow.remote[0])
-        if not ours and version != is_ipv6(self.own_address[0]):
-            listening = self.transport.local_addresses()
-            if all(is_ipv6(host) != version for host, _ in listening):
-                return flow.local
+        if not ours:
+            version = is_ipv6(flow.remote[0])
+            if version != is_ipv6(self.own_address[0]):
+                listening = self.transport.local_addresses()
+                if all(is_ipv6(host) != version for host, _ in listening):
+                    return flow.local
         return self.address_towards(flow)
 
     def canonical_aor(self, uri: SipUri) -> str | None:

@@ -365,12 +365,12 @@ class Forwarding(NamedTimers):
                     timer.cancel()
                 else:
                     self._cancel_timers()
-            if not self._forward(response, branch):
-                status = 502
             if self._on_heard is None:
                 # what lingers for 32 s needs no more: it passes on each 2xx that comes yet
                 self._target = None if self._on_response is None else self._target_of(context, branch)
                 self._context, self._clients = None, _NO_CLIENTS
+            if not self._forward(response, branch):
+                status = 502
             self._end(status)
 
     def timed_out(self, branch: int) -> None:

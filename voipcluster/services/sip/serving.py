@@ -413,7 +413,7 @@ class Serving:
             return
         record_route = None
         if request.method in DIALOG_FORMING:
-            names = request.call_id, request.from_tag or ""
+            names = (request.call_id, request.from_tag or "") if call is None else call.key
             caller = self._dialogs.caller_party(request, client)
             secure = is_sips(accepted.uri)
             place = self._dialogs.caller_place(request, client, caller)
