@@ -122,7 +122,12 @@ class OperatorTests(ClaimTestCase):
     # -- looking
 
     async def text(self, element: str) -> str:
-        return str(await self.page.run(f"document.querySelector({json.dumps(element)})?.innerText || ''"))
+        """What is to be seen of an element; of a hidden one nothing."""
+        return str(
+            await self.page.run(
+                f"(one => one && one.getClientRects().length ? one.innerText : '')(document.querySelector({json.dumps(element)}))"
+            )
+        )
 
     async def until_text(self, element: str, words: str) -> None:
         seen: list[str] = []
@@ -137,10 +142,10 @@ class OperatorTests(ClaimTestCase):
             raise self.failureException(f"{error}; it has {seen[0][:500]!r}") from None
 
     async def click(self, element: str) -> None:
-        found = await self.page.run(
-            f"(one => one && (one.click(), true))(document.querySelector({json.dumps(element)}))"
-        )
-        self.assertTrue(found, f"{element} is not there")
+        """As soon as it is to be seen."""
+        found = f"document.querySelector({json.dumps(element)})"
+        seen = f"(one => one && one.getClientRects().length && (one.click(), true))({found})"
+        await self.until(lambda: self.page.run(seen), f"{element} can be clicked on")
 
     async def picture(self, name: str) -> None:
         if self.pictures is not None:
@@ -352,6 +357,7 @@ class OperatorTests(ClaimTestCase):
         )
         self.assertEqual(await self.page.run("fetch('/api/calls').then((answer) => answer.status)"), 401)
         await self.click("#shut-log-in")
+        await self.until(lambda: self.page.run("byId('login').open"), "the password is asked for")
         await self.types(OTHER)
         await self.until_text("#nodes", "secondary")
         await self.until_text("#live", "live")
