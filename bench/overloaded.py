@@ -25,8 +25,8 @@ from attrs import define, frozen
 
 from bench.common import HERE, cpu_seconds, listens, running, start, wait_until
 from bench.proxies import CALLEE, CALLER, CPU, PROXY, kamailio, voipcluster
+from tests.integration.quota import Quota
 
-PERIOD = 40_000  # us of the scheduler's quota
 SETTLE, MEASURE = 4, 7  # seconds
 STEP = 1.1  # from one rate to the next in the search for the capacity
 GOALS = {3.0: 0.95, 10.0: 0.80}
@@ -48,28 +48,15 @@ FIRST = {"voipcluster": 900, "kamailio": 3600}  # calls a second of a whole CPU,
 @contextmanager
 def quota(pid: int, share: float) -> Iterator[None]:
     """Hold a process, with its threads and children, to a share of one CPU."""
-    first = Path("/sys/fs/cgroup/cpu")
-    parent = first if first.is_dir() else Path("/sys/fs/cgroup")
     try:
-        folder = Path(tempfile.mkdtemp(prefix="voipcluster-bench-", dir=parent))
+        held = Quota(share)
     except OSError as error:
-        raise SystemExit(f"{parent}: {error.strerror}; the quota needs a writable cgroup, and root") from None
+        raise SystemExit(f"{error}; the quota needs a writable cgroup, and root") from None
     try:
-        if first.is_dir():
-            (folder / "cpu.cfs_period_us").write_text(str(PERIOD))
-            (folder / "cpu.cfs_quota_us").write_text(str(int(PERIOD * share)))
-        else:
-            (folder / "cpu.max").write_text(f"{int(PERIOD * share)} {PERIOD}")
-        family = [pid]
-        for member in family:
-            (folder / "cgroup.procs").write_text(str(member))
-            for task in Path(f"/proc/{member}/task").glob("*"):
-                family += [int(child) for child in (task / "children").read_text().split()]
+        held.hold(pid)
         yield
     finally:
-        for member in (folder / "cgroup.procs").read_text().split():
-            (folder.parent / "cgroup.procs").write_text(member)
-        folder.rmdir()
+        held.remove()
 
 
 @frozen

@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 TOLD = re.compile(rb';oc=(\d+);oc-algo="loss";oc-validity=(\d+);oc-seq=([\d.]+)')
 EVERY = 0.005  # s
 AT_MOST = 0.05  # s of the rate that are sent at once, when this process had to wait
-MOST = 30_000.0  # requests a second that are asked of one server
+MOST = 10_000.0  # requests a second that are asked of one server
 
 
 @define
@@ -23,6 +23,7 @@ class Server:
     What the upstream knows of one server.
 
     @ivar asked: new requests that it had for it; C{sent}: those that it did not hold back; C{statuses}: of the answers.
+    @ivar due: the part of a request that is to be asked next.
     @ivar loss: percent to hold back until C{until}, seconds.
     """
 
@@ -33,6 +34,7 @@ class Server:
     loss: int = 0
     until: float = 0.0
     sequence: float = -1.0
+    due: float = 0.0
 
     def learn(self, loss: int, validity: float, sequence: float, now: float) -> None:
         """Section 5.4: a value that is not newer says nothing; with a validity of 0 the control ends."""
@@ -84,7 +86,9 @@ class Upstream(DatagramProtocol):
         elapsed, self._begun = min(AT_MOST, now - self._begun), now
         for server in self.servers.values():
             share = server.loss / 100.0 if now < server.until else 0.0
-            for _ in range(round(self.rates[server.host] * elapsed)):
+            server.due += self.rates[server.host] * elapsed
+            count, server.due = int(server.due), server.due % 1.0
+            for _ in range(count):
                 server.asked += 1
                 if self._rand.random() >= share:
                     server.sent += 1
