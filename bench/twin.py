@@ -49,7 +49,7 @@ def twin(name: str, share: float) -> Iterator[Twin]:
         argv = ["env", "-u", INSIDE, sys.executable, "-m", "bench.twin", name, share, folder]
         process = start(argv, log, stdin=subprocess.PIPE)
         try:
-            wait_until(lambda: len(rows(statistics)) > 1 or process.poll() is not None, "the twin", log)
+            wait_until(lambda: len(rows(statistics)) > 1 or process.poll() is not None, "the twin", log, 90.0)
             if process.poll() is not None:
                 raise SystemExit(f"the twin ended: {log.read_text()[-2000:]}")
             yield Twin(statistics)
