@@ -18,6 +18,7 @@ from voipcluster.seal import Sealer
 
 NUMBER = 16  # octets of a session's number
 _PAYLOAD = struct.Struct(f">Q8s{NUMBER}s")
+LONGEST = 604_800.0  # seconds that web.session may be
 MOST_ENDED = 10_000  # numbers of sessions that are remembered after log-out
 
 
@@ -68,11 +69,12 @@ class Sessions:
         """
         A session has logged out, here or at another node.
 
-        @param until: when it would have ended by itself; no later than one that begins now.
+        @param until: when it would have ended by itself. That may be later than of one that begins now, since L{lifetime} can
+            change; it is no later than of the longest.
         """
         self._ended = {one: end for one, end in self._ended.items() if end > now}
         if len(self._ended) < MOST_ENDED:
-            self._ended[number] = int(min(until, now + self.lifetime)) + 1
+            self._ended[number] = int(min(until, now + LONGEST)) + 1
 
     @property
     def ended(self) -> Collection[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from voipcluster.config.options import options
 from voipcluster.web import sessions as sessions_module
-from voipcluster.web.sessions import NUMBER, Session, Sessions
+from voipcluster.web.sessions import LONGEST, NUMBER, Session, Sessions
 
 KEY, PASSWORD = bytes(range(32)), "$scrypt$one"
 NOW = 1_700_000_000.5
@@ -57,14 +58,28 @@ class SessionTests(SynchronousTestCase):
         self.sessions.end(other.number, other.until, NOW + 3602)
         self.assertEqual(list(self.sessions.ended), [other.number])
 
+    def test_log_out_after_sessions_became_shorter(self) -> None:
+        """An open session keeps its time, so its end is remembered as long, whatever new ones last."""
+        self.sessions.lifetime = 60.0
+        self.sessions.end(self.session.number, self.session.until, NOW)
+        self.sessions.end(number(2).hex(), NOW + 200, NOW + 100)
+        self.assertIsNone(self.sessions.check(self.session.token, NOW + 101, PASSWORD))
+
     def test_bounded(self) -> None:
-        """What another node tells is kept no longer than a session lasts, and not without number."""
+        """What another node tells is kept no longer than any session lasts, and not without number."""
         self.patch(sessions_module, "MOST_ENDED", 3)
         for n in range(9):
             self.sessions.end(number(n).hex(), 1e300, NOW)
         self.assertEqual(len(self.sessions.ended), 3)
-        self.sessions.end(number(9).hex(), NOW + 9000, NOW + 3602)
+        later = NOW + LONGEST + 2
+        self.sessions.end(number(9).hex(), later + 9000, later)
         self.assertEqual(list(self.sessions.ended), [number(9).hex()])
+
+    def test_longest(self) -> None:
+        """That is as long as the configuration lets a session last."""
+        [kind] = [option.kind for option in options() if option.name == "web.session"]
+        self.assertEqual(kind.take(LONGEST), LONGEST)
+        self.assertRaises(ValueError, kind.take, LONGEST + 1)
 
     def test_form_token(self) -> None:
         """That of one session is not good for another one, and cannot be made of what the cookie says."""
