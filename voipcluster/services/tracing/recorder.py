@@ -30,6 +30,7 @@ GATHER = 0.02  # seconds in which calls gather that the others are to follow
 AT_ONCE = 64  # of them in one question
 MOST_TOLD = 256 << 10  # octets of messages in one answer: the link takes no larger ones
 OVERHEAD = 300  # octets that a kept message takes besides its own
+OF_CALL = 1000  # octets that a call takes, even one of which another node tells and no message passes here
 
 Row = dict[str, Any]
 
@@ -162,6 +163,8 @@ class Recorder(Service):
 
     def _begin(self, call_id: str) -> None:
         self._kept[call_id] = deque()
+        self._octets += OF_CALL
+        self._make_room()
         mine = [message for of, message in self._recent if of == call_id]
         if mine:
             self._recent = deque(one for one in self._recent if one[0] != call_id)
@@ -177,14 +180,16 @@ class Recorder(Service):
             self._octets -= OVERHEAD + len(messages.popleft().data)
         messages.append(message)
         self._octets += OVERHEAD + len(message.data)
-        while self._octets > self._memory and len(self._kept) > 1:
-            self._forget(next(iter(self._kept)))
+        self._make_room()
         while self._octets > self._memory and messages:
             self._octets -= OVERHEAD + len(messages.popleft().data)
 
-    def _forget(self, call_id: str) -> None:
-        self.forgotten += 1
-        self._octets -= sum(OVERHEAD + len(message.data) for message in self._kept.pop(call_id))
+    def _make_room(self) -> None:
+        """The oldest calls go, but for the last one."""
+        while self._octets > self._memory and len(self._kept) > 1:
+            oldest = self._kept.pop(next(iter(self._kept)))
+            self._octets -= OF_CALL + sum(OVERHEAD + len(message.data) for message in oldest)
+            self.forgotten += 1
 
     def _hold(self, call_id: str, message: _Message) -> None:
         self._recent.append((call_id, message))

@@ -128,6 +128,20 @@ class RecorderTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.assertEqual((self.lines(recorder, "c1"), self.told), (["INVITE", "BYE"], []))
 
+    def test_following_is_bounded(self) -> None:
+        """Calls that other nodes tell of take memory too, whether or not a message of them ever passes here."""
+        memory = 64 << 10
+        recorder = self.recorder(memory)
+        recorder.switch_on(wanted_of(None, "192.0.2.99", None, False), 60.0)
+        for number in range(1000):
+            recorder.follow([f"c{number}"])
+            self.assertLessEqual(recorder.state()["octets"], memory)
+        self.assertLess(recorder.state()["calls"], 100)
+        self.hear(False, message("c999", "BYE"), ALICE)
+        self.assertEqual(self.lines(recorder, "c999"), ["BYE"])
+        recorder.switch_off(forget=True)
+        self.assertEqual(recorder.state()["octets"], 0)
+
     def test_time(self) -> None:
         """Each order ends by itself; the same one again begins anew; what was kept stays."""
         recorder = self.recorder()
