@@ -102,7 +102,8 @@ class Login(Action):
             return self._page.row(session)
 
         def refused(failure: Failure) -> Any:
-            if failure.check(Refusal):
+            # those are few (see guesses); what was not looked at a stranger could fill the log with, and it is counted
+            if isinstance(failure.value, Refusal) and failure.value.code == http.UNAUTHORIZED:
                 _log.info(
                     "log-in at the web page refused to {source}: {why}",
                     source=source,

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
 from tests.unit.fake_node import FakeNode
@@ -74,6 +75,17 @@ class LoginTests(ActionCase):
         answer = self.post("/api/login", {"password": PASSWORD})
         self.error(answer, 429, "too many wrong passwords")
         self.assertEqual(answer.headers["retry-after"], "601")
+
+    def test_log(self) -> None:
+        """It tells of each password that was tried; what is not even looked at anybody could say without end."""
+        with capturedLogs() as told:
+            for _ in range(OF_SOURCE + 20):
+                self.post("/api/login", {"password": "wrong horse"})
+            self.kept = ""
+            self.post("/api/login", {"password": PASSWORD})
+        lines = [formatEvent(event) for event in told if event["log_namespace"] == "voipcluster.web.actions"]
+        self.assertEqual(len(lines), OF_SOURCE)
+        self.assertIn("that is not the password", lines[0])
 
     def test_not_set(self) -> None:
         self.kept = ""
