@@ -4,6 +4,7 @@ The way to a collector of what passes here (HEP): packets leave at once or are l
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0  # seconds until the next attempt; it dou
 ANEW = 300.0  # seconds after which a name is looked up again: a collector may move
 CONNECT = 5.0  # seconds
 LINGER = 1.0  # seconds that a collector has to take the last packets
+_FULL = (errno.EAGAIN, errno.ENOBUFS)  # costs one packet or some: the way is there
 MOST_UNSENT = 1 << 20  # octets that a connection may hold back for a slow collector
 
 Told = Callable[[str], object]
@@ -93,9 +95,13 @@ class UdpCollector(DatagramProtocol):
             return False
         try:
             self.transport.write(packet, self._remote)
-        except (OSError, MessageLengthError) as error:  # no buffer, no route: as lost on the way
-            self._trouble.is_now(str(error))
+        except MessageLengthError:
             return False
+        except OSError as error:  # as lost on the way
+            if error.errno not in _FULL:
+                self._trouble.is_now(str(error))
+            return False
+        self._trouble.is_now("")
         return True
 
     def _look_up(self) -> None:

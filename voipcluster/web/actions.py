@@ -102,7 +102,7 @@ class Login(Action):
             return self._page.row(session)
 
         def refused(failure: Failure) -> Any:
-            # those are few (see guesses); what was not looked at a stranger could fill the log with, and it is counted
+            # those are few (see guesses); with what was not looked at a stranger could fill the log
             if isinstance(failure.value, Refusal) and failure.value.code == http.UNAUTHORIZED:
                 _log.info(
                     "log-in at the web page refused to {source}: {why}",

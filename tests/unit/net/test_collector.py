@@ -109,6 +109,32 @@ class UdpTests(_Case):
         self.assertTrue(collector.send(b"p"))
         collector.stop()
 
+    def test_a_way_that_is_there_again(self) -> None:
+        """The next packet that leaves says so, and then the next trouble is told of, too."""
+        collector = self.collector("192.0.2.7")
+        collector.start()
+        for _ in range(2):
+            self.reactor.datagrams.error = OSError(101, "Network is unreachable")
+            self.assertFalse(collector.send(b"p") or collector.send(b"p"))
+            self.reactor.datagrams.error = None
+            self.assertTrue(collector.send(b"p") and collector.send(b"p"))
+        self.assertEqual([bool(reason) for reason in self.told], [True, False, True, False])
+        collector.stop()
+
+    def test_a_packet_that_is_lost(self) -> None:
+        """A full buffer and a packet that is too long lose that one packet: the way is there, and nobody is told."""
+        collector = self.collector("192.0.2.7")
+        collector.start()
+        for error in (
+            BlockingIOError(11, "busy"),
+            OSError(105, "No buffer space"),
+            MessageLengthError("long"),
+        ):
+            self.reactor.datagrams.error = error
+            self.assertFalse(collector.send(b"p"))
+        self.assertEqual(self.told, [])
+        collector.stop()
+
     def test_stopped_while_a_name_is_looked_up(self) -> None:
         """What comes too late opens nothing."""
         collector = self.collector("homer.example.com")
