@@ -47,6 +47,7 @@ class RecordForwarder:
         self._busy: Deferred[None] | None = None
         self._call: IDelayedCall | None = None
         self._stopped = True
+        self._again = False
         self._delay = FIRST_RETRY
         self.waiting = self.taken = self.lost = 0
         self.trouble = ""
@@ -77,6 +78,8 @@ class RecordForwarder:
 
         @param at_once: also when the consumer has just taken nothing.
         """
+        # what comes while the queue is read, or the consumer is asked, may not be in what was read
+        self._again = self._busy is not None
         if at_once and self._call is not None:
             self._call.cancel()
             self._call = None
@@ -84,7 +87,7 @@ class RecordForwarder:
             self._next()
 
     def _next(self) -> None:
-        self._call = None
+        self._call, self._again = None, False
         done = self._store.waiting(self.name, BATCH)
         done.addCallback(self._read)
         done.addErrback(self._failed)
@@ -127,7 +130,7 @@ class RecordForwarder:
             self._call = self._clock.callLater(self._delay, self._next)
             self._delay = min(2 * self._delay, LAST_RETRY)
             self._store.limit(self.name, self.most).addCallbacks(self._limited, lambda failure: None)
-        elif more:
+        elif more or self._again:
             self._next()
 
     def _limited(self, counted: tuple[int, int]) -> None:

@@ -86,6 +86,18 @@ class ForwarderTests(SynchronousTestCase):
         self.forwarder.poke()
         self.assertEqual(self.consumer.got, [1])
 
+    def test_poked_while_asking(self) -> None:
+        """What comes while the consumer is asked goes behind it at once, and waits for no later row."""
+        self.consumer.hold = held = Deferred()
+        self.queue.put(1)
+        self.forwarder.startService()
+        self.queue.put(1)
+        self.forwarder.poke()
+        self.assertEqual(self.consumer.got, [1])
+        self.consumer.hold = None
+        held.callback(None)
+        self.assertEqual((self.consumer.got, self.consumer.asked, self.queue.rows), ([1, 2], 2, []))
+
     def test_a_consumer_that_is_gone(self) -> None:
         """Is tried less and less often; two lines in the log, and everything arrives."""
         self.consumer.trouble = "connection refused\n"
