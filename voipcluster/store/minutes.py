@@ -15,6 +15,7 @@ from threading import Lock
 
 NAME = "minutes.today"
 SPARE = 10_000  # lines beyond two of each key
+FULL = 1 << 62  # lines: the next write begins the file anew
 
 
 class MinutesFile:
@@ -39,14 +40,15 @@ class MinutesFile:
         with self._lock:
             self._day, self._counts = day, {}
             try:
-                lines = self._path.read_text("utf-8", "replace").split("\n")[:-1]
+                *lines, half = self._path.read_text("utf-8", "replace").split("\n")
             except OSError:
                 return {}
             for line in lines:
                 number, _, key = line.partition(" ")
                 if number.isdecimal() and number.isascii() and len(number) < 16 and key.endswith(day):
                     self._counts[key] = max(int(number), self._counts.get(key, 0))
-            self._lines = len(lines)
+            # nothing is to be written behind half a line
+            self._lines = FULL if half else len(lines)
             return dict(self._counts)
 
     def write(self, day: str, counts: Mapping[str, int]) -> None:
@@ -58,13 +60,14 @@ class MinutesFile:
         """
         with self._lock:
             if day != self._day:
-                self._day, self._counts, self._lines = day, {}, SPARE * 2
+                self._day, self._counts, self._lines = day, {}, FULL
             self._counts.update(counts)
             if self._lines > 2 * len(self._counts) + SPARE:
                 self._begin()
             else:
+                self._lines, lines = FULL, self._lines  # a disk that is full may take half of it
                 self._put(self._path, counts, os.O_APPEND)
-                self._lines += len(counts)
+                self._lines = lines + len(counts)
 
     def _begin(self) -> None:
         new = self._path.with_name(f".{self._path.name}.new")

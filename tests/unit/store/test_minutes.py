@@ -62,6 +62,15 @@ class MinutesTests(SynchronousTestCase):
         self.fresh()
         self.assertEqual(self.before, {})
 
+    def test_cut_off(self) -> None:
+        """What is written behind half a line is a line of its own."""
+        self.file.write(TODAY, {ALICE: 10})
+        with self.path.open("a") as file:
+            file.write("99 user:al")
+        self.fresh().write(TODAY, {BOB: 3})
+        self.fresh()
+        self.assertEqual(self.before, {ALICE: 10, BOB: 3})
+
     def test_size(self) -> None:
         """It is made anew when most of its lines say nothing any more."""
         for number in range(SPARE + 10):
