@@ -70,6 +70,7 @@ class DirectoryFollower:
         self._delay = FIRST_RETRY
         self.trouble = "not asked yet"
         self.faults: dict[tuple[str, Any], str] = {}
+        self._refused: dict[str, StoredGateway] = {}  # gateways that clash with another one
 
     def startService(self) -> None:
         self._stopped = False
@@ -170,7 +171,7 @@ class DirectoryFollower:
             self._user.is_back()
         faults = dict(reading.faults)
         yield from self._adopt("account", reading.accounts)
-        yield from self._adopt("gateway", [one for one in reading.gateways if self._is_good(one, faults)])
+        yield from self._adopt_gateways(reading, faults)
         self._note(reading, faults)
         if reading.whole and reading.behind:
             yield self._user.is_behind(reading.behind)
@@ -181,10 +182,26 @@ class DirectoryFollower:
         for start in range(0, len(values), BATCH):
             yield self._user.adopt(kind, values[start : start + BATCH])
 
+    def _adopt_gateways(
+        self, reading: Any, faults: dict[tuple[str, Any], str]
+    ) -> Generator[Deferred[None], None, None]:
+        """Those that are gone first: another one may have what they had. So may one that was refused before."""
+        yield from self._adopt("gateway", [one for one in reading.gateways if one.removed])
+        refused = {} if reading.whole else self._refused
+        left = {name: one for name, one in refused.items() if ("gateway", name) not in reading.read}
+        there = [one for one in reading.gateways if not one.removed]
+        if left and any(kind == "gateway" for kind, _ in reading.read):
+            there += left.values()
+            reading.read.update(("gateway", name) for name in left)
+            left = {}
+        good = [one for one in there if self._is_good(one, faults)]
+        yield from self._adopt("gateway", good)
+        known = {one.name for one in good}
+        self._refused = left | {one.name: one for one in there if one.name not in known}
+
     def _is_good(self, gateway: StoredGateway, faults: dict[tuple[str, Any], str]) -> bool:
         try:
-            if not gateway.removed:
-                self._user.check_gateway(gateway)
+            self._user.check_gateway(gateway)
         except VoipclusterError as error:
             faults["gateway", gateway.name] = str(error).removeprefix(
                 f"gateway {gateway.name} of the database: "

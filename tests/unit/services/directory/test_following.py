@@ -69,6 +69,7 @@ class User:
         self.behind: Sequence[Any] = ()
         self.back = 0
         self.trouble: Exception | None = None
+        self.needs_gone: dict[str, str] = {}  # a gateway that there cannot be beside another one
 
     def known(self) -> object:
         return None
@@ -76,6 +77,12 @@ class User:
     def check_gateway(self, gateway: StoredGateway) -> None:
         if gateway.name == "bad":
             raise UsageError("clashes with another one")
+        other = self.needs_gone.get(gateway.name)
+        if other is not None and other not in self.gone():
+            raise UsageError(f"clashes with {other}")
+
+    def gone(self) -> set[str]:
+        return {one.name for kind, values in self.got if kind == "gateway" for one in values if one.removed}
 
     def adopt(self, kind: str, values: Sequence[Any]) -> Deferred[None]:
         if self.trouble is not None:
@@ -229,6 +236,37 @@ class FollowingTests(SynchronousTestCase):
         self.directory.next = Reading(7, False, read={wrong, ("gateway", "bad")})
         self.clock.advance(POLL)
         self.assertEqual(self.follower.told(), [])
+
+    def test_a_gateway_of_another_name(self) -> None:
+        """It may have what the former one has, which is gone by then."""
+        self.user.needs_gone = {"new": "old"}
+        new, old = (
+            StoredGateway(name="new", version=2),
+            StoredGateway(name="old", removed=True, version=2),
+        )
+        self.directory.next = Reading(
+            5, True, gateways=[new, old], read={("gateway", "new"), ("gateway", "old")}
+        )
+        self.start()
+        self.assertEqual(self.user.got, [("gateway", [old]), ("gateway", [new])])
+        self.assertEqual(self.follower.told(), [])
+
+    def test_a_clash_that_is_over(self) -> None:
+        """What was passed over counts as soon as what it clashed with is gone, whoever removed that."""
+        self.user.needs_gone = {"new": "old"}
+        new, old = StoredGateway(name="new", version=2), StoredGateway(name="old", removed=True, version=3)
+        self.directory.next = Reading(5, True, gateways=[new], read={("gateway", "new")})
+        self.start()
+        self.assertEqual((self.user.got, self.follower.told()), ([], ["gateway new clashes with old"]))
+        self.clock.advance(POLL)
+        self.assertEqual(self.follower.told(), ["gateway new clashes with old"])
+        self.directory.next = Reading(6, False, gateways=[old], read={("gateway", "old")})
+        self.clock.advance(POLL)
+        self.assertEqual(self.user.got, [("gateway", [old]), ("gateway", [new])])
+        self.assertEqual(self.follower.told(), [])
+        self.directory.next = Reading(7, False, read={("gateway", "old")})
+        self.clock.advance(POLL)
+        self.assertEqual(len(self.user.got), 2)
 
     def test_very_many_wrong_rows(self) -> None:
         faults = {("account", (f"u{n}", "far.example")): "is of another domain" for n in range(100)}
