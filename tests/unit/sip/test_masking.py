@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.sip.masking import masked
@@ -89,6 +93,35 @@ class MaskedTests(SynchronousTestCase):
         self.assertTrue(masked(relay).endswith(b"Signal=*\r\nDuration=160\r\n"))
         alone = message("c: application/dtmf", body="7", method="INFO")
         self.assertTrue(masked(alone).endswith(b"\r\n\r\n*"))
+
+    def test_all_of_a_body_that_is_tones(self) -> None:
+        """Whatever spelling: it is nothing else."""
+        for body in ("12, 3", "5R", "w9\r\n"):
+            shown = masked(message("Content-Type: application/dtmf", body=body, method="INFO"))
+            left = shown.partition(b"\r\n\r\n")[2]
+            self.assertEqual((len(left), left.replace(b"*", b"").strip()), (len(body), b""))
+
+    def test_what_is_meant_to_take_long(self) -> None:
+        """Somebody who fills a message with secrets takes no longer than it takes to read it some times."""
+        for hostile in (
+            message("Content-Type: application/dtmf", body="1" * 60_000, method="INFO"),
+            message("Authorization: Digest response=" + "a" * 60_000),
+            message("Authorization:" + "\r\n " * 15_000),
+        ):
+            steps = 0
+
+            def count(frame: FrameType, event: str, arg: object) -> Any:
+                nonlocal steps
+                steps += 1
+                return count
+
+            before = sys.gettrace()
+            sys.settrace(count)
+            try:
+                masked(hostile)
+            finally:
+                sys.settrace(before)
+            self.assertLess(steps, 1000)
 
     def test_tokens_of_ours(self) -> None:
         """Who has a hand-over token is taken for the client that it names."""
