@@ -60,16 +60,25 @@ def users(client: Client, domain: str | None) -> list[str]:
 
 def _read(client: Client, command: str, most: int, part: int) -> list[Any]:
     rows: list[Any] = []
+    known: set[tuple[Any, ...]] = set()
     after = 0
     while not most or len(rows) < most:
         found = client.ask(command, limit=part, after=after)
         if not isinstance(found, list):
             raise UsageError(f"the node's answer to {command} is no list")
-        rows += found
+        # a node of an earlier release knows no parts, and tells all that it has each time
+        new = [row for row in found if _key(row) not in known]
+        known.update(map(_key, new))
+        rows += new
         after += part
-        if not found or not client.in_parts:
+        if not new or not client.in_parts:
             break
     return rows[:most] if most else rows
+
+
+def _key(row: Any) -> tuple[Any, ...]:
+    """What a call, or a registration, is known by from one part to the next."""
+    return tuple(row.get(name) for name in ("node", "call_id", "from", "client", "aor", "contact"))
 
 
 def rest(shown: int, total: int, what: str) -> str:

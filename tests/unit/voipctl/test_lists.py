@@ -32,7 +32,11 @@ class Node:
         if command == "registrations":
             part = [{"aor": f"u{count - number:06}", "contact": "c"} for number in numbers]
         else:
-            part = [{"node": name, "duration": count - number} for name in "ab" for number in numbers]
+            part = [
+                {"node": name, "call_id": f"{name}{number}", "duration": count - number}
+                for name in "ab"
+                for number in numbers
+            ]
         self.largest = max(self.largest, len(part))
         return part
 
@@ -73,6 +77,19 @@ class ListTests(SynchronousTestCase):
         """Over HTTP there is no second part: it is asked for once."""
         rows, total = lists.registrations(Node(registrations=3000, in_parts=False), 0)
         self.assertEqual((len(rows), total), (PAGE, PAGE))
+
+    def test_a_node_that_knows_no_parts(self) -> None:
+        """One of an earlier release tells all of its calls each time: they are shown once, and there is an end."""
+        node = Node(calls=PAGE // 2 + 3)
+        ask, old = node.ask, [{"node": "old", "call_id": f"{number}", "duration": 1} for number in range(3)]
+
+        def both(command: str, **arguments: Any) -> Any:
+            found = ask(command, **arguments)
+            return found if command == "status" else [*found, *old]
+
+        node.ask = both
+        rows, _ = lists.calls(node, 0)
+        self.assertEqual(len(rows), PAGE + 6 + 3)
 
     def test_an_answer_that_is_none(self) -> None:
         """What is no list is said in one line."""
