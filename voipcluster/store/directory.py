@@ -34,6 +34,7 @@ from voipcluster.store.directory_rows import (
 from voipcluster.store.shared import SharedDatabase
 from voipcluster.store.tables import address, dispatcher, removed_rows, subscriber, usr_preferences
 from voipcluster.store.triggers import WRITER
+from voipcluster.store.versions import REMEMBERED
 
 ACCOUNT, GATEWAY = "account", "gateway"  # as on the link
 _SOME = 500  # keys in one statement
@@ -199,6 +200,7 @@ class SharedDirectory:
             self._write_accounts(connection, some, now)
         for few in _batches(gateways):
             self._write_gateways(connection, few, now)
+        connection.execute(delete(removed_rows).where(removed_rows.c.removed_at < now - REMEMBERED))
 
     def _write_accounts(self, connection: Connection, accounts: Sequence[Account], now: float) -> None:
         keys = [account_key(account) for account in accounts]

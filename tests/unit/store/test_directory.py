@@ -20,6 +20,7 @@ from voipcluster.seal import Concealer
 from voipcluster.store.accounts import account_key, new_account
 from voipcluster.store.directory import Known, Reading, SharedDirectory
 from voipcluster.store.tables import address, dispatcher, metadata, removed_rows, subscriber, usr_preferences
+from voipcluster.store.versions import REMEMBERED
 
 ALICE = evolve(new_account("alice", "example.com", "pw"), version=10)
 WANTS = evolve(ALICE, preferences=(Preference(name="forward.busy", text="carol"),), version=11)
@@ -105,6 +106,17 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(
             (gone.removed, gone.version, account_key(gone)), (True, 12, ("alice", "example.com"))
         )
+
+    def test_a_removal_is_forgotten_at_last(self) -> None:
+        """By the next that is written, whoever removed it."""
+        self.write(evolve(ALICE, removed=True))
+        later = SharedDirectory(
+            self.shared, ("example.com",), Concealer(b"k" * 32, b"x"), lambda: 1001.0 + REMEMBERED
+        )
+        self.write(evolve(TRUNK, removed=True))
+        self.assertEqual(len(self.shared.run(select(removed_rows))), 2)
+        self.successResultOf(later.write([evolve(WANTS, username="bob", removed=True)]))
+        self.assertEqual(self.shared.run(select(removed_rows.c.key)), [("bob@example.com",)])
 
     def test_a_gateway_is_removed(self) -> None:
         """With its addresses."""
