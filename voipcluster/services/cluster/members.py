@@ -114,7 +114,11 @@ class ClusterService(Service):
         self._spontaneous: IDelayedCall | None = None
 
     def use(self, period: float, agreement: Agreement) -> None:
-        """Report so often, after the next report, and agree on these with nodes that link to us from now on."""
+        """Report so often from now on, and agree on these with nodes that link to us from now on."""
+        periodic, now = self._periodic, self._reactor.seconds()
+        # the next report of any kind says the new period: who then hears nothing for three of them takes us for lost
+        if periodic is not None and periodic.active() and periodic.getTime() > now + period:
+            periodic.reset(period)
         self._period, self._agreement = period, agreement
         if self.mesh.admission is not None:
             self.mesh.admission.agreement = agreement

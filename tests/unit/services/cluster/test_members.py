@@ -58,6 +58,18 @@ class Reports(ClusterCase):
         self.assertEqual([one.seq for one in reports[before:]], sorted({one.seq for one in reports[before:]}))
         self.assertEqual({one.epoch for one in reports}, {self.cluster["b"].state.epoch})
 
+    def test_another_period(self) -> None:
+        """A shorter one counts at once, for the others take who is silent for three of them for lost."""
+        self.three()
+        b = self.cluster.service("b")
+        b.use(30.0, b._agreement)
+        self.network.pass_time(3)
+        for period, least in ((1.0, 9), (0.5, 19)):
+            b.use(period, b._agreement)
+            before = len(self.heard("a", "b"))
+            self.network.pass_time(10)
+            self.assertGreaterEqual(len(self.heard("a", "b")) - before, least)
+
     def test_a_spontaneous_report_arrives_at_once(self) -> None:
         """report_now() is heard by everybody without waiting for the period (claim 8)."""
         self.three()
