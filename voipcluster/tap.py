@@ -264,7 +264,7 @@ class TopService(Service):
 
     @param node: its C{startService} may raise or return a Deferred that fails.
     @param die: called with the line when the node fails after the reactor has started.
-    @param beside: services that start behind the node, and stop before it.
+    @param beside: services that start behind the node, and stop when it has: a SIGHUP must not end a node that is leaving.
     @param log: in place of the log that twistd would make; L{None}: twistd's.
     """
 
@@ -309,9 +309,12 @@ class TopService(Service):
     def stopService(self) -> Deferred[object]:
         super().stopService()
         self._collector.stop()
+        return maybeDeferred(self._node.stopService).addBoth(self._stopped)
+
+    def _stopped(self, done: object) -> object:
         for service in self._beside:
             service.stopService()
-        return maybeDeferred(self._node.stopService)
+        return done
 
     def _failed(self, failure: Failure) -> None:
         assert failure.value is not None, "a failure has an exception"

@@ -326,6 +326,18 @@ class TopServiceTests(SynchronousTestCase):
         self.assertEqual(node.stopped, 1)
         self.assertEqual(clock.getDelayedCalls(), [])
 
+    def test_signals_until_the_end(self) -> None:
+        """A node takes its time to leave; what takes signals for it is there until it has left."""
+        node, beside, left = StubNode(), Service(), Deferred[None]()
+        top = TopService(Clock(), node, lambda reactor, text: None, [beside])
+        top.startService()
+        node.stopService = lambda: left
+        stopped = top.stopService()
+        self.assertTrue(beside.running)
+        left.callback(None)
+        self.successResultOf(stopped)
+        self.assertFalse(beside.running)
+
     def test_idle_collector(self) -> None:
         """Garbage in cycles is collected when the process had little to do for a while, and only then."""
 

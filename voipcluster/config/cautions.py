@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from ipaddress import ip_address
 
 from voipcluster.config.options import Config
 from voipcluster.config.problem import Problem, shown
@@ -36,6 +37,10 @@ def cautions(config: Config, where: Where) -> Iterator[Problem]:
             "is false: whoever puts a domain of this cluster into From may call every number that has a route"
         )
         yield Problem(where("auth", "required"), "auth.required", text)
+    web = config.web
+    if web.port and web.read == "open" and web.host and not ip_address(web.host).is_loopback:
+        text = 'whoever reaches it reads callers, addresses and prices; web.read = "metrics" or "login" keeps strangers out'
+        yield Problem(where("web", "host"), "web.host", text)
 
 
 def codec_cautions(gateway: Gateway) -> Iterator[str]:

@@ -55,3 +55,10 @@ class CautionsTests(SynchronousTestCase):
         """Without passwords whoever says that he is one of ours can call numbers."""
         (found,) = self.warnings(f"[auth]\nrequired = false\n{GATEWAY}{ROUTE}")
         self.assertTrue(found.startswith("2: auth.required: is false: whoever puts a domain"), found)
+
+    def test_page_for_strangers(self) -> None:
+        """A page that all can reach and read; not one of loopback, of log-in, or none."""
+        (found,) = self.warnings('[web]\nhost = "192.0.2.1"\n')
+        self.assertTrue(found.startswith("2: web.host: whoever reaches it reads callers"), found)
+        for more in ('host = "127.0.0.1"', 'host = "::"\nread = "login"', 'host = "::"\nport = 0'):
+            self.assertEqual(self.warnings(f"[web]\n{more}\n"), [], more)
