@@ -15,7 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.store.database_case import DatabaseCase
 from tests.unit.store.former import FORMER, make_file
+from voipcluster import __version__
 from voipcluster.balance.messages import StoredGateway
+from voipcluster.balance.protocol import NEWEST, OLDEST
 from voipcluster.errors import UsageError
 from voipcluster.store import migrations
 from voipcluster.store.accounts import Accounts, new_account
@@ -47,6 +49,13 @@ class Scripts(SynchronousTestCase):
         config = Config()
         config.set_main_option("script_location", str(Path(migrations.__file__).parent))
         self.assertEqual(ScriptDirectory.from_config(config).get_heads(), [HEAD])
+
+    def test_the_schema_of_this_release_is_told(self) -> None:
+        """Who upgrades reads which one it is."""
+        page = Path(__file__).parents[3] / "docs" / "upgrading.md"
+        release = __version__.rpartition(".")[0]
+        versions = f"{OLDEST} to {NEWEST}" if OLDEST != NEWEST else f"{NEWEST}"
+        self.assertIn(f"\n| {release} | {versions} | {HEAD} |\n", page.read_text())
 
     def test_an_empty_database_is_marked(self) -> None:
         with self.engine.begin() as connection:
