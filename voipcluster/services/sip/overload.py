@@ -273,6 +273,7 @@ class OverloadService:
             or flow.remote in server.upstreams
             or self._is_stranger(flow)
             or is_marked(data)
+            or (self.for_help is not None and self.for_help.match(data) is not None)
         )
 
     def _count_left_out(self) -> None:

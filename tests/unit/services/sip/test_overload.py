@@ -10,6 +10,7 @@ from voipcluster.services.sip.feedback import FeedbackTransaction
 from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.overload import OverloadService
 from voipcluster.services.sip.wakeups import Arrange
+from voipcluster.sip.emergency import pattern_of
 from voipcluster.sip.limits import BUSY
 from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.overload import OFFER, told
@@ -332,6 +333,21 @@ class ThinningTests(OverloadCase):
         answered = self.service.answered["INVITE", 503]
         self.receive(self.fresh(), Flow("TCP", HERE, ALICE, 7))
         self.assertEqual(self.service.answered["INVITE", 503], answered + 1)
+
+    def test_a_number_for_help(self) -> None:
+        """It is none of those that may be thrown away unread, alone or among many."""
+        self.overload.for_help = pattern_of(["112"])
+        self.overloaded()
+        self.tick(0.6, 10)
+        self.flood(400)
+        heard = len(self.user.incoming)
+        self.receive(self.fresh(uri="sip:112@example.com"))
+        self.assertEqual(len(self.user.incoming), heard + 1)
+        help_ = self.fresh(uri="tel:112;phone-context=x").to_bytes(), FROM_ALICE
+        arrange = self.orders[0]
+        assert arrange is not None
+        calls = [(self.fresh().to_bytes(), FROM_ALICE) for _ in range(400)]
+        self.assertEqual(arrange([*calls, help_])[-1], help_)
 
     def test_many_at_once(self) -> None:
         """
