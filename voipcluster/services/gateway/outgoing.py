@@ -21,8 +21,9 @@ from voipcluster.services.gateway.routing import SCHEMES, SPENT, NumberRouting
 from voipcluster.services.media.relay import CallKey
 from voipcluster.services.sip.calls import Call
 from voipcluster.services.sip.challenged_branch import Challenges
+from voipcluster.services.sip.copies import Changes, Copy
 from voipcluster.services.sip.core import SipCore
-from voipcluster.services.sip.forwarding import Changes, Copy, Forwarding
+from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.targets import NoSuchUser
 from voipcluster.sip.identity import ASSERTED, PREFERRED, identity_towards
 from voipcluster.sip.message import Request, Response

@@ -36,7 +36,7 @@ class Passage(NamedTuple):
     """
     How a request within a dialog may go on.
 
-    @ivar over_flow: see L{voipcluster.services.sip.forwarding.Copy}.
+    @ivar over_flow: see L{voipcluster.services.sip.copies.Copy}.
     @ivar drop: header lines that are used up (credentials of ours).
     @ivar user: who has proved a password with it, or L{None}.
     """

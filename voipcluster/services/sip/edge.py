@@ -8,9 +8,9 @@ from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError
 from voipcluster.services.sip.access import ASSERTED
+from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
-from voipcluster.services.sip.forwarding import Copy
 from voipcluster.services.sip.serving import DIALOG_FORMING
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.layout import layout_of

@@ -15,10 +15,11 @@ from voipcluster.errors import PeerError, TransportError
 from voipcluster.services.gateway.routing import SCHEMES, NumberRouting
 from voipcluster.services.sip.access import ASSERTED, Access
 from voipcluster.services.sip.claims import ANNOUNCES_NOTHING, Claims
+from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.edge import Edge
-from voipcluster.services.sip.forwarding import Copy, Forwarding
+from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.placing import Placing, redirected_client
 from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.services.sip.riding import PARAMETER

@@ -24,10 +24,11 @@ from voipcluster.services.sip.access import AMPLIFICATION
 from voipcluster.services.sip.answers import Answers
 from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.services.sip.claims import Claims
+from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.diverting import Diverting, Wishes
-from voipcluster.services.sip.forwarding import Copy, Forwarding
+from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
 from voipcluster.services.sip.loops import Loops
 from voipcluster.services.sip.recorded import RecordedForwarding

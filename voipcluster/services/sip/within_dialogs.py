@@ -13,8 +13,9 @@ from voipcluster.services.sip.answers import Answers
 from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.services.sip.challenged_branch import Challenges, Credentials
 from voipcluster.services.sip.claims import FREE, STARTS_NOTHING, Arrival, Claims
+from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
-from voipcluster.services.sip.forwarding import Copy, Forwarding
+from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext, Target

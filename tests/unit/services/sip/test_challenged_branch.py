@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.unit.services.sip_world import Phone, WorldCase
 from voipcluster.services.sip.challenged_branch import ChallengedBranch, Challenges, Credentials
-from voipcluster.services.sip.forwarding import Copy, Forwarding
+from voipcluster.services.sip.copies import Copy
+from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.sip.challenges import Identity
 from voipcluster.sip.digest import ha1, parse_answer, proves
 from voipcluster.sip.message import Request
