@@ -6,6 +6,7 @@ node that is all it does. What the kernel throws away costs it nothing, and its 
 
 The filter is a program for the classic Berkeley Packet Filter. It has no loops and no way to search, so looking for the few words
 that must pass is unrolled, for the first octets of a message: a hand-over, a token of one of our dialogs or flows, an emergency.
+Calls to numbers for help are told by the begin of their Request-URI.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final
@@ -23,13 +25,15 @@ WORDS: Final = (b";cal", b";ho=", b";flo", b"\nRes")  # as ;call= ;ho= ;flow= an
 LOOKED_AT: Final = (
     744  # octets that are searched; what the kernel's memory for filters allows (net.core.optmem_max)
 )
+MOST_NUMBERS: Final = 8  # for help, whose calls are told; more of them have to come by one of their copies
+_SCHEMES: Final = (b"sip:", b"tel:", b"sips:")
 _CHUNK: Final = 24
 
 _INSTRUCTION = struct.Struct("@HBBI")  # struct sock_filter: code, jump if true, jump if false, constant
 _PROGRAM = struct.Struct("@HP")  # struct sock_fprog
 _LOAD, _LOAD_LENGTH, _EQUAL, _AT_LEAST, _JUMP, _RETURN = 0x20, 0x80, 0x15, 0x35, 0x05, 0x06
+_LOADS: Final = {4: _LOAD, 2: 0x28, 1: 0x30}  # by the number of octets
 _RANDOM: Final = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
-_CHANCE: Final = 9  # the instruction that compares with the chance
 _ALL, _NOTHING = 0xFFFFFFFF, 0
 
 
@@ -37,13 +41,39 @@ def _word(text: bytes) -> int:
     return int.from_bytes(text, "big")
 
 
-def program(passing: float, looked_at: int = LOOKED_AT) -> list[tuple[int, int, int, int]]:
+def _chance(passing: float) -> tuple[int, int, int, int]:
+    return (_AT_LEAST, 0, 1, min(0xFFFFFFFF, int((1.0 - passing) * 0x100000000)))
+
+
+def _calls_to(uri: bytes) -> list[tuple[int, int, int, int]]:
+    """Lets an INVITE through whose Request-URI begins so. Longer numbers, too: that they call nobody for help is seen later."""
+    pieces, start = [], 0
+    while start < len(uri):
+        size = next(size for size in _LOADS if size <= len(uri) - start)
+        pieces.append((start, size))
+        start += size
+    code = []
+    for left, (start, size) in zip(range(2 * len(pieces) - 1, 0, -2), pieces, strict=True):
+        code.append((_LOADS[size], 0, 0, HEADER + len("INVITE ") + start))
+        code.append((_EQUAL, 0, left, _word(uri[start : start + size])))
+    return [*code, (_RETURN, 0, 0, _ALL)]
+
+
+def program(
+    passing: float, looked_at: int = LOOKED_AT, numbers: Sequence[str] = ()
+) -> list[tuple[int, int, int, int]]:
     """
     The instructions: (code, jump if true, jump if false, constant).
 
     @param passing: the share of new INVITEs that passes by chance, 0.0 to 1.0.
+    @param numbers: calls to these pass, in digits.
     """
-    least = min(0xFFFFFFFF, int((1.0 - passing) * 0x100000000))
+    for_help = [
+        one
+        for number in numbers[:MOST_NUMBERS]
+        for scheme in _SCHEMES
+        for one in _calls_to(scheme + number.encode("ascii"))
+    ]
     code = [
         (_LOAD_LENGTH, 0, 0, 0),
         (_AT_LEAST, 1, 0, HEADER + 16),
@@ -52,9 +82,11 @@ def program(passing: float, looked_at: int = LOOKED_AT) -> list[tuple[int, int, 
         (_EQUAL, 1, 0, _word(b"INVI")),
         (_RETURN, 0, 0, _ALL),
         (_LOAD, 0, 0, HEADER + len("INVITE ")),
-        (_EQUAL, 2, 0, _word(b"urn:")),
+        (_EQUAL, 0, 1, _word(b"urn:")),
+        (_RETURN, 0, 0, _ALL),
+        *for_help,
         (_LOAD, 0, 0, _RANDOM),
-        (_AT_LEAST, 0, 1, least),
+        _chance(passing),
         (_RETURN, 0, 0, _ALL),
     ]
     for start in range(HEADER + 8, HEADER + 8 + looked_at, _CHUNK):
@@ -72,14 +104,17 @@ def program(passing: float, looked_at: int = LOOKED_AT) -> list[tuple[int, int, 
 
 
 @lru_cache(8)
-def _packed(looked_at: int) -> bytes:
-    return b"".join(_INSTRUCTION.pack(*one) for one in program(0.0, looked_at))
+def _packed(looked_at: int, numbers: Sequence[str]) -> tuple[bytes, int]:
+    """A program, and where in it the chance stands."""
+    code = program(0.0, looked_at, numbers)
+    return b"".join(_INSTRUCTION.pack(*one) for one in code), code.index((_LOAD, 0, 0, _RANDOM)) + 1
 
 
-def thin(bound: socket.socket, passing: float) -> bool:
+def thin(bound: socket.socket, passing: float, numbers: tuple[str, ...] = ()) -> bool:
     """
     Let only a share of the new INVITEs through; 1.0 lets all through again.
 
+    @param numbers: calls to these go through all the same, in digits.
     @return: whether the system does it.
     """
     with suppress(OSError):  # there is none yet; a socket has not the memory for two
@@ -88,8 +123,9 @@ def thin(bound: socket.socket, passing: float) -> bool:
         return True
     looked_at = LOOKED_AT
     while looked_at >= LOOKED_AT // 2:
-        packed = bytearray(_packed(looked_at))
-        _INSTRUCTION.pack_into(packed, _CHANCE * _INSTRUCTION.size, *program(passing, 0)[_CHANCE])
+        made, chance = _packed(looked_at, numbers)
+        packed = bytearray(made)
+        _INSTRUCTION.pack_into(packed, chance * _INSTRUCTION.size, *_chance(passing))
         buffer = ctypes.create_string_buffer(bytes(packed))
         length = len(packed) // _INSTRUCTION.size
         try:

@@ -139,9 +139,9 @@ class UdpPort:
         waiting, room, *_, lost = _MEMINFO.unpack(told)
         return Backlog(waiting, room, lost)
 
-    def thin(self, passing: float) -> bool:
-        """Let the kernel throw away new INVITEs but for a share of them; whether it does."""
-        return self._open and thin(self._socket, passing)
+    def thin(self, passing: float, numbers: tuple[str, ...] = ()) -> bool:
+        """Let the kernel throw away new INVITEs but for a share of them, and for calls to C{numbers}; whether it does."""
+        return self._open and thin(self._socket, passing, numbers)
 
     def start(self) -> None:
         """Begin to read."""

@@ -30,8 +30,9 @@ def overload_of(
     options = node.config.overload
 
     def thin(passing: float) -> None:
+        numbers = () if service.for_help is None else node.routing.dialling.plan.emergency
         for port in node.transport.udp_ports:
-            port.thin(passing)
+            port.thin(passing, numbers)
 
     def arranging(order: Arrange | None) -> None:
         for port in node.transport.udp_ports:

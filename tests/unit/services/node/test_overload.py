@@ -9,14 +9,17 @@ from voipcluster.config import load_config, parse_set
 from voipcluster.net.batch import arrange
 from voipcluster.services.node.overload import overload_of
 from voipcluster.services.sip.overload import OverloadService
+from voipcluster.sip.emergency import pattern_of
 
 
 class NodeOverloadTests(OverloadCase):
     def made(self, *settings: str) -> OverloadService:
         """As a node makes it that has one port, and two datagrams lost at it."""
-        self.passing: list[float] = []
+        self.passing: list[tuple[float, tuple[str, ...]]] = []
         self.port = port = SimpleNamespace(
-            thin=self.passing.append, backlog=lambda: SimpleNamespace(lost=2), arrange=arrange
+            thin=lambda *told: self.passing.append(told),
+            backlog=lambda: SimpleNamespace(lost=2),
+            arrange=arrange,
         )
         self.load = SimpleNamespace(packets=0.0, leading="cpu")
         self.transport.udp_ports = [port]
@@ -38,7 +41,12 @@ class NodeOverloadTests(OverloadCase):
         self.assertEqual(made._lost(), 2)
         assert made._thin is not None
         made._thin(0.25)
-        self.assertEqual(self.passing, [0.25])
+        made.for_help = pattern_of(["112"])
+        self.node.routing = SimpleNamespace(
+            dialling=SimpleNamespace(plan=SimpleNamespace(emergency=("112",)))
+        )
+        made._thin(0.5)
+        self.assertEqual(self.passing, [(0.25, ()), (0.5, ("112",))])
         self.node.workload.sampled(0.1, 0.0, 0.0)
         self.assertFalse(made.active)
 
