@@ -152,6 +152,8 @@ def _password(given: Given, whose: str) -> str:
 def _user_set(given: Given) -> int:
     name, domain = _account(given.account)
     client = _client(given)
+    if given.user_command == "passwd":
+        client.ask("user-show", name=name, domain=domain)  # nobody types a password for who is not there
     answer = client.ask(
         f"user-{given.user_command}", name=name, domain=domain, password=_password(given, given.account)
     )
@@ -362,7 +364,7 @@ def command_line() -> argparse.ArgumentParser:
     add("forget", _forget, "take a node that does not run off the list of members, for good").add_argument(
         "node", metavar="NODE", help="its name"
     )
-    importing.add_arguments(add("import", _import, "take over the users of another SIP server"))
+    importing.add_arguments(add("import", _import, "take over the users and gateways of another SIP server"))
     records.add_arguments(
         add("records", _records, "show the calls that are over, for billing: a table, CSV or JSON")
     )

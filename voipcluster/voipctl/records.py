@@ -53,6 +53,9 @@ def moment(text: str, now: float) -> float:
         ) from None
 
 
+NONE = "no records"
+
+
 def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--since", default="1d", metavar="TIME", help="ended after: 2h, 7d, 2026-11-26 [%(default)s]"
@@ -94,8 +97,8 @@ def run(client: Client, given: argparse.Namespace, now: float | None = None) -> 
         found = sorted(rows, key=lambda row: row["end_time"])
         if given.json:
             print(json.dumps([_with_quality(row) for row in found], indent=2))
-        elif found:
-            print(tables.records(found))
+        else:
+            print(tables.records(found) if found else NONE)
     for text in missing:
         print(f"voipctl: {tables.clean(text)}", file=sys.stderr)
     return 1 if missing else 0
@@ -146,8 +149,8 @@ def _print_attempts(rows: Iterable[Mapping[str, Any]], given: argparse.Namespace
     found = sorted(rows, key=lambda row: (row["start_time"], row["uid"], row["attempt"]))
     if given.json:
         print(json.dumps([{**row, "visited": row["visited"].split()} for row in found], indent=2))
-    elif found:
-        print(tables.attempts(found))
+    else:
+        print(tables.attempts(found) if found else NONE)
 
 
 def _with_quality(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -112,9 +112,14 @@ def _database(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
             continue
         lines = [f"in the shared database: {clean(fault)}" for fault in database.get("faults") or ()]
         if database.get("trouble"):
-            lines.insert(0, f"the shared database is not reached: {clean(database['trouble'])}")
+            trouble = clean(database["trouble"]).removeprefix("the shared database: ")
+            lines.insert(0, f"the shared database is not reached: {trouble}")
         if database.get("waiting"):
-            lines.append(f"{clean(database['waiting'])} changes of accounts and gateways wait for it")
+            one = database["waiting"] == 1
+            changes = (
+                "change of accounts or gateways waits" if one else "changes of accounts and gateways wait"
+            )
+            lines.append(f"{clean(database['waiting'])} {changes} for it")
         for line in lines:
             by_line.setdefault(line, []).append(clean(node.get("name")))
     return [f"{line} (node {', '.join(names)})" for line, names in by_line.items()]

@@ -178,6 +178,17 @@ class VoipctlTests(SynchronousTestCase):
         self.shown("user", "add", "a@b.c", "--password-stdin")
         self.assertEqual(self.client.asked[-1][1]["password"], "third")
 
+    def test_password_for_nobody(self) -> None:
+        """That there is no such user is said before a password is typed."""
+        self.client.answers["user-show"] = UsageError("there is no user x@a.b")
+        self.terminal = Terminal()
+        prompts: list[str] = []
+        self.patch(cli, "getpass", lambda prompt: prompts.append(prompt) or "typed horse")
+        self.assertEqual(
+            self.run_main("user", "passwd", "x@a.b"), (1, "", "voipctl: there is no user x@a.b\n")
+        )
+        self.assertEqual(prompts, [])
+
     def test_web_password(self) -> None:
         """It is typed or read, never an argument, and can be taken away."""
         out = self.shown("web-password", "--password-stdin", typed="correct horse\n")

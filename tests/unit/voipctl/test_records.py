@@ -104,6 +104,14 @@ class RecordsTests(SynchronousTestCase):
         _, out, _ = self.run_records(nodes, "--json", "--user", "carol@example.com")
         self.assertEqual([one["callid"] for one in json.loads(out)], ["c1", "c2"])
 
+    def test_none(self) -> None:
+        """It is said, but not to a program."""
+        nodes = Nodes(a=[row(1, attempts=0)])
+        self.assertEqual(self.run_records(nodes, "--user", "nosuch@a.b"), (0, "no records\n", ""))
+        self.assertEqual(self.run_records(nodes, "--attempts"), (0, "no records\n", ""))
+        self.assertEqual(self.run_records(nodes, "--attempts", "--json"), (0, "[]\n", ""))
+        self.assertEqual(len(self.run_records(nodes, "--attempts", "--csv")[1].splitlines()), 1)
+
     def test_moments(self) -> None:
         self.assertEqual(records.moment("2h", NOW), NOW - 7200)
         self.assertEqual(records.moment("1764150000", NOW), NOW)

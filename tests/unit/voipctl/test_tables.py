@@ -103,6 +103,20 @@ class AnswerTests(SynchronousTestCase):
             ["media in user space at d, g: net.ipv4.ip_forward is 0", "media in user space at f: a?"],
         )
 
+    def test_shared_database(self) -> None:
+        """What is wrong with it is said once, and of one change as of one."""
+        database = {"trouble": "the shared database: connection failed", "waiting": 1, "faults": []}
+        answer = {**STATUS, "nodes": [{**STATUS["nodes"][0], "database": database}]}
+        self.assertEqual(
+            tables.status(answer, False).splitlines()[-2:],
+            [
+                "the shared database is not reached: connection failed (node a)",
+                "1 change of accounts or gateways waits for it (node a)",
+            ],
+        )
+        database["waiting"] = 3
+        self.assertIn("3 changes of accounts and gateways wait for it", tables.status(answer, False))
+
     def test_registrations_and_bans(self) -> None:
         """Times are left, and a User-Agent with an escape sequence is harmless."""
         text = tables.registrations([BINDING])

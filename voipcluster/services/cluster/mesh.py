@@ -246,8 +246,14 @@ class Mesh:
         """@return: the answer; fails with L{PeerError}."""
         link = self.links.get(node)
         if link is None:
-            return fail(PeerError(f"{node!r} is not another member of this cluster", 404))
+            return fail(PeerError(self._why_no_link(node), 404))
         return link.call(kind, body, timeout)
+
+    def _why_no_link(self, node: str) -> str:
+        names = sorted(one.name for one in self.roster.members)
+        if node not in names:
+            return f"there is no node {node[:64]}; there are {', '.join(names)}"
+        return f"{node} is this node" if node == self.node else f"{self.node} has no link to {node}"
 
     def _greeting(self) -> Body:
         return {

@@ -251,12 +251,11 @@ class MeshTests(ClusterCase):
         """A call to a node that is no other member, or from a mesh that has stopped, fails at once."""
         self.three()
         mesh = self.cluster.service("b").mesh
-        for name in ("b", "x"):
-            self.assertIn(
-                "not another member", str(self.failureResultOf(mesh.call(name, "ping", {}), PeerError).value)
-            )
+        for name, told in (("b", "b is this node"), ("x", "there is no node x; there are a, b, c")):
+            self.assertEqual(str(self.failureResultOf(mesh.call(name, "ping", {}), PeerError).value), told)
         self.cluster["b"].stop()
-        self.failureResultOf(mesh.call("a", "ping", {}), PeerError)
+        failure = self.failureResultOf(mesh.call("a", "ping", {}), PeerError)
+        self.assertEqual(str(failure.value), "b has no link to a")
         self.assertEqual(mesh.links, {})
 
     @attack("P5")
