@@ -21,6 +21,7 @@ from voipcluster.voipctl.sources import rows_of_database
 
 MOST_AT_ONCE = 40  # users in one request
 MOST_OCTETS = 12_000  # of it
+MOST_NAMED = 5  # users that are left out, by name
 HEX = frozenset("0123456789abcdef")
 
 
@@ -62,23 +63,40 @@ def run(client: Client, given: argparse.Namespace) -> str:
     if not given.subscriber and not given.dispatcher:
         raise UsageError("nothing to import: --subscriber, --dispatcher, or both")
     # all is read and checked before anything is changed
-    users = _read_users(given) if given.subscriber else []
+    users, others = _read_users(given) if given.subscriber else ([], [])
     destinations = importing_gateways.read_all(given.dispatcher) if given.dispatcher else []
     told: list[str] = []
     for dry in (True,) if given.dry_run else (True, False):
-        told = [_take_over(client, users, given.replace, dry)] if users else []
+        told = [_take_over(client, users, given.replace, dry), *_left_out(others)] if users else []
         if destinations:
             told.append(importing_gateways.run(client, destinations, given.replace, dry))
     return "\n".join(told)
 
 
-def _read_users(given: argparse.Namespace) -> list[Subscriber]:
+def _read_users(given: argparse.Namespace) -> tuple[list[Subscriber], list[Subscriber]]:
+    """@return: those of the domain that is asked for, and the others."""
     found = list(subscribers(given.subscriber))
-    wanted = [one for one in found if given.domain is None or one.domain == given.domain.lower()]
+    domain = given.domain.lower() if given.domain else None
+    wanted = [one for one in found if domain in (None, one.domain)]
     if not wanted:
         raise UsageError(f"{given.subscriber}: no users" + (f" of {given.domain}" if found else ""))
     _no_two_alike(wanted)
-    return wanted
+    return wanted, [one for one in found if domain not in (None, one.domain)]
+
+
+def _left_out(others: Sequence[Subscriber]) -> list[str]:
+    if not others:
+        return []
+    shown = [f"{one.username}@{one.domain} ({_place(one.where)})" for one in others[:MOST_NAMED]]
+    more = [f"{len(others) - len(shown)} more"] if len(others) > len(shown) else []
+    domain = "another domain" if len({one.domain for one in others}) == 1 else "other domains"
+    return [f"{len(others)} of {domain} left out: {', '.join([*shown, *more])}"]
+
+
+def _place(where: str) -> str:
+    """Of C{FILE:4}, C{line 4}; a row of a database says itself what it is."""
+    line = where.rpartition(":")[2].strip()
+    return f"line {line}" if line.isdecimal() else line
 
 
 def _take_over(client: Client, wanted: Sequence[Subscriber], replace: bool, dry: bool) -> str:
@@ -99,9 +117,11 @@ def _take_over(client: Client, wanted: Sequence[Subscriber], replace: bool, dry:
         f"{number} {name if name != 'same' else 'there already'}" for name, number in done.items()
     )
     weak = sum(1 for one in wanted if not one.sha_256)
-    told = f"{len(wanted)} users: {told}" + (" (nothing was changed)" if dry else "")
+    how_many = "1 user" if len(wanted) == 1 else f"{len(wanted)} users"
+    told = f"{how_many}: {told}" + (" (nothing was changed)" if dry else "")
     if weak:
-        told += f'\n{weak} of them have a digest for MD5 only: set auth.algorithms = ["MD5"] until they have new passwords'
+        who = "1 of them has" if weak == 1 else f"{weak} of them have"
+        told += f'\n{who} a digest for MD5 only: set auth.algorithms = ["MD5"] until they have new passwords'
     return told
 
 

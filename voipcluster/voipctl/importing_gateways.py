@@ -62,12 +62,24 @@ def run(client: Client, destinations: Sequence[Destination], replace: bool, dry:
     told = ", ".join(
         f"{number} {name if name != 'same' else 'there already'}" for name, number in done.items()
     )
-    lines = [f"{len(found)} gateways: {told}" + (" (nothing was changed)" if dry else "")]
+    how_many = "1 gateway" if len(found) == 1 else f"{len(found)} gateways"
+    lines = [f"{how_many}: {told}" + (" (nothing was changed)" if dry else "")]
     unmeant = sorted({name for one in destinations for name in one.attrs} - MEANT)
     if unmeant:
         lines.append(f"attributes that mean nothing here: {', '.join(unmeant)}")
-    lines += ["routes for the configuration file, with the prefix of each set to be written:", ""]
+    used, unused = _sets(destinations)
+    if unused:
+        which = f"set {unused[0]}" if len(unused) == 1 else f"sets {', '.join(map(str, unused))}"
+        lines.append(f"no routes for {which}: all destinations are disabled there")
+    if used:
+        lines += ["routes for the configuration file; fill in the prefix of each, which no list tells:", ""]
     return "\n".join([*lines, *routes(destinations, name_of)])
+
+
+def _sets(destinations: Sequence[Destination]) -> tuple[list[int], list[int]]:
+    """@return: the sets that can be used, and those whose destinations are all disabled."""
+    used = {one.setid for one in destinations if one.enabled}
+    return sorted(used), sorted({one.setid for one in destinations} - used)
 
 
 def _batches(found: Sequence[Found]) -> Iterator[list[Found]]:
@@ -144,16 +156,20 @@ def gateways(destinations: Sequence[Destination]) -> tuple[list[Found], dict[tup
 
 
 def routes(destinations: Sequence[Destination], name_of: Mapping[tuple[str, str], str]) -> list[str]:
-    """As lines of TOML; a higher priority there is a lower number here."""
+    """
+    As lines of TOML; a higher priority there is a lower number here.
+
+    The prefix stands in a comment: an empty one would take every number, while one that is missing is a mistake of the file.
+    """
     lines: list[str] = []
-    for setid in sorted({one.setid for one in destinations}):
+    for setid in _sets(destinations)[0]:
         members = [one for one in destinations if one.setid == setid]
         ranks = sorted({one.priority for one in members}, reverse=True)
         lines.append(f"# set {setid}")
         for one in sorted(members, key=lambda one: -one.priority):
             lines += [
                 "[[route]]",
-                f'prefix = ""                # of the numbers that set {setid} is for',
+                f'# prefix = "+49..."        fill in: of the numbers that set {setid} is for',
                 f'gateway = "{name_of[one.server.lower(), one.transport]}"',
                 f"priority = {ranks.index(one.priority)}",
                 f"weight = {one.weight}",

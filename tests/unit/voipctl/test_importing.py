@@ -71,7 +71,21 @@ class ImportTests(SynchronousTestCase):
             self.node.users, {("alice", "example.com"): (MD5, SHA_256), ("bob", "example.com"): (MD5, "")}
         )
         self.assertIn("2 users: 2 added", told)
-        self.assertIn("1 of them have a digest for MD5 only", told)
+        self.assertIn("1 of them has a digest for MD5 only", told)
+
+    def test_other_domains(self) -> None:
+        """Who is left out with --domain is named, with his line; of many there are the first ones."""
+        rows = f"alice,example.com,{MD5}\nbob,Example.com,{MD5}\nharry,10.0.0.5,{MD5}\n"
+        told = self.run_import(self.file(f"username,domain,ha1\n{rows}"), "--domain", "example.com")
+        self.assertEqual(told.splitlines()[-1], "1 of another domain left out: harry@10.0.0.5 (line 4)")
+        self.assertEqual(len(self.node.users), 2)
+        more = "".join(f"u{n},{n}.org,{MD5}\n" for n in range(9))
+        told = self.run_import(self.file(f"username,domain,ha1\n{rows}{more}"), "--domain", "10.0.0.5")
+        self.assertTrue(told.startswith("1 user: 1 added"), told)
+        self.assertIn("1 of them has a digest for MD5 only", told)
+        self.assertIn("11 of other domains left out: alice@example.com (line 2), ", told)
+        self.assertTrue(told.endswith("u2@2.org (line 7), 6 more"), told)
+        self.assertNotIn("left out", self.run_import(self.file(f"username,domain,ha1\n{rows}")))
 
     def test_what_mysql_prints(self) -> None:
         """Tabs, and a mark in front as some programs write it."""
@@ -87,6 +101,11 @@ class ImportTests(SynchronousTestCase):
             connection.execute("INSERT INTO subscriber VALUES (1, 'alice', 'example.com', ?, 'x')", (MD5,))
         connection.close()
         self.run_import(f"sqlite:///{path}")
+        with sqlite3.connect(path) as connection:
+            connection.execute("INSERT INTO subscriber VALUES (2, 'harry', '10.0.0.5', ?, 'x')", (MD5,))
+        connection.close()
+        told = self.run_import(f"sqlite:///{path}", "--domain", "example.com")
+        self.assertIn("1 of another domain left out: harry@10.0.0.5 (row 2)", told)
         self.assertEqual(self.node.users, {("alice", "example.com"): (MD5, "")})
         for bad, words in (
             (f"sqlite:///{self.mktemp()}", "no table subscriber"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from voipcluster.config import look_into
 from voipcluster.errors import UsageError
 from voipcluster.services.admin import MAX_REQUEST
 from voipcluster.voipctl import importing
@@ -83,9 +84,32 @@ class ImportTests(SynchronousTestCase):
         """They are proposed as the file has them: a set is a group, and what was tried first there is tried first here."""
         told = self.run_import("--dispatcher", self.file(LIST))
         routes = tomllib.loads(told[told.index("# set 1") :])["route"]
+        self.assertEqual([route.keys() & {"prefix"} for route in routes], [set()] * 3)
+        self.assertEqual(
+            told.count('# prefix = "+49..."        fill in: of the numbers that set 1 is for'), 2
+        )
         self.assertEqual(
             [(route["gateway"], route["priority"], route["weight"]) for route in routes],
             [("a", 0, 50), ("set1-192.0.2.2", 1, 1), ("a", 0, 1)],
+        )
+
+    def test_routes_need_a_prefix(self) -> None:
+        """As they are proposed, a file with them has a mistake: nobody sends every number to a carrier unawares."""
+        told = self.run_import("--dispatcher", self.file(LIST))
+        path = self.file(told[told.index("# set 1") :])
+        errors, _ = look_into(path, ["planned"])
+        self.assertEqual([error.partition(": ")[2] for error in errors], ["route.prefix: is missing"] * 3)
+
+    def test_sets_that_are_disabled(self) -> None:
+        """Nothing is proposed for them, and that is said; all gateways are there, to be enabled."""
+        told = self.run_import("--dispatcher", self.file(f"{LIST}3 sip:192.0.2.9 4\n3 sip:192.0.2.8 1\n"))
+        self.assertIn("no routes for set 3: all destinations are disabled there", told)
+        self.assertIn("# set 2", told)
+        self.assertNotIn("# set 3", told)
+        self.assertEqual(len(self.node.gateways), 4)
+        told = self.run_import("--dispatcher", self.file("3 sip:192.0.2.9 4\n5 sip:192.0.2.8 1\n"))
+        self.assertEqual(
+            told.splitlines()[1:], ["no routes for sets 3, 5: all destinations are disabled there"]
         )
 
     def test_nothing_is_changed(self) -> None:
@@ -100,7 +124,7 @@ class ImportTests(SynchronousTestCase):
         self.node.bad = ""
         told = self.run_import("--dispatcher", source, "--subscriber", users)
         self.assertEqual((len(self.node.users), len(self.node.gateways)), (1, 2))
-        self.assertIn("1 users: 1 added", told)
+        self.assertIn("1 user: 1 added", told)
 
     def test_what_is_wrong(self) -> None:
         """One line with file and line."""
