@@ -133,8 +133,11 @@ class WebClient:
         if command == "gateway-show":
             return _one_of(self.ask("gateways"), arguments["name"])
         if command not in self._PATHS:
+            shown = "undrain" if command == "drain" and not arguments.get("on", True) else command
+            also = ", or log in on the web page" if command == "drain" else ""
             raise UsageError(
-                f"the web page is read-only; for {command.replace('user-', 'user ')!r} use --state-dir on the node's machine"
+                f"{shown.replace('user-', 'user ')!r} needs the admin socket, for --url only reads what everybody may: "
+                f"use --state-dir on the node's machine{also}"
             )
         if arguments.get("caller") is not None:
             raise UsageError("the web page does not tell by caller; use --state-dir on the node's machine")

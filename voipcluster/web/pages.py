@@ -57,7 +57,7 @@ class Page(Resource):
             reads = b"GET" in self.methods
             return write_json(
                 request,
-                {"error": "this page is read-only" if reads else "this is not a page, but takes POST"},
+                {"error": "this page takes GET only" if reads else "this is not a page, but takes POST"},
                 http.NOT_ALLOWED,
             )
         return self.render_GET(request) if b"GET" in self.methods else self.render_POST(request)
@@ -73,9 +73,9 @@ class Page(Resource):
 
 
 class Missing(Page):
-    """A folder without a page, and everything below it that does not exist."""
+    """A folder without a page, and everything below it that does not exist, whatever is asked of it."""
 
-    def render_GET(self, request: Request) -> bytes | int:
+    def render(self, request: Request) -> bytes | int:
         return write_json(request, {"error": "no such page"}, http.NOT_FOUND)
 
 

@@ -179,7 +179,14 @@ class WebTests(SynchronousTestCase):
 
     def test_read_only(self) -> None:
         """What changes something is not on the page, and no request is made."""
-        self.assertIn("read-only; for 'user add' use --state-dir", self.refusal(b"{}", "user-add", name="x"))
+        self.assertEqual(
+            self.refusal(b"{}", "user-add", name="x"),
+            "'user add' needs the admin socket, for --url only reads what everybody may: use --state-dir on the node's machine",
+        )
+        for on, name in ((True, "drain"), (False, "undrain")):
+            told = self.refusal(b"{}", "drain", node="b", on=on)
+            self.assertTrue(told.startswith(f"'{name}' needs the admin socket"), told)
+            self.assertTrue(told.endswith("on the node's machine, or log in on the web page"), told)
         self.assertIn("no whole messages", self.refusal(b"{}", "trace", call_id="c", texts=True))
         self.assertEqual(self.opener.asked, [])
 

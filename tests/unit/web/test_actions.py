@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -281,6 +286,72 @@ class BadInputTests(ActionCase):
         self.node.drained.callback(None)
         self.assertEqual(transport.value(), b"")
         self.assertEqual(self.node.asked, [("drain", "a", True)])
+
+
+class ScriptTests(ActionCase):
+    """What docs/web.md says to who asks the page by a script."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        text = (Path(__file__).parents[3] / "docs" / "web.md").read_text("utf-8")
+        self.section = text.partition("## Ask it from a script")[2].partition("\n## ")[0]
+        self.lines = [line for line in self.section.splitlines() if "curl" in line]
+
+    def test_all_are_there(self) -> None:
+        """Each path under /api is in the table, and the table has no other."""
+        api = self.site.resource.children[b"api"]
+        told = re.findall(r"^\| `(?:GET|POST) /api/([a-z]+)[`/?]", self.section, re.MULTILINE)
+        self.assertEqual(sorted(told), sorted(name.decode() for name in api.children))
+
+    def test_parameters(self) -> None:
+        """Each field of a query in the table is one that the page looks at: one that it cannot be is refused."""
+        asked = re.findall(r"^\| `GET (/api/[a-z]+)\?([a-z_]+)=", self.section, re.MULTILINE)
+        self.assertEqual(len(asked), 4)
+        for path, field in asked:
+            self.error(self.get(f"{path}?{field}=%00"), 400, f"{field}: ")
+
+    def test_lines(self) -> None:
+        """They do what they say, in their order: read, log in, drain, take requests again, log out."""
+        token = cookie = ""
+        done = []
+        for line in self.lines:
+            call, pipe, _ = line.removeprefix("token=$(").partition(" | jq -r .token)")
+            words = shlex.split(call.replace("$node", "").replace("$token", token))
+            headers = [value for word, value in pairwise(words) if word == "-H"]
+            (path,) = (word for word in words if word.startswith(("/api/", "/metrics")))
+            if "-b" in words:
+                headers.append(f"Cookie: {cookie}")
+            kind = next((one.partition(": ")[2] for one in headers if one.startswith("Content-Type")), "")
+            more = "".join(f"{one}\r\n" for one in headers if not one.startswith("Content-Type"))
+            if "-d" in words:
+                body = words[words.index("-d") + 1]
+                body = json.dumps({"password": PASSWORD}) if body == "@login.json" else body
+                answer = self.post(path, body.encode(), kind=kind, more=more)
+            else:
+                answer = self.get(path, more=more)
+            self.assertEqual(answer.code, 200, (line, answer.body))
+            done.append(path.split("?")[0])
+            if path == "/api/drain":
+                self.node.states["b"] = "drain" if '"on": true' in line else "open"
+            if pipe:
+                token, cookie = answer.json["token"], answer.headers["set-cookie"].partition(";")[0]
+        self.assertEqual(done[-4:], ["/api/login", "/api/drain", "/api/drain", "/api/logout"])
+        self.assertGreater(len(done), 7)
+        self.assertEqual(
+            [asked for asked in self.node.asked if asked[0] == "drain"],
+            [("drain", "b", True), ("drain", "b", False)],
+        )
+
+    def test_no_such_path(self) -> None:
+        """It is not there for anybody, by whatever method, and nothing is said of reading only."""
+        more = self.log_in()
+        for path in ("/api/undrain", "/api", "/static/drain", "/nothing"):
+            self.assertEqual(self.post(path, {"node": "b"}, more=more).code, 404, path)
+            for method in ("GET", "PUT", "DELETE"):
+                answer = self.get(path, method=method, more=more)
+                self.assertEqual((answer.code, answer.json), (404, {"error": "no such page"}), (path, method))
+        answer = self.post("/api/status", {}, more=more)
+        self.assertEqual((answer.code, answer.json), (405, {"error": "this page takes GET only"}))
 
 
 class OrderTests(SiteCase):
