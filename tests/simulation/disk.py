@@ -40,6 +40,10 @@ class MemoryState(NodeState):
     def write(self, name: str, content: bytes) -> None:
         self._files[name] = content
 
+    def lose(self, name: str) -> None:
+        """As by hand, or by a copy that is put back and does not have it."""
+        del self._files[name]
+
 
 class MemoryDatabase(Database):
     """The real tables and statements, without a file and a thread."""

@@ -224,7 +224,7 @@ class PagePassword:
 
 @frozen(slots=True, kw_only=True)
 class PagePasswords:
-    """The password of the web pages, if there is one. C{complete}: what is not named does not exist."""
+    """The password of the web pages, or that there is none; nothing while nobody has said either."""
 
     node: str
     epoch: int

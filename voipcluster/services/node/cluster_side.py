@@ -123,6 +123,7 @@ class ClusterSide:
     def node_changed(self, name: str, up: bool) -> None:
         if up:
             self._node.registrar.give_back.go_on(name)
+            page_access.ask_for_it(self._node, name)
         else:
             self._node.registrar.copy_begins(name)
             self._lost.link_lost(name)
@@ -317,6 +318,8 @@ class ClusterSide:
                     "handed_over": node.placing.total_handed_over, "media": node.view.own_media(),
                     "database": node.view.own_database(),
                 }  # fmt: skip
+            case page_access.KEPT:
+                return page_access.told(node.page_access)
             case page_access.ENDED:
                 page_access.logged_out(node.gate, params)
                 return {}

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from voipcluster.balance import codec
 from voipcluster.balance.messages import PagePassword, PagePasswords
 from voipcluster.config import Config
-from voipcluster.errors import PeerError, UsageError
+from voipcluster.errors import PeerError, UsageError, VoipclusterError
 from voipcluster.net.envelope import Body
 from voipcluster.services.cluster.decided import Decided
 from voipcluster.services.commands import INodeControl, perform
@@ -29,15 +31,22 @@ if TYPE_CHECKING:
 FILE = "web.password"  # in the state directory, mode 0600 as all there
 KIND = "page-password"
 ENDED = "web-logout"  # the question by which a node tells the others of a log-out
+KEPT = "web-password"  # the question by which a primary that has no such file asks what another node has
 NAME = PagePassword().name
+
+_log = Logger()
 
 
 class PageAccess:
     """
     Keeps the password in the state directory. The primary decides on it, and every node has a copy.
 
+    An empty file says that there is to be none. No file says nothing: it takes the password away nowhere, as when the directory
+    of a primary comes from a copy without that file.
+
     @ivar in_thread: runs what waits for the disk, or takes a tenth of a second.
     @ivar kept: what is kept of the password; empty when there is none.
+    @ivar is_known: whether the file says what it is, or that there is none.
     """
 
     _log = Logger()
@@ -45,22 +54,23 @@ class PageAccess:
     def __init__(self, state: NodeState, in_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
         self._state, self.in_thread = state, in_thread
         self._order = DeferredLock()  # a later password must not be overtaken on its way to the disk
-        self.kept = ""
+        self.kept, self.is_known = "", False
         with contextlib.suppress(UsageError):  # there is no such file
-            self.kept = state.read(FILE).decode("ascii", "replace").strip()
+            self.kept, self.is_known = state.read(FILE).decode("ascii", "replace").strip(), True
         if self.kept and not is_hash(self.kept):
             self._log.error(
                 "{path}: damaged, so nobody can log in at the web page: set the password again (voipctl web-password)",
                 path=state.path(FILE),
             )
-            self.kept = ""
+            self.kept, self.is_known = "", False
 
     def decided(self) -> Decided:
         """What the primary decides on."""
         return Decided(KIND, PagePasswords, lambda one: one.name, self.full, self.store, self.listed, _check)
 
     def full(self) -> Iterable[PagePassword]:
-        return [PagePassword(kept=self.kept)] if self.kept else []
+        """That there is none is said, too: who was away when it was removed has the old one."""
+        return [PagePassword(kept=self.kept, removed=not self.kept)] if self.is_known else []
 
     def store(self, values: tuple[PagePassword, ...]) -> Deferred[None]:
         """@return: fires when the last of them is on the disk; it counts from then on. @raise PeerError: it is none."""
@@ -69,18 +79,19 @@ class PageAccess:
         return self._keep(values[-1].kept) if values else succeed(None)
 
     def listed(self, names: frozenset[str]) -> Deferred[None]:
-        return succeed(None) if NAME in names else self._keep("")
+        """The primary names none: it does not know of any, which is no order to forget ours."""
+        return succeed(None)
 
     def _keep(self, kept: str) -> Deferred[None]:
         done: Deferred[None] = self._order.run(self._write, kept)
         return done
 
     def _write(self, kept: str) -> Deferred[None]:
-        if kept == self.kept:
+        if self.is_known and kept == self.kept:
             return succeed(None)
 
         def counts(_: object) -> None:
-            self.kept = kept
+            self.kept, self.is_known = kept, True
             self._log.info(
                 "the web page's password has {changed}; who was logged in no longer is",
                 changed="changed" if kept else "been removed",
@@ -136,6 +147,30 @@ def make_gate(node: NodeParts, octets: Callable[[int], bytes], wall: Callable[[]
         node.core.seconds,
         octets,
     )
+
+
+def ask_for_it(node: NodeParts, name: str) -> None:
+    """A node is there: a primary whose state directory has no file for the password takes the copy of that node."""
+    access = node.page_access
+    if access.is_known or not node.state.is_primary:
+        return
+
+    def answered(answer: Body) -> Deferred[None] | None:
+        if access.is_known or not answer:  # set meanwhile; or it has none either
+            return None
+        _log.info("the web page's password is taken from the copy of node {name}", name=name)
+        return node.cluster.change(KIND, codec.decode(KIND, answer))
+
+    def not_taken(failure: Failure) -> None:
+        failure.trap(VoipclusterError)  # the link is gone, or that node is of a version that is not asked
+        _log.debug("node {name}: {error}", name=name, error=failure.getErrorMessage())
+
+    node.cluster.ask(name, KEPT, {}).addCallback(answered).addErrback(not_taken)
+
+
+def told(access: PageAccess) -> Body:
+    """The answer to L{KEPT}: what is kept, as a message; nothing when nothing is known."""
+    return next((codec.encode(one) for one in access.full()), {})
 
 
 def logged_out(gate: Gate, params: Body) -> None:

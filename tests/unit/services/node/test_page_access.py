@@ -9,11 +9,12 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.world import World
+from voipcluster.balance import codec
 from voipcluster.balance.messages import PagePassword
 from voipcluster.config import Config, NodeOptions, TlsOptions, WebOptions
 from voipcluster.config.options import ClusterOptions
 from voipcluster.errors import PeerError, UsageError
-from voipcluster.services.node.page_access import FILE, PageAccess, gate_options, logged_out
+from voipcluster.services.node.page_access import FILE, KIND, PageAccess, gate_options, logged_out, told
 from voipcluster.store.state import open_state
 from voipcluster.web.gate import Gate
 from voipcluster.web.passwords import SALT, hashed, matches
@@ -46,16 +47,26 @@ class PageAccessTests(SynchronousTestCase):
         self.assertEqual(list(self.open().full()), [ONE])
 
     def test_removed(self) -> None:
-        """By name, and when the primary does not name it in a full copy."""
+        """By name only: a primary that names none in a full copy knows of none, and takes none away."""
         self.successResultOf(self.access.store((ONE,)))
-        self.successResultOf(self.access.listed(frozenset(["web"])))
-        self.assertEqual(self.access.kept, ONE.kept)
+        for names in (frozenset(["web"]), frozenset[str]()):
+            self.successResultOf(self.access.listed(names))
+            self.assertEqual(self.access.kept, ONE.kept)
         self.successResultOf(self.access.store((PagePassword(removed=True),)))
         self.assertEqual((self.access.kept, self.open().kept), ("", ""))
-        self.successResultOf(self.access.store((TWO,)))
-        self.successResultOf(self.access.listed(frozenset()))
-        self.assertEqual((self.access.kept, self.open().kept), ("", ""))
         self.successResultOf(self.access.store(()))
+
+    def test_known(self) -> None:
+        """That there is to be none is kept, and told, as a password is; without a file nothing is."""
+        gone = PagePassword(removed=True)
+        self.assertEqual((list(self.open().full()), told(self.access)), ([], {}))
+        self.successResultOf(self.access.store((gone,)))
+        self.assertEqual(list(self.open().full()), [gone])
+        self.assertEqual(codec.decode(KIND, told(self.access)), gone)
+        self.successResultOf(self.access.store((ONE,)))
+        self.assertEqual(codec.decode(KIND, told(self.open())), ONE)
+        self.state.write(FILE, b"damaged")
+        self.assertEqual(list(self.open().full()), [])
 
     def test_order(self) -> None:
         """A later one is not overtaken on its way to the disk."""
@@ -151,6 +162,18 @@ class ClusterTests(SynchronousTestCase):
                 "it is at c, too",
                 10.0,
             )
+
+    def test_primary_lost_it(self) -> None:
+        """Its state directory comes back without the file: it takes the copy of another node, and takes none away."""
+        self.password("b", "correct horse")
+        kept = self.node("b").page_access.kept
+        self.world.nodes["a"].crash()
+        self.world.run(3.0)
+        self.node("a").state.lose(FILE)
+        self.world.nodes["a"].start()
+        self.world.until(self.world.linked, "all nodes are linked", 20.0)
+        self.world.run(3.0)
+        self.assertEqual([self.node(name).page_access.kept for name in "abc"], [kept] * 3)
 
     def test_primary_is_away(self) -> None:
         """A secondary says why it cannot be set now; nothing has changed."""
