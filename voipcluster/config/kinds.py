@@ -422,5 +422,6 @@ class HttpUrl:
         return text
 
 
+URLS = (DatabaseUrl, HttpUrl)
 POLICY_NAME = Word(_NODE_NAME, "the name of a policy")
 NODE_NAME = Word(_NODE_NAME, "1 to 63 letters, digits, - and _, the first a letter or digit")

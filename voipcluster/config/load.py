@@ -15,9 +15,11 @@ from voipcluster.config.addresses import address_trouble
 from voipcluster.config.cautions import cautions
 from voipcluster.config.cluster import POLICIES
 from voipcluster.config.gateways import read_gateways
+from voipcluster.config.kinds import URLS
 from voipcluster.config.lines import key_lines, line_of
 from voipcluster.config.options import SECTIONS, Config, Option, options
 from voipcluster.config.problem import Problem, guess, shown
+from voipcluster.config.records import driver_trouble
 from voipcluster.config.routes import Where, read_rates, read_routes
 from voipcluster.errors import UsageError
 from voipcluster.gateway.gateway import Gateway
@@ -160,7 +162,9 @@ class _Reading:
                 value = _toml_value(raw)
             except ValueError:
                 if raw.startswith(_QUOTED):
-                    self.problems.append(Problem(setting.flag, "", f"{shown(raw)} is not a TOML value"))
+                    hidden = option.kind.secret or "@" in raw
+                    text = f"{'what it says' if hidden else shown(raw)} is not a TOML value"
+                    self.problems.append(Problem(setting.flag, "", text))
                     return
         self._take(setting.flag, setting.key, value)
 
@@ -175,7 +179,9 @@ class _Reading:
         try:
             self._values[name] = option.kind.take(value)
         except ValueError:
-            found = "" if option.kind.secret else f"found {shown(value)}, "
+            # before an @ in a URL there may be a password
+            hidden = option.kind.secret or (isinstance(option.kind, URLS) and "@" in str(value))
+            found = "" if hidden else f"found {shown(value)}, "
             self._refuse(name, f"{found}allowed is {option.kind.allowed}")
 
     def _refuse(self, name: str, text: str) -> None:
@@ -238,6 +244,9 @@ class _Reading:
             if values["websocket.tls"]:
                 self._needs("websocket.port", "tls.certificate (or websocket.tls = false)")
         self._needs("tls.client_certificate", "tls.ca")
+        no_driver = driver_trouble() if values["database.url"] else ""
+        if no_driver:
+            self._refuse("database.url", no_driver)
         self._check_routes()
         name, text = address_trouble(self.config(None).node)
         if name:

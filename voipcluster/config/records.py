@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
+
 from attrs import frozen
 
 from voipcluster.config.kinds import DatabaseUrl, FilePath, HttpUrl, Whole
@@ -22,6 +25,13 @@ class DatabaseOptions:
         FilePath(),
         'file of mode 0600 whose first line is the password; "" = as libpq finds it (.pgpass, peer)',
     )
+
+
+def driver_trouble() -> str:
+    """Why the shared database cannot be used by this Python; empty when it can."""
+    if find_spec("psycopg") is not None:
+        return ""
+    return f"needs psycopg, which is not installed: {sys.executable} -m pip install 'voipcluster[postgresql]'"
 
 
 @frozen

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -48,7 +49,7 @@ def database_url(text: str, password: str) -> URL:
     try:
         url = make_url(text)
     except ArgumentError:
-        raise UsageError(f"database.url: {text!r} is not a URL") from None
+        raise UsageError("database.url: not a URL; allowed is postgresql://USER@HOST:PORT/NAME") from None
     if url.get_backend_name() != "postgresql" or not url.database:
         raise UsageError("database.url: allowed is postgresql://USER@HOST:PORT/NAME")
     if url.password is not None:
@@ -77,7 +78,8 @@ class SharedDatabase:
             self._engine = _engine(url)
         except ModuleNotFoundError:
             raise UsageError(
-                "database.url: PostgreSQL needs psycopg; type: pip install 'voipcluster[postgresql]'"
+                "database.url: PostgreSQL needs psycopg, which is not installed: "
+                f"{sys.executable} -m pip install 'voipcluster[postgresql]'"
             ) from None
 
         event.listen(self._engine, "connect", lambda wire, record: self._wires.add(wire))
