@@ -23,6 +23,8 @@ _GATEWAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _WRITTEN = re.compile(r"\+?[0-9*#]{0,32}", re.ASCII)
 _NUMBER = re.compile(r"(?:\+?[0-9]{1,32})?", re.ASCII)
 
+ADDED = "(for one of voipctl gateway add, which no file knows, write added = true in the route)"
+
 OPTIONS: dict[str, Kind[Any]] = {
     "prefix": Word(_PREFIX, '"+" and digits such as "+49", local digits, or "" for every number'),
     "gateway": Word(_GATEWAY, "the name of a gateway"),
@@ -122,7 +124,7 @@ def _mistakes(
     if trouble:
         found.append(("prefix", f"{shown(prefix)} matches no number: {trouble}"))
     if name not in gateways and not table.get("added"):
-        found.append(("gateway", _unknown_gateway(name, gateways)))
+        found.append(("gateway", f"{_unknown_gateway(name, gateways)} {ADDED}"))
     return found
 
 

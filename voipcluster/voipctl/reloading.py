@@ -36,7 +36,23 @@ def show(answer: Sequence[Mapping[str, Any]], given: Given) -> int:
         print(f"voipctl: {rest}", file=sys.stderr)
         return 1
     print("\n".join(line for row in answer for line in _lines(row, given.dry_run)))
+    alone = _alone(answer, given.all)
+    if alone:
+        print(f"{', '.join(alone)}: must be alike on all nodes: the others need this file, too")
     return 0
+
+
+def _alone(answer: Sequence[Mapping[str, Any]], everywhere: bool) -> list[str]:
+    """What must be alike, and has changed at some of the nodes only, as far as that is known."""
+    named = [row.get("alike") or () for row in answer if not row.get("absent")]
+    return sorted(
+        {
+            clean(name)
+            for names in named
+            for name in names
+            if not everywhere or any(name not in other for other in named)
+        }
+    )
 
 
 def _lines(row: Mapping[str, Any], dry: bool) -> list[str]:
@@ -49,7 +65,7 @@ def _lines(row: Mapping[str, Any], dry: bool) -> list[str]:
         verb = "would change" if dry else "changed"
         lines.append(f"node {node}: {verb} {', '.join(map(clean, changed))}")
     lines += [f"node {node}: {clean(name)}: takes effect at the next start" for name in later]
-    lines += [f"node {node}: warning: {clean(text)}" for text in row.get("warnings") or []]
     file = row.get("file")
     same = f"nothing has changed in {clean(file)}" if file else "was started without a configuration file"
-    return lines or [f"node {node}: {same}"]
+    warnings = [f"node {node}: warning: {clean(text)}" for text in row.get("warnings") or []]
+    return [*(lines or [f"node {node}: {same}"]), *warnings]

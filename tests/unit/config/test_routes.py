@@ -80,7 +80,12 @@ class RoutesTests(SynchronousTestCase):
         route = '[[route]]\nprefix = "+49"\ngateway = "carrier-a"\n'
         for text, place, word in (
             (route.replace("carrier-a", "carrier-aa"), "3: route.gateway", "did you mean carrier-a?"),
-            (route.replace("carrier-a", "x"), "3: route.gateway", "declared are: carrier-a, carrier-b"),
+            (
+                route.replace("carrier-a", "x"),
+                "3: route.gateway",
+                "declared are: carrier-a, carrier-b (for one of voipctl gateway add",
+            ),
+            (route.replace("carrier-a", "x"), "3: route.gateway", "write added = true"),
             (route + route, "5: route.prefix", "overlaps the route of line 11"),
             (route.replace("+49", "0049"), "2: route.prefix", 'write "+49"'),
             (route.replace("+49", "030"), "2: route.prefix", 'write "+4930"'),

@@ -45,6 +45,21 @@ class ReloadTests(SynchronousTestCase):
         _, out, _ = self.shown({**RELOADED, "changed": [], "later": []})
         self.assertEqual(out, "node a: nothing has changed in /etc/x.toml\n")
 
+    def test_warning(self) -> None:
+        """A warning does not hide that nothing has changed."""
+        _, out, _ = self.shown({**RELOADED, "changed": [], "later": [], "warnings": ["x.toml:3: odd"]})
+        self.assertEqual(
+            out.splitlines(), ["node a: nothing has changed in /etc/x.toml", "node a: warning: x.toml:3: odd"]
+        )
+
+    def test_alike(self) -> None:
+        """What all nodes must have alike is named, unless all of them have changed it."""
+        row, hint = {**RELOADED, "alike": ["cluster.domain"]}, "cluster.domain: must be alike on all nodes"
+        self.assertIn(hint, self.shown(row)[1])
+        self.assertNotIn("alike", self.shown(row, row, ABSENT, words=("--all",))[1])
+        self.assertIn(hint, self.shown(row, RELOADED, words=("--all",))[1])
+        self.assertNotIn("alike", self.shown(RELOADED)[1])
+
     def test_no_file(self) -> None:
         """There is nothing to be read then, and that is said."""
         _, out, _ = self.shown({**RELOADED, "changed": [], "later": [], "file": None})

@@ -14,6 +14,7 @@ from voipcluster.config import Config
 from voipcluster.config.changes import Changes, changes
 from voipcluster.errors import UsageError, VoipclusterError
 from voipcluster.net.sip_tls import SipTls
+from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.gateway.merging import merged
 from voipcluster.services.node.listening import make_tls
 from voipcluster.services.node.record_keeping import secret_of
@@ -53,8 +54,9 @@ class Reloading:
         Read the configuration again, and use what is new.
 
         @param dry: only say what would be done.
-        @return: C{node}, its name; C{file}; whether it is C{done}; what is C{changed} now, what changes C{later}, and
-            C{warnings} about what is hardly meant. Fails with L{UsageError}: the first mistake; nothing was changed.
+        @return: C{node}, its name; C{file}; whether it is C{done}; what is C{changed} now, what changes C{later},
+            C{warnings} about what is hardly meant, and of what has changed that which must be C{alike} on all nodes. Fails with
+            L{UsageError}: the first mistake; nothing was changed.
         """
         if self._read is None:
             raise UsageError(
@@ -108,6 +110,7 @@ class Reloading:
             raise UsageError("the node is stopping")
         checked = self._check(new)
         found = checked.changes
+        alike = [] if len(node.cluster.members()) < 2 else _alike(node.config, new)
         if not dry:
             node.config = found.config
             if node.tls is not None and checked.tls is not None:
@@ -123,6 +126,7 @@ class Reloading:
             "changed": list(found.live),
             "later": list(found.later),
             "warnings": [str(caution) for caution in new.cautions],
+            "alike": alike,
         }
 
     def _check(self, new: Config) -> _Checked:
@@ -146,6 +150,12 @@ class Reloading:
             self._log.info("the configuration was read again; nothing has changed")
         for name in found.later:
             self._log.warn("{name}: {later}", name=name, later=LATER)
+
+
+def _alike(old: Config, new: Config) -> list[str]:
+    """What has changed of that which the nodes of a cluster must agree about."""
+    before, now = agreement_of(old).own, agreement_of(new).own
+    return [name for name in now if before.get(name) != now[name]]
 
 
 def _refused(failure: Failure, name: str) -> Row:

@@ -59,6 +59,7 @@ class ReloadingTests(SynchronousTestCase):
         (row,) = self.reload(lambda: new)
         self.assertEqual((row["node"], row["changed"], row["done"]), ("a", ["cluster.threshold"], True))
         self.assertEqual(row["later"], ["sip.port", "node.address"])
+        self.assertEqual(row["alike"], ["cluster.threshold", "sip.port"])
         self.assertEqual((self.config().cluster.threshold, self.config().sip.port), (0.5, 5060))
         (again,) = self.reload(lambda: new)
         self.assertEqual((again["changed"], again["later"]), ([], row["later"]))
@@ -69,7 +70,7 @@ class ReloadingTests(SynchronousTestCase):
     def test_dry(self) -> None:
         new = changed(self.config(), limits={"calls": 5})
         (row,) = self.reload(lambda: new, dry=True)
-        self.assertEqual((row["changed"], row["done"]), (["limits.calls"], False))
+        self.assertEqual((row["changed"], row["done"], row["alike"]), (["limits.calls"], False, []))
         self.assertNotEqual(self.config().limits.calls, 5)
 
     def test_mistakes_change_nothing(self) -> None:
