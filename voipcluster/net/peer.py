@@ -30,6 +30,10 @@ from voipcluster.net.tls import LinkTls
 CONNECT_TIMEOUT = 5.0  # seconds until both sides speak PB
 KEEP_ALIVE = 10.0  # seconds without a message of ours after which a ping is sent
 FIRST_DELAY, LAST_DELAY = 0.2, 5.0  # seconds between attempts
+NOT_TAKEN = (
+    "It closes the connection after the handshake, and its log says why: this node may have been forgotten (voipctl forget); "
+    "such a one joins again with an empty state directory and a new --join token"
+)
 
 RANDOM = secrets.SystemRandom().random
 
@@ -228,6 +232,8 @@ class PeerLink:
         self._broker, was_up, self.up = None, self.up, False
         if was_up and self._reactor.seconds() - self._up_since >= LAST_DELAY:
             self._delay = FIRST_DELAY  # it was a good one
+        if not was_up and self._running:
+            reason = f"{reason}. {NOT_TAKEN}"  # who is refused is told nothing
         self.attempt_ended(reason)
         if was_up:
             if self.leaving:

@@ -120,7 +120,10 @@ class MeshTests(ClusterCase):
             self.assertEqual([one.name for one in service.members()], ["a", "c"])
         self.cluster["b"].reopen()
         self.cluster["b"].start()
-        self.network.pass_time(8)
+        with capturedLogs() as events:
+            self.network.pass_time(8)
+        said = [line for line in map(formatEvent, events) if line and "may have been forgotten" in line]
+        self.assertTrue(said and said[0].startswith("no link to node "), said)
         for service in (a, c):
             self.assertFalse(service.mesh.is_running("b"))
         self.assertFalse(self.cluster.service("b").is_up("a"))
