@@ -46,7 +46,9 @@ CATALOGUE = {
         ),
         Described("voipcluster_handed_over_total", "Requests handed over to each node.", "node"),
         Described(
-            "voipcluster_authentications_total", "Digests checked: accepted, refused, stale.", "result"
+            "voipcluster_authentications_total",
+            "Requests by what came of their digest: accepted, challenged, stale, guessed, banned, refused.",
+            "result",
         ),
         Described(
             "voipcluster_gateway_up",
