@@ -33,6 +33,7 @@ _OPENED = frozenset(
     {TCP, TLS}
 )  # what we open connections of; a browser cannot be called on (RFC 7118 section 5.2)
 _LOG_PERIOD = 1.0  # seconds between two log lines about connections that could not be opened
+_TROUBLES = 1024  # peers of which is remembered what was logged of them
 _STOP_LINGER = 1.0  # seconds for the peers to take the last octets when we stop
 _numbers = count(1)  # of this process: a number never names two connections
 
@@ -117,6 +118,7 @@ class Connections:
         self._sources: dict[str, dict[int, SipStream]] = {}  # accepted, by source
         self._stopped: Deferred[None] | None = None
         self._quiet_until = 0.0
+        self._troubles: dict[tuple[Address, Address, str], str] = {}  # what the log has said, until they are there
         self.refuses_from: Callable[[str], bool] = lambda host: False
         self.shunned = 0
         self.accepted = self.opened_count = self.refused = self.evicted = self.not_opened_count = 0
@@ -244,12 +246,20 @@ class Connections:
         self.not_opened_count += 1
         flow = opening.flow
         del self._openings[flow.local, flow.remote, flow.name]
-        now = self._clock.seconds()
-        if now >= self._quiet_until:
-            self._quiet_until = now + _LOG_PERIOD
-            self._log.warn("no connection to {flow}: {reason}", flow=str(flow), reason=reason)
+        self._tell(flow, reason)
         for _, failed in opening.waiting:
             self._fail(failed, f"no connection to {flow}: {reason}")
+
+    def _tell(self, flow: Flow, reason: str) -> None:
+        """Log why there is no connection, once: a peer that is down is tried again every few seconds."""
+        now, key = self._clock.seconds(), (flow.local, flow.remote, flow.name)
+        if now < self._quiet_until or self._troubles.get(key) == reason:
+            return
+        self._quiet_until = now + _LOG_PERIOD
+        if len(self._troubles) >= _TROUBLES:
+            del self._troubles[next(iter(self._troubles))]
+        self._troubles[key] = reason
+        self._log.warn("no connection to {flow}: {reason}", flow=str(flow), reason=reason)
 
     # What a stream reports.
 
@@ -259,7 +269,10 @@ class Connections:
         opening = self._connected.pop(flow.connection, None)
         if opening is not None:
             self.opened_count += 1
-            del self._openings[flow.local, flow.remote, opening.flow.name]
+            key = flow.local, flow.remote, opening.flow.name
+            del self._openings[key]
+            if self._troubles.pop(key, None) is not None:
+                self._log.info("there is a connection to {flow} again", flow=str(opening.flow))
             for data, failed in opening.waiting:
                 self.send(data, flow, failed)
 

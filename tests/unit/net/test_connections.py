@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError, TimeoutError
 from twisted.internet.protocol import Factory
+from twisted.logger import LogEvent, Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.net.fakes import FakeReactor, FakeSink, FakeTransport
@@ -145,6 +146,35 @@ class ConnectionsTests(SynchronousTestCase):
         self.assertFalse(self.table.is_alive(OUT))
         self.table.send(b"4", OUT, self.failed)
         self.assertEqual(self.succeed().written, b"4")
+
+    def test_a_trouble_is_said_once(self) -> None:
+        """The log says once that a peer is down, again when it is down for another reason or was there meanwhile."""
+        events: list[LogEvent] = []
+        self.patch(self.table, "_log", Logger("test", observer=events.append))
+        for error in (ConnectionRefusedError(), ConnectionRefusedError(), TimeoutError(), None, TimeoutError()):
+            self.table.send(b"1", OUT, None)
+            if error is None:
+                self.succeed().lose(ConnectionDone())
+            else:
+                self.reactor.connectors[-1].fail(error)
+            self.reactor.advance(5.0)
+        self.assertEqual(
+            [formatEvent(event).partition(" to tcp:")[::2] for event in events],
+            [
+                ("no connection", "198.51.100.9:5060: Connection was refused by other side."),
+                ("no connection", "198.51.100.9:5060: User timeout caused connection failure."),
+                ("there is a connection", "198.51.100.9:5060 again"),
+                ("no connection", "198.51.100.9:5060: User timeout caused connection failure."),
+            ],
+        )
+
+    def test_few_troubles_are_remembered(self) -> None:
+        """Of so many peers at most, whoever they are."""
+        for number in range(1100):
+            self.table.send(b"1", OUT._replace(remote=("198.51.100.9", 1024 + number)), None)
+            self.reactor.connectors[-1].fail(ConnectionRefusedError())
+            self.reactor.advance(1.0)
+        self.assertEqual(len(self.table._troubles), 1024)
 
     def test_waiting_messages_are_bounded(self) -> None:
         """So many messages, and so many octets, wait for a connection; the next one fails at once."""
