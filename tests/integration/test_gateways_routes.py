@@ -109,7 +109,7 @@ class RoutesTests(ClaimTestCase):
         self.assertIn(f"INVITE sip:enum@{self.address(ENUM_SERVER)} SIP/2.0", enum.messages)
         await self._is_shown()
         down = (
-            "gateway lost is down, no calls go to it: sip.nowhere.test: sip.nowhere.test leads to no server"
+            "gateway lost is down, no calls go to it: sip.nowhere.test: sip.nowhere.test cannot be resolved"
         )
         await self.until(lambda: down in self.primary.log.read_text(), "a name without servers is told")
         await self._costs(dear, cheap, twin)

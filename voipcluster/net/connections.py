@@ -118,7 +118,9 @@ class Connections:
         self._sources: dict[str, dict[int, SipStream]] = {}  # accepted, by source
         self._stopped: Deferred[None] | None = None
         self._quiet_until = 0.0
-        self._troubles: dict[tuple[Address, Address, str], str] = {}  # what the log has said, until they are there
+        self._troubles: dict[
+            tuple[Address, Address, str], str
+        ] = {}  # what the log has said, until they are there
         self.refuses_from: Callable[[str], bool] = lambda host: False
         self.shunned = 0
         self.accepted = self.opened_count = self.refused = self.evicted = self.not_opened_count = 0

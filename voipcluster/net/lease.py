@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -15,6 +16,10 @@ from twisted.internet.interfaces import (
     IReactorUDP,
 )
 from twisted.internet.protocol import ClientFactory, DatagramProtocol
+from twisted.logger import LogLevel
+from twisted.python.log import callWithContext
+
+_QUIET = {"log_level": LogLevel.debug}  # for the lines of a port, which no C{noisy} stops
 
 
 class Lease:
@@ -52,7 +57,8 @@ class Lease:
         self._ports = [known for known in self._ports if getattr(known, "connected", True)]
         protocol.noisy = False  # a socket for each question is no news
         self._udp_opened(protocol)
-        made = self._udp.listenUDP(port, protocol, interface, maxPacketSize)
+        made: Any = callWithContext(_QUIET, self._udp.listenUDP, port, protocol, interface, maxPacketSize)
+        made.connectionLost = partial(callWithContext, _QUIET, made.connectionLost)
         self._ports.append(made)
         return made
 

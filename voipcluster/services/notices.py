@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from twisted.logger import Logger
 
@@ -27,6 +27,13 @@ class Notices:
         """
         @param text: a format of L{twisted.logger}; C{values} that come from a peer are shown as C{repr} or checked before.
         """
+        self._note(self._log.warn, kind, text, values)
+
+    def info(self, kind: str, text: str, **values: object) -> None:
+        """The same of what is nobody's fault, or that of a peer alone."""
+        self._note(self._log.info, kind, text, values)
+
+    def _note(self, write: Callable[..., None], kind: str, text: str, values: Mapping[str, object]) -> None:
         now = self._seconds()
         begun, asked = self._kinds.get(kind, (now, 0))
         left_out = 0
@@ -36,4 +43,4 @@ class Notices:
         self._kinds[kind] = begun, asked + 1
         if asked < LINES:
             more = f" ({left_out} more such lines were left out)" if left_out else ""
-            self._log.warn(text + more, **values)
+            write(text + more, **values)

@@ -9,6 +9,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort, IReactorUDP
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python import log
 from zope.interface import implementer
 
 from voipcluster.net.dns_client import IDnsClient, Section
@@ -72,6 +73,9 @@ class FakeUdpPort:
         self.number, self.protocol, self.interface = number, protocol, interface
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
         self.connected = True
+        log.msg(
+            f"{type(protocol).__name__} starting on {number}"
+        )  # as Twisted's own port does, whatever is noisy
         protocol.makeConnection(self)
 
     def write(self, data: bytes, address: tuple[str, int]) -> None:
@@ -80,9 +84,13 @@ class FakeUdpPort:
     def startListening(self) -> None: ...
 
     def stopListening(self) -> Deferred[None]:
+        self.connectionLost()
+        return succeed(None)
+
+    def connectionLost(self, reason: object = None) -> None:
+        log.msg(f"(UDP Port {self.number} Closed)")
         self.connected = False
         self.protocol.doStop()
-        return succeed(None)
 
     def getHost(self) -> IPv4Address:
         return IPv4Address("UDP", "0.0.0.0", self.number)

@@ -151,7 +151,13 @@ class ConnectionsTests(SynchronousTestCase):
         """The log says once that a peer is down, again when it is down for another reason or was there meanwhile."""
         events: list[LogEvent] = []
         self.patch(self.table, "_log", Logger("test", observer=events.append))
-        for error in (ConnectionRefusedError(), ConnectionRefusedError(), TimeoutError(), None, TimeoutError()):
+        for error in (
+            ConnectionRefusedError(),
+            ConnectionRefusedError(),
+            TimeoutError(),
+            None,
+            TimeoutError(),
+        ):
             self.table.send(b"1", OUT, None)
             if error is None:
                 self.succeed().lose(ConnectionDone())

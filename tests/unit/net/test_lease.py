@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.protocol import ClientFactory, DatagramProtocol
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.net.dns_fakes import DnsReactor
@@ -26,6 +27,21 @@ class LeaseTests(SynchronousTestCase):
         self.reactor.advance(2)
         self.assertEqual((fired, self.reactor.open_ports), (["ours"], []))
         self.assertTrue(connector._disconnected)
+
+    def test_quiet(self) -> None:
+        """A port for each question is no news: that it opens and closes is said to those alone who debug."""
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        port = self.lease.listenUDP(5300, DatagramProtocol())
+        port.stopListening()
+        self.assertEqual(
+            [(event["log_level"], event["log_text"]) for event in events],
+            [
+                (LogLevel.debug, "DatagramProtocol starting on 5300"),
+                (LogLevel.debug, "(UDP Port 5300 Closed)"),
+            ],
+        )
 
     def test_passed_on(self) -> None:
         """Until then it does what the reactor does."""

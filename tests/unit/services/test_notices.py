@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, Logger, formatEvent
+from twisted.logger import LogEvent, Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.services.notices import LINES, PERIOD, Notices
@@ -34,6 +34,15 @@ class NoticesTests(SynchronousTestCase):
             self.notices.warn("malformed", "broken")
         self.notices.warn("ban", "banned")
         self.assertEqual(self.lines[-1], "banned")
+
+    def test_levels(self) -> None:
+        """What is wrong here is a warning, what a peer does is not; they share no bound."""
+        for _ in range(LINES):
+            self.notices.info("refused", "no such user")
+        self.notices.warn("ban", "banned")
+        self.assertEqual(
+            [event["log_level"] for event in self.events], [LogLevel.info] * LINES + [LogLevel.warn]
+        )
 
     def test_few(self) -> None:
         """What comes now and then is all logged, with nothing added."""

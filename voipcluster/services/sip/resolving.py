@@ -11,12 +11,14 @@ from twisted.logger import Logger
 from voipcluster.address import Hop
 from voipcluster.errors import TransportError
 from voipcluster.net.resolver import Answer, DnsResolver
+from voipcluster.services.notices import Notices
 from voipcluster.sip.dns import Question
 from voipcluster.sip.penalties import Penalties
 from voipcluster.sip.resolution import Answered, Ask, Effect, Resolution, Resolved, Server, draws
 from voipcluster.sip.uri import SipUri
 
 SILENT, REFUSED, UNAVAILABLE = "silent", "refused", "503"
+_TROUBLES = 1024  # names of which is remembered what was logged of them
 _REPORT = 10.0  # seconds between two lines about servers that do not serve
 
 
@@ -45,6 +47,8 @@ class Resolving:
         self.next_after = next_after
         self.failures: Counter[str] = Counter()
         self.unresolved = 0
+        self._notices = Notices(seconds, self._log)
+        self._troubles: dict[str, str] = {}  # by name: what the log has said, until it leads somewhere
         self._quiet_until, self._unlogged = 0.0, 0
 
     def servers_of(self, uri: SipUri, call_id: str) -> Deferred[list[Server]]:
@@ -61,12 +65,23 @@ class Resolving:
 
     def _ordered(self, servers: Sequence[Server], uri: SipUri, run: _Run) -> list[Server]:
         if servers:
+            if self._troubles:
+                self._troubles.pop(uri.param("maddr") or uri.host, None)
             return self.order(servers)
         self.unresolved += 1
-        why = f": {', '.join(run.failures)}" if run.failures else ""
-        error = TransportError(f"{uri.param('maddr') or uri.host} leads to no server{why}")
-        self._log.debug("{error}", error=str(error))
-        raise error
+        name = uri.param("maddr") or uri.host
+        why = ", ".join(run.failures) or "the DNS has no server of it that this node can reach"
+        self._tell(name, why)
+        raise TransportError(f"{name} cannot be resolved: {why}")
+
+    def _tell(self, name: str, why: str) -> None:
+        """Log it once of each name: that of a gateway is asked for every few seconds."""
+        if self._troubles.get(name) == why:
+            return
+        if len(self._troubles) >= _TROUBLES:
+            del self._troubles[next(iter(self._troubles))]
+        self._troubles[name] = why
+        self._notices.info("names", "{name} cannot be resolved: {why}", name=repr(name), why=why)
 
     def order(self, servers: Sequence[Server]) -> list[Server]:
         """The same servers, those last that failed lately."""

@@ -98,7 +98,7 @@ class AskingTests(NamesCase):
         """A transport or family that we do not have, a name that leads nowhere, and no DNS at all."""
         for uri, text in (
             (f"sip:{ONE};transport=ws", "no way"),
-            ("sip:nowhere.example", "leads to no server"),
+            ("sip:nowhere.example", "cannot be resolved"),
         ):
             self.done.clear()
             self.ask(uri)

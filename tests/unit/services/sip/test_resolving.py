@@ -82,12 +82,14 @@ class ResolvingTests(NamesCase):
         self.assertIn("(49 more servers", lines[1])
 
     def test_unresolvable(self) -> None:
-        """A name that leads nowhere is a transport error, counted, and said at debug level with the reason (16.9)."""
+        """A name that leads nowhere is a transport error, counted, and said once, with the reason (16.9)."""
         self.dns.failing["nowhere.example", NAPTR] = DnsFailure(NO_NAME, NO_NAME)
         self.dns.failing["nowhere.example", A] = DnsFailure(FAILED, "SERVFAIL")
         asked = self.resolving.servers_of(parse_uri("sip:nowhere.example"), "1")
-        self.failureResultOf(asked, TransportError)
+        error = self.failureResultOf(asked, TransportError)
+        self.assertIn("nowhere.example cannot be resolved: ", error.getErrorMessage())
         self.assertEqual(self.resolving.unresolved, 1)
-        (line,) = self.logged(LogLevel.debug)
-        self.assertIn("nowhere.example leads to no server: NAPTR of nowhere.example no such name", line)
+        self.failureResultOf(self.resolving.servers_of(parse_uri("sip:nowhere.example"), "2"), TransportError)
+        (line,) = self.logged(LogLevel.info)
+        self.assertIn("'nowhere.example' cannot be resolved: NAPTR of nowhere.example no such name", line)
         self.assertIn("A of nowhere.example failed", line)
