@@ -57,8 +57,11 @@ class Lease:
         self._ports = [known for known in self._ports if getattr(known, "connected", True)]
         protocol.noisy = False  # a socket for each question is no news
         self._udp_opened(protocol)
-        made: Any = callWithContext(_QUIET, self._udp.listenUDP, port, protocol, interface, maxPacketSize)
-        made.connectionLost = partial(callWithContext, _QUIET, made.connectionLost)
+        made: IListeningPort = callWithContext(
+            _QUIET, self._udp.listenUDP, port, protocol, interface, maxPacketSize
+        )
+        closing: Any = made
+        closing.connectionLost = partial(callWithContext, _QUIET, closing.connectionLost)
         self._ports.append(made)
         return made
 

@@ -235,7 +235,7 @@ class NumberRouting:
         callee = Party("" if number is None else number.text, f"{unescape(uri.user or '')}@{uri.host}")
         refused = self._refusal(gateway.name, number or Number(""), caller, codecs, came_from, callee)
         if refused:
-            raise _nobody([Candidate(Route("", gateway.name), None, refused)])
+            raise _nobody([Candidate(Route("", gateway.name), None, refused)], "")
         return number
 
     def targets(self, number: Number, candidates: Sequence[Candidate]) -> list[Target]:
@@ -254,7 +254,7 @@ class NumberRouting:
                 Target(_uri_at(gateway, server, written), gateway=gateway.name) for server in gateway.servers
             ]
         if not targets:
-            raise _nobody(candidates)
+            raise _nobody(candidates, number.text)
         del targets[MOST_TARGETS:]
         patience = self.dialling.next_after
         last = len(targets) - 1
@@ -332,12 +332,14 @@ def _uri_at(gateway: Gateway, server: str, number: str) -> str:
     return str(sip_of_number(number, host.lower(), port or None, params))
 
 
-def _nobody(candidates: Sequence[Candidate]) -> PeerError:
+def _nobody(candidates: Sequence[Candidate], number: str) -> PeerError:
     """Nobody is asked: why, for the caller."""
     if not candidates:
-        return Refused("no route to that number", 404, (("Reason", reason_of(_NO_ROUTE)),))
+        return Refused(f"no route to {number}", 404, (("Reason", reason_of(_NO_ROUTE)),))
     kinds = {candidate.refused.partition(":")[0] for candidate in candidates}
-    text = "; ".join(f"{candidate.route.gateway} is {candidate.refused}" for candidate in candidates)[:200]
+    text = "; ".join(f"gateway {candidate.route.gateway} is {candidate.refused}" for candidate in candidates)[
+        :200
+    ]
     if kinds & {"full", SPENT}:
         return Refused(text, 503, (("Reason", reason_of(NO_CIRCUIT)),))
     if kinds & {"down", "closed", "unknown"}:

@@ -73,8 +73,13 @@ class RecordKeeping:
                 clock, self.log, run, self._row, tuple(consumers), config.records.days * DAY, clock.seconds
             )
             self.book.written = self._written
-            self.refused = RefusedCalls(self.book.add, clock.seconds, node.core.node, self._other_nodes)
+            self.refused = RefusedCalls(self._add_refused, clock.seconds, node.core.node, self._other_nodes)
             node.transactions.refused = self.refused.note
+
+    def _add_refused(self, record: CallRecord) -> None:
+        assert self.book is not None, "it was made with the one who calls this"
+        self._node.outlines.add(record.call, record.ended, record.reason)
+        self.book.add(record)
 
     def _other_nodes(self) -> set[str]:
         core = self._node.core

@@ -218,8 +218,8 @@ class NodeView:
             if not rows:
                 lost = f"; {_not_reachable(silent)}" if silent else ""
                 raise UsageError(
-                    f"no placement of Call-ID {call_id} is remembered: a node knows those of its last 1,000 calls, and none from"
-                    f" before its start{lost}"
+                    f"no placement of Call-ID {call_id} is remembered: a call refused before has none (voipctl trace says why), a"
+                    f" node knows those of its last 1,000 calls, and none from before its start{lost}"
                 )
             rows.sort(key=lambda row: (row["hops"], row["time"]))
             if rows[-1]["chosen"] in silent:

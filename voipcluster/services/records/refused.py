@@ -14,6 +14,7 @@ from voipcluster.services.sip.calls import Call
 WINDOW = 60  # s
 MOST = 60  # records in that time
 MOST_OF_SOURCE = 5  # of one address
+LONGEST = 110  # characters of a reason in words
 REMEMBERED = 1000  # requests that have a record
 CHALLENGES = frozenset({401, 407})
 BUSY = 503
@@ -40,8 +41,8 @@ class RefusedCalls:
         self._seen: dict[Any, None] = {}  # copies of a request are one refusal
         self.left_out = 0
 
-    def note(self, incoming: Any, status: int, headers: Iterable[tuple[str, str]]) -> None:
-        """A new INVITE, a server transaction, was answered without state."""
+    def note(self, incoming: Any, status: int, headers: Iterable[tuple[str, str]], why: str = "") -> None:
+        """A new INVITE, a server transaction, was answered without state; C{why}: in words."""
         if status in CHALLENGES or status < 400 or incoming.key in self._seen:
             return
         now = self._wall()
@@ -66,7 +67,8 @@ class RefusedCalls:
         self._seen[incoming.key] = None
         if len(self._seen) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
-        self._add(CallRecord(call, now, f"refused {status}{_why(headers)}", None))
+        words = f" ({why[:LONGEST]})" if why else _why(headers)
+        self._add(CallRecord(call, now, f"refused {status}{words}", None))
 
     def _call_of(self, incoming: Any, now: float) -> Call | None:
         """@return: L{None} for a request within a dialog, which is of another call. @raise PeerError: it is malformed."""

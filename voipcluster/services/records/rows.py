@@ -24,6 +24,7 @@ _REQUEST_TERMINATED = 487
 _TIMED_OUT = 408
 # of call_id, from_tag, to_tag, caller, callee, user, gateway_in, gateway_out, number, cause, target, as their columns have it
 _LONGEST = (512, 128, 128, 1024, 1024, 512, 64, 64, 64, 128, 1024)
+UNSENT = "not sent: "  # how the cause of an attempt begins of which nobody has heard
 _SHORTEST = min(_LONGEST)
 
 
@@ -55,16 +56,19 @@ def row_of(record: CallRecord, node: str, to_user: bool) -> Row:
     """
     @param node: which has served it; C{to_user}: whether the callee is a user of ours, who may have missed it.
     """
-    call, ended = record.call, record.ended
-    status, answered = status_of(call, record.reason), call.answered
+    call, ended, why = record.call, record.ended, record.reason
+    status, answered = status_of(call, why), call.answered
+    unsent = not answered and bool(call.tried) and all(one.cause.startswith(UNSENT) for one in call.tried)
+    if unsent:
+        why = call.tried[-1].cause
     texts: tuple[str, ...] = (
         call.key.call_id, call.key.from_tag, call.legs[0] if call.legs else "", call.caller, call.callee, call.user,
-        call.gateway_in, call.gateway_out, call.number, record.reason, call.tried[0].target if call.tried else call.reached,
+        call.gateway_in, call.gateway_out, call.number, why, call.tried[0].target if call.tried else call.reached,
     )  # fmt: skip
     if not _fits_anywhere(texts):
         texts = tuple(map(_clean, texts, _LONGEST))
     call_id, from_tag, to_tag, caller, callee, user, gateway_in, gateway_out, number, cause, target = texts
-    by = ended_by(call, record.reason, status)
+    by = "node" if unsent else ended_by(call, record.reason, status)
     row: Row = {
         "uid": uid_of(call),
         "callid": call_id,

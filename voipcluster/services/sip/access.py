@@ -259,6 +259,13 @@ class Access:
             return Proof(evolve(client, user=f"{result.username}@{result.domain}"), used, [])
         if result.guessed:
             limiting.failed(client.flow, f"{result.username}@{realm}")
+            who = f"{result.username[:80]}@{realm}"
+            self._core.transactions.refusal_lines.note(
+                request,
+                client.flow,
+                401 if key == "authorization" else 407,
+                f"wrong password, or no such user: {who!r}",
+            )
         self.outcomes["guessed" if result.guessed else "stale" if result.stale else "challenged"] += 1
         challenges = self._authenticator.challenges(
             realm, now, self._core.octets(RANDOM_SIZE), result.stale, not _takes_choice(request), source

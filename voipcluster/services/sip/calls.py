@@ -241,13 +241,13 @@ class CallTable:
         if left <= 0:
             del self.unanswered[origin]
 
-    def failed(self, key: CallKey, reason: str) -> None:
-        """One of its INVITEs came to nothing: the call ends with the last one, unless it was answered."""
+    def failed(self, key: CallKey, reason: str, why: str = "") -> None:
+        """One of its INVITEs came to nothing: the call ends with the last one, unless it was answered. C{why}: see L{end}."""
         call = self._calls.get(key)
         if call is not None:
             call.pending -= 1
             if call.pending <= 0 and not call.answered:
-                self.end(key, reason)
+                self.end(key, reason, why)
 
     def end_overdue(self, now: float, longest: float, watched: Callable[[CallKey], bool]) -> None:
         """
@@ -268,15 +268,19 @@ class CallTable:
         for key, reason in overdue:
             self.end(key, reason)
 
-    def end(self, key: CallKey, reason: str) -> bool:
-        """Forget a call and release what it holds; a second end is harmless."""
+    def end(self, key: CallKey, reason: str, why: str = "") -> bool:
+        """
+        Forget a call and release what it holds; a second end is harmless.
+
+        @param reason: one of a few, by which ends are counted; C{why}: the same in words, for those who look at this call.
+        """
         call = self._calls.pop(key, None)
         if call is None:
             return False
         if not call.answered:
             self._no_longer_unanswered(call)
         self.ended[reason] += 1
-        self.over(call, reason)
+        self.over(call, f"{reason} ({why})" if why else reason)
         self.released(key, reason)
         self.changed()
         return True

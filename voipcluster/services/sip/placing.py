@@ -123,7 +123,7 @@ class Placing:
             case Refuse(status=status):
                 self.refused += 1
                 # no Retry-After: it would keep the client from the other nodes as well (RFC 7339 section 5.10.2)
-                accepted.incoming.refuse(status)
+                accepted.incoming.refuse(status, why=decision.explanation.reason)
 
     def may_go(self, client: Handover, node: str) -> bool:
         """Whether a client can send to another node by itself, at the one address that we know of it."""
@@ -202,7 +202,7 @@ class _Delegation:
                     accepted.incoming.request = self._request
                     accepted.incoming.answer(again.status)
                     if (refused := placing._core.transactions.refused) is not None:
-                        refused(accepted.incoming, again.status, ())
+                        refused(accepted.incoming, again.status, (), again.explanation.reason)
                     accepted.incoming.release_request()
                 return
             decision = again

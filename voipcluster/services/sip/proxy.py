@@ -25,7 +25,7 @@ from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.services.sip.riding import PARAMETER
 from voipcluster.services.sip.serving import Accepted, Serving
 from voipcluster.services.sip.transactions import ITransactionUser, ServerTransaction
-from voipcluster.sip.message import Request
+from voipcluster.sip.message import REASONS, Request
 from voipcluster.sip.proxy.breadth import incoming_breadth
 from voipcluster.sip.proxy.context import ProxyContext, Target
 from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_route
@@ -417,6 +417,9 @@ class ProxyService:
             core.transport.keep(flow, max(0.0, longest - core.seconds()))
             if result.flow_timer:
                 core.transport.expect(flow, FLOW_GRACE * result.flow_timer)
+        if result.status >= 300:
+            why = result.reason or REASONS.get(result.status, "")
+            core.transactions.refusal_lines.note(incoming.request, flow, result.status, why)
         incoming.answer(result.status, result.reason, result.headers)
         incoming.release_request()
         self._serving.completed()

@@ -141,8 +141,9 @@ class ServerTransaction(NamedTimers):
         reason: str | None = None,
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
+        why: str = "",
     ) -> None:
-        """Answer without state (8.2.7); only before L{accept}."""
+        """Answer without state (8.2.7); only before L{accept}. C{why}: in words, for the record of a call."""
         assert self._machine is None, "refuse() comes before accept()"
         if self.request.method == "ACK":
             return
@@ -151,7 +152,7 @@ class ServerTransaction(NamedTimers):
             self._owner.refusals.note(self.key)
         self._owner.count_answer(self.request.method, status)
         if self._owner.refused is not None and self.request.method == "INVITE":
-            self._owner.refused(self, status, headers)
+            self._owner.refused(self, status, headers, why)
         self._carry_out((SendResponse(response.to_bytes()),))
 
     def answer(

@@ -44,6 +44,7 @@ from voipcluster.sip.uri import is_sips
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 
+LONGEST_WHY = 110  # characters of why a call was refused, in words
 _NO_TIMER = SessionTimer()
 
 
@@ -367,8 +368,10 @@ class Serving:
 
     def _not_located(self, accepted: Accepted, call: Call | None, error: PeerError) -> None:
         if call is not None:
-            why = f" ({error.kind})" if isinstance(error, Spent) else ""
-            self._calls.failed(call.key, f"refused {error.status_hint}{why}")
+            if isinstance(error, Spent):
+                self._calls.failed(call.key, f"refused {error.status_hint} ({error.kind})")
+            else:
+                self._calls.failed(call.key, f"refused {error.status_hint}", str(error)[:LONGEST_WHY])
         client = accepted.client
         if is_forbidden(error) and not client.gateway and (client.redirected or not client.hops):
             self._core.transactions.limiting.number_refused(client.flow)
@@ -459,8 +462,15 @@ class Serving:
                 recorded,
                 looked_up,
             )
-        # one that may be tried at several places notes each of them
-        several = len(targets) > 1 or diverting is not None or outgoing is not None or targets[0].alternatives
+        # one that may be tried at several places notes each of them; so does one to no phone that registered, but to a name or an
+        # address: it may lead nowhere
+        several = (
+            len(targets) > 1
+            or diverting is not None
+            or outgoing is not None
+            or targets[0].alternatives
+            or (targets[0].flow is None and targets[0].party is None)
+        )
         made = partial(RecordedForwarding, call) if several and call is not None else Forwarding
         forwarding = made(
             self._core, incoming, context, copy, on_response=on_response, on_end=partial(self._ended, call)

@@ -23,6 +23,7 @@ from voipcluster.net.timers import TimerWheel
 from voipcluster.services.sip.downstream import Downstreams, DownstreamTransaction
 from voipcluster.services.sip.feedback import FeedbackTransaction
 from voipcluster.services.sip.limiting import Limiting
+from voipcluster.services.sip.refusal_lines import RefusalLines
 from voipcluster.services.sip.refusals import Refusals
 from voipcluster.services.sip.resolving import Resolving
 from voipcluster.services.sip.return_path import ReturnPath
@@ -106,7 +107,8 @@ class TransactionService:
         self.stray_responses = 0
         self._secret = hashlib.blake2s(secret, person=b"to-tags", digest_size=32).digest()
         self.refusals = Refusals(wheel.seconds)
-        self.refused: Callable[[ServerTransaction, int, Iterable[tuple[str, str]]], object] | None = None
+        self.refused: Callable[[ServerTransaction, int, Iterable[tuple[str, str]], str], object] | None = None
+        self.refusal_lines = RefusalLines(wheel.seconds)
         self._unreachable: set[Hop] = set()
         self.resolving: Resolving | None = None
         self.taking_part: Callable[[Request, Via, Flow], Upstream | None] | None = None
@@ -343,12 +345,13 @@ class TransactionService:
     def reject(self, incoming: ServerTransaction, error: PeerError) -> None:
         """Answer what a peer did wrong, with or without state."""
         headers = list(getattr(error, "headers", ()))
+        self.refusal_lines.note(incoming.request, incoming.flow, error.status_hint, str(error))
         if error.status_hint in (400, 403):
             headers.append(("Warning", _warning(error)))
         if incoming.key in self.servers:
             incoming.answer(error.status_hint, None, headers)
         else:
-            incoming.refuse(error.status_hint, None, headers)
+            incoming.refuse(error.status_hint, None, headers, why=str(error))
 
     def _cancel(self, incoming: ServerTransaction) -> None:
         invite = self.servers.get(server_key(incoming.request, "INVITE"))

@@ -108,6 +108,15 @@ class TraceViewTests(SynchronousTestCase):
         events = self.asked(self.view().trace(attempt.call_id, False))["events"]
         self.assertRegex(events[-1]["text"], r"ended: (failed|refused) 4\d\d")
 
+    def test_outline_of_a_call_that_nobody_served(self) -> None:
+        """Of one that was refused without state there is why, and who explains placements says where to look."""
+        world = self.world()
+        attempt = world.callers[0].call("sip:nobody@example.com")
+        world.run(5.0)
+        events = self.asked(self.view().trace(attempt.call_id, False))["events"]
+        self.assertRegex(events[-1]["text"], r"ended: refused 404 \(no such user\)")
+        self.assertIn("voipctl trace says", self.refused(self.view().explain("nobody@nowhere")))
+
     def test_by_the_address_of_who_is_called(self) -> None:
         """Only the node that sends to it sees that, but the steps before and at the other node are there as well."""
         self.world()

@@ -138,6 +138,18 @@ class AttemptTests(SynchronousTestCase):
         )
         self.assertEqual({*row["tried"][0], "uid"}, set(TRIED_COLUMNS))
 
+    def test_not_sent(self) -> None:
+        """Where nothing could be sent to any place, the node has ended the call, and the last place says why."""
+        tried = (
+            Tried("sip:gw1", "one", 101.0, 102.0, 503, "not sent: gw1 cannot be resolved", "node"),
+            Tried("sip:gw2", "two", 102.0, 103.0, 503, "not sent: no connection", "node"),
+        )
+        row = row_of(record(call(tried=tried), "failed 500"), "a", True)
+        self.assertEqual((row["cause"], row["ended_by"]), ("not sent: no connection", "node"))
+        heard = (*tried, Tried("sip:gw3", "three", 103.0, 104.0, 486, "", "callee"))
+        row = row_of(record(call(tried=heard), "failed 486"), "a", True)
+        self.assertEqual((row["cause"], row["ended_by"]), ("failed 486", "callee"))
+
     def test_who_has_ended_it(self) -> None:
         for reason, answered, by in (
             ("failed 486", 0.0, "callee"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.unit.services.names_world import NET, ONE, TWO, NamesCase
 from voipcluster.address import Hop
+from voipcluster.services.node.records import CallRecord
+from voipcluster.services.records.rows import row_of
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.resolving import REFUSED, SILENT, UNAVAILABLE
 from voipcluster.sip.dns import NAPTR, SRV, A, Naptr, Srv
@@ -407,6 +409,19 @@ class NoServerTests(AttemptsCase):
             self.alice.send(self.node, method, "sip:x@nowhere.example", call_id=f"n{number}")
             self.assertEqual(self.alice.took()[-1], 500)
         self.assertEqual(self.resolving.unresolved, 2)
+
+    def test_the_record(self) -> None:
+        """What could not be sent nobody has refused but this node, and the record says why."""
+        over: list[CallRecord] = []
+        self.node.calls.over = lambda call, reason: over.append(CallRecord(call, 0.0, reason, None))
+        self.alice.send(self.node, "INVITE", "sip:x@nowhere.example")
+        self.assertEqual(self.alice.took()[-1], 500)
+        (record,) = over
+        row = row_of(record, "a", False)
+        self.assertEqual(
+            (row["sip_code"], row["ended_by"], row["target"]), ("500", "node", "sip:x@nowhere.example")
+        )
+        self.assertTrue(row["cause"].startswith("not sent: nowhere.example cannot be resolved"), row["cause"])
 
     def test_route(self) -> None:
         """A name in Route is looked up, not that of the Request-URI (16.6 step 7)."""

@@ -38,6 +38,15 @@ class CallTableTests(SynchronousTestCase):
         self.assertEqual(self.table.ended, {"bye": 1})
         self.assertIsNone(self.table.get(KEY))
 
+    def test_why(self) -> None:
+        """Ends are counted by a few reasons; the words behind one are for those who look at that call."""
+        over: list[str] = []
+        self.table.over = lambda call, reason: over.append(reason)
+        self.table.start(call())
+        self.table.failed(KEY, "refused 404", "no such user")
+        self.assertEqual((over, self.table.ended), (["refused 404 (no such user)"], {"refused 404": 1}))
+        self.assertEqual(self.released, [(KEY, "refused 404")])
+
     def test_copy(self) -> None:
         """The same call over another branch is no second one."""
         self.table.start(call())

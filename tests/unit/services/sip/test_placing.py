@@ -58,7 +58,7 @@ class OtherDomainsTests(ClusterCase):
             self.alice.send(self.a, "REGISTER", uri, call_id="reg", cseq=2, headers=["Expires: 600", answer])
         self.assertEqual(self.alice.took()[-1], 200)
         self.assertEqual(set(self.a.placing.handed_over), {"b", "c"})
-        said = [text for event in events if "domains" in (text := formatEvent(event))]
+        said = [text for event in events if "cluster.domain" in (text := formatEvent(event))]
         self.assertEqual(len(said), 2, "each of the two said it")
         self.assertIn("node a hands over a request for 'example.com'", said[0])
         self.assertIn("cluster.domain must be the same on all nodes", said[0])
