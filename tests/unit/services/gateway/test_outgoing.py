@@ -69,7 +69,10 @@ class WayTests(TrunkCase):
         self.assertEqual(self.alice.took(), [100, 480])
         self.invite("sip:nobody@example.com", branch="n", call_id="n")
         self.assertEqual(self.alice.took(), [100, 404])
+        over: list[str] = []
+        self.node.calls.over = lambda call, reason: over.append(reason)
         self.invite("sip:31@example.com", branch="m", call_id="m")
+        self.assertEqual(over, ["refused 404 (no route to 31)"])
         response = self.alice.response(404)
         self.assertEqual(response.get("reason"), 'Q.850;cause=3;text="no route to destination"')
         self.assertEqual((self.a.took(), self.b.took()), ([], []))
