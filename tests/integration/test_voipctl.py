@@ -119,7 +119,8 @@ class VoipctlTests(ClusterTestCase):
         for node in self.cluster.nodes:
 
             async def listed(node: Node = node) -> bool:
-                return await node.voipctl("user", "list") == "Alice@example.com\nbob@example.com\n"
+                rows = (await node.voipctl("user", "list")).splitlines()[1:]
+                return [row.split()[0] for row in rows] == ["Alice@example.com", "bob@example.com"]
 
             await self.until(listed, f"{node.name} knows both users")
         self.assertEqual(await c.voipctl_json("user", "list", "example.net"), [])
@@ -154,7 +155,8 @@ class VoipctlTests(ClusterTestCase):
         for node in self.cluster.nodes:
 
             async def removed(node: Node = node) -> bool:
-                return await node.voipctl_json("user", "list") == ["Alice@example.com"]
+                rows = await node.voipctl_json("user", "list")
+                return [row["user"] for row in rows] == ["Alice@example.com"]
 
             await self.until(removed, f"{node.name} has forgotten bob")
 
@@ -173,7 +175,8 @@ class VoipctlTests(ClusterTestCase):
         self.assertIn("1 there already", await a.voipctl(*words, "--domain", "example.com"))
 
         async def known() -> bool:
-            return await b.voipctl_json("user", "list") == ["old@example.com"]
+            rows = await b.voipctl_json("user", "list")
+            return rows == [{"user": "old@example.com", "digests": ["MD5"], "disabled": False}]
 
         await self.until(known, "the other node knows the user")
         self.passwords["old"] = "word of old"

@@ -210,13 +210,20 @@ class FakeNode:
     def user_passwd(self, name: str, domain: str, password: str) -> Any:
         self.asked.append(("user_passwd", name, domain, password))
 
-    def user_list(self, domain: str | None, limit: int | None = None, after: int | None = None) -> Any:
+    def user_list(
+        self,
+        domain: str | None,
+        limit: int | None = None,
+        after: int | None = None,
+        full: bool | None = None,
+    ) -> Any:
+        self.asked.append(("user_list", domain, full))
         return None if after else ["alice@example.com", "bob@example.com"]
 
     def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Any:
         self.asked.append(("user_set", name, domain, preferences))
 
-    def user_show(self, name: str, domain: str) -> Any:
+    def user_show(self, name: str, domain: str, full: bool | None = None) -> Any:
         return {"forward.busy": "carol"}
 
     def routes(self, number: str | None, caller: str | None) -> Any:

@@ -51,10 +51,14 @@ class INodeControl(INodeView):
     def user_passwd(name: str, domain: str, password: str) -> Later:
         """Change the password of an account; error when there is none."""
 
-    def user_list(domain: str | None, limit: int | None = None, after: int | None = None) -> Later:
+    def user_list(
+        domain: str | None, limit: int | None = None, after: int | None = None, full: bool | None = None
+    ) -> Later:
         """
         Accounts as C{NAME@DOMAIN}, of one domain or of all, in no order: those among at most C{limit} that come behind the first
         C{after} of all; L{None} behind the last.
+
+        @param full: each as C{{"user": NAME@DOMAIN, "digests": ["MD5", "SHA-256"], "disabled"}} instead.
         """
 
     def user_set(name: str, domain: str, preferences: Mapping[str, str]) -> Later:
@@ -64,8 +68,12 @@ class INodeControl(INodeView):
         @return: C{warnings}: lines about what is hardly meant.
         """
 
-    def user_show(name: str, domain: str) -> Later:
-        """The preferences of a user, text by name; error when there is no such user."""
+    def user_show(name: str, domain: str, full: bool | None = None) -> Later:
+        """
+        The preferences of a user, text by name; error when there is no such user.
+
+        @param full: what C{user_list} tells of him in full, with C{preferences}.
+        """
 
     def page_password(password: str | None) -> Later:
         """The password with which one logs in at the web page of every node; L{None}: nobody can any more."""
@@ -337,10 +345,18 @@ COMMANDS: dict[str, Command] = {
         {**_ACCOUNT, "preferences": _Texts()},
         lambda node, given: node.user_set(given["name"], given["domain"], given["preferences"]),
     ),
-    "user-show": Command(_ACCOUNT, lambda node, given: node.user_show(given["name"], given["domain"])),
+    "user-show": Command(
+        {**_ACCOUNT, "full": _Optional(Flag())},
+        lambda node, given: node.user_show(given["name"], given["domain"], given["full"]),
+    ),
     "user-list": Command(
-        {"domain": _Optional(Domain()), "limit": _Optional(Whole(1, NAMES)), "after": _PART["after"]},
-        lambda node, given: node.user_list(given["domain"], given["limit"], given["after"]),
+        {
+            "domain": _Optional(Domain()),
+            "limit": _Optional(Whole(1, NAMES)),
+            "after": _PART["after"],
+            "full": _Optional(Flag()),
+        },
+        lambda node, given: node.user_list(given["domain"], given["limit"], given["after"], given["full"]),
     ),
     "drain": Command({**_ONE_NODE, "on": Flag()}, lambda node, given: node.drain(given["node"], given["on"])),
     "records": Command(

@@ -230,6 +230,15 @@ class Accounts:
             )  # fmt: skip
 
 
+def shown(account: Account) -> dict[str, object]:
+    """What may be told of an account: C{user}, the names of its C{digests}, and whether it is C{disabled}."""
+    return {
+        "user": f"{account.username}@{account.domain}",
+        "digests": [one.algorithm for one in account.ha1],
+        "disabled": account.disabled,
+    }
+
+
 def account_key(account: Account) -> tuple[str, str]:
     """What makes two accounts the same one."""
     return account.username, account.domain.lower()

@@ -175,10 +175,7 @@ def _user_prefer(given: Given) -> int:
 
 def _user_show(given: Given) -> int:
     name, domain = _account(given.account)
-    answer = _client(given).ask("user-show", name=name, domain=domain)
-    if answer or given.json:
-        _show(given, answer, tables.preferences)
-    return 0
+    return _show(given, _client(given).ask("user-show", name=name, domain=domain, full=True), tables.one_user)
 
 
 def _user_rm(given: Given) -> int:
@@ -188,10 +185,7 @@ def _user_rm(given: Given) -> int:
 
 
 def _user_list(given: Given) -> int:
-    answer = lists.users(_client(given), given.domain)
-    if answer or given.json:
-        _show(given, answer, lambda users: "\n".join(tables.clean(user) for user in users))
-    return 0
+    return _show_rows(given, lists.users(_client(given), given.domain), tables.users, "there are no users")
 
 
 def _import(given: Given) -> int:
@@ -450,7 +444,11 @@ def _add_user(commands: Any) -> None:
             _user_prefer,
             "change what a user wants done with calls: forwarding, find-me, screening, limits",
         ),
-        ("show", _user_show, "show what a user wants done with calls"),
+        (
+            "show",
+            _user_show,
+            "show what a user wants done with calls, and which digests of his password there are",
+        ),
     ):
         command = verbs.add_parser(verb, help=text, description=_sentence(text))
         command.set_defaults(run=run)

@@ -7,7 +7,7 @@ from typing import Any
 
 from voipcluster.errors import UsageError
 from voipcluster.voipctl.client import Client
-from voipcluster.web.view import NAMES, PAGE
+from voipcluster.web.view import PAGE, USERS
 
 MOST = 1000  # rows that are shown unless told otherwise
 
@@ -48,14 +48,14 @@ def calls(client: Client, most: int) -> tuple[list[Any], int]:
     )
 
 
-def users(client: Client, domain: str | None) -> list[str]:
-    """All of them: they are only names."""
-    found: list[str] = []
+def users(client: Client, domain: str | None) -> list[Any]:
+    """All of them, by name: they are short."""
+    found: list[Any] = []
     after = 0
-    while (part := client.ask("user-list", domain=domain, limit=NAMES, after=after)) is not None:
+    while (part := client.ask("user-list", domain=domain, limit=USERS, after=after, full=True)) is not None:
         found += part
-        after += NAMES
-    return sorted(found)
+        after += USERS
+    return sorted(found, key=lambda row: str(row["user"]))
 
 
 def _read(client: Client, command: str, most: int, part: int) -> list[Any]:

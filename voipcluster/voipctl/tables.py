@@ -186,9 +186,25 @@ def routes(answer: Sequence[Mapping[str, Any]]) -> str:
     return table(columns, answer)
 
 
-def preferences(answer: Mapping[str, Any]) -> str:
-    """As they can be given to C{user set}."""
-    return "\n".join(f"{clean(name)}={clean(text)}" for name, text in sorted(answer.items()))
+def _digests(row: Mapping[str, Any]) -> str:
+    return ", ".join(clean(name) for name in row.get("digests") or ()) or "none"
+
+
+def users(answer: Sequence[Mapping[str, Any]]) -> str:
+    columns: list[Column] = [
+        ("USER", _text("user"), False),
+        ("DIGESTS", _digests, False),
+        ("DISABLED", lambda row: "yes" if row.get("disabled") else "no", False),
+    ]
+    return table(columns, answer)
+
+
+def one_user(answer: Mapping[str, Any]) -> str:
+    """The preferences as they can be given to C{user set}; what is said besides stands behind C{#}."""
+    disabled = "; disabled: he can neither register nor call" if answer.get("disabled") else ""
+    wanted = sorted((answer.get("preferences") or {}).items())
+    lines = [f"{clean(name)}={clean(text)}" for name, text in wanted] or ["# no preferences"]
+    return "\n".join([f"# {clean(answer.get('user'))}: digests {_digests(answer)}{disabled}", *lines])
 
 
 def registrations(answer: Sequence[Mapping[str, Any]]) -> str:

@@ -16,6 +16,9 @@ PAGE = 500
 NAMES = 4000
 """The same of a list of names."""
 
+USERS = 1000
+"""The same of a list of users with what is known of each."""
+
 SHOWN = 200
 """Rows of a list where nobody says how many are wanted."""
 

@@ -56,6 +56,7 @@ class AdminTests(SynchronousTestCase):
         )
         self.assertEqual(self.ask("user-passwd", name="al", domain="a.b", password="x"), {"result": None})
         self.assertEqual(self.ask("user-list"), {"result": ["alice@example.com", "bob@example.com"]})
+        self.ask("user-list", full=True)
         self.assertEqual(self.ask("drain", node="b", on=True), {"result": None})
         self.assertEqual(self.ask("stop"), {"result": None})
         self.assertEqual(self.ask("bans"), {"result": [BAN]})
@@ -69,7 +70,8 @@ class AdminTests(SynchronousTestCase):
             self.node.asked,
             [
                 ("calls", None), ("calls", CALL["call_id"]), ("create_token", 60.0, 2),
-                ("user_add", "al", "example.com", "pä ss"), ("user_passwd", "al", "a.b", "x"), ("drain", "b", True),
+                ("user_add", "al", "example.com", "pä ss"), ("user_passwd", "al", "a.b", "x"),
+                ("user_list", None, None), ("user_list", None, True), ("drain", "b", True),
                 ("stop", None), ("unban", BAN["who"]), ("unban", "192.0.2.9"),
                 ("history", 5.0), ("registrations", "alice@example.com"), ("explain", CALL["call_id"]),
             ],

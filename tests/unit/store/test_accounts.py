@@ -7,16 +7,27 @@ import hashlib
 from attrs import evolve
 from twisted.internet.defer import fail
 from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.store.database_case import DatabaseCase, Later
 from voipcluster.balance.messages import Preference, PreferenceChange
 from voipcluster.errors import UsageError
 from voipcluster.sip.preferences import Place, Preferences
-from voipcluster.store.accounts import Accounts, imported_account, new_account
+from voipcluster.store.accounts import Accounts, imported_account, new_account, shown
 
 
 def md5_of(text: str) -> str:
     return hashlib.md5(text.encode()).hexdigest()
+
+
+class ShownTests(SynchronousTestCase):
+    def test_no_digest_is_told(self) -> None:
+        """Which there are, and not what they are."""
+        account = imported_account("old", "example.com", "0" * 32, "")
+        self.assertEqual(
+            shown(evolve(account, disabled=True)),
+            {"user": "old@example.com", "digests": ["MD5"], "disabled": True},
+        )
 
 
 class TheAccounts(DatabaseCase):

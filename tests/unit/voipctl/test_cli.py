@@ -16,6 +16,8 @@ from voipcluster.config.document import defaults
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import cli
 
+ALICE = {"user": "alice@example.com", "digests": ["MD5", "SHA-256"], "disabled": False}
+
 
 class FakeClient:
     """Answers from a table; an exception there is raised, and of a list there is one part."""
@@ -49,9 +51,9 @@ class VoipctlTests(SynchronousTestCase):
             {
                 "status": STATUS, "calls": [CALL], "explain": [HOP], "registrations": [BINDING], "join-token": "T0KEN@10.0.0.1",
                 "user-add": None, "user-passwd": None, "user-rm": UsageError("there is no user x@a.b"),
-                "user-list": ["alice@example.com"], "bans": [BAN], "unban": None,
+                "user-list": [ALICE], "bans": [BAN], "unban": None,
                 "routes": [ROUTE], "reload": [RELOADED],
-                "user-set": None, "user-show": {"forward.silent": "yes", "forward.busy": "carol\x1b"},
+                "user-set": None, "user-show": {**ALICE, "preferences": {"forward.silent": "yes", "forward.busy": "carol\x1b"}},
                 "gateways": [GATEWAY], "gateway-show": {**GATEWAY, "options": {"channels": 30}}, "gateway-add": None,
                 "gateway-set": None, "gateway-switch": None, "gateway-rm": UsageError("there is no gateway x"),
                 "drain": None, "web-password": None, "stop": None, "forget": None, "metrics": "voipcluster_calls 1.0\n",
@@ -98,8 +100,8 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual(json.loads(self.shown("--json", "status")), STATUS)
         self.assertEqual(json.loads(self.shown("--json", "calls")), [CALL])
         self.assertEqual(json.loads(self.shown("calls", "--json")), [CALL])
-        self.assertEqual(json.loads(self.shown("user", "list", "--json")), ["alice@example.com"])
-        self.assertEqual(json.loads(self.shown("--json", "user", "list")), ["alice@example.com"])
+        self.assertEqual(json.loads(self.shown("user", "list", "--json")), [ALICE])
+        self.assertEqual(json.loads(self.shown("--json", "user", "list")), [ALICE])
 
     def test_a_list_that_is_cut(self) -> None:
         """It says how many there are; as JSON it stays JSON, and that goes to standard error."""
@@ -158,13 +160,39 @@ class VoipctlTests(SynchronousTestCase):
         )
         shown = self.shown("user", "show", "bob@a.b")
         self.assertEqual(
-            [line.partition("=")[0] for line in shown.splitlines()], ["forward.busy", "forward.silent"]
+            [line.partition("=")[0] for line in shown.splitlines()],
+            ["# alice@example.com: digests MD5, SHA-256", "forward.busy", "forward.silent"],
         )
         self.assertNotIn("\x1b", shown)
         status, _, said = self.run_main("user", "set", "bob@a.b", "forward.busy")
         self.assertEqual(
             (status, said), (1, "voipctl: forward.busy: NAME=TEXT is expected; NAME= ends a preference\n")
         )
+
+    def test_which_digests(self) -> None:
+        """A user who came with MD5 only is to be found again; one without preferences is not shown as nothing."""
+        old = {"user": "old@example.com", "digests": ["MD5"], "disabled": True}
+        self.client.answers["user-list"] = [old, ALICE]
+        self.assertEqual(
+            [line.split(None, 1) for line in self.shown("user", "list").splitlines()],
+            [
+                ["USER", "DIGESTS       DISABLED"],
+                ["alice@example.com", "MD5, SHA-256  no"],
+                ["old@example.com", "MD5           yes"],
+            ],
+        )
+        self.client.answers["user-show"] = shown = {**old, "preferences": {}}
+        self.assertEqual(
+            self.shown("user", "show", "old@example.com").splitlines(),
+            [
+                "# old@example.com: digests MD5; disabled: he can neither register nor call",
+                "# no preferences",
+            ],
+        )
+        self.assertEqual(json.loads(self.shown("user", "show", "old@example.com", "--json")), shown)
+        self.client.answers["user-list"] = []
+        self.assertEqual(self.shown("user", "list"), "there are no users\n")
+        self.assertEqual(self.shown("user", "list", "--json"), "[]\n")
 
     def test_typed_password(self) -> None:
         """On a terminal it is asked for twice without showing it, also with --password-stdin, and must be the same."""

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import lists
-from voipcluster.web.view import NAMES, PAGE
+from voipcluster.web.view import PAGE, USERS
 
 
 class Node:
@@ -25,7 +25,8 @@ class Node:
             return {"registrations": self.registrations, "nodes": nodes}
         after, limit = arguments["after"], arguments["limit"]
         if command == "user-list":
-            part: list[Any] = self.users[after : after + limit]
+            assert arguments["full"]
+            part: list[Any] = [{"user": name} for name in self.users[after : after + limit]]
             return part if part or not after else None
         count = self.registrations if command == "registrations" else self.calls
         numbers = range(after, min(after + limit, count))
@@ -44,7 +45,7 @@ class Node:
 class ListTests(SynchronousTestCase):
     def test_all_in_parts(self) -> None:
         """Everything comes, each once and in order, and no answer is longer than one may be."""
-        node = Node(registrations=2 * PAGE + 3, calls=PAGE + 1, users=NAMES + 1)
+        node = Node(registrations=2 * PAGE + 3, calls=PAGE + 1, users=USERS + 1)
         rows, total = lists.registrations(node, 0)
         self.assertEqual((len(rows), total, len({row["aor"] for row in rows})), (2 * PAGE + 3,) * 3)
         self.assertEqual(rows, sorted(rows, key=lambda row: row["aor"]))
@@ -52,7 +53,7 @@ class ListTests(SynchronousTestCase):
         self.assertEqual((len(rows), total), (2 * PAGE + 2, 2 * PAGE + 2))
         self.assertEqual([row["duration"] for row in rows[:3]], [PAGE + 1, PAGE + 1, PAGE])
         self.assertLessEqual(node.largest, PAGE)
-        self.assertEqual(lists.users(node, None), sorted(node.users))
+        self.assertEqual([row["user"] for row in lists.users(node, None)], sorted(node.users))
 
     def test_cut(self) -> None:
         """No more is asked for than is shown, and the total is said."""

@@ -27,8 +27,8 @@ from voipcluster.services.node.records import CallRecord
 from voipcluster.services.node.routes import number_rows, route_rows
 from voipcluster.services.node.trace_view import TraceView
 from voipcluster.services.sip.calls import Call
-from voipcluster.store.accounts import imported_account, new_account
-from voipcluster.web.view import NAMES, PAGE, SHOWN, Row
+from voipcluster.store.accounts import imported_account, new_account, shown
+from voipcluster.web.view import NAMES, PAGE, SHOWN, USERS, Row
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts
@@ -360,16 +360,22 @@ class NodeView:
         return self._node.cluster.change_account(new_account(name, domain.lower(), password))
 
     def user_list(
-        self, domain: str | None, limit: int | None = None, after: int | None = None
-    ) -> list[str] | None:
+        self,
+        domain: str | None,
+        limit: int | None = None,
+        after: int | None = None,
+        full: bool | None = None,
+    ) -> list[str] | list[Row] | None:
         accounts, start = self._node.accounts, after or 0
         if start and start >= len(accounts):
             return None
-        return [
-            f"{a.username}@{a.domain}"
-            for a in accounts.page(start, min(limit or NAMES, NAMES))
-            if domain is None or a.domain == domain.lower()
+        most = USERS if full else NAMES
+        found = [
+            one
+            for one in accounts.page(start, min(limit or most, most))
+            if domain is None or one.domain == domain.lower()
         ]
+        return [shown(one) for one in found] if full else [f"{one.username}@{one.domain}" for one in found]
 
     def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Deferred[Row]:
         node, domain = self._node, domain.lower()
@@ -379,10 +385,10 @@ class NodeView:
         warnings = strange_places(node, account, preferences)
         return node.cluster.change_account(change).addCallback(lambda _: {"warnings": warnings})
 
-    def user_show(self, name: str, domain: str) -> dict[str, str]:
-        self._existing(name, domain)
-        account = self._node.accounts.get(name, domain)
-        return {} if account is None else {one.name: one.text for one in account.preferences}
+    def user_show(self, name: str, domain: str, full: bool | None = None) -> Row:
+        account = self._existing(name, domain)
+        preferences = {one.name: one.text for one in account.preferences}
+        return {**shown(account), "preferences": preferences} if full else preferences
 
     def _own_domain(self, domain: str) -> str:
         domains = self._node.core.names.domains
@@ -392,9 +398,11 @@ class NodeView:
             )
         return domain.lower()
 
-    def _existing(self, name: str, domain: str) -> None:
-        if self._node.accounts.get(name, domain) is None:
+    def _existing(self, name: str, domain: str) -> Account:
+        account = self._node.accounts.get(name, domain)
+        if account is None:
             raise UsageError(f"there is no user {name}@{domain}")
+        return account
 
     def page_password(self, password: str | None) -> Deferred[None]:
         node = self._node

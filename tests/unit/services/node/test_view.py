@@ -175,6 +175,10 @@ class ViewTests(SynchronousTestCase):
         self.nodes.run(0.1)
         self.assertEqual(view.user_list(None), ["alice@example.com"])
         self.assertEqual(view.user_list("elsewhere.org"), [])
+        alice = {"user": "alice@example.com", "digests": ["MD5", "SHA-256"], "disabled": False}
+        self.assertEqual(view.user_list(None, full=True), [alice])
+        self.assertEqual(view.user_show("alice", "Example.com"), {})
+        self.assertEqual(view.user_show("alice", "example.com", full=True), {**alice, "preferences": {}})
         for wrong, told in (
             (lambda: view.user_add("alice", "example.com", "x"), "user alice@example.com exists already"),
             (
