@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ class Program(ProcessProtocol):
     @ivar output: all that it wrote on standard output and standard error, in the order of arrival.
     @ivar standard_output: only the former.
     @ivar status: its exit status, negative for a signal, or L{None} while it runs.
+    @ivar ended_at: when that was, in seconds since the machine was started.
     """
 
     def __init__(self, reactor: Any, name: str, log: Path | None = None) -> None:
@@ -39,6 +41,7 @@ class Program(ProcessProtocol):
         self.output = ""
         self.standard_output = ""
         self.status: int | None = None
+        self.ended_at = 0.0
         self.pid = 0
         self._closing: Any = None
         self._log: BinaryIO | None = log.open("ab") if log else None
@@ -119,6 +122,7 @@ class Program(ProcessProtocol):
             self.transport.loseConnection()
 
     def processEnded(self, reason: Failure) -> None:
+        self.ended_at = time.clock_gettime(time.CLOCK_BOOTTIME)
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None

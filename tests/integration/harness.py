@@ -7,6 +7,7 @@ is stopped, and the test fails when a process stayed behind or a node's log hold
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import signal
@@ -78,7 +79,7 @@ class IntegrationTestCase(Recorded, TestCase):
             except Exception as error:
                 failures.append(f"{type(error).__name__}: {error}")
         for program in self._programs:
-            if not await self._soon(lambda program=program: not _session_lives(program.pid)):
+            if not await self._soon(lambda program=program: not _session_lives(program)):
                 failures.append(f"{program.name} left processes behind")
         await self._soon(lambda: not _commands_with(f"{self.network}."))
         failures += [f"left behind: {command}" for command in _commands_with(f"{self.network}.")]
@@ -208,7 +209,7 @@ class ClusterTestCase(IntegrationTestCase):
                 problems.append(f"node {node.name} ended by itself with {status}")
             elif running and status not in (0, -signal.SIGTERM):  # twistd ends by the signal that stopped it
                 problems.append(f"node {node.name} ended with {status} when asked to")
-            if not await self._soon(lambda program=program: not _session_lives(program.pid)):
+            if not await self._soon(lambda program=program: not _session_lives(program)):
                 problems.append(f"node {node.name} left processes behind")
         for node in self.cluster.nodes:
             log = node.log.read_text(errors="replace") if node.log.exists() else ""
@@ -352,15 +353,21 @@ def listens(host: str, port: int) -> bool:
     return False
 
 
-def _session_lives(session: int) -> bool:
-    """Whether a process of that session is left (not counting those that only wait to be reaped)."""
+def _session_lives(program: Program) -> bool:
+    """
+    Whether a process of the program's session is left (not counting those that only wait to be reaped).
+
+    What was started when it had ended is of somebody else, who was given its number.
+    """
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue  # it ended just now
-        if int(fields[3]) == session and fields[0] != "Z":
-            return True
+        if int(fields[3]) == program.pid and fields[0] != "Z":
+            begun = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # s since the machine was started
+            if program.status is None or begun <= program.ended_at:
+                return True
     return False
 
 

@@ -20,7 +20,7 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(split_host_port(bracketed(host), 5060), (host, 5060))
         self.assertTrue(is_ip(host))
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(st.text(max_size=40))
     def test_any_text_splits_or_is_a_value_error(self, text: str) -> None:
         """No text raises anything but ValueError, and a port is always 1 to 65535."""

@@ -122,7 +122,7 @@ class AnswerTests(SynchronousTestCase):
 
 
 class ParseTests(SynchronousTestCase):
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(st.one_of(st.text(max_size=80), st.text('="\\, abunrq', max_size=60).map("Digest ".__add__)))
     def test_any_text_is_parsed_or_a_parse_error(self, text: str) -> None:
         """No text raises anything but ParseError."""
@@ -130,7 +130,7 @@ class ParseTests(SynchronousTestCase):
             with contextlib.suppress(ParseError):
                 str(parse(text))
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(st.integers(0, len(GOOD)), st.text(max_size=4), st.integers(0, 6))
     def test_damaged_credentials(self, place: int, put: str, gone: int) -> None:
         """Credentials with some characters changed are parsed or refused."""

@@ -207,13 +207,13 @@ class ParseTests(SynchronousTestCase):
 
 
 class NoSurpriseTests(SynchronousTestCase):
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(st.binary(max_size=200))
     def test_any_bytes(self, data: bytes) -> None:
         """Any octets are a message or a ParseError."""
         self._try(data)
 
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=200, deadline=None)
     @given(st.data())
     def test_damaged_messages(self, data: st.DataObject) -> None:
         """A message with octets changed, left out or put in raises ParseError or nothing, whatever is asked of it."""
