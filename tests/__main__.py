@@ -103,9 +103,9 @@ def run(names: list[str], results: Path, before: list[str]) -> tuple[Totals, str
             start_new_session=True,
             env={**os.environ, RESULTS: str(results)},
         )
-        ended = ""
+        ended = used = ""
         try:
-            trial.wait(TIME_LIMIT)
+            used = wait_for(trial)
         except subprocess.TimeoutExpired:
             ended = f"\nended after {TIME_LIMIT} s\n"
         finally:
@@ -118,8 +118,26 @@ def run(names: list[str], results: Path, before: list[str]) -> tuple[Totals, str
     totals = totals_of(text, trial.returncode)
     if ended and not totals.failed:
         totals = totals._replace(failed=1)
-    heading = f"== {' '.join(names)}: {totals.passed} passed in {time.monotonic() - started:.1f} s\n"
+    heading = f"== {' '.join(names)}: {totals.passed} passed in {time.monotonic() - started:.1f} s{used}\n"
     return totals, heading if totals.failed == totals.skipped == 0 else text + heading
+
+
+def wait_for(trial: subprocess.Popen[bytes]) -> str:
+    """
+    Wait until it ends; what it has used, with all that it has waited for.
+
+    @raise subprocess.TimeoutExpired: it has not ended in time.
+    """
+    deadline = time.monotonic() + TIME_LIMIT
+    while os.waitid(os.P_PID, trial.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > deadline:
+            raise subprocess.TimeoutExpired(trial.args, TIME_LIMIT)
+        time.sleep(0.1)
+    try:
+        fields = Path(f"/proc/{trial.pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""  # not Linux
+    return f", {sum(map(int, fields[11:15])) / os.sysconf('SC_CLK_TCK'):.0f} s of CPU time"
 
 
 def show_conformance(results: Path, parts: list[str]) -> None:
