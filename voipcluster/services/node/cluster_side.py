@@ -123,7 +123,7 @@ class ClusterSide:
     def node_changed(self, name: str, up: bool) -> None:
         if up:
             self._node.registrar.give_back.go_on(name)
-            page_access.ask_for_it(self._node, name)
+            page_access.offer(self._node)
         else:
             self._node.registrar.copy_begins(name)
             self._lost.link_lost(name)
@@ -248,7 +248,7 @@ class ClusterSide:
                 merged=node.stored_gateways.stamped,
                 adopt=self._adopt_gateways,
             ),
-            node.page_access.decided(),
+            node.page_access.decided(lambda: page_access.offer(node)),
         ]
 
     def _full_gateways(self) -> Iterable[StoredGateway]:
@@ -319,7 +319,7 @@ class ClusterSide:
                     "database": node.view.own_database(),
                 }  # fmt: skip
             case page_access.KEPT:
-                return page_access.told(node.page_access)
+                return page_access.offered(node, params)
             case page_access.ENDED:
                 page_access.logged_out(node.gate, params)
                 return {}

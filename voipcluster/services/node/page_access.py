@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FILE = "web.password"  # in the state directory, mode 0600 as all there
 KIND = "page-password"
 ENDED = "web-logout"  # the question by which a node tells the others of a log-out
-KEPT = "web-password"  # the question by which a primary that has no such file asks what another node has
+KEPT = "web-password"  # the question by which a primary that names none is told what another node has
 NAME = PagePassword().name
 
 _log = Logger()
@@ -47,6 +47,7 @@ class PageAccess:
     @ivar in_thread: runs what waits for the disk, or takes a tenth of a second.
     @ivar kept: what is kept of the password; empty when there is none.
     @ivar is_known: whether the file says what it is, or that there is none.
+    @ivar is_missed: the primary has named none, and we know of it.
     """
 
     _log = Logger()
@@ -54,7 +55,7 @@ class PageAccess:
     def __init__(self, state: NodeState, in_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
         self._state, self.in_thread = state, in_thread
         self._order = DeferredLock()  # a later password must not be overtaken on its way to the disk
-        self.kept, self.is_known = "", False
+        self.kept, self.is_known, self.is_missed = "", False, False
         with contextlib.suppress(UsageError):  # there is no such file
             self.kept, self.is_known = state.read(FILE).decode("ascii", "replace").strip(), True
         if self.kept and not is_hash(self.kept):
@@ -64,9 +65,13 @@ class PageAccess:
             )
             self.kept, self.is_known = "", False
 
-    def decided(self) -> Decided:
-        """What the primary decides on."""
-        return Decided(KIND, PagePasswords, lambda one: one.name, self.full, self.store, self.listed, _check)
+    def decided(self, missed: Callable[[], None] = lambda: None) -> Decided:
+        """What the primary decides on. @param missed: called when L{is_missed} may have become true."""
+
+        def listed(names: frozenset[str]) -> Deferred[None]:
+            return self.listed(names).addCallback(lambda _: missed())
+
+        return Decided(KIND, PagePasswords, lambda one: one.name, self.full, self.store, listed, _check)
 
     def full(self) -> Iterable[PagePassword]:
         """That there is none is said, too: who was away when it was removed has the old one."""
@@ -80,6 +85,7 @@ class PageAccess:
 
     def listed(self, names: frozenset[str]) -> Deferred[None]:
         """The primary names none: it does not know of any, which is no order to forget ours."""
+        self.is_missed = self.is_known and NAME not in names
         return succeed(None)
 
     def _keep(self, kept: str) -> Deferred[None]:
@@ -149,27 +155,35 @@ def make_gate(node: NodeParts, octets: Callable[[int], bytes], wall: Callable[[]
     )
 
 
-def ask_for_it(node: NodeParts, name: str) -> None:
-    """A node is there: a primary whose state directory has no file for the password takes the copy of that node."""
-    access = node.page_access
-    if access.is_known or not node.state.is_primary:
+def offer(node: NodeParts) -> None:
+    """The primary named no password, as one whose state directory has lost the file does: it is told of ours."""
+    access, primary = node.page_access, node.cluster.mesh.primary
+    if not access.is_missed or not node.cluster.is_up(primary):
         return
 
-    def answered(answer: Body) -> Deferred[None] | None:
-        if access.is_known or not answer:  # set meanwhile; or it has none either
-            return None
-        _log.info("the web page's password is taken from the copy of node {name}", name=name)
-        return node.cluster.change(KIND, codec.decode(KIND, answer))
+    def taken(_: Body) -> None:
+        access.is_missed = False
 
     def not_taken(failure: Failure) -> None:
-        failure.trap(VoipclusterError)  # the link is gone, or that node is of a version that is not asked
-        _log.debug("node {name}: {error}", name=name, error=failure.getErrorMessage())
+        failure.trap(
+            VoipclusterError
+        )  # the link is lost again, or the primary is of a version that takes none
+        _log.debug("node {name}: {error}", name=primary, error=failure.getErrorMessage())
 
-    node.cluster.ask(name, KEPT, {}).addCallback(answered).addErrback(not_taken)
+    asked = node.cluster.ask(primary, KEPT, told(access))
+    asked.addCallback(taken).addErrback(not_taken)
+
+
+def offered(node: NodeParts, params: Body) -> Deferred[Body] | Body:
+    """Another node tells what it has; at a primary that knows better, nothing happens."""
+    if node.page_access.is_known or not node.state.is_primary:
+        return {}
+    _log.info("the web page's password is taken from the copy of another node")
+    return node.cluster.change(KIND, codec.decode(KIND, params)).addCallback(lambda _: {})
 
 
 def told(access: PageAccess) -> Body:
-    """The answer to L{KEPT}: what is kept, as a message; nothing when nothing is known."""
+    """What is kept, as a message; nothing when nothing is known."""
     return next((codec.encode(one) for one in access.full()), {})
 
 
