@@ -30,11 +30,13 @@ HERE = Path(__file__).parent
 PARTS = ("unit", "simulation", "conformance", "integration")
 TIME_LIMIT = 400  # seconds for one trial
 LONG = (
+    "tests.unit",
+    "tests.integration.test_bad_input",
     "tests.conformance.test_minutes",
     "tests.conformance.test_floods",
     "tests.integration.test_packaging",
 )  # begun first
-AT_ONCE = 2 * (os.cpu_count() or 1)  # most of them wait most of the time: for timers, phones and processes
+AT_ONCE = 3 * (os.cpu_count() or 1)  # most of them wait most of the time: for timers, phones and processes
 
 _SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>[^)]*)\))?$", re.MULTILINE)
 _COUNT = re.compile(r"(\w+)=(\d+)")
@@ -64,17 +66,18 @@ def totals_of(output: str, status: int) -> Totals:
 
 
 def trials(names: list[str]) -> list[list[str]]:
-    """What each trial is to run; the long ones first."""
-    runs: list[list[str]] = []
+    """What each trial is to run; the long ones first, and parts that wait among parts that compute."""
+    runs: list[tuple[float, list[str]]] = []
     for name in names:
         if name == "unit":
-            runs.append(["tests.unit"])
+            runs.append((0.0, ["tests.unit"]))
         elif name in PARTS:
             modules = sorted((HERE / name).rglob("test_*.py"), key=lambda file: -file.stat().st_size)
-            runs += [[".".join(file.relative_to(HERE.parent).with_suffix("").parts)] for file in modules]
+            found = [".".join(file.relative_to(HERE.parent).with_suffix("").parts) for file in modules]
+            runs += [(number / len(found), [module]) for number, module in enumerate(found)]
         else:
-            runs.append([name])
-    return sorted(runs, key=lambda run: run[0] not in LONG)
+            runs.append((0.0, [name]))
+    return [run for _, run in sorted(runs, key=lambda placed: (placed[1][0] not in LONG, placed[0]))]
 
 
 def run(names: list[str], results: Path, before: list[str]) -> tuple[Totals, str]:
