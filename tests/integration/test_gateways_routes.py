@@ -184,12 +184,10 @@ class RoutesTests(ClaimTestCase):
 
     async def _costs(self, dear: Sipp, cheap: Sipp, twin: Sipp) -> None:
         before = cheap.successful
-        callers = [
-            await self.calls_to("+491500", calls, rate=15.0, node=node, port=5070 + n)
-            for n, (node, calls) in enumerate(zip(self.cluster.nodes, (334, 333, 333), strict=True))
-        ]
-        for caller in callers:
-            await caller.finished(120)
+        callers = []
+        for n, (node, calls) in enumerate(zip(self.cluster.nodes, (334, 333, 333), strict=True)):
+            callers.append(await self.calls_to("+491500", calls, rate=20.0, node=node, port=5070 + n))
+            await callers[-1].finished(60)
         self.assertEqual(sum(caller.successful for caller in callers), CALLS)
         await self.until(lambda: cheap.successful - before + twin.successful == CALLS, "all calls have ended")
         self.assertEqual(dear.successful, 0)
