@@ -57,7 +57,11 @@ class ReloadTests(ClusterTestCase):
         # one node
         self.write(threshold=0.5, calls=100)
         said = await a.voipctl("reload")
-        self.assertEqual(said, "node a: changed cluster.threshold, limits.calls\n")
+        self.assertEqual(
+            said,
+            "node a: changed cluster.threshold, limits.calls\n"
+            "cluster.threshold: must be alike on all nodes: the others need this file, too\n",
+        )
         self.assertEqual((await a.voipctl_json("status"))["threshold"], 0.5)
         self.assertEqual((await b.voipctl_json("status"))["threshold"], 0.75)
 
