@@ -173,7 +173,7 @@ class Bench:
         self.phase, self._peers = phase, Peers()
         self._wires: list[Wire] = []
         self._waiting: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
-        NodeReactor.open_udp = self._open  # type: ignore[method-assign]
+        NodeReactor.open_udp = self._open
         options = {**OPEN, **({} if records else {"records": {"days": 0}})}
         try:
             self._world = World("a", options=options)

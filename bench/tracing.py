@@ -48,13 +48,13 @@ class Node:
         self.service = self.world.nodes["a"].service
         self.spent = 0
         for port in self.service.transport.udp_ports:
-            port.doRead = self._timed(port.doRead)  # type: ignore[method-assign]
+            port.doRead = self._timed(port.doRead)
         reactor: Any = self.service.reactor
         self.export = HepExport(
             IReactorTime(reactor), self.service.tap, HepWriter(1, "a"), Choice(), "a", reactor.seconds
         )
         self.export.collector = Nowhere()
-        self.export._send_some = self._timed(self.export._send_some)  # type: ignore[method-assign]
+        self.export._send_some = self._timed(self.export._send_some)
 
     def _timed(self, work: Callable[[], Any]) -> Callable[[], Any]:
         def timed() -> None:

@@ -17,8 +17,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -106,15 +108,17 @@ def run(names: list[str], results: Path, before: list[str]) -> tuple[Totals, str
             start_new_session=True,
             env={**os.environ, RESULTS: str(results)},
         )
-        ended = used = ""
+        end = partial(os.killpg, trial.pid, signal.SIGKILL)
+        limit = threading.Timer(TIME_LIMIT, end)
+        limit.start()
         try:
-            used = wait_for(trial)
-        except subprocess.TimeoutExpired:
-            ended = f"\nended after {TIME_LIMIT} s\n"
+            used = used_by(trial.pid)
         finally:
+            ended = "" if limit.is_alive() else f"\nended after {TIME_LIMIT} s\n"
+            limit.cancel()
             # also what a test left behind
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(trial.pid, signal.SIGKILL)
+                end()
             trial.wait()
         output.seek(0)
         text = output.read().decode("utf-8", "replace") + ended
@@ -125,19 +129,11 @@ def run(names: list[str], results: Path, before: list[str]) -> tuple[Totals, str
     return totals, heading if totals.failed == totals.skipped == 0 else text + heading
 
 
-def wait_for(trial: subprocess.Popen[bytes]) -> str:
-    """
-    Wait until it ends; what it has used, with all that it has waited for.
-
-    @raise subprocess.TimeoutExpired: it has not ended in time.
-    """
-    deadline = time.monotonic() + TIME_LIMIT
-    while os.waitid(os.P_PID, trial.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        if time.monotonic() > deadline:
-            raise subprocess.TimeoutExpired(trial.args, TIME_LIMIT)
-        time.sleep(0.1)
+def used_by(pid: int) -> str:
+    """Wait until a process has ended, and leave it to be reaped; what it has used, with all that it has waited for."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     try:
-        fields = Path(f"/proc/{trial.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""  # not Linux
     return f", {sum(map(int, fields[11:15])) / os.sysconf('SC_CLK_TCK'):.0f} s of CPU time"

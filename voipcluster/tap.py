@@ -124,14 +124,14 @@ def makeService(options: Options) -> Service:
 
     @raise SystemExit: they are wrong; the text is C{voipcluster: } and one line.
     """
-    # Here, because twistd installs the reactor of --reactor first, and because --help needs no node.
-    from twisted.internet import reactor  # noqa: PLC0415 - see above
+    # Imported here, because twistd installs the reactor of --reactor first, and because --help needs no node.
+    from twisted.internet import reactor  # noqa: PLC0415 - behind the reactor
 
-    from voipcluster.services.log import THRESHOLD  # noqa: PLC0415 - see above
-    from voipcluster.services.node.hangup import HangupService  # noqa: PLC0415 - see above
-    from voipcluster.services.node.service import NodeService  # noqa: PLC0415 - see above
-    from voipcluster.services.node.surroundings import MACHINE  # noqa: PLC0415 - see above
-    from voipcluster.services.policies import policy_names  # noqa: PLC0415 - see above
+    from voipcluster.services.log import THRESHOLD  # noqa: PLC0415 - behind the reactor
+    from voipcluster.services.node.hangup import HangupService  # noqa: PLC0415 - behind the reactor
+    from voipcluster.services.node.service import NodeService  # noqa: PLC0415 - behind the reactor
+    from voipcluster.services.node.surroundings import MACHINE  # noqa: PLC0415 - behind the reactor
+    from voipcluster.services.policies import policy_names  # noqa: PLC0415 - behind the reactor
 
     try:
         read = partial(configuration, options, policy_names(), Path.cwd())

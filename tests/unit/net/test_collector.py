@@ -200,7 +200,7 @@ class TcpTests(_Case):
         """Stopping waits a second for what is unsent, no longer."""
         self.collector.start()
         transport = self.connected()
-        transport.loseConnection = lambda reason=None: None  # type: ignore[method-assign]
+        transport.loseConnection = lambda reason=None: None
         stopped = self.collector.stop()
         self.assertNoResult(stopped)
         self.reactor.advance(1.0)

@@ -35,7 +35,7 @@ class WriterTests(SynchronousTestCase):
             "source": ALICE, "destination": NODE, "transport": "UDP", "at": 1780929664.25, "kind": SIP,
             "payload": MESSAGE, "call_id": "c1",
         }  # fmt: skip
-        return Passed(**{**given, **other})  # type: ignore[arg-type]
+        return Passed(**{**given, **other})
 
     def test_octet_by_octet(self) -> None:
         """The packet is what the specification's tables give, worked out by hand."""

@@ -65,7 +65,7 @@ class ExportTests(SynchronousTestCase):
             HepWriter(7, "a"),
             Choice(**choice),
             "a",
-            lambda: 1000.5 + self.clock.seconds(),  # type: ignore[arg-type]
+            lambda: 1000.5 + self.clock.seconds(),
         )
         made.collector = self.collector
         made.startService()

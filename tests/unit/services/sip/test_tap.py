@@ -32,7 +32,7 @@ class TapTests(SynchronousTestCase):
             timers=self.wheel,
             open_socket=lambda host, port: self.socket,
         )
-        self.transactions.connect(self.transport, object())  # type: ignore[arg-type]
+        self.transactions.connect(self.transport, object())
         self.transport.startService()
         self.tap = Tap(self.transactions, self.transport, self.reactor.seconds)
         self.seen: list[tuple[bool, bytes, Flow]] = []

@@ -38,7 +38,7 @@ class RecorderTests(SynchronousTestCase):
         self.told: list[str] = []
 
     def recorder(self, memory: int = 1 << 20, mask: bool = True) -> Recorder:
-        made = Recorder(self.clock, self.tap, lambda: 1000.0 + self.clock.seconds(), memory, mask)  # type: ignore[arg-type]
+        made = Recorder(self.clock, self.tap, lambda: 1000.0 + self.clock.seconds(), memory, mask)
         made.tell = self.told.extend
         made.startService()
         self.addCleanup(made.stopService)
