@@ -26,30 +26,25 @@ from voipcluster.services.admin import AdminService
 from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.cluster.members import ClusterService
 from voipcluster.services.cluster.tallies import Tallies
-from voipcluster.services.gateway.allowances import Allowances
 from voipcluster.services.gateway.book import GatewayBook
-from voipcluster.services.gateway.channels import Channels
-from voipcluster.services.gateway.incoming import Incoming
 from voipcluster.services.gateway.merging import merged
-from voipcluster.services.gateway.outgoing import Outgoing
 from voipcluster.services.gateway.probing import ProbingService
 from voipcluster.services.gateway.registering import RegisteringService
-from voipcluster.services.gateway.routing import Dialling, NumberRouting
 from voipcluster.services.hep.export import HepExport
 from voipcluster.services.journal import CallJournal
-from voipcluster.services.media.relay import CallKey, MediaService
+from voipcluster.services.media.relay import CallKey
 from voipcluster.services.node.cluster_side import ClusterSide
-from voipcluster.services.node.dialling import dialling_of
 from voipcluster.services.node.directory import NodeDirectory
-from voipcluster.services.node.limits import limiting_of, media_shares
+from voipcluster.services.node.limits import limiting_of
 from voipcluster.services.node.listening import (
     listen_addresses,
     make_tls,
     make_web,
     own_names,
     own_ports,
-    relay_addresses,
 )
+from voipcluster.services.node.media import media_of
+from voipcluster.services.node.number_side import NumberSide
 from voipcluster.services.node.numbers import numbers
 from voipcluster.services.node.overload import overload_of
 from voipcluster.services.node.page_access import PageAccess, make_gate
@@ -67,7 +62,6 @@ from voipcluster.services.node.settings import (
 from voipcluster.services.node.surroundings import Surroundings
 from voipcluster.services.node.tracing import hep_of
 from voipcluster.services.node.view import NodeView, durations
-from voipcluster.services.notices import Notices
 from voipcluster.services.sip.access import Access, credentials_lookup
 from voipcluster.services.sip.backlog import BacklogService
 from voipcluster.services.sip.calls import Call, CallTable
@@ -91,7 +85,6 @@ from voipcluster.services.tracing.outline import Outlines
 from voipcluster.services.tracing.recorder import Recorder
 from voipcluster.services.workload import Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
-from voipcluster.sip.emergency import pattern_of
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.transaction.events import Durations
 from voipcluster.store.accounts import Accounts
@@ -137,7 +130,6 @@ class NodeParts:
         self._policy, self._hook, self._stop = policy, hook, stop
         self._state: StoredState | None = None
         self._stopping = False
-        self._counted = False  # whether calls may hold channels of gateways, or count for who pays them
 
     @property
     def reactor(self) -> Any:
@@ -275,27 +267,7 @@ class NodeParts:
         config, core = self.config, self.core
         media, sip, auth = config.media, config.sip, config.auth
         surroundings = self._surroundings
-        self.media = MediaService(
-            clock,
-            ports=media.ports,
-            addresses=relay_addresses(config),
-            relay=media.relay,
-            marks=media.marks,
-            kernel=surroundings.kernel,
-            ice=media.ice,
-            timeout=media.timeout,
-            hold_timeout=media.hold_timeout,
-            quarantine=media.quarantine,
-            allowed=media.lab_networks,
-            closed=(sip.port,),
-            trusted=self._may_name_other_hosts,
-            shares=media_shares(config.limits),
-            silence=media.silence,
-            start=int(surroundings.random() * (1 << 16)),
-            readers=lambda reactor: surroundings.rtp_readers(reactor, media.gather),
-            open_port=partial(surroundings.kept.open_rtp, surroundings.open_rtp),
-            octets=surroundings.octets,
-        )
+        self.media = media_of(self, clock)
         self.cluster_side = ClusterSide(self)
         self.registrar = RegistrarService(
             clock,
@@ -358,57 +330,9 @@ class NodeParts:
         trace = config.trace
         self.recorder = Recorder(clock, self.tap, surroundings.wall, trace.memory, trace.mask)
         self.outlines = Outlines(trace.outlines)
-        self._make_routing(clock)
-
-    def _make_routing(self, clock: IReactorTime) -> None:
-        """Calls to numbers; without routes nothing of it is in the way of a call."""
-        core = self.core
-        self.routing = NumberRouting(
-            self.gateways,
-            dialling_of(self.config),
-            lambda: core.names,
-            self.resolver,
-            clock,
-            self._surroundings.random,
-        )
-        self.channels = Channels(self.gateways, self.calls)
-        self.serving.within.identity = self.gateways.credentials
-        self.allowances = self.routing.allowances = self.channels.allowances = Allowances(
-            clock,
-            self.tallies,
-            self.gateways,
-            self.config.allowance.of_user,
-            self.accounts.preferences,
-            self._surroundings.wall,
-        )
-        self.allowances.keep = self._keep_minutes
-        self.calls.adopted = self._call_adopted
-        self.proxy.trusts = self.routing.trusts
-        self.serving.channels = self.channels
-        self.incoming = Incoming(
-            self.routing,
-            lambda: core.names,
-            self.is_ours,
-            self.transport.identities,
-            Notices(core.seconds, self._log),
-        )
-        self.gateways.changed.append(lambda: self.use_dialling(self.routing.dialling))
-        self.use_dialling(self.routing.dialling)
-
-    def use_dialling(self, dialling: Dialling) -> None:
-        """Numbers mean this from now on; calls in progress go on."""
-        routing = self.routing
-        routing.dialling = dialling
-        used = bool(dialling.routes.routes or dialling.enum or self.gateways)
-        self._counted = self._counted or used  # calls of a gateway that is removed go on
-        self.serving.outgoing = Outgoing(routing, self.channels, self.core) if used else None
-        self.proxy.numbers = routing if used else None
-        for_help = pattern_of(dialling.plan.emergency) if used else None
-        self.placing.for_help = (lambda uri: False) if for_help is None else routing.is_emergency
-        self.overload.for_help = for_help
-        if self.core.downstreams is not None:
-            self.core.downstreams.for_help = for_help
-        self.access.gateways = self.incoming if self.incoming.applies else None
+        side = self.number_side = NumberSide(self, clock)
+        self.routing, self.channels = side.routing, side.channels
+        self.allowances, self.incoming = side.allowances, side.incoming
 
     def _make_cluster(self, state: StoredState) -> None:
         config = self.config
@@ -459,24 +383,13 @@ class NodeParts:
             self._log.error("{fault}", fault=fault)
         self.gateways.replace(origins.values())
 
-    def _keep_minutes(self, day: str, seconds: Mapping[str, int]) -> None:
-        """Written behind the calls; the next change of a count says it again, should the disk not take this."""
-        kept = self._store.run(partial(self._store.minutes.write, day, seconds))
-        kept.addErrback(
-            lambda failure: self._log.warn(
-                "the minutes of today are not kept: {error}", error=failure.getErrorMessage()
-            )
-        )
-
-    def _call_adopted(self, call: Call) -> None:
-        self._counted = True
-        self.channels.adopt(call)
-        self.allowances.adopt(call)
+    def keep_minutes(self, day: str, seconds: Mapping[str, int]) -> Deferred[None]:
+        """Write what users have spent on a day into the state directory."""
+        return self._store.run(partial(self._store.minutes.write, day, seconds))
 
     def _call_over(self, call: Call, reason: str) -> None:
-        if self._counted:
-            self.channels.over(call, reason)
-            self.allowances.over(call, reason)
+        if self.number_side.counted:
+            self.number_side.over(call, reason)
         media = self.media.last_snapshot(call.key) if self.media.relays else None
         record = CallRecord(call, self.core.seconds(), reason, media)
         if call.answered:
@@ -526,7 +439,7 @@ class NodeParts:
         known = self.membership.get(node)
         return node == self.core.node or (known is not None and known.state is not NodeState.UNKNOWN)
 
-    def _may_name_other_hosts(self, host: str) -> bool:
+    def may_name_other_hosts(self, host: str) -> bool:
         """Whether the word of who signals from there is enough for media elsewhere, as with carriers it mostly is."""
         if self.config.media.third_hosts:
             return True

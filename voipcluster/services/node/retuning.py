@@ -88,7 +88,7 @@ def _sessions(node: NodeService) -> None:
 
 def _overload(node: NodeService) -> None:
     take_part(node, node.overload, node.core.seconds, node.surroundings.random)
-    node.use_dialling(node.routing.dialling)  # tells a new part what a call for help is
+    node.number_side.use(node.routing.dialling)  # tells a new part what a call for help is
 
 
 def _names(node: NodeService) -> None:
@@ -103,7 +103,7 @@ def _records(node: NodeService) -> None:
 
 
 def _numbers(node: NodeService) -> None:
-    node.use_dialling(dialling_of(node.config))
+    node.number_side.use(dialling_of(node.config))
 
 
 def _gateways(node: NodeService) -> None:
