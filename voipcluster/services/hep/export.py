@@ -20,7 +20,7 @@ from voipcluster.services.node.records import CallRecord
 from voipcluster.services.sip.tap import Tap
 from voipcluster.sip.hep import SIP, HepWriter, Passed
 from voipcluster.sip.masking import masked
-from voipcluster.sip.overheard import call_id_of, cseq_of
+from voipcluster.sip.overheard import LONGEST, call_id_of, cseq_of
 
 MOST_WAITING = 4096  # messages that wait to be written
 AT_ONCE = 128  # of them in one turn of the reactor, which must not take long
@@ -50,7 +50,9 @@ class Choice:
         return not self.methods or cseq_of(data)[1] in self.methods
 
     def takes_call(self, call_id: str) -> bool:
-        """Every node says the same of one Call-ID, so that all of a call is there or nothing."""
+        """Every node says the same of one Call-ID, so that all of a call is there or nothing; never of one that is too long."""
+        if len(call_id) > LONGEST:
+            return False
         if self.share >= 1.0:
             return True
         return zlib.crc32(call_id.encode("utf-8", "surrogateescape")) < self.share * (1 << 32)

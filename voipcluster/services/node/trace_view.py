@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from voipcluster.address import TLS, WS, WSS, join_host_port, split_host_port
 from voipcluster.errors import UsageError
+from voipcluster.services.commands import MAX_TRACE
 from voipcluster.services.tracing.outline import events
 from voipcluster.services.tracing.wanted import wanted_of
 from voipcluster.sip.ladder import Seen, Step, ladder, participants
@@ -55,7 +56,10 @@ class TraceView:
             asked = (params.get(name) for name in ("user", "address", "call_id"))
             user, address, call_id = (one if isinstance(one, str) else None for one in asked)
             wanted = wanted_of(user, address, call_id, params.get("all") is True)
-            recorder.switch_on(wanted, float(params.get("seconds", 0.0)))
+            seconds = params.get("seconds")
+            if not isinstance(seconds, (int, float)) or not 0.0 < seconds <= MAX_TRACE:
+                raise UsageError(f"seconds: found {seconds!r:.40}, allowed is a number up to {MAX_TRACE:g}")
+            recorder.switch_on(wanted, float(seconds))
         else:
             recorder.switch_off(params.get("forget") is True)
         return recorder.state()

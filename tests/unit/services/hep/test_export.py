@@ -160,6 +160,8 @@ class ExportTests(SynchronousTestCase):
             self.collector.packets.clear()
             self.export(**choice).call_over(record("c1", heard=True))
             self.assertEqual(self.found(), [])
+        self.export().call_over(record("c" * 60_000, heard=True))  # it would fill the packet
+        self.assertEqual(self.found(), [])
 
     def test_the_end(self) -> None:
         """What waits is sent, nobody looks on any more, and calls that end later are not told."""

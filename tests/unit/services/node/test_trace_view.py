@@ -160,6 +160,9 @@ class TraceViewTests(SynchronousTestCase):
         self.world()
         with self.assertRaises(UsageError):
             self.view().trace_on(None, "example.com", None, False, 60.0)
+        for seconds in ("60", None, 0, float("inf"), float("nan")):  # as another node may say it
+            with self.assertRaisesRegex(UsageError, "seconds: found"):
+                self.view().tracing.switch({"on": True, "all": True, "seconds": seconds})
         self.assertEqual([row["wanted"] for row in self.asked(self.view().trace_status())], [[], []])
 
     def test_labels(self) -> None:
