@@ -27,7 +27,8 @@ from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.targets import NoSuchUser
 from voipcluster.sip.identity import ASSERTED, PREFERRED, identity_towards
 from voipcluster.sip.message import Request, Response
-from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.proxy.context import ProxyContext
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.uri import parse_uri, scheme_of
 
 

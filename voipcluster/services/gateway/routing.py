@@ -26,7 +26,7 @@ from voipcluster.sip.dns import Question
 from voipcluster.sip.enum import enum_question, enum_uris
 from voipcluster.sip.identity import asserted_uris
 from voipcluster.sip.message import Request
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.route import route_uri

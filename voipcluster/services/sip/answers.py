@@ -12,7 +12,7 @@ from voipcluster.services.sip.calls import CallTable
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.sip.message import Response
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.session_timer import REFRESHING, Session, agreed
 
 _NOWHERE = Hop("UDP", "0.0.0.0", 0)  # noqa: S104 - an address that no packet comes from

@@ -20,7 +20,7 @@ from voipcluster.sip.message import Request, Response
 from voipcluster.sip.renumbering import renumbered
 
 if TYPE_CHECKING:
-    from voipcluster.sip.proxy.context import Target
+    from voipcluster.sip.proxy.events import Target
 
 Changes = tuple[tuple[int, ...], tuple[tuple[str, str], ...]]
 Credentials = Callable[[], Identity]

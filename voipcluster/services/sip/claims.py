@@ -20,7 +20,7 @@ from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.location import Binding
 from voipcluster.sip.message import Request, value_of
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.route import place_hash
 from voipcluster.sip.uri import parse_uri

@@ -23,7 +23,7 @@ from voipcluster.sip.message import Request
 from voipcluster.sip.outgoing import forward_request
 from voipcluster.sip.overload import FIRST_OFFER, OFFER
 from voipcluster.sip.proxy.breadth import incoming_breadth
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.resolution import Server
 from voipcluster.sip.uri import parse_uri
 

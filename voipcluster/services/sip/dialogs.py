@@ -11,7 +11,7 @@ from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.next_hop import hop_of
 from voipcluster.sip.message import COMMA, Request, Response
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.route import (
     NODE,
     Address,

@@ -12,7 +12,7 @@ from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.diversion import past
 from voipcluster.sip.message import Request
 from voipcluster.sip.preferences import Preferences
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.proxy.routing import Names
 from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.reaching import UNREACHED, Attempt, Reaching, Turned

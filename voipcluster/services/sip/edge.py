@@ -15,7 +15,7 @@ from voipcluster.services.sip.serving import DIALOG_FORMING
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.layout import layout_of
 from voipcluster.sip.message import Request, header_line
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.route import Party, contact_hash
 from voipcluster.sip.uri import is_sips

@@ -21,7 +21,8 @@ from voipcluster.services.sip.next_hop import (
 from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
 from voipcluster.sip.message import Response
 from voipcluster.sip.outgoing import forward_response
-from voipcluster.sip.proxy.context import (
+from voipcluster.sip.proxy.context import ProxyContext
+from voipcluster.sip.proxy.events import (
     Answer,
     BranchAnswered,
     BranchFailed,
@@ -34,7 +35,6 @@ from voipcluster.sip.proxy.context import (
     ForwardResponse,
     Located,
     LocateTargets,
-    ProxyContext,
     StartBranch,
     Target,
 )

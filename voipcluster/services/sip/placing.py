@@ -20,7 +20,8 @@ from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.riding import HEADER, PARAMETER
 from voipcluster.services.sip.serving import Accepted
 from voipcluster.sip.message import Request, Response
-from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.proxy.context import ProxyContext
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.uri import is_sips, parse_uri
 
 SIGN_OF_LIFE = 1.0  # seconds in which a node answers a hand-over with anything, or the next one is asked

@@ -27,7 +27,8 @@ from voipcluster.services.sip.serving import Accepted, Serving
 from voipcluster.services.sip.transactions import ITransactionUser, ServerTransaction
 from voipcluster.sip.message import REASONS, Request
 from voipcluster.sip.proxy.breadth import incoming_breadth
-from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.proxy.context import ProxyContext
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.proxy.routing import Routed, own_call_token, preprocess_route
 from voipcluster.sip.proxy.validation import Refused, check_display_names, check_request
 from voipcluster.sip.registration import Source

@@ -11,7 +11,7 @@ from typing import Any
 from voipcluster.services.sip.calls import MAX_TRIED, Call, Tried
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.sip.message import Response
-from voipcluster.sip.proxy.context import BranchFailed, BranchTimedOut, Event, Target
+from voipcluster.sip.proxy.events import BranchFailed, BranchTimedOut, Event, Target
 from voipcluster.sip.resolution import Server
 
 CALLER, CALLEE, NODE = "caller", "callee", "node"  # who has ended an attempt, or a call

@@ -37,7 +37,8 @@ from voipcluster.services.sip.targets import NoSuchUser, Targets
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.services.sip.within_dialogs import WithinDialogs
 from voipcluster.sip.message import Request
-from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.proxy.context import ProxyContext
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.reaching import Attempt
 from voipcluster.sip.session_timer import SessionTimer
 from voipcluster.sip.uri import is_sips

@@ -10,7 +10,7 @@ from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs, past_its_node
 from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.sip.location import Binding
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.route import Party, contact_hash
 from voipcluster.sip.uri import SipUri, is_sips, parse_uri

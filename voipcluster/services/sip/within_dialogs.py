@@ -18,7 +18,8 @@ from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.message import Request
-from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.proxy.context import ProxyContext
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.renumbering import renumbered
 from voipcluster.sip.session_timer import REFRESHING, SessionTimer
 

@@ -7,7 +7,7 @@ from voipcluster.errors import PeerError
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.records.refused import MOST, MOST_OF_SOURCE, REMEMBERED, WINDOW, RefusedCalls
 from voipcluster.services.records.rows import row_of
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 
 
 class RefusedTests(WorldCase):

@@ -7,7 +7,8 @@ from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.sip.message import Response
-from voipcluster.sip.proxy.context import ProxyContext, Target
+from voipcluster.sip.proxy.context import ProxyContext
+from voipcluster.sip.proxy.events import Target
 
 BOB = "sip:bob@198.51.100.2"
 

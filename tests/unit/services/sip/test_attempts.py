@@ -9,7 +9,7 @@ from voipcluster.services.records.rows import row_of
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.resolving import REFUSED, SILENT, UNAVAILABLE
 from voipcluster.sip.dns import NAPTR, SRV, A, Naptr, Srv
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 
 CAROL = f"sip:carol@{NET}"
 

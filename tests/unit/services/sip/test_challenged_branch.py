@@ -9,7 +9,7 @@ from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.sip.challenges import Identity
 from voipcluster.sip.digest import ha1, parse_answer, proves
 from voipcluster.sip.message import Request
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 
 CARRIER = "198.51.100.50"
 NUMBER = f"sip:+4930123@{CARRIER}"

@@ -6,7 +6,7 @@ from tests.unit.services.sip.forwarding_case import BOB, ForwardingCase
 from voipcluster.errors import TransportError
 from voipcluster.services.sip.copies import Copy
 from voipcluster.sip.message import Request, parse
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 
 
 class CopyTests(ForwardingCase):

@@ -8,7 +8,7 @@ from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import PeerError
 from voipcluster.sip.outgoing import reply
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.route import Party, contact_hash, dialog_hash, route_uri
 from voipcluster.sip.values import split_list
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.unit.services.sip.forwarding_case import BOB, ForwardingCase
 from voipcluster.sip.message import Request
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 
 
 class LifeTests(ForwardingCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.unit.services.sip_world import Node, Phone, WorldCase
 from voipcluster.address import UDP
 from voipcluster.errors import ParseError, PeerError
-from voipcluster.sip.proxy.context import Target
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.route import contact_hash, route_uri
 from voipcluster.sip.values import parse_name_addr
 

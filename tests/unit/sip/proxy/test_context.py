@@ -11,7 +11,8 @@ from voipcluster.address import Flow
 from voipcluster.errors import Throttled, TransportError
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.sip.message import Response
-from voipcluster.sip.proxy.context import (
+from voipcluster.sip.proxy.context import ProxyContext
+from voipcluster.sip.proxy.events import (
     Answer,
     BranchAnswered,
     BranchFailed,
@@ -24,7 +25,6 @@ from voipcluster.sip.proxy.context import (
     ForwardResponse,
     Located,
     LocateTargets,
-    ProxyContext,
     StartBranch,
     Target,
 )
