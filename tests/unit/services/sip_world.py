@@ -26,6 +26,7 @@ from voipcluster.net.timers import TimerWheel
 from voipcluster.services.media.kernel_path import NoKernel
 from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import MediaService
+from voipcluster.services.sip.accepted import Accepted
 from voipcluster.services.sip.access import Access, credentials_lookup
 from voipcluster.services.sip.calls import CallTable
 from voipcluster.services.sip.claims import Claims
@@ -37,7 +38,7 @@ from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.placing import Placing
 from voipcluster.services.sip.proxy import ProxyService
 from voipcluster.services.sip.registrar import RegistrarService
-from voipcluster.services.sip.serving import Accepted, Serving
+from voipcluster.services.sip.serving import Serving
 from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.transactions import TransactionService
 from voipcluster.sip import digest

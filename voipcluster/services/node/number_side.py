@@ -73,7 +73,7 @@ class NumberSide:
         routing.dialling = dialling
         used = bool(dialling.routes.routes or dialling.enum or node.gateways)
         self.counted = self.counted or used  # calls of a gateway that is removed go on
-        node.serving.outgoing = Outgoing(routing, self.channels, node.core) if used else None
+        node.serving.locating.outgoing = Outgoing(routing, self.channels, node.core) if used else None
         node.proxy.numbers = routing if used else None
         for_help = pattern_of(dialling.plan.emergency) if used else None
         node.placing.for_help = (lambda uri: False) if for_help is None else routing.is_emergency

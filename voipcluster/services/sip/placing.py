@@ -14,11 +14,11 @@ from voipcluster.balance.explain import ExplainLog
 from voipcluster.balance.handover import Handover
 from voipcluster.balance.placement import Placement
 from voipcluster.errors import PeerError
+from voipcluster.services.sip.accepted import Accepted
 from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.riding import HEADER, PARAMETER
-from voipcluster.services.sip.serving import Accepted
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext
 from voipcluster.sip.proxy.events import Target

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
@@ -18,8 +16,9 @@ from voipcluster.media.offer_answer import Side
 from voipcluster.media.shares import Holder, ShareTaken
 from voipcluster.services.gateway.allowances import Spent, is_forbidden
 from voipcluster.services.gateway.channels import Channels
-from voipcluster.services.gateway.outgoing import NumberAsked, Outgoing, OutgoingCall
+from voipcluster.services.gateway.outgoing import NumberAsked
 from voipcluster.services.media.relay import CallKey, MediaService
+from voipcluster.services.sip.accepted import Accepted
 from voipcluster.services.sip.access import AMPLIFICATION
 from voipcluster.services.sip.answers import Answers
 from voipcluster.services.sip.calls import Call, CallTable
@@ -27,19 +26,17 @@ from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
-from voipcluster.services.sip.diverting import Diverting, Wishes
+from voipcluster.services.sip.diverting import Wishes
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.hooks import CallOffer, ICallHook, Refuse, Retarget, Verdict
-from voipcluster.services.sip.loops import Loops
+from voipcluster.services.sip.locating import Located, Locating
 from voipcluster.services.sip.recorded import RecordedForwarding
 from voipcluster.services.sip.riding import HEADER
-from voipcluster.services.sip.targets import NoSuchUser, Targets
+from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.services.sip.within_dialogs import WithinDialogs
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext
-from voipcluster.sip.proxy.events import Target
-from voipcluster.sip.reaching import Attempt
 from voipcluster.sip.session_timer import SessionTimer
 from voipcluster.sip.uri import is_sips
 
@@ -49,42 +46,11 @@ LONGEST_WHY = 110  # characters of why a call was refused, in words
 _NO_TIMER = SessionTimer()
 
 
-class Accepted(NamedTuple):
-    """
-    A request that this node serves.
-
-    @ivar uri: its Request-URI behind route processing; C{routes}: what is left of Route, L{None}: untouched.
-    @ivar drop_lines: header lines that are used up (credentials of ours).
-    """
-
-    incoming: ServerTransaction
-    client: Handover
-    uri: str
-    routes: list[str] | None
-    max_forwards: int
-    drop_lines: Sequence[int] = ()
-
-
-class Located(NamedTuple):
-    """
-    Where a request goes.
-
-    @ivar mark: for the branch; C{diverting}: gives more targets when these came to nothing, or L{None}; C{outgoing}: what it is
-        besides when a number is called, or L{None}.
-    """
-
-    mark: str
-    targets: list[Target]
-    diverting: Diverting | None = None
-    outgoing: OutgoingCall | None = None
-
-
 class Serving:
     """
     @param hook: provides L{ICallHook}, or L{None}.
     @param wishes: the preferences of the users.
-    @ivar within: what comes later within the dialogs.
-    @ivar outgoing: calls to numbers, or L{None}: there are none.
+    @ivar locating: where new requests go; C{within}: what comes later within the dialogs.
     @ivar channels: told of calls that come from gateways.
     @ivar completed: called when a new request got its final response.
     """
@@ -106,7 +72,6 @@ class Serving:
     ) -> None:
         self._core = core
         self._dialogs = dialogs
-        self._targets = targets
         self._media = media
         self._relays = media.relays
         self._calls = calls
@@ -114,12 +79,9 @@ class Serving:
         self._hook = hook
         self._timer_c = timer_c
         self.session_timer = session_timer
-        self._wishes = wishes or Wishes(lambda: core.names, {})
-        self._preferences = self._wishes.preferences
-        self._loops = Loops(core)
+        self.locating = Locating(core, targets, wishes or Wishes(lambda: core.names, {}))
         self._answers = Answers(core, dialogs, media, calls)
         self.within = WithinDialogs(core, media, calls, claims, self._answers, timer_c, session_timer)
-        self.outgoing: Outgoing | None = None
         self.channels: Channels | None = None
         self.completed: Callable[[], object] = lambda: None
 
@@ -135,7 +97,7 @@ class Serving:
             and not client.gateway  # whose channels are counted
             and not self._calls.has_room(client.user, client.flow.remote[0])
             and self._is_limited(client)
-            and not (self.outgoing is not None and self.outgoing.routing.is_emergency(accepted.uri))
+            and not self.locating.is_for_help(accepted.uri)
         ):
             self._turn_down(incoming, PeerError("too many unanswered calls", 503))
             return
@@ -150,17 +112,16 @@ class Serving:
             except PeerError as error:
                 self._turn_down(incoming, error)
                 return
-        if self._preferences and not self._is_for_help(accepted.uri):
-            try:
-                self._wishes.check_caller(request, client, accepted.uri, self._number_of)
-            except PeerError as error:
-                self._turn_down(incoming, error)
-                return
+        try:
+            self.locating.check_caller(accepted)
+        except PeerError as error:
+            self._turn_down(incoming, error)
+            return
         if incoming.key not in self._core.transactions.servers:
             if stranger and not (invite and self._hook):
                 # what leads nowhere is answered once and without state: the source of a datagram may be forged (8.2.7)
                 try:
-                    located = self._locate(accepted, accepted.uri)
+                    located = self.locating.locate(accepted, accepted.uri)
                 except PeerError as error:
                     self._turn_down(incoming, error)
                     return
@@ -192,7 +153,7 @@ class Serving:
             str(accepted.client.flow),
             tuple((k, request.get_all(k)[0]) for k in dict.fromkeys(request.keys)),
             client.gateway,
-            "" if self.outgoing is None else self.outgoing.routing.number_text(accepted.uri),
+            self.locating.number_of(accepted.uri),
         )
         waiting = _Waiting(lambda: self._refuse(accepted, call, 487, None))
         incoming.user = waiting
@@ -248,13 +209,6 @@ class Serving:
             gateway_in=client.gateway,
         )
 
-    def _number_of(self, uri: str) -> str:
-        return "" if self.outgoing is None else self.outgoing.routing.number_text(uri)
-
-    def _is_for_help(self, uri: str) -> bool:
-        """Whether a Request-URI calls for help, which nobody's own preferences forbid."""
-        return self.outgoing is not None and self.outgoing.routing.is_emergency(uri)
-
     def _is_limited(self, client: Handover) -> bool:
         """Whether somebody who has as many unanswered calls as anybody may is refused one more; noted then."""
         limiting, who = self._core.transactions.limiting, client.user or client.flow.remote[0]
@@ -277,58 +231,6 @@ class Serving:
         incoming.release_request()
         self.completed()
 
-    def _locate(self, accepted: Accepted, uri: str) -> Located:
-        """@raise PeerError: there are no targets; L{NumberAsked}: the DNS has to say first where they are."""
-        if accepted.routes:
-            return self._located("", accepted, [Target(uri)])
-        incoming = accepted.incoming
-        mark = self._loops.mark(incoming.request, uri)
-        if self._preferences:
-            reaching = self._wishes.reaching(
-                incoming.request, accepted.client, uri, accepted.drop_lines, self._number_of
-            )
-            if reaching is not None:
-                outgoing = self._outgoing_of(accepted)
-                diverting = Diverting(incoming, reaching, uri, partial(self._of_attempt, accepted, outgoing))
-                return Located(mark, diverting.targets, diverting, outgoing)
-        try:
-            return self._located(mark, accepted, self._known(accepted, self._targets.locate(uri)))
-        except NoSuchUser:
-            outgoing = self._outgoing_of(accepted)
-            if outgoing is None:
-                raise
-            return Located(mark, outgoing.reach(uri), None, outgoing)
-
-    def _located(self, mark: str, accepted: Accepted, targets: list[Target]) -> Located:
-        """@raise PeerError: one of the targets is a gateway that does not take it."""
-        routes = accepted.routes or ()
-        if self.outgoing is None or not self.outgoing.leads_to_gateway(targets, routes):
-            return Located(mark, targets)
-        outgoing = self.outgoing.of(accepted.incoming.request, accepted.client)
-        return Located(mark, outgoing.named(targets, routes), None, outgoing)
-
-    def _outgoing_of(self, accepted: Accepted) -> OutgoingCall | None:
-        return None if self.outgoing is None else self.outgoing.of(accepted.incoming.request, accepted.client)
-
-    def _of_attempt(
-        self, accepted: Accepted, outgoing: OutgoingCall | None, attempt: Attempt
-    ) -> list[Target]:
-        if outgoing is None:
-            return self._known(accepted, self._targets.locate(attempt.uri))
-        uri, by = outgoing.sip_uri(attempt.uri), attempt.diversions[-1].by if attempt.diversions else ""
-        try:
-            return outgoing.named(self._known(accepted, self._targets.locate(uri)), (), by)
-        except NoSuchUser:
-            return outgoing.reach(uri, (), by)
-
-    def _known(self, accepted: Accepted, targets: list[Target]) -> list[Target]:
-        if accepted.client.user is None and not accepted.client.gateway:
-            return targets
-        return [
-            target if target.flow is not None or target.routes else self._known_here(target, accepted)
-            for target in targets
-        ]
-
     def _when_answered(self, asked: NumberAsked, accepted: Accepted, uri: str, call: Call | None) -> None:
         """Go on when the DNS has said where a number is."""
 
@@ -338,24 +240,16 @@ class Serving:
 
         waiting = _Waiting(given_up)
         accepted.incoming.user = waiting
-        request = accepted.incoming.request
 
         def answered(uris: list[str]) -> None:
-            if waiting.cancelled or self.outgoing is None:
+            if waiting.cancelled:
                 return
-            found: list[Target] = []
-            outgoing = self.outgoing.of(request, accepted.client)
-            for one in uris:
-                with suppress(PeerError):
-                    found += outgoing.named(self._targets.locate(one))
             try:
-                targets = outgoing.reach(uri, self._known(accepted, found))
+                located = self.locating.answered(accepted, uri, uris)
             except PeerError as error:
                 self._not_located(accepted, call, error)
                 return
-            self._forward(
-                accepted, uri, call, Located(self._loops.mark(request, uri), targets, None, outgoing)
-            )
+            self._forward(accepted, uri, call, located)
 
         asked.uris.addCallback(answered).addErrback(self._not_answered, accepted, call)
 
@@ -378,17 +272,6 @@ class Serving:
             self._core.transactions.limiting.number_refused(client.flow)
         self._turn_down(accepted.incoming, error)
 
-    def _known_here(self, target: Target, accepted: Accepted) -> Target:
-        """A Contact that leads back to us: with its copy goes who has proved a password, so that nobody is asked again."""
-        core, client = self._core, accepted.client
-        if not core.names.meaning(target.uri).local:
-            return target
-        known = Handover(flow=client.flow, ingress=core.node, user=client.user, gateway=client.gateway)
-        token = core.handovers.seal(known, accepted.incoming.request.call_id, core.wall())
-        return target._replace(
-            routes=(core.route_to_node(core.own_address, f"ho={token}", is_sips(target.uri)),)
-        )
-
     def _forward(
         self,
         accepted: Accepted,
@@ -400,7 +283,7 @@ class Serving:
         request = incoming.request
         try:
             session = None if call is None else self.session_timer.onward(request)
-            mark, targets, diverting, outgoing = located or self._locate(accepted, uri)
+            mark, targets, diverting, outgoing = located or self.locating.locate(accepted, uri)
             relaying = call is not None and self._relays
             body = request.body
             if call is not None and relaying:
@@ -479,8 +362,8 @@ class Serving:
         if diverting is not None:
             forwarding.locate = diverting.locate
             diverting.begun()
-        if self.outgoing is not None:
-            self.outgoing.applies(outgoing, call, forwarding, context, copy)
+        if self.locating.outgoing is not None:
+            self.locating.outgoing.applies(outgoing, call, forwarding, context, copy)
         forwarding.start_at(*targets)
 
     def _offer(

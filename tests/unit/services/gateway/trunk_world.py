@@ -51,7 +51,7 @@ class TrunkCase(NamesCase):
             self.book, dialling, lambda: node.core.names, self.resolver, self.world.clock, lambda: 0.0
         )
         self.channels = Channels(self.book, node.calls)
-        node.serving.outgoing = Outgoing(self.routing, self.channels, node.core)
+        node.serving.locating.outgoing = Outgoing(self.routing, self.channels, node.core)
         node.proxy.numbers = self.routing
         node.proxy.trusts = self.routing.trusts
         node.placing.for_help = self.routing.is_emergency

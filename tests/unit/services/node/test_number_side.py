@@ -26,7 +26,7 @@ class NumberSideTests(SynchronousTestCase):
     def test_nothing_is_in_the_way(self) -> None:
         """A node without routes and gateways has nothing to ask for a call, whatever numbers are for help."""
         self.side.use(WITHOUT)
-        self.assertIsNone(self.node.serving.outgoing)
+        self.assertIsNone(self.node.serving.locating.outgoing)
         self.assertIsNone(self.node.proxy.numbers)
         self.assertIsNone(self.node.overload.for_help)
         self.assertFalse(self.side.counted)
@@ -35,7 +35,7 @@ class NumberSideTests(SynchronousTestCase):
         """Numbers are looked up, and calls for help known to placing, overload control and what next hops have asked for."""
         self.side.use(ROUTES)
         self.assertIs(self.node.proxy.numbers, self.node.routing)
-        self.assertIsNotNone(self.node.serving.outgoing)
+        self.assertIsNotNone(self.node.serving.locating.outgoing)
         assert self.node.core.downstreams is not None
         for pattern in (self.node.overload.for_help, self.node.core.downstreams.for_help):
             assert pattern is not None

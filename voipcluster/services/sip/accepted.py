@@ -1,0 +1,25 @@
+"""What this node knows about a request that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from voipcluster.balance.handover import Handover
+from voipcluster.services.sip.transactions import ServerTransaction
+
+
+class Accepted(NamedTuple):
+    """
+    A request that this node serves.
+
+    @ivar uri: its Request-URI behind route processing; C{routes}: what is left of Route, L{None}: untouched.
+    @ivar drop_lines: header lines that are used up (credentials of ours).
+    """
+
+    incoming: ServerTransaction
+    client: Handover
+    uri: str
+    routes: list[str] | None
+    max_forwards: int
+    drop_lines: Sequence[int] = ()
