@@ -23,8 +23,8 @@ from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from voipcluster.config.paths import ADMIN_SOCKET, ShortPath
 from voipcluster.errors import UsageError, VoipclusterError
+from voipcluster.paths import ADMIN_SOCKET, ShortPath
 from voipcluster.services.commands import INodeControl, perform
 
 MAX_REQUEST = 16_384  # octets of one line; the longest real request is a user with a password

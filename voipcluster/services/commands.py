@@ -9,7 +9,8 @@ from attrs import frozen
 
 from voipcluster.config.kinds import NODE_NAME, Domain, Flag, Kind, Number, Whole
 from voipcluster.errors import UsageError
-from voipcluster.web.view import NAMES, PAGE, INodeView, Later
+from voipcluster.web.slices import NAMES, PAGE
+from voipcluster.web.view import INodeView, Later
 
 MAX_TTL = 30 * 86_400.0  # s; a join token is to be used, not to be kept
 MAX_TRACE = 86_400.0  # s; what is forgotten costs calls their time

@@ -11,10 +11,10 @@ from getpass import getpass
 from typing import Any, NoReturn
 
 from voipcluster import __version__
-from voipcluster.config.paths import DEFAULT_STATE_DIR
 from voipcluster.errors import UsageError
+from voipcluster.paths import DEFAULT_STATE_DIR
 from voipcluster.voipctl import gateways, importing, lists, records, reloading, tables, trace
-from voipcluster.voipctl.client import Client, SocketClient, WebClient
+from voipcluster.voipctl.client import Client, SocketClient
 
 Given = argparse.Namespace
 PASSWORD_STDIN = "read the password from standard input, for scripts"  # noqa: S105 - a help text
@@ -55,7 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _client(given: Given) -> Client:
-    return WebClient(given.url) if given.url else SocketClient(given.state_dir or DEFAULT_STATE_DIR)
+    if not given.url:
+        return SocketClient(given.state_dir or DEFAULT_STATE_DIR)
+    # imported late: HTTP is as much as all the rest
+    from voipcluster.voipctl.web_client import WebClient  # noqa: PLC0415 - see above
+
+    return WebClient(given.url)
 
 
 def _show(given: Given, answer: Any, text: Callable[[Any], str]) -> int:

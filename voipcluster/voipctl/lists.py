@@ -7,7 +7,7 @@ from typing import Any
 
 from voipcluster.errors import UsageError
 from voipcluster.voipctl.client import Client
-from voipcluster.web.view import PAGE, USERS
+from voipcluster.web.slices import PAGE, USERS
 
 MOST = 1000  # rows that are shown unless told otherwise
 

@@ -10,18 +10,6 @@ from zope.interface import Interface
 Row: TypeAlias = dict[str, Any]
 """What JSON calls an object; all values are JSON's."""
 
-PAGE = 500
-"""Rows of a list in one answer at most: to make them and to write them as JSON takes some 10 ms, in which no call goes on."""
-
-NAMES = 4000
-"""The same of a list of names."""
-
-USERS = 1000
-"""The same of a list of users with what is known of each."""
-
-SHOWN = 200
-"""Rows of a list where nobody says how many are wanted."""
-
 Later: TypeAlias = Deferred[Any] | Any
 """A result at once or in a Deferred."""
 

@@ -402,6 +402,15 @@ class VoipctlTests(SynchronousTestCase):
         """metrics prints what /metrics says."""
         self.assertEqual(self.shown("metrics"), "voipcluster_calls 1.0\n")
 
+    def test_it_starts_quickly(self) -> None:
+        """What takes long to import is left to the commands that need it: scripts call voipctl in a loop."""
+        code = (
+            "import sys, voipcluster.voipctl;"
+            "print(*{'twisted', 'attr', 'zope.interface', 'sqlalchemy', 'http.client', 'email'} & set(sys.modules))"
+        )
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        self.assertEqual((ran.stdout, ran.stderr), ("\n", ""))
+
     def test_completion(self) -> None:
         """What it prints makes bash complete commands and their options."""
         status, out, _ = self.run_main("completion", "bash")

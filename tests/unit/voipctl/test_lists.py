@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import lists
-from voipcluster.web.view import PAGE, USERS
+from voipcluster.web.slices import PAGE, USERS
 
 
 class Node:

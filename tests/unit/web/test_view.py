@@ -13,7 +13,7 @@ from zope.interface.verify import verifyClass, verifyObject
 from tests.unit.fake_node import FakeNode
 from voipcluster.services.commands import INodeControl
 from voipcluster.services.node.view import NodeView
-from voipcluster.voipctl.client import WebClient
+from voipcluster.voipctl.web_client import WebClient
 from voipcluster.web.view import INodeView
 
 

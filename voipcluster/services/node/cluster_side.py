@@ -49,7 +49,7 @@ from voipcluster.services.sip.lost_nodes import LostNodes
 from voipcluster.services.sip.transactions import ClientTransaction
 from voipcluster.services.tracing.recorder import call_ids_of
 from voipcluster.store.directory import ACCOUNT, GATEWAY
-from voipcluster.web.view import PAGE
+from voipcluster.web.slices import PAGE
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts

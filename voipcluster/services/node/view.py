@@ -28,7 +28,8 @@ from voipcluster.services.node.routes import number_rows, route_rows
 from voipcluster.services.node.trace_view import TraceView
 from voipcluster.services.sip.calls import Call
 from voipcluster.store.accounts import imported_account, new_account, shown
-from voipcluster.web.view import NAMES, PAGE, SHOWN, USERS, Row
+from voipcluster.web.slices import NAMES, PAGE, SHOWN, USERS
+from voipcluster.web.view import Row
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts

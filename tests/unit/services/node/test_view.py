@@ -15,7 +15,7 @@ from voipcluster.errors import UsageError
 from voipcluster.services.commands import INodeControl
 from voipcluster.services.node.view import NodeView, durations
 from voipcluster.sip.location import Binding
-from voipcluster.web.view import PAGE, SHOWN
+from voipcluster.web.slices import PAGE, SHOWN
 
 AT_B = {"cluster": {"policy": "sequence", "sequence": ("b", "a")}}
 

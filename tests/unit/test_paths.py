@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.config.paths import ADMIN_SOCKET, DEFAULT_STATE_DIR, ShortPath
+from voipcluster.paths import ADMIN_SOCKET, DEFAULT_STATE_DIR, ShortPath
 
 SUN_PATH = 108  # octets of sockaddr_un with the final zero, unix(7)
 
