@@ -12,8 +12,8 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -124,18 +124,25 @@ def makeService(options: Options) -> Service:
 
     @raise SystemExit: they are wrong; the text is C{voipcluster: } and one line.
     """
-    # Imported here, because twistd installs the reactor of --reactor first, and because --help needs no node.
+    # Imported here, because twistd installs the reactor of --reactor first, and because --help needs no node. Nor does a
+    # mistake in the configuration: what the node is made of takes a second to import.
     from twisted.internet import reactor  # noqa: PLC0415 - behind the reactor
 
-    from voipcluster.services.log import THRESHOLD  # noqa: PLC0415 - behind the reactor
-    from voipcluster.services.node.hangup import HangupService  # noqa: PLC0415 - behind the reactor
-    from voipcluster.services.node.service import NodeService  # noqa: PLC0415 - behind the reactor
-    from voipcluster.services.node.surroundings import MACHINE  # noqa: PLC0415 - behind the reactor
     from voipcluster.services.policies import policy_names  # noqa: PLC0415 - behind the reactor
 
     try:
         read = partial(configuration, options, policy_names(), Path.cwd())
         config = read()
+    except UsageError as error:
+        _exit(str(error))
+
+    with _without_collector():
+        from voipcluster.services.log import THRESHOLD  # noqa: PLC0415 - behind the reactor
+        from voipcluster.services.node.hangup import HangupService  # noqa: PLC0415 - behind the reactor
+        from voipcluster.services.node.service import NodeService  # noqa: PLC0415 - behind the reactor
+        from voipcluster.services.node.surroundings import MACHINE  # noqa: PLC0415 - behind the reactor
+
+    try:
         node = NodeService(
             reactor,
             config,
@@ -319,6 +326,18 @@ class TopService(Service):
     def _failed(self, failure: Failure) -> None:
         assert failure.value is not None, "a failure has an exception"
         self._die(self._reactor, str(_start_error(failure.value)))
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """What is imported stays: to look through it for garbage each time that there is more of it is a tenth of the import."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _tune_collector() -> None:

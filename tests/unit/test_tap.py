@@ -132,6 +132,26 @@ class ImportTests(SynchronousTestCase):
         shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         self.assertEqual((shown.stdout, shown.stderr), ("1\n", ""))
 
+    def test_a_mistake_is_told_before_the_node_is_imported(self) -> None:
+        """Who corrects a configuration does not wait each time for what the node is made of."""
+        code = (
+            "import sys; from voipcluster import tap; options = tap.Options(); options.parseOptions(['--role', 'boss'])\n"
+            "try: tap.makeService(options)\n"
+            "except SystemExit as error: print(error, 'voipcluster.services.node.parts' in sys.modules)"
+        )
+        shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        mistake = 'voipcluster: --role: found "boss", allowed is one of primary, secondary'
+        self.assertEqual((shown.stdout, shown.stderr), (f"{mistake} False\n", ""))
+
+    def test_the_collector_waits_for_imports_only(self) -> None:
+        """It is on again behind them, unless it was off before."""
+        for on in (True, False):
+            (gc.enable if on else gc.disable)()
+            self.addCleanup(gc.enable)
+            with tap._without_collector():
+                self.assertFalse(gc.isenabled())
+            self.assertEqual(gc.isenabled(), on)
+
 
 class CompleteTests(SynchronousTestCase):
     def node(self, **given: Any) -> NodeOptions:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from attrs import Factory, define
 from sqlalchemy import Connection, delete, func, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
 from twisted.internet.defer import Deferred
 
 from voipcluster.balance.messages import Account, StoredGateway
@@ -259,7 +258,7 @@ class SharedDirectory:
             connection.execute(_upsert(dispatcher, ["name"], options), written)
             sources = [row for one in kept for row in address_rows(one)]
             if sources:
-                connection.execute(insert(address), sources)
+                connection.execute(_insert(address), sources)
 
 
 def _newer(
@@ -289,7 +288,7 @@ def _remove(connection: Connection, kind: str, values: Mapping[str, Any], statem
     ]  # fmt: skip
     for row in rows:
         connection.execute(
-            insert(removed_rows)
+            _insert(removed_rows)
             .values(**row)
             .on_conflict_do_update(
                 index_elements=["kind", "key"],
@@ -298,8 +297,15 @@ def _remove(connection: Connection, kind: str, values: Mapping[str, Any], statem
         )
 
 
+def _insert(table: Any) -> Any:
+    # imported late: most nodes have no PostgreSQL, and no need of what SQLAlchemy knows of it
+    from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - see above
+
+    return insert(table)
+
+
 def _upsert(table: Any, keys: Sequence[str], names: Iterable[str]) -> Any:
-    statement = insert(table)
+    statement = _insert(table)
     return statement.on_conflict_do_update(
         index_elements=list(keys), set_={name: statement.excluded[name] for name in names}
     )

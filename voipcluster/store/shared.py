@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -198,6 +197,9 @@ class SharedRecords:
         self._database = database
 
     def take(self, rows: Sequence[Any]) -> Deferred[None]:
+        # imported late: most nodes have no PostgreSQL, and no need of what SQLAlchemy knows of it
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - see above
+
         calls = [json.loads(row.body) for row in rows]
         # what came before a crash comes again
         statement = insert(acc_cdrs).on_conflict_do_nothing(index_elements=["uid"])
