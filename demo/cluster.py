@@ -163,8 +163,10 @@ class Cluster:
     @param folder: where state directories and logs go.
     @param options: for the command line of every node.
     @ivar nodes: the primary first.
-    @ivar checkout: of the nodes that are added from now on.
+    @ivar checkout: of the nodes that are added from now on; C{kind}: what makes them.
     """
+
+    kind: type[Node] = Node
 
     def __init__(self, reactor: Any, folder: Path, options: Sequence[str] = ()) -> None:
         self._reactor, self._folder, self._options = reactor, folder, tuple(options)
@@ -179,7 +181,7 @@ class Cluster:
         return next(node for node in self.nodes if node.name == name)
 
     def _add(self, name: str, address: str) -> Node:
-        node = Node(self._reactor, name, address, self._folder)
+        node = self.kind(self._reactor, name, address, self._folder)
         node.checkout = self.checkout
         self.nodes.append(node)
         return node
@@ -193,7 +195,7 @@ class Cluster:
 
     async def join(self, name: str, address: str, *options: str) -> Node:
         """Start a secondary with a token that the primary just made."""
-        token = (await self.primary.voipctl("join-token")).strip()
+        token = str(await self.primary.ask("join-token", ttl=3600.0, uses=1))
         node = self._add(name, address)
         node.launch("secondary", "--join", token, *self._options, *options)
         await node.ready()
@@ -237,7 +239,8 @@ class Cluster:
 
     async def add_user(self, account: str, password: str) -> None:
         """@param account: C{NAME@DOMAIN}."""
-        await self.primary.voipctl("user", "add", account, "--password-stdin", stdin=f"{password}\n")
+        name, _, domain = account.rpartition("@")
+        await self.primary.ask("user-add", name=name, domain=domain, password=password)
 
     async def stop(self) -> None:
         """End all nodes, secondaries first."""

@@ -21,7 +21,7 @@ class TwoNodes(ConformanceTestCase):
 
     async def second_node(self) -> Node:
         """A node that has joined ours, and is heard by it."""
-        token = (await self.node.voipctl("join-token")).strip()
+        token = str(await self.node.ask("join-token", ttl=3600.0, uses=1))
         made = Node(self.reactor, "b", self.address(200), self.folder)
         settings = (
             f'cluster.domain=["{self.domain}"]',

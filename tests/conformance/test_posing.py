@@ -172,7 +172,7 @@ class TwoNodesTests(PosingCase):
 
     async def second_node(self) -> Node:
         """A node that has joined ours, and is heard by it."""
-        token = (await self.node.voipctl("join-token")).strip()
+        token = str(await self.node.ask("join-token", ttl=3600.0, uses=1))
         made = Node(self.reactor, "b", self.address(200), self.folder)
         settings = (f'cluster.domain=["{self.domain}"]', "auth.required=true", "web.port=0")
         made.launch("secondary", "--join", token, *(word for each in settings for word in ("--set", each)))

@@ -102,7 +102,8 @@ def release(folder: Path, edits: Edits) -> Path:
     @raise AssertionError: a line that was to be edited is not there, or not once; the text has it.
     """
     package = folder / "voipcluster"
-    shutil.copytree(CHECKOUT / "voipcluster", package, ignore=shutil.ignore_patterns("__pycache__"))
+    # compiled as it is, but for what is edited: Python looks at the time of each source
+    shutil.copytree(CHECKOUT / "voipcluster", package, ignore=shutil.ignore_patterns("*.pyc.*"))
     plugins = folder / "twisted" / "plugins"
     plugins.mkdir(parents=True)
     shutil.copy(CHECKOUT / "twisted" / "plugins" / "voipcluster_plugin.py", plugins)
