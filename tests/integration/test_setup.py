@@ -1,11 +1,14 @@
-"""script/setup on a machine where something is missing: what it says to whoever may not install it."""
+"""script/test: what it says where something is missing to whoever may not install it, and of what has failed."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
+import sys
 from pathlib import Path
 
+from tests import __main__ as running
 from tests.integration.harness import IntegrationTestCase
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -39,3 +42,26 @@ class MissingTests(IntegrationTestCase):
             (1, "", "setup: missing; type: sudo apt-get install -y chromium postgresql\n"),
         )
         self.assertFalse((self.folder / "venv").exists())
+
+
+class LastLinesTests(IntegrationTestCase):
+    def run_all(self, lint: tuple[bool, str]) -> tuple[int, list[str]]:
+        """Run one small trial beside a lint that comes out like that; the exit status, and the lines that were printed."""
+        self.patch(running, "lint", lambda: lint)
+        self.patch(sys, "stdout", printed := io.StringIO())
+        status = running.main(["--lint", "tests.unit.test_errors"])
+        return status, printed.getvalue().splitlines()
+
+    def test_lint_failed(self) -> None:
+        """What lint says comes first, that it failed is said again behind the tests, and the count is the last line as ever."""
+        status, lines = self.run_all((False, "x.py:1: bad\n"))
+        self.assertEqual((status, lines[0]), (1, "x.py:1: bad"))
+        self.assertIn("== tests.unit.test_errors: ", lines[1])
+        self.assertEqual(lines[-3], "lint, types, layers or documentation failed: see above")
+        self.assertRegex(lines[-1], r"^[1-9]\d* passed, 0 failed, 0 skipped$")
+
+    def test_all_is_well(self) -> None:
+        """Status 0, and nothing is said of a failure."""
+        status, lines = self.run_all((True, "fine\n"))
+        self.assertEqual((status, lines[0]), (0, "fine"))
+        self.assertNotIn("failed: see above", "\n".join(lines))
