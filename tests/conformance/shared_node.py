@@ -1,4 +1,4 @@
-"""A node that many tests share: started by the first one that wants it, stopped when the process ends."""
+"""Nodes that many tests share: started by the first one that wants them, stopped when the process ends."""
 
 from __future__ import annotations
 
@@ -56,22 +56,18 @@ class DetachedProgram:
             return self._process.wait()
 
 
-class SharedNode(Node):
-    """
-    A primary of its own cluster.
-
-    @ivar users: the accounts that it has, with their passwords.
-    """
+class DetachedNode(Node):
+    """A node that is stopped when the process ends."""
 
     program: DetachedProgram
 
-    def __init__(self, reactor: Any, address: str, folder: Path) -> None:
-        super().__init__(reactor, "a", address, folder)
-        self.users: dict[str, str] = {}
+    def __init__(self, reactor: Any, name: str, address: str, folder: Path) -> None:
+        super().__init__(reactor, name, address, folder)
         self._read = 0  # octets of the log that were looked at
 
     def launch(self, role: str, *options: str) -> Any:
         self.program = DetachedProgram(self.command(role, *options), self.log)
+        _launched.append(self)
         return self.program
 
     def tracebacks(self) -> list[str]:
@@ -79,6 +75,18 @@ class SharedNode(Node):
         log = self.log.read_bytes()
         text, self._read = log[self._read :].decode("utf-8", "replace"), len(log)
         return [match[0] for match in TRACEBACK.finditer(text)]
+
+
+class SharedNode(DetachedNode):
+    """
+    A primary of its own cluster.
+
+    @ivar users: the accounts that it has, with their passwords.
+    """
+
+    def __init__(self, reactor: Any, address: str, folder: Path) -> None:
+        super().__init__(reactor, "a", address, folder)
+        self.users: dict[str, str] = {}
 
     async def numbers(self) -> dict[str, float]:
         """What C{/metrics} says: C{"voipcluster_calls"}, C{'voipcluster_transactions{side="server"}'} and so on."""
@@ -100,6 +108,7 @@ class EmbeddedNode(SharedNode):
         return [sys.executable, "-m", "tests.conformance.embedded", *words]
 
 
+_launched: list[DetachedNode] = []
 _running: dict[tuple[str, ...], SharedNode] = {}
 
 
@@ -132,7 +141,7 @@ async def shared_node(
 def _stop_all() -> None:
     """Stop the nodes; a bad end of one is a bad end of this process, which is counted as a failure."""
     problems = []
-    for node in _running.values():
+    for node in reversed(_launched):  # secondaries before their primary
         ended_before = node.program.status
         status = node.program.end()
         if ended_before is not None:

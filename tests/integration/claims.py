@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from demo.cluster import Node
@@ -13,7 +13,7 @@ from tests.integration.harness import DOMAIN, ClusterTestCase
 from tests.integration.link_proxy import LinkProxy, lead_astray
 from tests.integration.run_sipp import Sipp
 
-__all__ = ["DOMAIN", "ClaimTestCase", "by_node", "user_of"]
+__all__ = ["DOMAIN", "ClaimTestCase", "by_node", "number_in", "user_of"]
 
 CALLEES, CALLERS = 101, 102  # last octets of the addresses that sipp answers and calls from
 
@@ -25,6 +25,16 @@ def by_node(calls: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 def user_of(uri: str) -> str:
     return uri.partition(":")[2].partition("@")[0]
+
+
+def number_in(metrics: str, name: str, labels: Mapping[str, str]) -> float:
+    """The sum of what F{/metrics} has of that name and with these labels."""
+    total = 0.0
+    for found in re.finditer(rf"^voipcluster_{name}(?:{{(.*)}})? (\S+)$", metrics, re.MULTILINE):
+        of = dict(re.findall(r'(\w+)="([^"]*)"', found[1] or ""))
+        if labels.items() <= of.items():
+            total += float(found[2])
+    return total
 
 
 class ClaimTestCase(ClusterTestCase):
@@ -77,13 +87,7 @@ class ClaimTestCase(ClusterTestCase):
 
     async def metric(self, node: Node, name: str, /, **labels: str) -> float:
         """A number of F{/metrics}; 0 when it is not there."""
-        text: str = await node.ask("metrics")
-        total = 0.0
-        for found in re.finditer(rf"^voipcluster_{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE):
-            of = dict(re.findall(r'(\w+)="([^"]*)"', found[1] or ""))
-            if labels.items() <= of.items():
-                total += float(found[2])
-        return total
+        return number_in(await node.ask("metrics"), name, labels)
 
     async def heard(self, *callers: Sipp, packets: int = 75) -> None:
         """Return once each call of these got so many packets of its own tone back; fails when many were lost."""
@@ -122,8 +126,8 @@ class ClaimTestCase(ClusterTestCase):
 
         async def reports() -> bool:
             # a change is reported at once, but only over links that are up: so change until it has come
-            await caller.voipctl("drain")
-            await caller.voipctl("undrain")
+            for on in (True, False):
+                await caller.ask("drain", node=None, on=on)
             return len(proxy.passed) > before and proxy.passed[-1][1]["state"] == "open"
 
         await self.until(reports, f"{caller.name} reports through the proxy")

@@ -33,6 +33,7 @@ from voipcluster.phone.media import AudioClock, AudioStream
 __all__ = ["ClusterTestCase", "IntegrationTestCase"]
 
 DOMAIN = "example.com"
+COMMON = ("--set", f'cluster.domain=["{DOMAIN}"]')  # what every node of a cluster is started with
 _HERE = Path(__file__).parent
 _LOOK_AGAIN = 0.05
 TRACEBACK = re.compile(
@@ -168,8 +169,7 @@ class ClusterTestCase(IntegrationTestCase):
         @param nodes: one letter a node; the first is the primary. Their addresses end in 1, 2, 3 ...
         @param checkout: where the voipcluster is that they run.
         """
-        common = ("--set", f'cluster.domain=["{DOMAIN}"]')
-        self.cluster = Cluster(self.reactor, self.folder, (*common, *options))
+        self.cluster = Cluster(self.reactor, self.folder, (*COMMON, *options))
         self.cluster.checkout = checkout
         self.at_end(self._end_cluster)
         for number, name in enumerate(nodes, 1):

@@ -117,7 +117,10 @@ class BadConfiguration(BadInputTestCase):
         self.assertEqual(node.state_dir.read_text(), "precious")
 
     async def test_port_in_use(self) -> None:
-        """Each of the node's ports: the line names address and port, and the node starts when the port is free."""
+        """
+        Each of the node's ports: the line names address and port, and the node starts when the port is free; as a primary's
+        first start that went well it prints the line for the next node.
+        """
         for number, (kind, port) in enumerate(PORTS, 1):
             node = self.new(f"n{number}", number)
             with ExitStack() as stack:
@@ -126,8 +129,9 @@ class BadConfiguration(BadInputTestCase):
                     node, "primary",
                     says=(f"{node.address}:{port}: Address already in use",), taken=[(kind, port)],
                 )  # fmt: skip
-            if port == 8787:  # a node for all of them
-                await self.starts(node, "primary")
+        await self.starts(node, "")  # one for all of them; it knows its role
+        assert node.program is not None
+        await node.program.saw(r"^another node joins with: .* --join \S+@" + node.address)
 
 
 class MemberTestCase(BadInputTestCase):
@@ -146,17 +150,42 @@ class MemberTestCase(BadInputTestCase):
         return await self.cluster.found("a", self.address(1)), self.new("b", 2)
 
     async def token(self) -> str:
-        return str(await self.cluster.primary.ask("join-token", ttl=60.0, uses=1))
+        return str(await self.cluster.primary.ask("join-token", ttl=600.0, uses=1))
 
 
-class BadTokens(MemberTestCase):
-    async def test_tokens(self) -> None:
+class BadMembers(MemberTestCase):
+    timeout = 360  # for some twenty starts
+
+    async def test_a_cluster_that_refuses(self) -> None:
+        """One primary refuses all of these, one after the other, and what is good is let in between and behind them."""
+        primary, node = await self.start()
+        stranger = self.new("x", 5)
+        await self.starts(stranger, "primary")
+        self.cluster.nodes.remove(stranger)  # it has a cluster of its own
+        try:
+            await self.other_cluster(stranger, node)
+            await self.bad_tokens(node)
+            await self.taken_directory(primary)
+            await self.not_its_directory(node)
+            await self.taken_port()
+            await self.asked_at_the_end()
+            self.assertEqual(set(await self.cluster.status(stranger)), {"x"})
+        finally:
+            self.cluster.nodes.append(stranger)  # to end with the others
+
+    async def other_cluster(self, stranger: Node, node: Node) -> None:
+        """A token of one cluster is not taken at another one's primary."""
+        self.theirs = parse_token(str(await stranger.ask("join-token", ttl=3600.0, uses=1)))
+        address = self.cluster.primary.address
+        mixed = JoinToken(self.theirs.fingerprint, self.theirs.secret, address, self.theirs.port)
+        await self.refused(node, "secondary", "--join", str(mixed), says=("another cluster",))
+        self.assertUntouched(node)
+
+    async def bad_tokens(self, node: Node) -> None:
         """Used, unknown, damaged, of another cluster (wrong CA), for another address: nothing joins, nothing is written."""
-        _, node = await self.start()
         used = await self.token()
-        await self.cluster.join("c", self.address(3))
-        await self.starts(self.new("d", 4), "secondary", "--join", used)
-        self.members |= {"c", "d"}
+        await self.starts(self.new("c", 3), "secondary", "--join", used)
+        self.members.add("c")
         good = await self.token()
         parsed = parse_token(good)
         wrong_ca = JoinToken(b"\0" * 32, parsed.secret, parsed.host, parsed.port)
@@ -178,22 +207,53 @@ class BadTokens(MemberTestCase):
         self.assertUntouched(node)
         await self.starts(node, "secondary", "--join", good)  # none of this has used it up
         self.members.add("b")
-        await self.asked_at_the_end()
 
-    async def test_wrong_ca(self) -> None:
-        """Two clusters: a token of one is not taken at the other, and a member of one does not start in the other."""
-        primary, node = await self.start()
-        stranger = self.new("x", 5)
-        await self.starts(stranger, "primary")
-        theirs = parse_token(str(await stranger.ask("join-token", ttl=60.0, uses=1)))
-        mixed = JoinToken(theirs.fingerprint, theirs.secret, primary.address, theirs.port)
-        await self.refused(node, "secondary", "--join", str(mixed), says=("another cluster",))
-        self.assertUntouched(node)
-        await self.starts(node, "secondary", "--join", await self.token())
+    async def taken_directory(self, primary: Node) -> None:
+        """A second primary, or a secondary, on the directory of a running one: the first does not notice."""
+        files = self.contents(primary)
+        second = self.new("a", 4)
+        says = (str(primary.state_dir), "is in use by another process")
+        await self.refused(second, "primary", says=says)
+        await self.refused(second, "secondary", "--join", await self.token(), says=says)
+        self.assertEqual(self.contents(primary), files)
+        self.assertEqual((await self.cluster.status())["a"]["address"], primary.address)
+
+    def contents(self, node: Node) -> dict[str, bytes]:
+        """The files that matter of a state directory."""
+        names = ("cluster.json", "cluster.key", "ca.pem", "ca.key", "node.pem", "node.key")
+        return {name: Path(node.state_dir, name).read_bytes() for name in names}
+
+    async def not_its_directory(self, node: Node) -> None:
+        """A name that is taken, and a state directory of another cluster, role or name; C{node} is stopped here."""
+        new = self.new("new", 6)
+        await self.refused(
+            new, "secondary", "--name", "a", "--join", await self.token(), says=("'a' is taken",)
+        )
+        self.assertUntouched(new)
         await node.stop()
         self._killed.add(node.program)
-        await self.refused(node, "secondary", "--join", str(theirs), says=("belongs to another cluster",))
-        self.assertEqual(set(await self.cluster.status(stranger)), {"x"})
+        await self.refused(
+            node, "secondary", "--join", str(self.theirs), says=("belongs to another cluster",)
+        )
+        await self.refused(node, "primary", says=(str(node.state_dir), "secondary"))
+        await self.refused(node, "secondary", "--name", "z", says=(str(node.state_dir), "z"))
+        self.cluster.nodes.remove(node)
+        await self.starts(node, "secondary")
+
+    async def taken_port(self) -> None:
+        """A secondary that has joined and then finds its port taken leaves nothing open; later it needs no other token."""
+        node = self.new("p", 8)
+        join = "--join", await self.token()
+        with listen(node.address, STREAM, 5060):
+            await self.refused(
+                node,
+                "secondary",
+                *join,
+                says=(f"{node.address}:5060: Address already in use", "start it again without --join"),
+                taken=PORTS[1:2],
+            )
+        await self.starts(node, "secondary")
+        self.members.add("p")
 
     async def test_other_settings(self) -> None:
         """
@@ -201,7 +261,6 @@ class BadTokens(MemberTestCase):
         warned of at both nodes.
         """
         self.at_end(self._end_cluster)
-        self.members = {"b"}
         file = self.folder / "voice.toml"
         file.write_text('[cluster]\ndomain = ["voice.test"]\n')
         self.cluster = Cluster(self.reactor, self.folder, ("--config", str(file)))
@@ -221,71 +280,5 @@ class BadTokens(MemberTestCase):
         for each, other in ((primary, "b"), (node, "a")):
             assert each.program is not None
             await each.program.saw(f"node {other} has other settings.*cluster.domain")
-        await self.asked_at_the_end()
-
-    async def test_a_first_start_that_failed(self) -> None:
-        """A primary whose port was taken at its first start prints the line for the next node when it starts at last."""
-        node = self.new("a", 1)
-        with listen(node.address, STREAM, 8080):
-            await self.refused(
-                node, "primary", says=(f"{node.address}:8080: Address already in use",), taken=PORTS[3:]
-            )
-        await self.starts(node, "")
-        assert node.program is not None
-        await node.program.saw(r"^another node joins with: .* --join \S+@" + node.address)
-
-    async def test_port_in_use_while_joining(self) -> None:
-        """A secondary that has joined and then finds its port taken leaves nothing open; later it needs no other token."""
-        _, node = await self.start()
-        join = "--join", await self.token()
-        with listen(node.address, STREAM, 5060):
-            await self.refused(
-                node,
-                "secondary",
-                *join,
-                says=(f"{node.address}:5060: Address already in use", "start it again without --join"),
-                taken=PORTS[1:2],
-            )
-        await self.starts(node, "secondary")
-        self.members.add("b")
-        await self.asked_at_the_end()
-
-
-class BadState(MemberTestCase):
-    async def test_second_node_on_one_state_directory(self) -> None:
-        """A second primary, or a secondary, on the directory of a running one: the first does not notice."""
-        primary, _ = await self.start()
-        files = self.contents(primary)
-        second = self.new("a", 2)
-        await self.refused(second, "primary", says=(str(primary.state_dir), "is in use by another process"))
-        await self.refused(
-            second,
-            "secondary",
-            "--join",
-            await self.token(),
-            says=(str(primary.state_dir), "is in use by another process"),
-        )
-        self.assertEqual(self.contents(primary), files)
-        self.assertEqual((await self.cluster.status())["a"]["address"], primary.address)
-        await self.asked_at_the_end()
-
-    def contents(self, node: Node) -> dict[str, bytes]:
-        """The files that matter of a state directory."""
-        names = ("cluster.json", "cluster.key", "ca.pem", "ca.key", "node.pem", "node.key")
-        return {name: Path(node.state_dir, name).read_bytes() for name in names}
-
-    async def test_names_and_roles(self) -> None:
-        """A name that is taken, and a state directory of another role or name."""
-        _, node = await self.start()
-        token = await self.token()
-        await self.refused(node, "secondary", "--name", "a", "--join", token, says=("'a' is taken",))
-        self.assertUntouched(node)
-        await self.starts(node, "secondary", "--join", token)
-        await node.stop()
-        self._killed.add(node.program)
-        await self.refused(node, "primary", says=(str(node.state_dir), "secondary"))
-        await self.refused(node, "secondary", "--name", "z", says=(str(node.state_dir), "z"))
-        self.cluster.nodes.remove(node)
-        await self.starts(node, "secondary")
-        self.members.add("b")
-        await self.asked_at_the_end()
+        await self.cluster.all_see_all()
+        self.assertEqual(set(await self.cluster.status()), {"a", "b"})

@@ -5,55 +5,58 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.integration.claims import CALLERS, DOMAIN, ClaimTestCase
+from tests.integration.claims import CALLERS, DOMAIN
 from tests.integration.run_sipp import credentials
+from tests.integration.shared_cluster import SharedClusterTestCase
 
 # clients ask a, the callees' flows are c's, and b is chosen
 CHOSEN_B = ("--set", "cluster.policy=sequence", "--set", 'cluster.sequence=["b", "c", "a"]')
 
 
-class Claims3And17(ClaimTestCase):
+class Claims3And17(SharedClusterTestCase):
     async def test_c3_c17_redirect(self) -> None:
         """C3/C17: redirect: sipp gets 302 with the chosen node's address and completes the call there."""
         await self.start_cluster(*CHOSEN_B, "--set", "cluster.mode=redirect")
-        await self.start_callee(self.node("c"))
-        sipp = await self.offer(["alice"], scenario="call_redirected")
+        alice, to = self.own("alice"), self.own("to")
+        await self.start_callee(self.node("c"), to)
+        sipp = await self.offer([alice], callee=to, scenario="call_redirected")
         call = (await self.calls_up(1))[0]
         self.assertEqual(sipp.redirected_to, [(self.node("b").address, 5060)])
-        self.assertEqual((call["node"], call["ingress"], call["user"]), ("b", "b", f"alice@{DOMAIN}"))
+        self.assertEqual((call["node"], call["ingress"], call["user"]), ("b", "b", f"{alice}@{DOMAIN}"))
         await self.heard(sipp)
         sipp.hang_up()
         await sipp.finished()
         await self.calls_up(0)
-        self.assertEqual(await self.metric(self.primary, "responses_total", code="302"), 1)
+        self.assertEqual(await self.more(self.primary, "responses_total", code="302"), 1)
         # the 302 apart, the call did not touch the node that was asked
-        self.assertEqual(await self.metric(self.primary, "requests_total", method="BYE"), 0)
-        self.assertEqual(await self.metric(self.primary, "requests_total", method="INVITE"), 1)
+        self.assertEqual(await self.more(self.primary, "requests_total", method="BYE"), 0)
+        self.assertEqual(await self.more(self.primary, "requests_total", method="INVITE"), 1)
 
     async def test_c3_c17_baresip_follows_the_redirect(self) -> None:
         """C3/C17: redirect: a real phone follows the 302 to the chosen node, and both ends hear each other."""
         # the address of its proxy is all that this phone knows, and what it calls
-        call = await self.call_redirected(f"sip:bob@{self.address(1)}", outbound=False)
+        call = await self.call_redirected("", outbound=False)
         self.assertEqual((call["node"], call["ingress"]), ("b", "b"))
 
     async def test_c3_c17_redirected_with_an_outbound_proxy(self) -> None:
         """C3/C17: redirect: a phone that has to send all to one proxy is handed over by it, and not redirected for ever."""
-        call = await self.call_redirected(f"sip:bob@{DOMAIN}", outbound=True)
+        call = await self.call_redirected(DOMAIN, outbound=True)
         self.assertEqual((call["node"], call["ingress"]), ("b", "a"))
 
-    async def call_redirected(self, uri: str, outbound: bool) -> dict[str, Any]:
-        """Have alice call bob; gives the call as C{voipctl calls} showed it."""
+    async def call_redirected(self, at: str, outbound: bool) -> dict[str, Any]:
+        """Have alice call bob at a domain, or the primary; gives the call as C{voipctl calls} showed it."""
         await self.start_cluster(*CHOSEN_B, "--set", "cluster.mode=redirect")
-        await self.add_users("alice", "bob")
-        bob = await self.baresip("bob", self.node("c"), hz=440, answer=True)
-        alice = await self.baresip("alice", hz=880, outbound=outbound)
-        await self.reachable("bob")
-        await alice.dial(uri)
+        users = self.own("alice"), self.own("bob")
+        await self.add_users(*users)
+        bob = await self.baresip(users[1], self.node("c"), hz=440, answer=True)
+        alice = await self.baresip(users[0], hz=880, outbound=outbound)
+        await self.reachable(users[1])
+        await alice.dial(f"sip:{users[1]}@{at or self.primary.address}")
         call = (await self.calls_up(1))[0]
         await self.packets_pass(call)
         await alice.hang_up()
         await self.calls_up(0)
-        self.assertEqual(await self.metric(self.primary, "responses_total", code="302"), 1)
+        self.assertEqual(await self.more(self.primary, "responses_total", code="302"), 1)
         self.assertIn(440, await alice.heard())
         self.assertIn(880, await bob.heard())
         return call
@@ -64,17 +67,18 @@ class Claims3And17(ClaimTestCase):
         node, and its BYE goes straight there.
         """
         await self.start_cluster(*CHOSEN_B)
-        await self.start_callee(self.node("c"))
+        alice, to = self.own("alice"), self.own("to")
+        await self.start_callee(self.node("c"), to)
         chosen = self.node("b").address
 
-        await self.add_users("alice")
+        await self.add_users(alice)
         host = self.address(CALLERS)
-        row = ("alice", credentials("alice", self.passwords["alice"]), f"{host}:5060")
+        row = (alice, credentials(alice, self.passwords[alice]), f"{host}:5060")
         registering = self.sipp("register", host, self.primary.hop(), rows=[row])
         await registering.finished()
         self.assertEqual(self.routes(registering.messages, "Service-Route"), [chosen])
 
-        sipp = self.sipp_caller([("alice", "to")], host, hold=None)
+        sipp = self.sipp_caller([(alice, to)], host, hold=None)
         call = (await self.calls_up(1))[0]
         self.assertEqual((call["node"], call["ingress"], call["visited"]), ("b", "a", ["a"]))
         await self.heard(sipp)
@@ -85,24 +89,25 @@ class Claims3And17(ClaimTestCase):
         await sipp.finished()
         await self.calls_up(0)
         for method in ("ACK", "BYE"):
-            self.assertEqual(await self.metric(self.node("b"), "requests_total", method=method), 1, method)
-        self.assertEqual(await self.metric(self.primary, "requests_total", method="BYE"), 0)
+            self.assertEqual(await self.more(self.node("b"), "requests_total", method=method), 1, method)
+        self.assertEqual(await self.more(self.primary, "requests_total", method="BYE"), 0)
 
     async def test_c3_c17_baresip_is_forwarded(self) -> None:
         """C3/C17: forward: a real phone that was told its proxy sends ACK and BYE straight to the chosen node."""
         await self.start_cluster(*CHOSEN_B)
-        await self.add_users("alice", "bob")
-        bob = await self.baresip("bob", self.node("c"), hz=440, answer=True)
-        alice = await self.baresip("alice", hz=880)
-        await self.reachable("bob")
-        await alice.dial(f"sip:bob@{DOMAIN}")
+        users = self.own("alice"), self.own("bob")
+        await self.add_users(*users)
+        bob = await self.baresip(users[1], self.node("c"), hz=440, answer=True)
+        alice = await self.baresip(users[0], hz=880)
+        await self.reachable(users[1])
+        await alice.dial(f"sip:{users[1]}@{DOMAIN}")
         call = (await self.calls_up(1))[0]
         self.assertEqual((call["node"], call["ingress"]), ("b", "a"))
         await self.packets_pass(call)
         await alice.hang_up()
         await self.calls_up(0)
-        self.assertEqual(await self.metric(self.node("b"), "requests_total", method="BYE"), 1)
-        self.assertEqual(await self.metric(self.primary, "requests_total", method="BYE"), 0)
+        self.assertEqual(await self.more(self.node("b"), "requests_total", method="BYE"), 1)
+        self.assertEqual(await self.more(self.primary, "requests_total", method="BYE"), 0)
         self.assertIn(440, await alice.heard())
         self.assertIn(880, await bob.heard())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.harness import ClusterTestCase
+from tests.integration.shared_cluster import SharedClusterTestCase
 from voipcluster.address import Flow
 from voipcluster.phone import CallFailed, Phone
 
@@ -21,23 +21,24 @@ def flows_of(phone: Phone) -> list[Flow]:
     return seen
 
 
-class RegisteredElsewhere(ClusterTestCase):
+class RegisteredElsewhere(SharedClusterTestCase):
     async def called_over(self, transport: str) -> tuple[Phone, list[Flow]]:
         """Alice registers at b, bob at c calls her, and each hangs up once; alice's phone and the flows it heard on."""
         await self.start_cluster()
-        await self.add_users("alice", "bob")
+        self.alice, self.bob = self.own("alice"), self.own("bob")
+        await self.add_users(self.alice, self.bob)
         b, c = self.node("b"), self.node("c")
-        alice = self.phone("alice", b, transport=transport, tone=500)
+        alice = self.phone(self.alice, b, transport=transport, tone=500)
         flows = flows_of(alice)
-        bob = self.phone("bob", c, host=self.address(101), transport=transport, tone=900)
+        bob = self.phone(self.bob, c, host=self.address(101), transport=transport, tone=900)
         await self.register(alice, bob)
-        await self.reachable("alice")
+        await self.reachable(self.alice)
         for node in self.cluster.nodes:
-            (row,) = await node.ask("registrations", aor="alice@example.com")
+            (row,) = await node.ask("registrations", aor=f"{self.alice}@example.com")
             self.assertEqual((row["node"], row["transport"]), ("b", transport))
 
         for ends in (alice, bob):
-            call = await bob.call("alice@example.com")
+            call = await bob.call(f"{self.alice}@example.com")
             (alices,) = alice.calls.values()
             (row,) = await self.primary.ask("calls", call_id=call.call_id)
             self.assertEqual((row["ingress"], row["state"]), ("c", "up"))
@@ -67,20 +68,21 @@ class RegisteredElsewhere(ClusterTestCase):
         for node in self.cluster.nodes:
 
             async def gone(node=node) -> bool:
-                return not await node.ask("registrations", aor="alice@example.com")
+                return not await node.ask("registrations", aor=f"{self.alice}@example.com")
 
             await self.until(gone, f"{node.name} knows that alice has gone")
-        late = self.phone("bob", self.node("c"), host=self.address(102))
-        failed = await self.assertFailure(late.call("alice@example.com"), CallFailed)
+        late = self.phone(self.bob, self.node("c"), host=self.address(102))
+        failed = await self.assertFailure(late.call(f"{self.alice}@example.com"), CallFailed)
         self.assertEqual(failed.status, 480)
 
     async def test_from_one_transport_to_the_other(self) -> None:
         """Two baresips, one registered at b over TCP, one at c over UDP, call each other and hear each other's tone."""
         await self.start_cluster()
-        await self.add_users("alice", "bob")
-        alice = await self.baresip("alice", self.node("b"), transport="TCP", hz=500, answer=True)
-        bob = await self.baresip("bob", self.node("c"), hz=900, answer=True)
-        await self.reachable("alice", "bob")
+        users = self.own("alice"), self.own("bob")
+        await self.add_users(*users)
+        alice = await self.baresip(users[0], self.node("b"), transport="TCP", hz=500, answer=True)
+        bob = await self.baresip(users[1], self.node("c"), hz=900, answer=True)
+        await self.reachable(*users)
         for caller, callee in ((bob, alice), (alice, bob)):
             await caller.dial(f"sip:{callee.user}@example.com")
 
