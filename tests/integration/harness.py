@@ -36,6 +36,7 @@ DOMAIN = "example.com"
 COMMON = ("--set", f'cluster.domain=["{DOMAIN}"]')  # what every node of a cluster is started with
 _HERE = Path(__file__).parent
 _LOOK_AGAIN = 0.05
+_SELDOM = 0.25  # seconds between two looks that ask a node, when it takes long: to be asked costs it CPU time
 TRACEBACK = re.compile(
     r"^.*Traceback \(most recent call last\)(?:.*\n)+?(?=\S*\d{4}-\d\d-\d\d|\Z)", re.MULTILINE
 )
@@ -122,16 +123,18 @@ class IntegrationTestCase(Recorded, TestCase):
 
         @param what: for the message when it is not so within C{seconds}.
         """
-        deadline = self.reactor.seconds() + seconds
+        begun = self.reactor.seconds()
         while True:
             result = condition()
-            if hasattr(result, "__await__"):
+            asks = hasattr(result, "__await__")
+            if asks:
                 result = await result
             if result:
                 return result
-            if self.reactor.seconds() > deadline:
+            waited = self.reactor.seconds() - begun
+            if waited > seconds:
                 self.fail(f"not within {seconds} s: {what}")
-            await self.tick()
+            await self.tick(max(_LOOK_AGAIN, min(waited / 10, _SELDOM)) if asks else _LOOK_AGAIN)
 
     async def hold(self, seconds: float, condition: Callable[[], Any], what: str) -> None:
         """Fail as soon as C{condition()} is not true within that time: for what must go on."""
