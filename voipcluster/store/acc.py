@@ -7,7 +7,7 @@ from operator import itemgetter
 from sys import intern
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, func, select
 from twisted.internet.defer import Deferred
 
 from voipcluster.store.database import Database, Rows
@@ -74,23 +74,24 @@ class CallLog:
 
         @return: how many wait now, and how many were given up.
         """
-        counted = self._database.read(select(func.count()).where(outbox.c.consumer == consumer))
-        return counted.addCallback(lambda found: self._limit(consumer, found[0][0], most))
 
-    def _limit(self, consumer: str, count: int, most: int) -> tuple[int, int] | Deferred[tuple[int, int]]:
-        if count <= most:
-            return count, 0
-        oldest = (
-            select(outbox.c.id).where(outbox.c.consumer == consumer).order_by(outbox.c.id).limit(count - most)
-        )
-        dropped = self._database.write((delete(outbox).where(outbox.c.id.in_(oldest)), None))
-        return dropped.addCallback(lambda _: (most, count - most))
+        def work(connection: Connection) -> tuple[int, int]:
+            mine = outbox.c.consumer == consumer
+            count = connection.execute(select(func.count()).where(mine)).scalar_one()
+            if count <= most:
+                return count, 0
+            oldest = select(outbox.c.id).where(mine).order_by(outbox.c.id).limit(count - most)
+            connection.execute(delete(outbox).where(outbox.c.id.in_(oldest)))
+            return most, count - most
+
+        return self._database.transact(work)
 
     def forget(self, before: float) -> Deferred[None]:
-        """Remove the records of calls that ended earlier; C{before} in unix seconds."""
+        """Remove the records of calls that ended earlier, with all their attempts; C{before} in unix seconds."""
+        old = acc_cdrs.c.end_time < before
         return self._database.write(
-            (delete(acc_cdrs).where(acc_cdrs.c.end_time < before), None),
-            (delete(acc_tried).where(acc_tried.c.end_time < before), None),
+            (delete(acc_tried).where(acc_tried.c.uid.in_(select(acc_cdrs.c.uid).where(old))), None),
+            (delete(acc_cdrs).where(old), None),
         )
 
     def calls(self, since: float, until: float, after: int, most: int) -> Deferred[list[dict[str, Any]]]:

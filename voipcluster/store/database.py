@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Executable, create_engine, event, text
+from sqlalchemy import Connection, Executable, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 from twisted.internet.defer import Deferred, DeferredLock
@@ -23,6 +23,8 @@ from voipcluster.store.migrations import HEAD, NewerSchema, bring_up_to_date, sc
 
 Run = Callable[[Callable[[], Any]], "Deferred[Any]"]
 """Runs a function in some other thread; gives a Deferred in the reactor's thread."""
+
+Result = TypeVar("Result")
 
 Statement = tuple[Executable, list[dict[str, Any]] | None]
 """A statement, and the rows of its parameters or L{None} for none."""
@@ -120,6 +122,20 @@ class Database:
                     connection.execute(statement, rows)
 
         return self._order.run(self._run, work)
+
+    def transact(self, work: Callable[[Connection], Result]) -> Deferred[Result]:
+        """
+        Run a function in one transaction, after the statements of all earlier calls: nothing is written between what it reads
+        and what it writes.
+
+        @return: what it returns, when what it wrote is on the disk.
+        """
+
+        def run() -> Result:
+            with self._engine.begin() as connection:
+                return work(connection)
+
+        return self._order.run(self._run, run)
 
     def write_rows(self, *inserted: Rows) -> Deferred[None]:
         """As L{write}, past SQLAlchemy: for what is written for every call. The rows are looked at in the other thread."""

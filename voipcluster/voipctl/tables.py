@@ -120,6 +120,9 @@ def _database(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
                 "change of accounts or gateways waits" if one else "changes of accounts and gateways wait"
             )
             lines.append(f"{clean(database['waiting'])} {changes} for it")
+        if database.get("records"):
+            records = "call record waits" if database["records"] == 1 else "call records wait"
+            lines.append(f"{clean(database['records'])} {records} for it")
         for line in lines:
             by_line.setdefault(line, []).append(clean(node.get("name")))
     return [f"{line} (node {', '.join(names)})" for line, names in by_line.items()]

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from tests.unit.store.database_case import DatabaseCase
+from tests.unit.store.database_case import DatabaseCase, Later
 from voipcluster.store.acc import CallLog, Waiting
 
 
@@ -119,6 +119,42 @@ class CallLogTests(DatabaseCase):
         self.assertEqual(self.successResultOf(self.log.limit("database", 5)), (5, 0))
         self.assertEqual(self.successResultOf(self.log.limit("database", 3)), (3, 2))
         self.assertEqual(self.waiting("database"), ["2", "3", "4"])
+
+    def test_a_queue_that_shrinks_while_it_is_cut(self) -> None:
+        """What is given up is counted in the transaction that does it: rows that were taken meanwhile are not given up too."""
+        later = Later()
+        self.database.close()
+        log = CallLog(self.open(later))
+        log.write([], [("database", str(n)) for n in range(6)])
+        later.work()
+        limited = log.limit("database", 3)
+        log.taken("database", 2)  # is asked behind it
+        later.work()
+        self.assertEqual(self.successResultOf(limited), (3, 3))
+        again = log.limit("database", 3)
+        while later.waiting:
+            later.work()
+        self.assertEqual(self.successResultOf(again), (3, 0))
+        log = CallLog(self.open())
+        self.assertEqual(
+            [row.body for row in self.successResultOf(log.waiting("database", 9))], ["3", "4", "5"]
+        )
+
+    def test_attempts_go_with_their_call(self) -> None:
+        """One that ended long before its call stays as long as this does, and both go together."""
+        tried = [
+            {
+                "attempt": number, "target": f"sip:gw{number}.example", "gateway": f"gw{number}", "start_time": 970.0,
+                "end_time": ended, "sip_code": "503", "cause": "failed 503", "ended_by": "callee",
+            }
+            for number, ended in ((1, 970.0), (2, 2000.0))
+        ]  # fmt: skip
+        self.written({**cdr(1, 2000.0), "attempts": 2, "tried": tried})
+        self.successResultOf(self.log.forget(1500.0))
+        (found,) = self.successResultOf(self.log.calls(0, 3000, 0, 9))
+        self.assertEqual(found["tried"], tried)
+        self.successResultOf(self.log.forget(2500.0))
+        self.assertEqual(self.database.rows(text("SELECT * FROM acc_tried")), [])
 
     def test_forgotten(self) -> None:
         self.written(*(cdr(n, 1000.0 + n) for n in range(3)))

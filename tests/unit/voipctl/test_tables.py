@@ -116,6 +116,12 @@ class AnswerTests(SynchronousTestCase):
         )
         database["waiting"] = 3
         self.assertIn("3 changes of accounts and gateways wait for it", tables.status(answer, False))
+        for records, line in (
+            (1, "1 call record waits for it (node a)"),
+            (7, "7 call records wait for it (node a)"),
+        ):
+            database["records"] = records
+            self.assertEqual(tables.status(answer, False).splitlines()[-1], line)
 
     def test_registrations_and_bans(self) -> None:
         """Times are left, and a User-Agent with an escape sequence is harmless."""

@@ -130,6 +130,10 @@ class RecordKeeping:
         for forwarder in self.forwarders:
             forwarder.poke()
 
+    def waiting_for_shared(self) -> int:
+        """Rows that wait for the shared database, as far as it is known: they are counted whenever it takes none."""
+        return sum(one.waiting for one in self.forwarders if one.name == SharedRecords.name)
+
     def numbers(self) -> dict[str, Any]:
         """For C{/metrics}."""
         if self.book is None:

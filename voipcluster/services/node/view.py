@@ -125,7 +125,11 @@ class NodeView:
     def own_database(self) -> Row | None:
         """The shared database as this node sees it; L{None}: there is none."""
         directory = self._node.directory
-        return None if directory is None else directory.shown()
+        return (
+            None
+            if directory is None
+            else directory.shown() | {"records": self._node.keeping.waiting_for_shared()}
+        )
 
     def registrations(self, aor: str | None, limit: int | None = None, after: int | None = None) -> list[Row]:
         now = self._node.core.seconds()

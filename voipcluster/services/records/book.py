@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,9 @@ CLEAN = 3600.0  # s between two looks for what is old enough to be forgotten
 DAY = 86_400.0
 
 
+_Waiting = tuple[CallRecord, Callable[[], object] | None]
+
+
 class ICallLog(Interface):
     """Where records are kept, see L{CallLog <voipcluster.store.acc.CallLog>}."""
 
@@ -41,7 +44,7 @@ class RecordBook:
     @param consumers: names of those who are to have each row.
     @param keep: s for which rows are kept here; 0: not at all.
     @ivar written: called when new rows are on the disk.
-    @ivar lost: records that were given up since the disk took nothing for too long.
+    @ivar lost: records that were given up since the disk took nothing for too long, and those that cannot be made.
     """
 
     _log = Logger()
@@ -58,10 +61,11 @@ class RecordBook:
     ) -> None:
         self._clock, self._store, self._run, self._make = clock, log, run, make
         self._consumers, self._keep, self._wall = consumers, keep, wall
-        self._waiting: list[tuple[CallRecord, Callable[[], object] | None]] = []
+        self._waiting: list[_Waiting] = []
         self._call: IDelayedCall | None = None
         self._cleaning: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
+        self._under_way = 0  # records that are being written
         self._stopped = True
         self._failing = False
         self.written: Callable[[], object] = lambda: None
@@ -70,7 +74,7 @@ class RecordBook:
 
     def __len__(self) -> int:
         """How many records are in memory only."""
-        return len(self._waiting)
+        return len(self._waiting) + self._under_way
 
     def startService(self) -> None:
         self._stopped = False
@@ -102,11 +106,10 @@ class RecordBook:
         """
         self.count += 1
         self._waiting.append((record, on_disk))
-        if len(self._waiting) > MOST_IN_MEMORY:
-            _, gone = self._waiting.pop(0)
+        if len(self) > MOST_IN_MEMORY:
+            gone = self._waiting.pop(0)
             self.lost += 1
-            if gone is not None:
-                gone()
+            self._tell([gone])
         if self._call is None:
             self._schedule(GATHER)
 
@@ -122,35 +125,69 @@ class RecordBook:
         if not self._waiting:
             return succeed(None)
         batch, self._waiting = self._waiting[:most], self._waiting[most:]
+        self._under_way = len(batch)
+        done: Deferred[None] = Deferred()
+        self._writing = done
         made = self._run(partial(self._rows, [record for record, _ in batch]))
-        made.addCallback(lambda found: self._store.write(*found))
+        made.addCallback(self._store_rows)
         made.addCallbacks(self._wrote, self._failed, callbackArgs=(batch,), errbackArgs=(batch,))
-        self._writing = made
-        return made
+        made.addErrback(lambda failure: self._log.failure("call records", failure=failure))
+        made.chainDeferred(done)
+        return done
 
-    def _rows(self, records: Sequence[CallRecord]) -> tuple[list[Row], list[tuple[str, str]]]:
-        """In another thread: making JSON of calls is not worth the reactor's time."""
-        rows = [self._make(record) for record in records]
+    def _rows(
+        self, records: Sequence[CallRecord]
+    ) -> tuple[list[Row], list[tuple[str, str]], list[tuple[CallRecord, Failure]]]:
+        """
+        In another thread: making JSON of calls is not worth the reactor's time.
+
+        @return: rows to keep, what is to be queued, and records of which no row can be made.
+        """
+        rows: list[Row] = []
+        bad: list[tuple[CallRecord, Failure]] = []
+        for record in records:
+            try:
+                rows.append(self._make(record))
+            except Exception:
+                bad.append((record, Failure()))
+        kept = rows if self._keep else []
         if not self._consumers:
-            return rows, []
+            return kept, [], bad
         texts = [json.dumps(row, separators=(",", ":")) for row in rows]
-        return rows if self._keep else [], [
-            (consumer, text) for text in texts for consumer in self._consumers
-        ]
+        queued = [(consumer, text) for text in texts for consumer in self._consumers]
+        return kept, queued, bad
 
-    def _wrote(self, _: None, batch: list[tuple[CallRecord, Callable[[], object] | None]]) -> None:
-        self._writing = None
+    def _store_rows(
+        self, made: tuple[list[Row], list[tuple[str, str]], list[tuple[CallRecord, Failure]]]
+    ) -> Deferred[int]:
+        rows, queued, bad = made
+        # a fault of ours, which keeps no other call waiting
+        for record, failure in bad:
+            self._log.failure("no record of call {call}", failure=failure, call=record.call.key.call_id)
+        written: Deferred[None] = self._store.write(rows, queued)
+        return written.addCallback(lambda _: len(bad))
+
+    def _wrote(self, bad: int, batch: list[_Waiting]) -> None:
+        self._writing, self._under_way = None, 0
+        self.lost += bad
         if self._failing:
             self._failing = False
             self._log.info("call records are written again")
-        for _record, on_disk in batch:
-            if on_disk is not None:
-                on_disk()
-        self.written()
         self._schedule(GATHER if len(self._waiting) < AT_A_TIME else 0.0)
+        self._tell(batch)
+        self.written()
 
-    def _failed(self, failure: Failure, batch: list[tuple[CallRecord, Callable[[], object] | None]]) -> None:
-        self._writing = None
+    def _tell(self, batch: Iterable[_Waiting]) -> None:
+        """Those who wait for the disk."""
+        for record, on_disk in batch:
+            if on_disk is not None:
+                try:
+                    on_disk()
+                except Exception:
+                    self._log.failure("record of call {call}", call=record.call.key.call_id)
+
+    def _failed(self, failure: Failure, batch: list[_Waiting]) -> None:
+        self._writing, self._under_way = None, 0
         self._waiting = batch + self._waiting
         if not self._failing:
             self._failing = True

@@ -49,6 +49,7 @@ class RecordForwarder:
         self._stopped = True
         self._again = False
         self._delay = FIRST_RETRY
+        self._bounded = clock.seconds()  # when the queue was last looked at
         self.waiting = self.taken = self.lost = 0
         self.trouble = ""
 
@@ -80,9 +81,11 @@ class RecordForwarder:
         """
         # what comes while the queue is read, or the consumer is asked, may not be in what was read
         self._again = self._busy is not None
-        if at_once and self._call is not None:
-            self._call.cancel()
-            self._call = None
+        if at_once:
+            self._delay = FIRST_RETRY
+            if self._call is not None:
+                self._call.cancel()
+                self._call = None
         if self._busy is None and self._call is None and not self._stopped:
             self._next()
 
@@ -102,16 +105,20 @@ class RecordForwarder:
             lambda _: self._took(rows)
         )
 
-    def _took(self, rows: list[Any]) -> bool:
+    def _took(self, rows: list[Any]) -> bool | Deferred[bool]:
         self.taken += len(rows)
         self.waiting = max(0, self.waiting - len(rows))
         self._delay = FIRST_RETRY
         if self.trouble:
             self.trouble = ""
             self._log.info("{consumer} takes {what} again", consumer=self.name, what=self._what)
-        return len(rows) == BATCH
+        more = len(rows) == BATCH
+        # one that takes rows, but fewer than come, has its bound, too
+        if more and self._clock.seconds() - self._bounded >= LAST_RETRY:
+            return self._bound().addCallback(lambda _: more)
+        return more
 
-    def _failed(self, failure: Failure) -> None:
+    def _failed(self, failure: Failure) -> Deferred[None]:
         reason = " ".join(failure.getErrorMessage().split())[:300]
         if not self.trouble:
             self._log.warn(
@@ -121,6 +128,14 @@ class RecordForwarder:
                 error=reason,
             )
         self.trouble = reason or type(failure.value).__name__
+        return self._bound()
+
+    def _bound(self) -> Deferred[None]:
+        """Give up what is too much. The consumer is asked nothing meanwhile: what it is taking is not given up."""
+        self._bounded = self._clock.seconds()
+        counted: Deferred[tuple[int, int]] = self._store.limit(self.name, self.most)
+        # a disk that takes nothing gets no more rows either, and who writes them tells of it
+        return counted.addCallbacks(self._limited, lambda failure: None)
 
     def _go_on(self, more: bool | None) -> None:
         self._busy = None
@@ -129,7 +144,6 @@ class RecordForwarder:
         if more is None:
             self._call = self._clock.callLater(self._delay, self._next)
             self._delay = min(2 * self._delay, LAST_RETRY)
-            self._store.limit(self.name, self.most).addCallbacks(self._limited, lambda failure: None)
         elif more or self._again:
             self._next()
 

@@ -45,6 +45,8 @@ class FakeLog:
 
 
 def row(one: CallRecord) -> dict[str, Any]:
+    if one.call.key.call_id == "bad":
+        raise ZeroDivisionError
     return {"callid": one.call.key.call_id}
 
 
@@ -94,6 +96,52 @@ class BookTests(SynchronousTestCase):
         first.callback(None)
         self.clock.advance(GATHER)
         self.assertEqual(self.ids(), ["x", "y"])
+
+    def test_a_write_that_is_done_at_once(self) -> None:
+        """As in a database without a thread; the next record is written as well."""
+        for name in "xyz":
+            self.book.add(record(name))
+            self.clock.advance(GATHER)
+        self.assertEqual((self.ids(), len(self.book)), (["x", "y", "z"], 0))
+
+    def test_what_is_being_written(self) -> None:
+        """It is in memory only until it is on the disk, and the bound counts it."""
+        self.log.hold = Deferred()
+        self.book.add(record("x"))
+        self.clock.advance(GATHER)
+        self.assertEqual(len(self.book), 1)
+        for number in range(MOST_IN_MEMORY):
+            self.book.add(record(str(number)))
+        self.assertEqual((len(self.book), self.book.lost), (MOST_IN_MEMORY, 1))
+        self.log.hold.callback(None)
+        self.assertEqual(len(self.book), MOST_IN_MEMORY - 1)
+
+    def test_a_record_that_cannot_be_made(self) -> None:
+        """It is a fault of ours, logged and counted, and no other call waits for it."""
+        done: list[str] = []
+        for name in ("x", "bad", "y"):
+            self.book.add(record(name), lambda name=name: done.append(name))
+        self.clock.advance(GATHER)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((self.ids(), done, self.book.lost), (["x", "y"], ["x", "bad", "y"], 1))
+
+    def test_one_who_waits_for_the_disk_fails(self) -> None:
+        """The others are told all the same, and what comes is written."""
+        done: list[str] = []
+        self.book.add(record("x"), lambda: 1 // 0)
+        self.book.add(record("y"), lambda: done.append("y"))
+        self.clock.advance(GATHER)
+        self.book.add(record("z"))
+        self.clock.advance(GATHER)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((self.ids(), done), (["x", "y", "z"], ["y"]))
+
+    def test_nothing_is_kept(self) -> None:
+        """When a reload says so, and nobody else wants records."""
+        self.book.keep(0.0)
+        self.book.add(record("x"))
+        self.clock.advance(GATHER)
+        self.assertEqual(self.ids(), [])
 
     def test_a_full_disk(self) -> None:
         """Nothing is lost, the log has one line at its begin and one at its end."""

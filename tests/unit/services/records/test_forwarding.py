@@ -18,6 +18,7 @@ class Queue:
     def __init__(self) -> None:
         self.rows: list[Waiting] = []
         self.last = 0
+        self.hold: Deferred[None] | None = None  # until when it does not say how many there are
 
     def put(self, count: int) -> None:
         self.rows += [Waiting(self.last + n, "{}") for n in range(1, count + 1)]
@@ -31,9 +32,14 @@ class Queue:
         return succeed(None)
 
     def limit(self, consumer: str, most: int) -> Deferred[tuple[int, int]]:
+        if self.hold is not None:
+            return self.hold.addCallback(lambda _: self._limited(most))
+        return succeed(self._limited(most))
+
+    def _limited(self, most: int) -> tuple[int, int]:
         given_up = max(0, len(self.rows) - most)
         self.rows = self.rows[given_up:]
-        return succeed((len(self.rows), given_up))
+        return len(self.rows), given_up
 
 
 @implementer(IConsumer)
@@ -132,6 +138,49 @@ class ForwarderTests(SynchronousTestCase):
         self.forwarder.startService()
         self.assertEqual((self.forwarder.lost, self.forwarder.waiting, self.queue.rows[0].id), (5, 2000, 6))
         self.assertIn("5 call records are given up", self.lines[-1])
+
+    def test_one_that_takes_too_few(self) -> None:
+        """The queue is bounded as well where the consumer takes rows, but fewer than come."""
+        self.queue.put(2 * BATCH)
+        self.consumer.hold = held = Deferred()
+        self.forwarder.startService()
+        self.queue.put(3000)
+        self.clock.advance(LAST_RETRY)
+        self.consumer.hold = Deferred()  # the next batch is under way
+        held.callback(None)
+        self.assertEqual(
+            (self.forwarder.taken, self.forwarder.lost, self.forwarder.waiting), (BATCH, 1500, 2000)
+        )
+        self.assertEqual(self.consumer.got[BATCH], BATCH + 1500 + 1)  # the oldest that was left
+        self.consumer.hold.callback(None)
+
+    def test_what_is_being_taken_is_not_given_up(self) -> None:
+        """While the queue is cut the consumer is asked nothing, whoever wants that."""
+        self.consumer.trouble = "gone"
+        self.queue.put(2005)
+        self.queue.hold = held = Deferred()
+        self.forwarder.startService()
+        self.consumer.trouble = ""
+        self.forwarder.poke(at_once=True)
+        self.assertEqual((self.consumer.asked, self.consumer.got), (1, []))
+        self.queue.hold = None
+        held.callback(None)
+        self.clock.advance(FIRST_RETRY)
+        self.assertEqual((self.consumer.got, self.forwarder.lost), (list(range(6, 2006)), 5))
+
+    def test_back_while_it_is_asked(self) -> None:
+        """Whoever finds it again has it asked soon, although what is under way fails only afterwards."""
+        self.consumer.trouble = "gone"
+        self.queue.put(1)
+        self.forwarder.startService()
+        self.clock.pump([LAST_RETRY] * 5)
+        self.consumer.trouble, self.consumer.hold = "", Deferred()
+        self.clock.advance(LAST_RETRY)
+        self.forwarder.poke(at_once=True)
+        held, self.consumer.hold = self.consumer.hold, None
+        held.errback(OSError("cut"))
+        self.clock.advance(FIRST_RETRY)
+        self.assertEqual(self.queue.rows, [])
 
     def test_stopped_while_asking(self) -> None:
         """Waits for the answer, so that nothing that was taken comes twice."""
