@@ -141,7 +141,7 @@ class Accounts:
         @param also: is written in the same transaction.
         @return: fires when they are on the disk and count from then on.
         """
-        accounts, before = self.versions.take(given)
+        accounts = self.versions.take(given)
         now = self._wall_clock()
         rows = [_row(account, now) for account in accounts if not account.removed]
         gone = [account for account in accounts if account.removed]
@@ -174,7 +174,7 @@ class Accounts:
             for account in accounts:
                 self._keep(account)
 
-        return written.addCallbacks(count, self.versions.not_stored, errbackArgs=(before,))
+        return written.addCallbacks(count, self.versions.not_stored, errbackArgs=(accounts,))
 
     def stamped(self, account: Account) -> Account:
         """A change that is decided on now."""
@@ -188,7 +188,9 @@ class Accounts:
         """
         known = self.get(change.username, change.domain)
         if isinstance(change, Account):
-            return change if known is None else evolve(change, preferences=known.preferences)
+            if known is None or change.removed:
+                return change
+            return evolve(change, preferences=known.preferences, disabled=known.disabled)
         if known is None:
             raise UsageError(f"there is no user {change.username}@{change.domain}")
         texts = {one.name: one.text for one in (*known.preferences, *change.items)}

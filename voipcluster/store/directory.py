@@ -209,7 +209,8 @@ class SharedDirectory:
             .where(owner.in_(keys))
             .with_for_update()
         )
-        there = {f"{row.username}@{row.domain}": row.version for row in rows}
+        found = {(row.username, row.domain): row.version for row in rows}
+        there = {"@".join(key): version for key, version in found.items()}
         newer = _newer(connection, ACCOUNT, {"@".join(account_key(one)): one for one in accounts}, there)
         if not newer:
             return
@@ -218,13 +219,16 @@ class SharedDirectory:
         connection.execute(delete(usr_preferences).where(wanted.in_(changed)))
         _remove(
             connection, ACCOUNT, {"@".join(account_key(one)): one for one in newer if one.removed},
-            delete(subscriber).where(owner.in_([account_key(one) for one in newer if one.removed])), now,
+            delete(subscriber).where(
+                owner.in_([account_key(one) for one in newer if one.removed and account_key(one) in found])
+            ), now,
         )  # fmt: skip
         kept = [one for one in newer if not one.removed]
         if kept:
             names = ("ha1", "ha1_sha256", "ha1b", "disabled", "last_modified", "version")
             connection.execute(
-                _upsert(subscriber, ["username", "domain"], names), [subscriber_row(one, now) for one in kept]
+                _newer_only(subscriber, ["username", "domain"], names),
+                [subscriber_row(one, now) for one in kept],
             )
             preferences = [row for one in kept for row in preference_rows(one, now)]
             if preferences:
@@ -245,7 +249,7 @@ class SharedDirectory:
         if not newer:
             return
         connection.execute(delete(address).where(address.c.tag.in_([one.name for one in newer])))
-        gone = [one.name for one in newer if one.removed]
+        gone = [one.name for one in newer if one.removed and one.name in there]
         _remove(
             connection, GATEWAY, {one.name: one for one in newer if one.removed},
             delete(dispatcher).where(dispatcher.c.name.in_(gone)), now,
@@ -255,7 +259,7 @@ class SharedDirectory:
             written = [dispatcher_row(one, now, self._seal) for one in kept]
             # what others keep in setid, priority and description is theirs
             options = ("destination", "flags", "attrs", "password", "last_modified", "version")
-            connection.execute(_upsert(dispatcher, ["name"], options), written)
+            connection.execute(_newer_only(dispatcher, ["name"], options), written)
             sources = [row for one in kept for row in address_rows(one)]
             if sources:
                 connection.execute(_insert(address), sources)
@@ -292,7 +296,11 @@ def _remove(connection: Connection, kind: str, values: Mapping[str, Any], statem
             .values(**row)
             .on_conflict_do_update(
                 index_elements=["kind", "key"],
-                set_={name: row[name] for name in ("version", "removed_at", "changed")},
+                set_={
+                    "version": func.greatest(removed_rows.c.version, row["version"]),
+                    "removed_at": row["removed_at"],
+                    "changed": row["changed"],
+                },
             )
         )
 
@@ -304,11 +312,16 @@ def _insert(table: Any) -> Any:
     return insert(table)
 
 
-def _upsert(table: Any, keys: Sequence[str], names: Iterable[str]) -> Any:
+def _upsert(table: Any, keys: Sequence[str], names: Iterable[str], where: Any = None) -> Any:
     statement = _insert(table)
     return statement.on_conflict_do_update(
-        index_elements=list(keys), set_={name: statement.excluded[name] for name in names}
+        index_elements=list(keys), set_={name: statement.excluded[name] for name in names}, where=where
     )
+
+
+def _newer_only(table: Any, keys: Sequence[str], names: Iterable[str]) -> Any:
+    """A row that somebody has made since it was looked for stays when it is newer: no lock could hold what was not there."""
+    return _upsert(table, keys, names, table.c.version < _insert(table).excluded.version)
 
 
 def _batches(values: Sequence[Any]) -> Iterator[list[Any]]:

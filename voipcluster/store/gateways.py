@@ -79,7 +79,7 @@ class Gateways:
         @param also: is written in the same transaction.
         @return: fires when they are on the disk and count from then on.
         """
-        gateways, before = self.versions.take(given)
+        gateways = self.versions.take(given)
         now = self._wall_clock()
         rows = [_row(gateway, now) for gateway in gateways if not gateway.removed]
         gone = [gateway.name for gateway in gateways if gateway.removed]
@@ -100,7 +100,7 @@ class Gateways:
                     self._gateways[gateway.name] = gateway
 
         written = self._database.write(*statements)
-        return written.addCallbacks(count, self.versions.not_stored, errbackArgs=(before,))
+        return written.addCallbacks(count, self.versions.not_stored, errbackArgs=(gateways,))
 
     def keep_only(self, names: Iterable[str]) -> Deferred[None]:
         """Remove all but those."""

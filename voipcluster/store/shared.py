@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
-from weakref import WeakSet
+from weakref import ref
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -72,7 +72,8 @@ class SharedDatabase:
         self._ready = False
         self._limit: IDelayedCall | None = None  # of what is under way
         self._stopping = False
-        self._wires: WeakSet[Any] = WeakSet()  # connections of psycopg's
+        # connections of psycopg's: replaced as a whole by the thread, so that the reactor can go through it at any time
+        self._wires: tuple[ref[Any], ...] = ()
         try:
             self._engine = _engine(url)
         except ModuleNotFoundError:
@@ -81,7 +82,11 @@ class SharedDatabase:
                 f"{sys.executable} -m pip install 'voipcluster[postgresql]'"
             ) from None
 
-        event.listen(self._engine, "connect", lambda wire, record: self._wires.add(wire))
+        event.listen(self._engine, "connect", lambda wire, record: self._connected(wire))
+
+    def _connected(self, wire: Any) -> None:
+        """In the thread."""
+        self._wires = (*(one for one in self._wires if one() is not None), ref(wire))
 
     def _asked(self, work: Callable[[], Result]) -> Deferred[Result]:
         """Do it in the thread, behind all that was asked before, and not for longer than L{LONGEST}."""
@@ -102,11 +107,14 @@ class SharedDatabase:
         The thread waits for a server that is there and says nothing, as one does that was stopped: what it waits for comes to
         an end. Time limits of the server and of TCP do not help there.
         """
-        for wire in list(self._wires):
+        for one in self._wires:
             with suppress(Exception):  # it may be closed at this moment, by the thread
-                copy = socket.socket(fileno=os.dup(wire.pgconn.socket))
-                with copy:
-                    copy.shutdown(socket.SHUT_RDWR)
+                wire: Any = one()
+                number = wire.pgconn.socket
+                with socket.socket(fileno=os.dup(number)) as copy:
+                    # still open, so it was this one that was copied, and no other that got its number meanwhile
+                    if wire.pgconn.socket == number:
+                        copy.shutdown(socket.SHUT_RDWR)
 
     def hurry(self) -> None:
         """The node stops: what is under way gets a moment yet, and what waits behind it another one."""

@@ -8,7 +8,7 @@ before by one at least. What was removed has a version too, for L{REMEMBERED} se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import delete, select
@@ -33,6 +33,8 @@ class Versions(Generic[Key, Value]):
     @param key: what makes two values the same one; C{text}: that as one text.
     @param shared: whether values come by two ways; if not, whatever comes counts, since the primary decides alone.
     @ivar removed: the version of each that is gone.
+
+    Several writes of one key may be under way at once; they are written in the order in which they were taken.
     """
 
     def __init__(
@@ -50,45 +52,66 @@ class Versions(Generic[Key, Value]):
         self._text: Callable[[Value], str] = text
         self.known: dict[Key, int] = {}
         self.removed: dict[Key, int] = {}
+        self._marked: set[Key] = (
+            set()
+        )  # for which removed_rows may have a row, once what is under way is written
+        self._written: dict[Key, int | None] = {}  # of what is under way: which version the disk has
         for row in database.rows(select(removed_rows).where(removed_rows.c.kind == kind)):
             key_of = unwritten(row.key)
             self.known[key_of] = self.removed[key_of] = row.version
+            self._marked.add(key_of)
 
     def next(self, key: Key) -> int:
         """The version of a change that is made now."""
         return max(int(1e6 * self._wall_clock()), self.known.get(key, 0) + 1)
 
-    def take(self, values: Iterable[Value]) -> tuple[list[Value], dict[Key, int | None]]:
-        """
-        Those of the values that are newer than what is known; they are known from now on.
+    def is_latest(self, value: Value) -> bool:
+        """Whether nothing newer than that is known."""
+        return self.known.get(self._key(value), 0) <= value.version
 
-        @return: these, and what was known of them before.
+    def take(self, values: Iterable[Value]) -> list[Value]:
+        """
+        Those of the values that are newer than what is known; they are known from now on, and L{stored} or L{not_stored} is to
+        be told of them.
         """
         taken: list[Value] = []
-        before: dict[Key, int | None] = {}
         for value in values:
             key = self._key(value)
             known = self.known.get(key)
             if self._shared and value.version and known is not None and value.version <= known:
                 continue
-            before.setdefault(key, known)
             if value.version:
+                self._written.setdefault(key, known)
                 self.known[key] = value.version
             taken.append(value)
-        return taken, before
+        return taken
 
     def stored(self, values: Iterable[Value]) -> None:
         """They are on the disk."""
         for value in values:
             key = self._key(value)
+            self._is_on_disk(key, value.version)
             if value.removed and value.version:
                 self.removed[key] = value.version
             else:
                 self.removed.pop(key, None)
 
-    def not_stored(self, failure: Failure, before: Mapping[Key, int | None]) -> Failure:
-        """What was taken could not be written: it may come again."""
-        for key, version in before.items():
+    def _is_on_disk(self, key: Key, version: int) -> None:
+        if not version:
+            return
+        if key in self._written and self.known.get(key) != version:
+            self._written[key] = version  # another one is under way behind it
+        else:
+            self.known[key] = version
+            self._written.pop(key, None)
+
+    def not_stored(self, failure: Failure, values: Iterable[Value]) -> Failure:
+        """What was taken could not be written: it may come again. What is under way behind it counts as before."""
+        for value in values:
+            key = self._key(value)
+            if key not in self._written or not value.version or self.known.get(key) != value.version:
+                continue
+            version = self._written.pop(key)
             if version is None:
                 self.known.pop(key, None)
             else:
@@ -103,6 +126,7 @@ class Versions(Generic[Key, Value]):
         for value in values:
             if value.removed and value.version:
                 text = self._text(value)
+                self._marked.add(self._key(value))
                 rows.append(
                     {
                         "kind": self._kind,
@@ -112,7 +136,7 @@ class Versions(Generic[Key, Value]):
                         "removed_at": now,
                     }
                 )
-            elif self._key(value) in self.removed:
+            elif self._key(value) in self._marked:
                 back.append(self._text(value))
         found: list[Statement] = []
         if rows:

@@ -102,8 +102,8 @@ class User:
             raise UsageError(f"there is no user {change.username}")
         return evolve(known, preferences=change.items)
 
-    def adopt_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
-        return self.store_accounts(accounts)
+    def adopt_accounts(self, accounts: tuple[Account, ...]) -> Deferred[tuple[Account, ...]]:
+        return self.store_accounts(accounts).addCallback(lambda _: accounts)
 
     def store_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
         for account in accounts:

@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.store.database_case import DatabaseCase, Later
-from voipcluster.balance.messages import Preference, PreferenceChange
+from voipcluster.balance.messages import Account, Preference, PreferenceChange
 from voipcluster.errors import UsageError
 from voipcluster.sip.preferences import Place, Preferences
 from voipcluster.store.accounts import Accounts, imported_account, new_account, shown
@@ -89,6 +89,19 @@ class TheAccounts(DatabaseCase):
             self.assertEqual(one.ha1("bob", "example.com", "MD5"), md5_of("bob:example.com:new"))
         self.wants(accounts, forward_busy="")
         self.assertEqual((accounts.preferences, Accounts(self.open()).preferences), ({}, {}))
+
+    def test_a_new_password_of_one_who_is_disabled(self) -> None:
+        """He stays disabled; who is removed and added again is not."""
+        accounts = Accounts(self.open())
+        bob = new_account("bob", "example.com", "pw")
+        self.successResultOf(accounts.put(evolve(bob, disabled=True)))
+        for change, known in (
+            (new_account("bob", "example.com", "new"), None),
+            (Account(username="bob", domain="example.com", removed=True), None),
+            (bob, bob.ha1[0].ha1),
+        ):
+            self.successResultOf(accounts.put(accounts.account_with(change)))
+            self.assertEqual(accounts.ha1("bob", "example.com", "MD5"), known)
 
     def test_preferences_go_with_their_user(self) -> None:
         """Who is added again later starts without any."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
-from sqlalchemy import create_engine, event, insert, select, update
+from sqlalchemy import create_engine, delete, event, insert, select, update
 from sqlalchemy.pool import StaticPool
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
@@ -48,6 +48,7 @@ class Shared:
         connection.create_function("txid_current", 0, lambda: self.transaction)
         connection.create_function("txid_current_snapshot", 0, lambda: self.transaction)
         connection.create_function("txid_snapshot_xmin", 1, lambda snapshot: snapshot)
+        connection.create_function("greatest", 2, max)
         connection.create_function("set_config", 3, lambda name, value, local: value)
 
     def transact(self, work: Callable[[Any], Any], snapshot: bool = False) -> Deferred[Any]:
@@ -106,6 +107,52 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(
             (gone.removed, gone.version, account_key(gone)), (True, 12, ("alice", "example.com"))
         )
+
+    def meanwhile(self, first: str, statement: Any, row: dict[str, Any]) -> None:
+        """Have somebody else write a row just before the first statement that begins like that."""
+
+        left = [row]
+
+        def write(connection: Any, cursor: Any, text: str, *rest: Any) -> None:
+            if left and text.startswith(first):
+                connection.execute(statement, left.pop())
+
+        event.listen(self.shared.engine, "before_cursor_execute", write)
+
+    def test_a_newer_row_that_comes_meanwhile(self) -> None:
+        """A row that was not there yet could not be locked, and is newer all the same."""
+        self.write(ALICE)
+        (alice,) = self.shared.run(select(subscriber))
+        self.write(TRUNK)
+        (trunk,) = self.shared.run(select(dispatcher))
+        self.shared.run(delete(subscriber))
+        self.shared.run(delete(dispatcher))
+        self.meanwhile("INSERT INTO subscriber", insert(subscriber), {**alice._mapping, "version": 50})
+        self.write(evolve(ALICE, version=20))
+        self.meanwhile("INSERT INTO dispatcher", insert(dispatcher), {**trunk._mapping, "version": 50})
+        self.write(evolve(TRUNK, version=20))
+        found = self.read()
+        self.assertEqual([one.version for one in (*found.accounts, *found.gateways)], [50, 50])
+
+    def test_a_newer_row_that_comes_while_it_is_removed(self) -> None:
+        self.write(ALICE)
+        (alice,) = self.shared.run(select(subscriber))
+        self.shared.run(delete(subscriber))
+        self.meanwhile("DELETE FROM subscriber", insert(subscriber), {**alice._mapping, "version": 50})
+        self.write(Account(username="alice", domain="example.com", removed=True, version=20))
+        self.assertEqual([row.version for row in self.shared.run(select(subscriber))], [50])
+
+    def test_a_newer_removal_that_comes_meanwhile(self) -> None:
+        gone = {
+            "kind": "account",
+            "key": "alice@example.com",
+            "version": 50,
+            "changed": 1,
+            "removed_at": 1000.0,
+        }
+        self.meanwhile("INSERT INTO removed_rows", insert(removed_rows), gone)
+        self.write(Account(username="alice", domain="example.com", removed=True, version=20))
+        self.assertEqual([row.version for row in self.shared.run(select(removed_rows))], [50])
 
     def test_a_removal_is_forgotten_at_last(self) -> None:
         """By the next that is written, whoever removed it."""

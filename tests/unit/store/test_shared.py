@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -37,11 +39,13 @@ class Wire:
     def __init__(self) -> None:
         self.ours, self.server = socket.socketpair()
         self.pgconn = self
+        self.asked: Callable[[], int | None] = lambda: None  # which number it has, when that is another one
         self.server.setblocking(False)
 
     @property
     def socket(self) -> int:
-        return self.ours.fileno()
+        told = self.asked()
+        return self.ours.fileno() if told is None else told
 
     def close(self) -> None:
         self.ours.close()
@@ -55,7 +59,7 @@ class SilentServerTests(SynchronousTestCase):
         self.done: list[Deferred[object]] = []
         self.database = SharedDatabase(database_url("postgresql://u@h/d", ""), self.run_later, self.clock)
         self.addCleanup(self.database.close)
-        self.database._wires.add(self.wire)
+        self.database._connected(self.wire)
 
     def run_later(self, work: object) -> Deferred[object]:
         self.done.append(Deferred())
@@ -86,6 +90,32 @@ class SilentServerTests(SynchronousTestCase):
         self.done[1].callback(None)
         self.successResultOf(second)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_connects_at_that_moment(self) -> None:
+        """The thread makes a connection while the reactor cuts those that are there."""
+        others = [Wire() for _ in range(3)]
+        for other in others:
+            self.addCleanup(other.close)
+        self.wire.asked = lambda: self.database._connected(others.pop()) if others else None
+        self.database.write()
+        self.clock.advance(LONGEST + 1)
+        self.assertTrue(self.is_cut())
+        self.assertEqual(len(others), 1)
+        self.done[0].callback(None)
+
+    def test_one_closes_at_that_moment(self) -> None:
+        """What has its number by then is left alone."""
+        other = Wire()
+        self.addCleanup(other.close)
+        theirs = os.dup(other.ours.fileno())
+        self.addCleanup(os.close, theirs)
+        numbers = [theirs, -1]
+        self.wire.asked = lambda: numbers.pop(0)
+        self.database.write()
+        self.clock.advance(LONGEST + 1)
+        self.assertEqual((numbers, self.is_cut()), ([], False))
+        self.assertRaises(BlockingIOError, other.server.recv, 1)
+        self.done[0].callback(None)
 
     def test_a_node_that_stops(self) -> None:
         """It gives it a moment, and no more."""

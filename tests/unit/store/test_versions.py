@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from attrs import evolve
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 
 from tests.unit.store.database_case import DatabaseCase, Later
 from voipcluster.balance.messages import Account
 from voipcluster.store.accounts import Accounts, new_account
-from voipcluster.store.database import Database
+from voipcluster.store.database import Database, Statement
 from voipcluster.store.versions import REMEMBERED
 
 ALICE = evolve(new_account("alice", "example.com", "old"), version=5)
@@ -83,6 +83,76 @@ class VersionsTests(DatabaseCase):
         self.patch(database, "write", write)
         self.successResultOf(accounts.put(NEWER))
         self.assertEqual(self.has(accounts), NEWER)
+
+    def failing(self, *which: int) -> Accounts:
+        """Whose writes are done by L{work} only, and of which those of these numbers, from 0 on, fail."""
+        database, begun = self.open(), iter(range(99))
+        write = database.write
+        self.under_way: list[Deferred[None]] = []
+
+        def ordered(*statements: Statement) -> Deferred[None]:
+            number = next(begun)
+            done: Deferred[None] = Deferred()
+            self.under_way.append(done)
+            return done.addCallback(
+                lambda _: fail(OSError("full")) if number in which else write(*statements)
+            )
+
+        self.patch(database, "write", ordered)
+        return self.accounts(database=database)
+
+    def work(self) -> None:
+        while self.under_way:
+            self.under_way.pop(0).callback(None)
+
+    def test_the_first_of_two_is_not_written(self) -> None:
+        """What is written behind it counts, and nothing that is older comes afterwards."""
+        accounts = self.failing(0)
+        first, second = accounts.put(ALICE), accounts.put(evolve(NEWER, version=9))
+        self.work()
+        self.failureResultOf(first, OSError)
+        self.successResultOf(second)
+        accounts.put(evolve(ALICE, version=8))
+        self.work()
+        for one in (accounts, self.accounts()):
+            self.assertEqual(self.has(one), evolve(NEWER, version=9))
+
+    def test_neither_of_two_is_written(self) -> None:
+        """Both may come again, in their order."""
+        accounts = self.failing(1, 2)
+        accounts.put(ALICE)
+        self.work()
+        failed = [accounts.put(NEWER), accounts.put(evolve(NEWER, version=9))]
+        self.work()
+        for one in failed:
+            self.failureResultOf(one, OSError)
+        accounts.put(NEWER)
+        self.work()
+        for one in (accounts, self.accounts()):
+            self.assertEqual(self.has(one), NEWER)
+
+    def test_the_second_of_two_is_not_written(self) -> None:
+        accounts = self.failing(1)
+        accounts.put(NEWER)
+        failed = accounts.put(evolve(NEWER, version=9))
+        self.work()
+        self.failureResultOf(failed, OSError)
+        accounts.put(ALICE)  # older than the one that is there
+        self.work()
+        self.assertEqual(self.has(accounts), NEWER)
+        accounts.put(evolve(ALICE, version=8))
+        self.work()
+        self.assertEqual(self.has(accounts), evolve(ALICE, version=8))
+
+    def test_removed_and_back_at_once(self) -> None:
+        """A removal that is still being written is forgotten with what brings its account back, on the disk too."""
+        accounts = self.failing()
+        back = evolve(NEWER, version=8)
+        accounts.put(GONE)
+        accounts.put(back)
+        self.work()
+        for one in (accounts, self.accounts()):
+            self.assertEqual(list(one.with_removed()), [back])
 
     def test_without_a_shared_database(self) -> None:
         """The primary decides alone: what it says counts, also when its state directory is an older one."""

@@ -24,7 +24,8 @@ class Decided:
     @ivar parts: the messages that ask the primary to change a part of a value; C{merged}: the value with what a change says.
     @ivar store: keep values, or remove those that are C{removed}.
     @ivar listed: there are values of these keys and no others.
-    @ivar adopt: keep values that come from the shared database, for those that are there.
+    @ivar adopt: keep values that come from the shared database, for those that are there; gives those that are kept, since
+        none is newer.
     @ivar old: every version of a node knows it; others are told only to who says that it knows them.
     """
 
@@ -38,7 +39,7 @@ class Decided:
     parts: tuple[str, ...] = ()
     merged: Callable[[Any], Any] = lambda value: value
     old: bool = False
-    adopt: Callable[[tuple[Any, ...]], Deferred[None]] | None = None
+    adopt: Callable[[tuple[Any, ...]], Deferred[tuple[Any, ...]]] | None = None
 
     @property
     def all_kind(self) -> str:

@@ -427,7 +427,7 @@ class ClusterService(Service):
 
     def adopt(self, kind: str, values: Sequence[Any]) -> Deferred[None]:
         """
-        Keep values that somebody else has decided on, each with its version; at the primary the others are told.
+        Keep values that somebody else has decided on, each with its version; at the primary the others are told of what is kept.
 
         @return: fires when they are on the disk.
         """
@@ -436,11 +436,11 @@ class ClusterService(Service):
         adopt = one.adopt
 
         def keep() -> Deferred[None]:
-            kept: Deferred[None] = maybeDeferred(adopt, tuple(values))
+            kept: Deferred[tuple[Any, ...]] = maybeDeferred(adopt, tuple(values))
             return kept.addCallback(tell)
 
-        def tell(_: None) -> None:
-            for value in values:
+        def tell(kept: tuple[Any, ...]) -> None:
+            for value in kept:
                 self.publish(one.kind, value)
 
         changed: Deferred[None] = self._changing.run(keep)

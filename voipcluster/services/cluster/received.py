@@ -71,8 +71,8 @@ class IClusterUser(Interface):
     def store_accounts(accounts: tuple[Account, ...]) -> Deferred[None]:
         """Keep, or (C{removed}) remove accounts that the primary has decided on."""
 
-    def adopt_accounts(accounts: tuple[Account, ...]) -> Deferred[None]:
-        """Keep, or (C{removed}) remove accounts that the shared database has."""
+    def adopt_accounts(accounts: tuple[Account, ...]) -> Deferred[tuple[Account, ...]]:
+        """Keep, or (C{removed}) remove accounts that the shared database has; gives those that nothing there is newer than."""
 
     def accounts_listed(keys: frozenset[tuple[str, str]]) -> Deferred[None]:
         """There are accounts of these (username, domain), and no others."""

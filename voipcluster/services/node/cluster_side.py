@@ -224,8 +224,9 @@ class ClusterSide:
         stored = self._node.accounts.put(*accounts, also=directory.queued(ACCOUNT, accounts))
         return stored.addCallback(lambda _: directory.poke())
 
-    def adopt_accounts(self, accounts: tuple[Account, ...]) -> Deferred[None]:
-        return self._node.accounts.put(*accounts)
+    def adopt_accounts(self, accounts: tuple[Account, ...]) -> Deferred[tuple[Account, ...]]:
+        known = self._node.accounts
+        return known.put(*accounts).addCallback(lambda _: tuple(filter(known.versions.is_latest, accounts)))
 
     def accounts_listed(self, keys: frozenset[tuple[str, str]]) -> Deferred[None]:
         # what is gone says so itself where the database may know more than the primary
@@ -261,8 +262,10 @@ class ClusterSide:
         stored = self._node.stored_gateways.put(*gateways, also=also).addCallback(self._gateways_changed)
         return stored if directory is None else stored.addCallback(lambda _: directory.poke())
 
-    def _adopt_gateways(self, gateways: tuple[StoredGateway, ...]) -> Deferred[None]:
-        return self._node.stored_gateways.put(*gateways).addCallback(self._gateways_changed)
+    def _adopt_gateways(self, gateways: tuple[StoredGateway, ...]) -> Deferred[tuple[StoredGateway, ...]]:
+        known = self._node.stored_gateways
+        kept = known.put(*gateways).addCallback(self._gateways_changed)
+        return kept.addCallback(lambda _: tuple(filter(known.versions.is_latest, gateways)))
 
     def _gateways_listed(self, names: frozenset[str]) -> Deferred[None]:
         if self._node.directory is not None:

@@ -27,7 +27,7 @@ class Kept:
             self.store,
             self.listed,
             self.check,
-            adopt=self.store,
+            adopt=self.adopt,
             merged=lambda row: evolve(row, version=1) if row.name == "x" and not row.channels else row,
         )
 
@@ -41,6 +41,12 @@ class Kept:
             else:
                 self.rows[row.name] = row
         return succeed(None)
+
+    def adopt(self, rows: tuple[StoredGateway, ...]) -> Deferred[tuple[StoredGateway, ...]]:
+        newer = tuple(
+            row for row in rows if row.name not in self.rows or row.version > self.rows[row.name].version
+        )
+        return self.store(newer).addCallback(lambda _: newer)
 
     def listed(self, names: frozenset[str]) -> None:
         self.rows = {name: row for name, row in self.rows.items() if name in names}
@@ -92,6 +98,16 @@ class DecidedTests(ClusterCase):
         self.successResultOf(self.cluster.service("a").adopt("gateway", [one, other]))
         self.network.pass_time(0.5)
         self.assertEqual([set(self.kept[name].rows) for name in "abc"], [{"x", "y"}] * 3)
+
+    def test_older_in_the_shared_database(self) -> None:
+        """What the primary has newer it does not tell the others as it was: they would take it from him."""
+        self.three_with_gateways()
+        newer, older = StoredGateway(name="y", version=2), StoredGateway(name="y", version=1)
+        self.cluster.service("a").change("gateway", newer)
+        self.network.pass_time(0.5)
+        self.successResultOf(self.cluster.service("a").adopt("gateway", [older]))
+        self.network.pass_time(0.5)
+        self.assertEqual([self.kept[name].rows["y"].version for name in "abc"], [2, 2, 2])
 
     def test_many_at_once(self) -> None:
         """The others hear of them as the primary has stored them."""
