@@ -18,6 +18,7 @@ from tests.unit.store.former import FORMER, bring_to
 from voipcluster.phone.phone_call import RegistrationRefused
 from voipcluster.store.migrations import bring_up_to_date
 from voipcluster.store.tables import metadata
+from voipcluster.store.triggers import WRITER
 
 SOON = 15.0  # s; a second or two are promised, and the machine is busy
 
@@ -35,6 +36,7 @@ class SharedDirectoryTests(ClaimTestCase):
         for step in (
             self.former_versions,
             self.accounts_by_sql,
+            self.one_digest_by_sql,
             self.bad_rows,
             self.gateways_by_sql,
             self.gateways_by_voipctl,
@@ -60,6 +62,41 @@ class SharedDirectoryTests(ClaimTestCase):
             )
             rows = await self.server.sql("SELECT username, ha1 <> '', version > 1e15 FROM subscriber", name)
             self.assertEqual(sorted(rows), [["alice", "t", "t"], ["new", "t", "t"]])
+            tried = 1 if version >= "0005" else 0
+            for table, count in (
+                ("acc_cdrs", 2 + tried), ("acc", 3 + 2 * tried), ("missed_calls", 1), ("acc_attempts", 4 * tried),
+                ("usr_preferences", int(version >= "0003")), ("dispatcher", int(version >= "0002")),
+            ):  # fmt: skip
+                rows = await self.server.sql(f"SELECT count(*) FROM {table}", name)
+                self.assertEqual(rows, [[f"{count}"]], f"{table} after {version}")
+
+    async def one_digest_by_sql(self) -> None:
+        """A program that knows one digest of a password makes those of the former one worthless, whichever it writes."""
+        digests = "SELECT ha1, ha1_sha256, ha1b FROM subscriber WHERE username = 'one'"
+        md5, sha, other_md5, other_sha = "a" * 32, "b" * 64, "c" * 32, "d" * 64
+        await self.sql(
+            "INSERT INTO subscriber (username, domain, ha1, ha1_sha256, ha1b) "
+            f"VALUES ('one', '{DOMAIN}', '{md5}', '{sha}', '{md5}')"
+        )
+        for change, wanted in (
+            (f"ha1_sha256 = '{sha.upper()}', disabled = false", [md5, sha, md5]),  # the same one
+            ("ha1b = ''", [md5, sha, ""]),
+            (f"ha1_sha256 = '{other_sha}'", ["", other_sha, ""]),
+            (f"ha1 = '{md5}', ha1_sha256 = '{sha}', ha1b = '{md5}'", [md5, sha, md5]),
+            (f"ha1 = '{other_md5}'", [other_md5, "", ""]),
+            (f"ha1 = '{md5}', ha1_sha256 = '{sha}'", [md5, sha, ""]),
+            ("ha1 = ''", ["", sha, ""]),  # no MD5 from now on
+        ):
+            await self.sql(f"UPDATE subscriber SET {change} WHERE username = 'one'")
+            self.assertEqual(await self.sql(digests), [wanted], change)
+        # a node knows what it writes: the same password, of which there was the digest for MD5 only
+        await self.sql(f"UPDATE subscriber SET ha1 = '{md5}', ha1_sha256 = '{sha}' WHERE username = 'one'")
+        await self.sql(
+            f"BEGIN; {WRITER}; UPDATE subscriber SET ha1_sha256 = '{other_sha}', version = version + 1 "
+            "WHERE username = 'one'; COMMIT"
+        )
+        self.assertEqual(await self.sql(digests), [[md5, other_sha, ""]])
+        await self.sql("DELETE FROM subscriber WHERE username = 'one'")
 
     async def accounts_by_sql(self) -> None:
         """A row of SQL lets a phone register at any node; its password is nowhere; and without the row it may no more."""
@@ -314,6 +351,8 @@ def _upgrade(url: str, version: str) -> list[Any]:
             bring_to(connection, version)
         with engine.begin() as connection:
             bring_up_to_date(connection)
+        if version != FORMER[0]:
+            return []  # the scripts that run are the last ones of those of the first version
         with engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             # what finds changes is an index that the embedded database has no use for

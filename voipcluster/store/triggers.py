@@ -67,6 +67,8 @@ FUNCTIONS: Final = (
         "voipcluster_subscriber",
         f"""
     NEW.domain := lower(NEW.domain);
+    NEW.ha1 := lower(NEW.ha1);
+    NEW.ha1_sha256 := lower(NEW.ha1_sha256);
     of_key := NEW.username || '@' || NEW.domain;
     IF NEW.password <> '' THEN
         a1 := convert_to(NEW.username || ':' || NEW.domain || ':' || NEW.password, 'UTF8');
@@ -74,14 +76,20 @@ FUNCTIONS: Final = (
         NEW.ha1_sha256 := encode(sha256(a1), 'hex');
         NEW.ha1b := md5(convert_to(of_key || ':' || NEW.domain || ':' || NEW.password, 'UTF8'));
         NEW.password := '';
-    ELSIF TG_OP = 'UPDATE' THEN
+    ELSIF TG_OP = 'UPDATE' AND ({_BY_NODE}) IS NOT TRUE THEN
         -- a program that knows one digest only: those of the former password are worth nothing any more
-        IF NEW.ha1 <> OLD.ha1 AND NEW.ha1_sha256 = OLD.ha1_sha256 THEN
-            NEW.ha1_sha256 := '';
+        IF NEW.ha1 NOT IN (OLD.ha1, '') OR NEW.ha1_sha256 NOT IN (OLD.ha1_sha256, '') THEN
+            IF NEW.ha1 = OLD.ha1 THEN
+                NEW.ha1 := '';
+            END IF;
+            IF NEW.ha1_sha256 = OLD.ha1_sha256 THEN
+                NEW.ha1_sha256 := '';
+            END IF;
+            IF NEW.ha1b = OLD.ha1b THEN
+                NEW.ha1b := '';
+            END IF;
         END IF;
     END IF;
-    NEW.ha1 := lower(NEW.ha1);
-    NEW.ha1_sha256 := lower(NEW.ha1_sha256);
     {_NEWEST} {_STAMP}""",
         "of_kind text := 'account'; of_key text; newest bigint; a1 bytea;",
     ),

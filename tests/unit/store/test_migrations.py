@@ -14,12 +14,13 @@ from sqlalchemy import create_engine, event, inspect, text
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.store.database_case import DatabaseCase
-from tests.unit.store.former import FORMER, make_file
+from tests.unit.store.former import AT, FORMER, VERSION, make_file
 from voipcluster import __version__
 from voipcluster.balance.messages import StoredGateway
 from voipcluster.balance.protocol import NEWEST, OLDEST
 from voipcluster.errors import UsageError
 from voipcluster.store import migrations
+from voipcluster.store.acc import CallLog
 from voipcluster.store.accounts import Accounts, new_account
 from voipcluster.store.gateways import Gateways
 from voipcluster.store.migrations import HEAD, NewerSchema, bring_up_to_date
@@ -49,6 +50,13 @@ class Scripts(SynchronousTestCase):
         config = Config()
         config.set_main_option("script_location", str(Path(migrations.__file__).parent))
         self.assertEqual(ScriptDirectory.from_config(config).get_heads(), [HEAD])
+
+    def test_every_former_one_is_tried(self) -> None:
+        """With rows of its own, here and with a real PostgreSQL."""
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        scripts = [one.revision for one in ScriptDirectory.from_config(config).walk_revisions()]
+        self.assertEqual((*FORMER, HEAD), tuple(reversed(scripts)))
 
     def test_the_schema_of_this_release_is_told(self) -> None:
         """Who upgrades reads which one it is."""
@@ -83,16 +91,33 @@ class Scripts(SynchronousTestCase):
 
 class States(DatabaseCase):
     def test_each_former_version(self) -> None:
-        """Users and gateways are there, their versions are the times of their last changes, and new ones can be made."""
+        """
+        Users, gateways, calls and what waits are there, the versions are the times of the last changes, and new ones can be
+        made.
+        """
         for number, version in enumerate(FORMER):
             self.path = Path(self.mktemp())
             make_file(self.path, version)
             database = self.open()
-            accounts, gateways = Accounts(database), Gateways(database)
+            accounts, gateways, log = Accounts(database), Gateways(database), CallLog(database)
             alice = accounts.get("alice", "example.com")
             assert alice is not None
-            self.assertEqual((alice.ha1[0].ha1, alice.version), ("0" * 32, 1_700_000_000_500_000))
-            self.assertEqual([one.name for one in gateways], ["carrier"] if number else [])
+            self.assertEqual((alice.ha1[0].ha1, alice.version), ("0" * 32, VERSION))
+            self.assertEqual(list(accounts.preferences), ["alice@example.com"] if number >= 2 else [])
+            self.assertEqual(
+                [one.username for one in accounts.with_removed()],
+                ["alice", "gone"] if number >= 3 else ["alice"],
+            )
+            self.assertEqual(
+                [(one.name, one.version) for one in gateways], [("carrier", VERSION)] if number else []
+            )
+            calls = self.successResultOf(log.calls(0, 2e9, 0, 9))
+            self.assertEqual(
+                [(row["callid"], row["end_time"], len(row.get("tried", ()))) for row in calls],
+                [("answered", AT, 0), ("missed", AT, 0), *([("tried", AT, 2)] if number >= 4 else [])],
+            )
+            self.assertEqual([one.body for one in self.successResultOf(log.waiting("database", 9))], ["{}"])
+            self.assertEqual(len(database.rows(text("SELECT aor FROM location"))), 1)
             self.assertLess(alice.version, accounts.stamped(alice).version)
             self.successResultOf(accounts.put(new_account("bob", "example.com", "pw")))
             self.successResultOf(gateways.put(StoredGateway(name="other", servers=("192.0.2.1",))))

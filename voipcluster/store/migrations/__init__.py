@@ -15,7 +15,7 @@ from voipcluster.errors import UsageError
 from voipcluster.store.tables import VIEWS, metadata
 from voipcluster.store.triggers import make_triggers
 
-HEAD: Final = "0005"  # the latest script
+HEAD: Final = "0006"  # the latest script
 MARK: Final = "alembic_version"  # the table in which Alembic keeps what a database has
 _LOCK: Final = 0x766F6970  # of PostgreSQL's advisory locks, so that two nodes do not begin at the same time
 
