@@ -39,6 +39,7 @@ setup(
     extras_require={
         "dev": [
             "psycopg[binary]>=3.2",
+            "pymysql>=1.1",
             "mypy",
             "mypy-zope",
             "ruff",
@@ -56,6 +57,7 @@ setup(
             "pydoctor==25.10.1",
         ],
         "postgresql": ["psycopg[binary]>=3.2"],  # database.url = "postgresql://..."
+        "mysql": ["pymysql>=1.1"],  # voipctl import --subscriber mysql://...
         "plot": ["matplotlib>=3.8"],  # python -m voipcluster.simulate --plot
         "fuzz": ["atheris>=3.0"],  # bench/fuzz; for itself, since not every Python has a build of it
     },

@@ -40,7 +40,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--subscriber",
         metavar="FILE|URL",
-        help="CSV file (- is standard input), or URL of its database such as mysql+pymysql://USER@HOST/kamailio",
+        help="CSV file (- is standard input), or URL of its database such as mysql://USER@HOST/kamailio",
     )
     command.add_argument(
         "--dispatcher", metavar="FILE|URL", help="its dispatcher.list, or URL of its database: gateways"
@@ -174,20 +174,27 @@ def _rows_of_database(url: str) -> Iterator[tuple[str, Mapping[str, str]]]:
 
 def _checked(rows: Iterator[tuple[str, Mapping[str, str]]]) -> Iterator[Subscriber]:
     for where, row in rows:
-        username, domain = row["username"].strip(), row["domain"].strip().lower()
+        username, domain = _text(row["username"]).strip(), _text(row["domain"]).strip().lower()
         if not username or not domain:
             raise UsageError(f"{where}: no username or domain")
-        password, ha1 = row.get("password", ""), row.get("ha1", "").strip().lower()
+        password, ha1 = _text(row.get("password", "")), _text(row.get("ha1", "")).strip().lower()
         if password:
             a1 = f"{username}:{domain}:{password}".encode()
             md5, sha_256 = hashlib.md5(a1, usedforsecurity=False).hexdigest(), hashlib.sha256(a1).hexdigest()
             yield Subscriber(where, username, domain, md5, sha_256)
-        elif len(ha1) == 32 and set(ha1) <= HEX:
-            yield Subscriber(where, username, domain, ha1, "")
+        elif len(ha1) in (32, 64) and set(ha1) <= HEX:
+            # which algorithm it is of is said by its length only
+            md5, sha_256 = (ha1, "") if len(ha1) == 32 else ("", ha1)
+            yield Subscriber(where, username, domain, md5, sha_256)
         else:
             raise UsageError(
-                f"{where}: {username}@{domain} has no password, and its ha1 is not 32 digits in hex"
+                f"{where}: {username}@{domain} has no password, and its ha1 is neither 32 nor 64 digits in hex"
             )
+
+
+def _text(value: Any) -> str:
+    """A column of numbers, or of octets, as the text that is meant."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _no_two_alike(users: Sequence[Subscriber]) -> None:

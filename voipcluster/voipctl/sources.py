@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from voipcluster.errors import UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+# by what a URL begins with, with the driver that this package names, where it names none
+DRIVERS: Final = {
+    "mysql": ("mysql+pymysql", "PyMySQL", "mysql"),
+    "mariadb": ("mariadb+pymysql", "PyMySQL", "mysql"),
+    "postgresql": ("postgresql+psycopg", "psycopg", "postgresql"),
+}
+CONNECT_TIMEOUT = 10  # s
 
 
 def rows_of_database(
@@ -19,17 +31,13 @@ def rows_of_database(
     @raise UsageError: one line, without the password of the URL.
     """
     # imported late: SQLAlchemy takes longer to import than all other commands take altogether
-    from sqlalchemy import MetaData, Table, create_engine, select  # noqa: PLC0415 - see above
-    from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError  # noqa: PLC0415 - see above
+    from sqlalchemy import MetaData, Table, select  # noqa: PLC0415 - see above
+    from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError  # noqa: PLC0415 - see above
 
+    engine = _engine(url, option)
+    shown = engine.url.render_as_string(hide_password=True)
     try:
-        engine = create_engine(url)
-        shown = engine.url.render_as_string(hide_password=True)
-    except (ArgumentError, ModuleNotFoundError, ValueError) as error:
-        scheme = url.partition("://")[0]
-        raise UsageError(f"{option}: {scheme}://: {str(error).splitlines()[0]}") from None
-    try:
-        table = Table(name, MetaData(), autoload_with=engine)
+        table = Table(name, MetaData(), autoload_with=engine, resolve_fks=False)
         missing = [column for column in needed if column not in table.c]
         if missing:
             raise UsageError(f"{shown}: table {name} has no column {', '.join(missing)}")
@@ -44,7 +52,40 @@ def rows_of_database(
     except NoSuchTableError:
         raise UsageError(f"{shown}: there is no table {name}") from None
     except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        raise UsageError(f"{shown}: {' '.join(str(cause).split())[:200]}") from None
+        raise UsageError(f"{shown}: {_cause(error)}") from None
+    except OSError as error:  # a file that the URL names, as of a password
+        raise UsageError(f"{shown}: {error.filename or ''}: {error.strerror or error}") from None
     finally:
         engine.dispose()
+
+
+def _engine(url: str, option: str) -> Engine:
+    """@raise UsageError: no such URL, or its driver is not installed."""
+    from sqlalchemy import create_engine, make_url  # noqa: PLC0415 - see above
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - see above
+
+    scheme = url.partition("://")[0]
+    driver, package, extra = DRIVERS.get(scheme.partition("+")[0], ("", "", ""))
+    try:
+        made = make_url(url)
+        if scheme in DRIVERS:
+            made = made.set(drivername=driver)
+        ours = made.drivername == driver
+        return create_engine(made, connect_args={"connect_timeout": CONNECT_TIMEOUT} if ours else {})
+    except ModuleNotFoundError as error:
+        if driver and made.drivername == driver:
+            remedy = f"{sys.executable} -m pip install 'voipcluster[{extra}]'"
+            raise UsageError(
+                f"{option}: {scheme}:// needs {package}, which is not installed: {remedy}"
+            ) from None
+        raise UsageError(f"{option}: {scheme}://: {error}") from None
+    except (ArgumentError, ValueError) as error:
+        raise UsageError(f"{option}: {scheme}://: {str(error).splitlines()[0]}") from None
+
+
+def _cause(error: Exception) -> str:
+    """In one line; PyMySQL's errors are a number and a text."""
+    cause = getattr(error, "orig", None) or error
+    number, *texts = cause.args or ("",)
+    text = str(texts[0]) if isinstance(number, int) and len(texts) == 1 else str(cause)
+    return " ".join(text.split())[:200]

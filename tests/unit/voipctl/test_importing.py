@@ -73,6 +73,21 @@ class ImportTests(SynchronousTestCase):
         self.assertIn("2 users: 2 added", told)
         self.assertIn("1 of them has a digest for MD5 only", told)
 
+    def test_a_digest_by_sha_256(self) -> None:
+        """It is told apart by its length, and its user needs no more."""
+        told = self.run_import(self.file(f"username,domain,ha1\nalice,example.com,{SHA_256.upper()}\n"))
+        self.assertEqual((self.node.users, told.count("\n")), ({("alice", "example.com"): ("", SHA_256)}, 0))
+
+    def test_columns_that_are_no_texts(self) -> None:
+        """Numbers as user names, and octets as digests."""
+        path = self.mktemp()
+        with sqlite3.connect(path) as connection:
+            connection.execute("CREATE TABLE subscriber (username INTEGER, domain TEXT, ha1 BLOB)")
+            connection.execute("INSERT INTO subscriber VALUES (4711, 'example.com', ?)", (MD5.encode(),))
+        connection.close()
+        self.run_import(f"sqlite:///{path}")
+        self.assertEqual(self.node.users, {("4711", "example.com"): (MD5, "")})
+
     def test_other_domains(self) -> None:
         """Who is left out with --domain is named, with his line; of many there are the first ones."""
         rows = f"alice,example.com,{MD5}\nbob,Example.com,{MD5}\nharry,10.0.0.5,{MD5}\n"

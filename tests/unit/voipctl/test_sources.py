@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,6 +31,33 @@ class SourceTests(SynchronousTestCase):
         ((where, row),) = self.read()
         self.assertTrue(where.endswith("row 1"))
         self.assertEqual(row, {"name": "a", "more": ""})
+
+    def hide(self, name: str) -> None:
+        """As if it were not installed."""
+        there = sys.modules.get(name)
+        self.addCleanup(
+            lambda: sys.modules.pop(name, None) if there is None else sys.modules.update({name: there})
+        )
+        sys.modules[name] = None
+
+    def test_a_driver_that_is_missing(self) -> None:
+        """The line names what installs it, for the Python that runs."""
+        for scheme, package, module, extra in (
+            ("mysql", "PyMySQL", "pymysql", "mysql"),
+            ("mariadb+pymysql", "PyMySQL", "pymysql", "mysql"),
+            ("postgresql", "psycopg", "psycopg", "postgresql"),
+        ):
+            self.hide(module)
+            error = str(self.assertRaises(UsageError, self.read, f"{scheme}://u:s3cret@h/d"))
+            remedy = f"{sys.executable} -m pip install 'voipcluster[{extra}]'"
+            self.assertEqual(
+                error, f"--things: {scheme}:// needs {package}, which is not installed: {remedy}"
+            )
+
+    def test_another_driver_that_is_missing(self) -> None:
+        error = str(self.assertRaises(UsageError, self.read, "mysql+nosuch://u:s3cret@h/d"))
+        self.assertTrue(error.startswith("--things: mysql+nosuch://: "), error)
+        self.assertNotIn("s3cret", error)
 
     def test_what_is_wrong(self) -> None:
         """One line, in which no password is."""
