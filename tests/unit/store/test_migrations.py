@@ -122,6 +122,52 @@ class States(DatabaseCase):
             self.successResultOf(accounts.put(new_account("bob", "example.com", "pw")))
             self.successResultOf(gateways.put(StoredGateway(name="other", servers=("192.0.2.1",))))
 
+    def test_one_that_is_cut_off(self) -> None:
+        """By whatever, in the middle of the scripts or of the making of new tables: the next start does all of it."""
+        for version in ("", FORMER[0], FORMER[-2]):
+            self.path = Path(self.mktemp())
+            if version:
+                make_file(self.path, version)
+            statements = self.cut_off_after(10**9)
+            for done in range(1, statements, 1 + statements // 4):
+                self.assertLessEqual(self.cut_off_after(done), statements)
+                with sqlite3.connect(self.path) as connection:
+                    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+                connection.close()
+                self.assertEqual("alembic_version" in tables, bool(version))
+            accounts = Accounts(self.open())
+            self.assertEqual([one.username for one in accounts], ["alice"] if version else [])
+
+    def cut_off_after(self, most: int) -> int:
+        """
+        Bring the tables up to date, in a copy of the file when all of it is to be done.
+
+        @return: how many statements that change something were executed.
+        """
+        path = self.path
+        if most > 10**6:
+            path = Path(self.mktemp())
+            if self.path.exists():
+                path.write_bytes(self.path.read_bytes())
+        engine = create_engine(f"sqlite:///{path}")
+        count = 0
+
+        def executed(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+            nonlocal count
+            count += statement.split(maxsplit=1)[0] in ("CREATE", "ALTER", "INSERT", "UPDATE", "DROP")
+            if count > most:
+                raise KeyboardInterrupt
+
+        event.listen(engine, "before_cursor_execute", executed)
+        try:
+            with engine.begin() as connection:
+                bring_up_to_date(connection)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            engine.dispose()
+        return count
+
     def test_a_state_before_the_first_release(self) -> None:
         """Its accounts are there, and the tables that it did not know."""
         make_file(self.path, "0001")

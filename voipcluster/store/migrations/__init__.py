@@ -7,7 +7,7 @@ A database that is empty gets the tables of today at once, marked as up to date;
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, inspect, text
 
@@ -43,6 +43,7 @@ def bring_up_to_date(connection: Connection) -> None:
     found = schema_of(connection)
     if found == HEAD:
         return
+    _begin(connection)
     tables = set(inspect(connection).get_table_names())
     if found is None and not tables & set(metadata.tables):
         metadata.create_all(connection)
@@ -52,6 +53,17 @@ def bring_up_to_date(connection: Connection) -> None:
         _mark(connection)
         return
     _upgrade(connection, found)
+
+
+def _begin(connection: Connection) -> None:
+    """
+    All of it or nothing, also when the process dies meanwhile: SQLite's driver begins a transaction by itself when a row is to
+    change, but not for a table.
+    """
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _mark(connection: Connection) -> None:
