@@ -114,6 +114,9 @@ def _tried(number: int, one: Tried, record: CallRecord, ended: str) -> Row:
     }
     if 200 <= one.status < 300:
         outcome = (record.ended, one.status, record.reason, ended)
+    elif not one.status and record.call.answered:
+        # it has not said a word until somebody else had the call
+        outcome = (record.call.answered, _REQUEST_TERMINATED, "answered elsewhere", "node")
     else:
         status = one.status or _REQUEST_TERMINATED
         outcome = (one.ended or record.ended, status, one.cause or f"failed {status}", one.by or "node")

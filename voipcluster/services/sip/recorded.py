@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from voipcluster.machine import TimerFired
 from voipcluster.services.sip.calls import MAX_TRIED, Call, Tried
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.sip.message import Response
@@ -57,10 +58,14 @@ class RecordedForwarding(Forwarding):
                 self._over(branch, 408, "no answer", NODE)
             case BranchFailed(branch, error):
                 self._over(branch, 503, f"not sent: {error}", NODE)
+            case TimerFired(name) if name.startswith("answer:"):
+                # the next place is tried now; should this one have the call all the same, that counts
+                self._over(int(name.partition(":")[2]), 408, "no answer", NODE)
         super()._feed(event)
 
     def _over(self, branch: int, status: int, cause: str, by: str) -> None:
         one = self._begun.get(branch)
-        if one is None or one.status:
+        answered = 200 <= status < 300
+        if one is None or (one.status and (200 <= one.status < 300 or not answered)):
             return
         one.ended, one.status, one.cause, one.by = self._core.wall(), status, cause, by

@@ -132,11 +132,18 @@ class AttemptTests(SynchronousTestCase):
             [
                 (1, "sip:gw1\N{REPLACEMENT CHARACTER}", "one", 100.0, 104.0, "503", "failed 503", "callee"),
                 (2, "sip:gw2", "two", 104.0, 108.0, "408", "no answer", "node"),
-                (3, "sip:gw3", "", 104.5, 160.0, "487", "failed 487", "node"),
+                (3, "sip:gw3", "", 104.5, 110.0, "487", "answered elsewhere", "node"),
                 (4, "sip:gw4", "four", 108.0, 160.0, "200", "bye", "caller"),
             ],
         )
         self.assertEqual({*row["tried"][0], "uid"}, set(TRIED_COLUMNS))
+
+    def test_one_that_has_said_nothing(self) -> None:
+        """Until the call ended, which nobody has answered."""
+        tried = (Tried("sip:gw1", "one", 100.0), Tried("sip:gw2", "two", 104.0, 160.0, 486, "", "callee"))
+        row = row_of(record(call(tried=tried), "failed 486"), "a", True)
+        (first, _) = row["tried"]
+        self.assertEqual((first["end_time"], first["sip_code"], first["cause"]), (160.0, "487", "failed 487"))
 
     def test_not_sent(self) -> None:
         """Where nothing could be sent to any place, the node has ended the call, and the last place says why."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.unit.services.gateway.trunk_world import TrunkCase
 from tests.unit.services.sip_world import Phone, WorldCase
 from voipcluster.services.sip.calls import Call
 
@@ -123,3 +124,37 @@ class RecordedTests(WorldCase):
             other.reply(other.request("BYE"), 200)
             call, reason = self.over[-1]
             self.assertEqual((reason, call.ended_by), ("bye", "caller" if of_caller else "callee"))
+
+
+class SilentGatewayTests(TrunkCase):
+    """The first of two gateways says nothing, and the call goes to the next one after four seconds."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.invite()
+        self.got(self.a)
+        self.world.wait(4.2)
+        self.got(self.b)
+        (self.call,) = self.node.calls
+        self.addCleanup(lambda: [self.node.calls.end(call.key, "bye") for call in list(self.node.calls)])
+
+    def outcomes(self) -> list[tuple[Any, ...]]:
+        return [(one.gateway, one.status, one.cause, one.by) for one in self.call.tried]
+
+    def test_it_has_not_answered(self) -> None:
+        """That is noted when it is given up, whatever becomes of the call."""
+        self.b.reply(self.b.request("INVITE"), 200)
+        self.assertEqual(self.outcomes(), [("a", 408, "no answer", "node"), ("b", 200, "", "callee")])
+        first, second = self.call.tried
+        self.assertAlmostEqual(first.ended - first.started, 4.0, 1)
+        self.assertAlmostEqual(second.started, first.ended, 1)
+
+    def test_it_answers_late(self) -> None:
+        """It has the call then, and that is what is noted."""
+        self.a.reply(self.a.request("INVITE"), 200)
+        self.assertEqual(self.outcomes()[0], ("a", 200, "", "callee"))
+
+    def test_it_refuses_late(self) -> None:
+        """That says nothing any more."""
+        self.a.reply(self.a.request("INVITE"), 503)
+        self.assertEqual(self.outcomes()[0], ("a", 408, "no answer", "node"))
