@@ -22,6 +22,8 @@ class LossTestCase(ClusterTestCase):
     @ivar phones: by user.
     """
 
+    timeout = 300  # two failures of a cluster, one after the other
+
     def setUp(self) -> None:
         super().setUp()
         self.phones: dict[str, Phone] = {}
@@ -100,12 +102,45 @@ class KilledNode(LossTestCase):
         return through_a, through_c
 
     @attack("P6")
-    async def test_kill_9_of_a_secondary(self) -> None:
+    async def test_a_secondary_hangs_and_dies(self) -> None:
+        """A node that hangs, and then is killed: each time the others go on without it."""
+        calls = await self.start()
+        await self.frozen(*calls)
+        await self.killed(*calls)
+
+    async def frozen(self, *calls: PhoneCall) -> None:
+        """A node that hangs instead of dying is placed around within 3 s, too, and is taken back when it wakes up."""
+        a, b, c = self.cluster.nodes
+        assert b.program is not None
+        began = self.reactor.seconds()
+        b.program.send_signal("STOP")
+        try:
+            alice, bob = self.phones["alice"], self.phones["bob"]
+            new = await gatherResults(
+                [alice.call("bob@example.com"), bob.call("alice@example.com")], consumeErrors=True
+            )
+            self.assertLess(self.reactor.seconds() - began, LIMIT)
+            await self.unknown(
+                "b", a, c, seconds=20.0
+            )  # each look at it waits for an answer of the frozen one
+            await self.goes_on(*calls, *new)
+        finally:
+            b.program.send_signal("CONT")
+        await self.back("b")
+        self.assertEqual([await self.served_by(call) for call in new], ["a", "a"])
+        again = await self.phones["alice"].call("bob@example.com")
+        self.assertEqual(await self.served_by(again), "b")
+        await self.goes_on(*calls, *new, again, packets=25)
+        # for as long as it slept it heard nobody: that was not their silence
+        self.assertNotIn("silent for", b.log.read_text())
+        for call in (*new, again):
+            await call.hang_up()
+
+    async def killed(self, *calls: PhoneCall) -> None:
         """
         kill -9 of a secondary: the others place around it within 3 s; calls through the others go on with audio; a new call to
         a phone registered through the dead node gets 480 or reaches it after it re-registers.
         """
-        calls = await self.start()
         a, b, c = self.cluster.nodes
         alice, bob = self.phones["alice"], self.phones["bob"]
         lost = await alice.call("bob@example.com")
@@ -140,34 +175,6 @@ class KilledNode(LossTestCase):
             await call.hang_up()
             self.assertEqual(call.status, 200)
 
-    @attack("P6")
-    async def test_a_frozen_secondary(self) -> None:
-        """A node that hangs instead of dying is placed around within 3 s, too, and is taken back when it wakes up."""
-        calls = await self.start()
-        a, b, c = self.cluster.nodes
-        assert b.program is not None
-        began = self.reactor.seconds()
-        b.program.send_signal("STOP")
-        try:
-            alice, bob = self.phones["alice"], self.phones["bob"]
-            new = await gatherResults(
-                [alice.call("bob@example.com"), bob.call("alice@example.com")], consumeErrors=True
-            )
-            self.assertLess(self.reactor.seconds() - began, LIMIT)
-            await self.unknown(
-                "b", a, c, seconds=20.0
-            )  # each look at it waits for an answer of the frozen one
-            await self.goes_on(*calls, *new)
-        finally:
-            b.program.send_signal("CONT")
-        await self.back("b")
-        self.assertEqual([await self.served_by(call) for call in new], ["a", "a"])
-        again = await self.phones["alice"].call("bob@example.com")
-        self.assertEqual(await self.served_by(again), "b")
-        await self.goes_on(*calls, *new, again, packets=25)
-        # for as long as it slept it heard nobody: that was not their silence
-        self.assertNotIn("silent for", b.log.read_text())
-
 
 class RestartedNode(LossTestCase):
     async def stored(self, node: Node, aor: str) -> None:
@@ -187,14 +194,21 @@ class RestartedNode(LossTestCase):
         await self.until(written, f"{node.name} has written {aor}")
 
     @attack("P6")
-    async def test_registrations_outlive_a_restart(self) -> None:
-        """A node that stops and starts again, or is killed and starts again, holds its phones on UDP and is in the cluster."""
+    async def test_restarts(self) -> None:
+        """A secondary and then the primary stop and start again."""
         await self.start_cluster()
-        a, b, c = self.cluster.nodes
         await self.add_users("alice", "bob")
-        bob = await self.have_phone("bob", c)
-        await self.have_phone("alice", b)
-        await self.reachable("alice")
+        alice, bob = (
+            await self.have_phone("alice", self.node("b")),
+            await self.have_phone("bob", self.node("c")),
+        )
+        await self.reachable("alice", "bob")
+        await self.registrations_outlive_a_restart(bob)
+        await self.the_primary_restarts_while_calls_run(alice, bob)
+
+    async def registrations_outlive_a_restart(self, bob: Phone) -> None:
+        """A node that stops and starts again, or is killed and starts again, holds its phones on UDP and is in the cluster."""
+        a, b, c = self.cluster.nodes
         for how in ("stop", "kill"):
             await self.stored(b, "alice@example.com")
             if how == "kill":
@@ -211,14 +225,9 @@ class RestartedNode(LossTestCase):
             await self.goes_on(call, packets=25)
             await call.hang_up()
 
-    @attack("P6")
-    async def test_the_primary_restarts_while_calls_run(self) -> None:
+    async def the_primary_restarts_while_calls_run(self, alice: Phone, bob: Phone) -> None:
         """Calls through the others go on; accounts and tokens are given out again when it is back."""
-        await self.start_cluster()
         a, b, c = self.cluster.nodes
-        await self.add_users("alice", "bob")
-        alice, bob = await self.have_phone("alice", b), await self.have_phone("bob", c)
-        await self.reachable("alice", "bob")
         calls = [await alice.call("bob@example.com"), await bob.call("alice@example.com")]
         await a.stop()
         await self.unknown("a", b, c, state="stopped")

@@ -54,6 +54,7 @@ class PackagingTests(IntegrationTestCase):
                 python,
                 "install",
                 "-q",
+                "--no-compile",
                 "--no-deps",
                 "--ignore-installed",
                 str(package),
