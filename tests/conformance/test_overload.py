@@ -232,7 +232,8 @@ class FloodTests(ConformanceTestCase):
 class RelayBoundTests(FlowTestCase):
     """The packets of the relay are what is too much, and not signalling (RFC 6357 section 1)."""
 
-    options = ("--set", "limits.packets_per_second=40", "--set", "media.relay=userspace")
+    # a tenth of what the two say: it stays too much when this process waits for the processor in between
+    options = ("--set", "limits.packets_per_second=20", "--set", "media.relay=userspace")
 
     async def test_only_calls_that_need_the_relay_are_refused(self) -> None:
         """INVITE gets 503; registrations, messages and what belongs to a call go on, and calls, too, when there is room again."""
@@ -273,7 +274,7 @@ class RelayBoundTests(FlowTestCase):
         return numbers['voipcluster_workload_component{resource="packets"}']
 
     async def is_full(self) -> bool:
-        return await self.packets() >= 1.0
+        return await self.packets() >= 3.0
 
     async def has_room(self) -> bool:
         return await self.packets() < 0.5
