@@ -43,7 +43,7 @@ LONG = (
     "tests.integration.test_packaging",
     "tests.integration.test_outage",
 )  # begun first
-TOGETHER = 1  # modules of conformance tests in a trial: what it imports, and the nodes of the same options, are there once
+TOGETHER = 3  # modules of conformance tests in a trial: what it imports, and the nodes of the same options, are there once
 AT_ONCE = 3 * (os.cpu_count() or 1)  # most of them wait most of the time: for timers, phones and processes
 
 _SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>[^)]*)\))?$", re.MULTILINE)

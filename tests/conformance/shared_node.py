@@ -67,7 +67,8 @@ class DetachedNode(Node):
 
     def launch(self, role: str, *options: str) -> Any:
         self.program = DetachedProgram(self.command(role, *options), self.log)
-        _launched.append(self)
+        if self not in _launched:  # else it is started again
+            _launched.append(self)
         return self.program
 
     def tracebacks(self) -> list[str]:
