@@ -7,8 +7,9 @@ import socket
 import time
 from pathlib import Path
 
-from tests.integration.claims import CALLERS, DOMAIN, ClaimTestCase, user_of
+from tests.integration.claims import CALLERS, DOMAIN, user_of
 from tests.integration.run_sipp import SCENARIOS
+from tests.integration.shared_cluster import SharedClusterTestCase
 from voipcluster.address import Flow, Hop
 from voipcluster.balance.handover import Handover, HandoverTokens
 
@@ -30,7 +31,7 @@ def connected_from(peer: Hop) -> str:
     return f"{found[0]}:{found[1]}"
 
 
-class Claims6And9(ClaimTestCase):
+class Claims6And9(SharedClusterTestCase):
     async def test_c6_c9_the_node_that_takes_it_sees_the_client(self) -> None:
         """
         C6/C9: the node that takes a handed-over request sees the client's true address, transport and authenticated user (in
@@ -61,9 +62,9 @@ class Claims6And9(ClaimTestCase):
 
         # b believed a: it asked nobody for a password, and a asked each of the callers once
         self.assertEqual(sipp.messages.count("SIP/2.0 407"), 1)
-        self.assertEqual(await self.metric(self.node("b"), "authentications_total"), 0)
-        self.assertEqual(await self.metric(self.node("b"), "responses_total", code="407"), 0)
-        self.assertEqual(await self.metric(self.primary, "responses_total", code="407"), 3)
+        self.assertEqual(await self.more(self.node("b"), "authentications_total"), 0)
+        self.assertEqual(await self.more(self.node("b"), "responses_total", code="407"), 0)
+        self.assertEqual(await self.more(self.primary, "responses_total", code="407"), 3)
         await self.heard(sipp)
         sipp.hang_up()
         await sipp.finished()
@@ -102,7 +103,7 @@ class Claims6And9(ClaimTestCase):
         sipp = self.sipp("handed_over", host, node.hop(), rows=rows, rate=50, options=("-cid_str", "call-%u"))
         await sipp.finished()
         self.assertEqual(sipp.successful, len(bad))
-        self.assertEqual(await self.metric(node, "responses_total", code="403"), len(bad))
+        self.assertEqual(await self.more(node, "responses_total", code="403"), len(bad))
 
         # the very same with a good token is believed: no password is asked for, only there is no such user
         accepted = self.folder / "accepted.xml"
@@ -112,5 +113,5 @@ class Claims6And9(ClaimTestCase):
         )
         await control.finished()
         self.assertEqual(control.successful, 1)
-        self.assertEqual(await self.metric(node, "responses_total", code="407"), 0)
+        self.assertEqual(await self.more(node, "responses_total", code="407"), 0)
         self.assertEqual(await self.calls(), [])

@@ -47,11 +47,16 @@ class Claims7And8(ClaimTestCase):
                 self.node(name),
             )
 
-    async def test_c8_spontaneous(self) -> None:
+    async def test_c7_c8_reports(self) -> None:
+        """C8, and then C7 in the same cluster, whose reports at once are caught there."""
+        await self.start()
+        await self.spontaneous()
+        await self.periodic()
+
+    async def spontaneous(self) -> None:
         """
         C8: with period=30 a node that jumps from 0 to above its threshold is avoided by the others within 0.2 s (spontaneous).
         """
-        await self.start()
         others = [self.node("a"), self.node("c")]
         phone = await self.baresip("jump", self.node("b"), hz=880)
         for other in others:
@@ -81,14 +86,14 @@ class Claims7And8(ClaimTestCase):
     def age_of_b(decision: dict[str, Any]) -> float:
         return float(next(one["age"] for one in decision["candidates"] if one["node"] == "b"))
 
-    async def test_c7_periodic(self) -> None:
+    async def periodic(self) -> None:
         """
         C7: with period=30, and with spontaneous reports caught by a test proxy on the link, a node that jumps from 0 to above its
         threshold is avoided within one period (periodic).
         """
-        await self.start()
+        await self.add_users("jump-again")
         proxy = await self.proxied("b", "a", *ONE_CALL)
-        phone = await self.baresip("jump", self.node("b"), hz=880)
+        phone = await self.baresip("jump-again", self.node("b"), hz=880)
         passed = len(proxy.passed)
         jumped = self.reactor.seconds()
         proxy.catching = says_something_new(lambda: self.reactor.seconds() < jumped + SETTLED)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from tests.integration.harness import ClusterTestCase, IntegrationTestCase
+from tests.integration.harness import IntegrationTestCase
+from tests.integration.shared_cluster import SharedClusterTestCase
 
 
-class ClientTests(ClusterTestCase):
+class ClientTests(SharedClusterTestCase):
     async def test_phone_calls_baresip(self) -> None:
         """Our phone and a real one hear each other's tone through two nodes, and a BYE ends it at both."""
         await self.start_cluster(nodes="ab")
-        await self.add_users("alice", "bob")
-        bob = await self.baresip("bob", self.node("b"), hz=440, answer=True)
-        alice = self.phone("alice", tone=1200)
+        alices, bobs = self.own("alice"), self.own("bob")
+        await self.add_users(alices, bobs)
+        bob = await self.baresip(bobs, self.node("b"), hz=440, answer=True)
+        alice = self.phone(alices, tone=1200)
         await alice.register()
-        await self.reachable("bob")
-        call = await alice.call("bob@example.com")
+        await self.reachable(bobs)
+        call = await alice.call(f"{bobs}@example.com")
         await self.until(lambda: call.heard_hz == 440, "alice hears bob")
         await self.until(lambda: call.packets_received > 100, "bob's audio goes on")
         await call.hang_up()
@@ -25,12 +27,13 @@ class ClientTests(ClusterTestCase):
     async def test_baresip_calls_phone(self) -> None:
         """The same the other way round, over TCP."""
         await self.start_cluster(nodes="ab")
-        await self.add_users("alice", "bob")
-        alice = self.phone("alice", self.node("b"), transport="TCP", tone=1200)
+        alices, bobs = self.own("alice"), self.own("bob")
+        await self.add_users(alices, bobs)
+        alice = self.phone(alices, self.node("b"), transport="TCP", tone=1200)
         await alice.register()
-        bob = await self.baresip("bob", transport="TCP", hz=440)
-        await self.reachable("alice")
-        await bob.dial("sip:alice@example.com")
+        bob = await self.baresip(bobs, transport="TCP", hz=440)
+        await self.reachable(alices)
+        await bob.dial(f"sip:{alices}@example.com")
         call = await self.until(lambda: next(iter(alice.calls.values()), None), "alice is called")
         await self.until(lambda: call.heard_hz == 440, "alice hears bob")
         await bob.hang_up()

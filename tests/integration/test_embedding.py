@@ -78,7 +78,10 @@ class EmbeddingTests(ClusterTestCase):
         return row["node"]
 
     async def test_front_desk(self) -> None:
-        """The hook refuses one caller and brings a number to a user; the policy spares the node that all calls go to."""
+        """
+        The hook refuses one caller and brings a number to a user; the policy spares the node that all calls go to. voipctl stops
+        the application, as a signal does: it ends with status 0 and takes its socket along.
+        """
         await self.start_desks()
         await self.add_users("alice", "bob", "mallory")
         alice = self.phone("alice", tone=500)
@@ -103,8 +106,10 @@ class EmbeddingTests(ClusterTestCase):
         self.assertEqual(unknown.status, 404)
 
         # without the other one the spare node serves, with the same hook
-        await self.node("b").stop()
-        await self.left(self.node("b"))
+        node = self.node("b")
+        await self.primary.voipctl("stop", "b")
+        await self.left(node)
+        self.assertFalse((node.state_dir / "admin.sock").exists())
         await self.cluster.when(
             lambda status: status["b"]["state"] == "stopped", "the primary knows that b is stopped"
         )
@@ -114,14 +119,8 @@ class EmbeddingTests(ClusterTestCase):
         await call.hang_up()
         refused = await self.assertFailure(mallory.call("alice@example.com"), CallFailed)
         self.assertEqual(refused.status, 603)
-
-    async def test_stop(self) -> None:
-        """voipctl stops the application, which ends with status 0 and takes its socket along."""
-        await self.start_desks()
-        node = self.node("b")
-        await self.primary.voipctl("stop", "b")
-        await self.left(node)
-        self.assertFalse((node.state_dir / "admin.sock").exists())
+        await self.primary.stop()
+        await self.left(self.primary)
 
     async def test_mistakes(self) -> None:
         """What the operator did wrong is one line on standard error and status 1."""
