@@ -42,6 +42,9 @@ LONG = (
     "tests.conformance.test_floods",
     "tests.integration.test_packaging",
     "tests.integration.test_outage",
+    "tests.integration.test_voipctl",
+    "tests.simulation.test_overload",
+    "tests.simulation.test_goals",
 )  # begun first
 TOGETHER = 3  # modules of conformance tests in a trial: what it imports, and the nodes of the same options, are there once
 AT_ONCE = 3 * (os.cpu_count() or 1)  # most of them wait most of the time: for timers, phones and processes
