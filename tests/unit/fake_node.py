@@ -130,7 +130,9 @@ class FakeNode:
         self.asked.append(("call_records", node, since, until, after))
         return {"rows": [], "next": None}
 
-    def registrations(self, aor: str | None, limit: int | None = None, after: int | None = None) -> Any:
+    def registrations(
+        self, aor: str | None, limit: int | None = None, after: int | None = None, flat: bool | None = None
+    ) -> Any:
         self.asked.append(("registrations", aor))
         return [] if after else [BINDING]
 
@@ -216,6 +218,7 @@ class FakeNode:
         limit: int | None = None,
         after: int | None = None,
         full: bool | None = None,
+        flat: bool | None = None,
     ) -> Any:
         self.asked.append(("user_list", domain, full))
         return None if after else ["alice@example.com", "bob@example.com"]

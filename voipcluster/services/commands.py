@@ -9,7 +9,7 @@ from attrs import frozen
 
 from voipcluster.config.kinds import NODE_NAME, Domain, Flag, Kind, Number, Whole
 from voipcluster.errors import UsageError
-from voipcluster.web.slices import NAMES, PAGE
+from voipcluster.web.slices import NAMES, ROWS
 from voipcluster.web.view import INodeView, Later
 
 MAX_TTL = 30 * 86_400.0  # s; a join token is to be used, not to be kept
@@ -53,13 +53,18 @@ class INodeControl(INodeView):
         """Change the password of an account; error when there is none."""
 
     def user_list(
-        domain: str | None, limit: int | None = None, after: int | None = None, full: bool | None = None
+        domain: str | None,
+        limit: int | None = None,
+        after: int | None = None,
+        full: bool | None = None,
+        flat: bool | None = None,
     ) -> Later:
         """
         Accounts as C{NAME@DOMAIN}, of one domain or of all, in no order: those among at most C{limit} that come behind the first
         C{after} of all; L{None} behind the last.
 
         @param full: each as C{{"user": NAME@DOMAIN, "digests": ["MD5", "SHA-256"], "disabled"}} instead.
+        @param flat: these as L{INodeView.registrations} has them then.
         """
 
     def user_set(name: str, domain: str, preferences: Mapping[str, str]) -> Later:
@@ -275,7 +280,7 @@ WHO = _Text("who is banned, as bans names it", 400)
 CALL_ID = _Text("a Call-ID", 512)
 TRACED_USER = _Text("NAME or NAME@DOMAIN, or a number", 128, without=' <>"')
 _ACCOUNT: dict[str, Kind[Any]] = {"name": USER, "domain": Domain()}
-_PART: dict[str, Kind[Any]] = {"limit": _Optional(Whole(1, PAGE)), "after": _Optional(Whole(0, 1 << 31))}
+_PART: dict[str, Kind[Any]] = {"limit": _Optional(Whole(1, ROWS)), "after": _Optional(Whole(0, 1 << 31))}
 _ONE_NODE: dict[str, Kind[Any]] = {"node": _Optional(NODE_NAME)}
 
 
@@ -295,8 +300,8 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "status": Command({}, lambda node, given: node.status()),
     "registrations": Command(
-        {"aor": _Optional(AOR), **_PART},
-        lambda node, given: node.registrations(given["aor"], given["limit"], given["after"]),
+        {"aor": _Optional(AOR), **_PART, "flat": _Optional(Flag())},
+        lambda node, given: node.registrations(given["aor"], given["limit"], given["after"], given["flat"]),
     ),
     "calls": Command(
         {"call_id": _Optional(CALL_ID), **_PART},
@@ -356,8 +361,11 @@ COMMANDS: dict[str, Command] = {
             "limit": _Optional(Whole(1, NAMES)),
             "after": _PART["after"],
             "full": _Optional(Flag()),
+            "flat": _Optional(Flag()),
         },
-        lambda node, given: node.user_list(given["domain"], given["limit"], given["after"], given["full"]),
+        lambda node, given: node.user_list(
+            given["domain"], given["limit"], given["after"], given["full"], given["flat"]
+        ),
     ),
     "drain": Command({**_ONE_NODE, "on": Flag()}, lambda node, given: node.drain(given["node"], given["on"])),
     "records": Command(

@@ -15,6 +15,7 @@ from voipcluster.errors import UsageError
 from voipcluster.paths import DEFAULT_STATE_DIR
 from voipcluster.voipctl import gateways, importing, lists, records, reloading, tables, trace
 from voipcluster.voipctl.client import Client, SocketClient
+from voipcluster.voipctl.columns import clean
 
 Given = argparse.Namespace
 PASSWORD_STDIN = "read the password from standard input, for scripts"  # noqa: S105 - a help text
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = run(given)
         sys.stdout.flush()
     except UsageError as error:
-        print(f"voipctl: {tables.clean(error)}", file=sys.stderr)
+        print(f"voipctl: {clean(error)}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # "voipctl calls | head" has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _client(given: Given) -> Client:
     if not given.url:
         return SocketClient(given.state_dir or DEFAULT_STATE_DIR)
-    # imported late: HTTP is as much as all the rest
+    # Here, because HTTP takes as long to import as all the rest, and hardly anybody asks over it.
     from voipcluster.voipctl.web_client import WebClient  # noqa: PLC0415 - see above
 
     return WebClient(given.url)
@@ -76,7 +77,7 @@ def _show_rows(given: Given, answer: Any, text: Callable[[Any], str], none: str)
 def _show_warned(given: Given, answer: Any, text: str) -> int:
     """What was done, and on standard error what about it is hardly meant."""
     for line in (answer or {}).get("warnings", ()):
-        print(f"voipctl: warning: {tables.clean(line)}", file=sys.stderr)
+        print(f"voipctl: warning: {clean(line)}", file=sys.stderr)
     return _show(given, answer, lambda _: text)
 
 
@@ -87,14 +88,22 @@ def _status(given: Given) -> int:
 def _registrations(given: Given) -> int:
     client = _client(given)
     if given.aor:
-        return _show(given, client.ask("registrations", aor=given.aor), tables.registrations)
-    rows, total = lists.registrations(client, given.limit)
-    return _show_part(given, rows, total, "registrations", tables.registrations)
+        found = lists.listing_of(client.ask("registrations", aor=given.aor))
+        total = len(found)
+    else:
+        found, total = lists.registrations(client, given.limit)
+    _show_listing(given, found, tables.registrations)
+    return _say_rest(given, len(found), total, "registrations")
 
 
-def _show_part(given: Given, rows: list[Any], total: int, what: str, text: Callable[[Any], str]) -> int:
-    _show(given, rows, text)
-    if line := lists.rest(len(rows), total, what):
+def _show_listing(given: Given, found: lists.Listing, text: Callable[[lists.Listing], str]) -> int:
+    print(lists.as_json(found.dicts()) if given.json else text(found))
+    return 0
+
+
+def _say_rest(given: Given, shown: int, total: int, what: str) -> int:
+    """On standard error where the list is for programs."""
+    if line := lists.rest(shown, total, what):
         print(line, file=sys.stderr if given.json else sys.stdout)
     return 0
 
@@ -103,7 +112,8 @@ def _calls(given: Given) -> int:
     client = _client(given)
     if not given.call_id:
         rows, total = lists.calls(client, given.limit)
-        return _show_part(given, rows, total, "calls", tables.calls)
+        print(lists.as_json(rows) if given.json else tables.calls(rows))
+        return _say_rest(given, len(rows), total, "calls")
     answer = client.ask("calls", call_id=given.call_id)
     if not answer:
         raise UsageError(f"no call in progress, nor one that ended lately, has the Call-ID {given.call_id}")
@@ -190,7 +200,10 @@ def _user_rm(given: Given) -> int:
 
 
 def _user_list(given: Given) -> int:
-    return _show_rows(given, lists.users(_client(given), given.domain), tables.users, "there are no users")
+    found = lists.users(_client(given), given.domain)
+    return _show_listing(
+        given, found, lambda found: tables.users(found) if len(found) else "there are no users"
+    )
 
 
 def _import(given: Given) -> int:

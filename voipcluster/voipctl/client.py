@@ -1,9 +1,11 @@
-"""Ways to ask a node: its admin socket, here, or its web page (L{voipcluster.voipctl.web_client}). Plain blocking I/O."""
+"""Ways to ask a node, and its admin socket, which is the one for everything. Plain blocking I/O."""
 
 from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,18 +17,21 @@ MAX_ANSWER = 64 << 20  # octets; a hundred thousand registrations as JSON are a 
 
 
 class Client(Protocol):
-    """
-    Asks a node one thing.
-
-    @ivar in_parts: whether it gives the next part of a list, too; the web page shows its first one.
-    """
-
-    in_parts: bool
+    """Asks a node."""
 
     def ask(self, command: str, **arguments: object) -> Any:
         """
         @return: the result, as JSON gives it.
         @raise UsageError: the node cannot be reached, or it refuses; one line.
+        """
+
+    def parts(self, command: str, size: int, wanted: int = 0, **arguments: object) -> Iterator[Any]:
+        """
+        The parts of a long list, without an end: who asks stops at the last one. The web page has one only.
+
+        @param size: rows of a part at most.
+        @param wanted: rows after which the list is probably left, 0: never.
+        @raise UsageError: as L{ask}.
         """
 
 
@@ -35,13 +40,35 @@ class SocketClient:
     Asks over C{admin.sock} in the state directory.
     """
 
-    in_parts = True
-
     def __init__(self, state_dir: str) -> None:
         self._path = Path(state_dir) / ADMIN_SOCKET
 
     def ask(self, command: str, **arguments: object) -> Any:
-        request = json.dumps({"command": command, "arguments": arguments}).encode("utf-8") + b"\n"
+        with self._connected() as connection:
+            connection.sendall(_request(command, arguments))
+            answer = _read_line(connection)
+        return _result(answer, str(self._path))
+
+    def parts(self, command: str, size: int, wanted: int = 0, **arguments: object) -> Iterator[Any]:
+        after = 0
+        with self._connected() as connection:
+
+            def send() -> None:
+                connection.sendall(_request(command, {**arguments, "limit": size, "after": after}))
+
+            send()
+            while True:
+                answer = _read_line(connection)
+                after += size
+                ahead = not 0 < wanted <= after
+                if ahead:  # the node makes the next one while this one is read
+                    send()
+                yield _result(answer, str(self._path))
+                if not ahead:
+                    send()
+
+    @contextmanager
+    def _connected(self) -> Iterator[socket.socket]:
         try:
             with (
                 ShortPath(self._path) as path,
@@ -49,8 +76,7 @@ class SocketClient:
             ):
                 connection.settimeout(TIMEOUT)
                 connection.connect(path)
-                connection.sendall(request)
-                answer = _read_line(connection)
+                yield connection
         except TimeoutError:
             raise UsageError(f"{self._path}: no answer within {TIMEOUT:.0f} s") from None
         except (FileNotFoundError, ConnectionRefusedError):
@@ -59,7 +85,10 @@ class SocketClient:
             ) from None
         except OSError as error:
             raise UsageError(f"{self._path}: {error.strerror or error}") from None
-        return _result(answer, str(self._path))
+
+
+def _request(command: str, arguments: dict[str, object]) -> bytes:
+    return json.dumps({"command": command, "arguments": arguments}).encode("utf-8") + b"\n"
 
 
 def _read_line(connection: socket.socket) -> bytes:

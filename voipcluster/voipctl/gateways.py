@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from voipcluster.errors import UsageError
-from voipcluster.voipctl.tables import Column, clean, table
+from voipcluster.voipctl.columns import Column, clean, table
 
 Given = argparse.Namespace
 VERBS = (

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from voipcluster.errors import UsageError
-from voipcluster.voipctl import importing_gateways
 from voipcluster.voipctl.client import Client
 from voipcluster.voipctl.sources import rows_of_database
 
@@ -62,6 +61,9 @@ def run(client: Client, given: argparse.Namespace) -> str:
     """
     if not given.subscriber and not given.dispatcher:
         raise UsageError("nothing to import: --subscriber, --dispatcher, or both")
+    # Here, because only this command needs what a gateway is, and that takes longer to import than all the rest.
+    from voipcluster.voipctl import importing_gateways  # noqa: PLC0415 - see above
+
     # all is read and checked before anything is changed
     users, others = _read_users(given) if given.subscriber else ([], [])
     destinations = importing_gateways.read_all(given.dispatcher) if given.dispatcher else []

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from voipcluster.voipctl.tables import clean
+from voipcluster.voipctl.columns import clean
 
 NARROWEST, WIDEST = 80, 120  # characters of a line
 TIME = 9  # of them for the time

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from voipcluster.errors import UsageError
 from voipcluster.voipctl.client import Client
-from voipcluster.web.slices import PAGE, USERS
+from voipcluster.web.slices import PAGE, ROWS
 
 MOST = 1000  # rows that are shown unless told otherwise
 
@@ -28,57 +31,117 @@ def _limit(text: str) -> int:
 _limit.__name__ = "number"  # as argparse calls it
 
 
-def registrations(client: Client, most: int) -> tuple[list[Any], int]:
+class Listing:
+    """
+    Rows that share the names of their columns.
+
+    @ivar rows: each with as many values as there are C{names}.
+    """
+
+    def __init__(self, names: Sequence[str] = (), rows: Iterable[Sequence[Any]] = ()) -> None:
+        self.names, self.rows = list(names), list(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> Sequence[Any]:
+        """All values of one column; L{None}s when the node does not tell it."""
+        if name not in self.names:
+            return [None] * len(self.rows)
+        return list(map(itemgetter(self.names.index(name)), self.rows))
+
+    def sort(self, *names: str) -> None:
+        if self.rows:
+            self.rows.sort(key=itemgetter(*map(self.names.index, names)))
+
+    def dicts(self) -> list[dict[str, Any]]:
+        return [dict(zip(self.names, row, strict=True)) for row in self.rows]
+
+
+def listing_of(rows: Sequence[Mapping[str, Any]]) -> Listing:
+    """Of rows that have names of their own; what one of them lacks is L{None} there."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return Listing(names, ([row.get(name) for name in names] for row in rows))
+
+
+def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A list for programs, a row a line: C{json} takes three times as long to indent it."""
+    return "[\n" + ",\n".join(map(json.JSONEncoder().encode, rows)) + "\n]" if rows else "[]"
+
+
+def registrations(client: Client, most: int) -> tuple[Listing, int]:
     """
     @param most: 0: all.
     @return: the rows in the order of their users, and how many there are in all.
     """
-    rows = _read(client, "registrations", most, PAGE)
-    total = int(client.ask("status").get("registrations") or 0) if most and len(rows) >= most else 0
-    return sorted(rows, key=lambda row: (row["aor"], row["contact"])), max(total, len(rows))
+    found = _flat(client, "registrations", most)
+    total = int(client.ask("status").get("registrations") or 0) if most and len(found) >= most else 0
+    found.sort("aor", "contact")
+    return found, max(total, len(found))
 
 
 def calls(client: Client, most: int) -> tuple[list[Any], int]:
     """The same of calls; the longest ones first."""
     nodes = client.ask("status")["nodes"]
-    rows = _read(client, "calls", most, max(1, PAGE // max(1, len(nodes))))
+    rows = _named(client, "calls", most, max(1, PAGE // max(1, len(nodes))))
     total = sum(int(node.get("calls") or 0) for node in nodes)
     return sorted(rows, key=lambda row: -row["duration"]), max(
         total if most and len(rows) >= most else 0, len(rows)
     )
 
 
-def users(client: Client, domain: str | None) -> list[Any]:
+def users(client: Client, domain: str | None) -> Listing:
     """All of them, by name: they are short."""
-    found: list[Any] = []
-    after = 0
-    while (part := client.ask("user-list", domain=domain, limit=USERS, after=after, full=True)) is not None:
-        found += part
-        after += USERS
-    return sorted(found, key=lambda row: str(row["user"]))
+    found = _flat(client, "user-list", 0, domain=domain)
+    found.sort("user")
+    return found
 
 
-def _read(client: Client, command: str, most: int, part: int) -> list[Any]:
+def _flat(client: Client, command: str, most: int, **arguments: object) -> Listing:
+    found = Listing()
+    try:
+        parts = client.parts(command, min(ROWS, most or ROWS), most, flat=True, **arguments)
+        for part in parts:
+            if isinstance(part, list):  # of the web page
+                found = listing_of(part)
+                break
+            found.names = list(part["names"])
+            found.rows += part["rows"]
+            if part["next"] is None or 0 < most <= len(found):
+                break
+    except UsageError as error:
+        # a node of an earlier release, which is still running when this one has been installed
+        if not str(error).startswith("unknown argument"):
+            raise
+        full = {"full": True} if command == "user-list" else {}
+        found = listing_of(_named(client, command, most, PAGE, **full, **arguments))
+    except (TypeError, KeyError):
+        raise UsageError(f"the node's answer to {command} is no list") from None
+    if most:
+        del found.rows[most:]
+    return found
+
+
+def _named(client: Client, command: str, most: int, size: int, **arguments: object) -> list[Any]:
     rows: list[Any] = []
     known: set[tuple[Any, ...]] = set()
-    after = 0
-    while not most or len(rows) < most:
-        found = client.ask(command, limit=part, after=after)
-        if not isinstance(found, list):
+    for part in client.parts(command, size, most, **arguments):
+        if part is None:
+            break
+        if not isinstance(part, list):
             raise UsageError(f"the node's answer to {command} is no list")
         # a node of an earlier release knows no parts, and tells all that it has each time
-        new = [row for row in found if _key(row) not in known]
+        new = [row for row in part if _key(row) not in known]
         known.update(map(_key, new))
         rows += new
-        after += part
-        if not new or not client.in_parts:
+        if not new or 0 < most <= len(rows):
             break
     return rows[:most] if most else rows
 
 
 def _key(row: Any) -> tuple[Any, ...]:
     """What a call, or a registration, is known by from one part to the next."""
-    return tuple(row.get(name) for name in ("node", "call_id", "from", "client", "aor", "contact"))
+    return tuple(row.get(name) for name in ("node", "call_id", "from", "client", "aor", "contact", "user"))
 
 
 def rest(shown: int, total: int, what: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import tables
 from voipcluster.voipctl.client import Client
+from voipcluster.voipctl.columns import clean
 
 AGO = re.compile(r"(\d{1,9})([smhdw])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -100,7 +101,7 @@ def run(client: Client, given: argparse.Namespace, now: float | None = None) -> 
         else:
             print(tables.records(found) if found else NONE)
     for text in missing:
-        print(f"voipctl: {tables.clean(text)}", file=sys.stderr)
+        print(f"voipctl: {clean(text)}", file=sys.stderr)
     return 1 if missing else 0
 
 

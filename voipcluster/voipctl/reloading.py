@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from voipcluster.voipctl.tables import clean
+from voipcluster.voipctl.columns import clean
 
 Given = argparse.Namespace
 

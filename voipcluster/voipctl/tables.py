@@ -6,30 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-Column = tuple[str, Callable[[Mapping[str, Any]], str], bool]
-"""Title, text of a row, and whether it is aligned to the right."""
-
-
-def clean(value: object) -> str:
-    """Text from the network that cannot move the terminal's cursor; C{-} for nothing."""
-    if value is None or value == "":
-        return "-"
-    text = str(value)
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
-
-
-def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows under titles, each column as wide as its widest cell."""
-    lines = [[title for title, _, _ in columns]]
-    lines += [[cell(row) for _, cell, _ in columns] for row in rows]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if right else text.ljust(width)
-            for text, width, (_, _, right) in zip(line, widths, columns, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+from voipcluster.voipctl.columns import Column, aligned, clean, cleaned, clock, table
+from voipcluster.voipctl.lists import Listing
 
 
 def _text(key: str) -> Callable[[Mapping[str, Any]], str]:
@@ -38,15 +16,6 @@ def _text(key: str) -> Callable[[Mapping[str, Any]], str]:
 
 def _workload(key: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda row: "-" if row.get(key) is None else f"{row[key]:.2f}"
-
-
-def clock(seconds: float | None) -> str:
-    """A duration as C{m:ss} or C{h:mm:ss}."""
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def status(answer: Mapping[str, Any], verbose: bool) -> str:
@@ -193,13 +162,16 @@ def _digests(row: Mapping[str, Any]) -> str:
     return ", ".join(clean(name) for name in row.get("digests") or ()) or "none"
 
 
-def users(answer: Sequence[Mapping[str, Any]]) -> str:
-    columns: list[Column] = [
-        ("USER", _text("user"), False),
-        ("DIGESTS", _digests, False),
-        ("DISABLED", lambda row: "yes" if row.get("disabled") else "no", False),
-    ]
-    return table(columns, answer)
+def users(found: Listing) -> str:
+    disabled = ["yes" if one else "no" for one in found.column("disabled")]
+    digests = [", ".join(names or ()) or "none" for names in found.column("digests")]
+    return aligned(
+        [
+            ("USER", cleaned(found.column("user")), False),
+            ("DIGESTS", cleaned(digests), False),
+            ("DISABLED", disabled, False),
+        ]
+    )
 
 
 def one_user(answer: Mapping[str, Any]) -> str:
@@ -210,17 +182,18 @@ def one_user(answer: Mapping[str, Any]) -> str:
     return "\n".join([f"# {clean(answer.get('user'))}: digests {_digests(answer)}{disabled}", *lines])
 
 
-def registrations(answer: Sequence[Mapping[str, Any]]) -> str:
-    columns: list[Column] = [
-        ("AOR", _text("aor"), False),
-        ("CONTACT", _text("contact"), False),
-        ("NODE", _text("node"), False),
-        ("SOURCE", _text("source"), False),
-        ("TRANSPORT", _text("transport"), False),
-        ("EXPIRES", lambda row: clock(row.get("expires")), True),
-        ("USER AGENT", _text("user_agent"), False),
-    ]
-    return table(columns, answer)
+def registrations(found: Listing) -> str:
+    return aligned(
+        [
+            ("AOR", cleaned(found.column("aor")), False),
+            ("CONTACT", cleaned(found.column("contact")), False),
+            ("NODE", cleaned(found.column("node")), False),
+            ("SOURCE", cleaned(found.column("source")), False),
+            ("TRANSPORT", cleaned(found.column("transport")), False),
+            ("EXPIRES", list(map(clock, found.column("expires"))), True),
+            ("USER AGENT", cleaned(found.column("user_agent")), False),
+        ]
+    )
 
 
 def calls(answer: Sequence[Mapping[str, Any]]) -> str:

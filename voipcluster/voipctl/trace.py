@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from voipcluster.errors import UsageError
-from voipcluster.voipctl import ladder, tables
+from voipcluster.voipctl import ladder
 from voipcluster.voipctl.client import Client
+from voipcluster.voipctl.columns import Column, clean, clock, table
 
 DURATION = re.compile(r"(\d{1,6})([smh]?)")
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -77,21 +78,21 @@ def _show(client: Client, given: argparse.Namespace) -> int:
 
 
 def _status(rows: list[Mapping[str, Any]]) -> str:
-    columns: list[tables.Column] = [
-        ("NODE", lambda row: tables.clean(row.get("node")), False),
+    columns: list[Column] = [
+        ("NODE", lambda row: clean(row.get("node")), False),
         ("TRACES", _wanted, False),
-        ("CALLS", lambda row: tables.clean(row.get("calls")), True),
-        ("MESSAGES", lambda row: tables.clean(row.get("messages")), True),
+        ("CALLS", lambda row: clean(row.get("calls")), True),
+        ("MESSAGES", lambda row: clean(row.get("messages")), True),
         ("MEMORY", _memory, True),
-        ("FORGOTTEN", lambda row: tables.clean(row.get("forgotten")), True),
+        ("FORGOTTEN", lambda row: clean(row.get("forgotten")), True),
     ]
-    return tables.table(columns, rows)
+    return table(columns, rows)
 
 
 def _wanted(row: Mapping[str, Any]) -> str:
     if "error" in row:
-        return tables.clean(row["error"])
-    wanted = [f"{tables.clean(one['what'])} ({tables.clock(one['left'])} left)" for one in row["wanted"]]
+        return clean(row["error"])
+    wanted = [f"{clean(one['what'])} ({clock(one['left'])} left)" for one in row["wanted"]]
     return ", ".join(wanted) or "nothing"
 
 

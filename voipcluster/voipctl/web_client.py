@@ -1,8 +1,4 @@
-"""
-To ask a node over the JSON of its web page, which only reads.
-
-It is imported when --url is given: what it needs takes as long to import as all the rest of voipctl.
-"""
+"""Asking a node by its web page's JSON, which only reads. Plain blocking I/O."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 from voipcluster.errors import UsageError
@@ -31,7 +28,6 @@ class WebClient:
     @param url: of the web page, for instance C{http://127.0.0.1:8080/}.
     """
 
-    in_parts = False
     _PATHS = {
         "status": "api/status",
         "registrations": "api/registrations",
@@ -88,6 +84,11 @@ class WebClient:
             return json.loads(body)
         except (ValueError, RecursionError):
             raise UsageError(f"{address}: not an answer of a node") from None
+
+    def parts(self, command: str, size: int, wanted: int = 0, **arguments: object) -> Iterator[Any]:
+        """The only one."""
+        arguments.pop("flat", None)
+        yield self.ask(command, **arguments)
 
 
 def _one_of(rows: Any, name: object) -> Any:

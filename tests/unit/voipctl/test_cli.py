@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,13 @@ from tests.unit.fake_node import BAN, BINDING, CALL, GATEWAY, HOP, NUMBER_ROUTE,
 from voipcluster.config.document import defaults
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import cli
+from voipcluster.voipctl.lists import listing_of
 
 ALICE = {"user": "alice@example.com", "digests": ["MD5", "SHA-256"], "disabled": False}
 
 
 class FakeClient:
-    """Answers from a table; an exception there is raised, and of a list there is one part."""
-
-    in_parts = True
+    """Answers from a table; an exception there is raised, and of a list there is one part with rows."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
@@ -33,9 +33,15 @@ class FakeClient:
         answer = self.answers[command]
         if isinstance(answer, Exception):
             raise answer
-        if arguments.get("after"):
-            return None if command == "user-list" else []
         return answer
+
+    def parts(
+        self, command: str, size: int, wanted: int = 0, flat: bool = False, **arguments: object
+    ) -> Iterator[Any]:
+        answer = self.ask(command, **arguments)
+        found = listing_of(answer)
+        yield {"names": found.names, "rows": found.rows, "next": None} if flat else answer
+        yield []
 
 
 class Terminal(io.StringIO):
@@ -406,7 +412,8 @@ class VoipctlTests(SynchronousTestCase):
         """What takes long to import is left to the commands that need it: scripts call voipctl in a loop."""
         code = (
             "import sys, voipcluster.voipctl;"
-            "print(*{'twisted', 'attr', 'zope.interface', 'sqlalchemy', 'http.client', 'email'} & set(sys.modules))"
+            "print(*{'twisted', 'attr', 'zope.interface', 'sqlalchemy', 'http.client', 'email', 'asyncio', 'voipcluster.config'}"
+            " & set(sys.modules))"
         )
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         self.assertEqual((ran.stdout, ran.stderr), ("\n", ""))

@@ -1,4 +1,4 @@
-"""Asking a node over its socket: what is sent, and one line for whatever goes wrong."""
+"""Asking a node over its socket and over its web page: what is sent, and one line for whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -109,3 +109,36 @@ class SocketTests(SynchronousTestCase):
         self.patch(client, "MAX_ANSWER", 10)
         self.node([b"x" * 8, b"x" * 8])
         self.assertEqual(self.refusal(), "the node's answer is too long")
+
+    def sent(self) -> list[dict[str, Any]]:
+        return [json.loads(data)["arguments"] for name, data in FakeSocket.asked if name == "sent"]
+
+    def test_parts(self) -> None:
+        """One connection for all of a list; the node is asked for the next part before the caller works on the last one."""
+        self.node([b'{"result": [1, 2]}\n', b'{"result": [3]}\n'])
+        parts = self.client.parts("registrations", 2, aor=None)
+        self.assertEqual(next(parts), [1, 2])
+        self.assertEqual(
+            self.sent(), [{"aor": None, "limit": 2, "after": 0}, {"aor": None, "limit": 2, "after": 2}]
+        )
+        self.assertEqual(next(parts), [3])
+        parts.close()
+        self.assertEqual([name for name, _ in FakeSocket.asked].count("connect"), 1)
+        self.assertEqual(FakeSocket.asked[-1], ("closed", None))
+
+    def test_parts_that_are_not_wanted(self) -> None:
+        """Where one part is probably enough, the node is not asked for the next one; it is when it was not."""
+        self.node([b'{"result": [1]}\n', b'{"result": [2]}\n'])
+        parts = self.client.parts("registrations", 2, 2)
+        self.assertEqual(next(parts), [1])
+        self.assertEqual(len(self.sent()), 1)
+        self.assertEqual(next(parts), [2])
+        self.assertEqual([one["after"] for one in self.sent()], [0, 2])
+
+    def test_parts_refused(self) -> None:
+        """Errors are those of one question."""
+        self.node([b'{"error": "unknown argument"}\n'])
+        self.assertRaises(UsageError, next, self.client.parts("registrations", 2))
+        self.node(FileNotFoundError())
+        text = str(self.assertRaises(UsageError, next, self.client.parts("registrations", 2)))
+        self.assertIn("no node is running", text)

@@ -2,66 +2,120 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.errors import UsageError
 from voipcluster.voipctl import lists
-from voipcluster.web.slices import PAGE, USERS
+from voipcluster.voipctl.lists import Listing, as_json, listing_of
+from voipcluster.web.slices import PAGE, ROWS, SHOWN
 
 
 class Node:
-    """A node with so many registrations, calls at each of two nodes, and users; the longest call first."""
+    """
+    A node with so many registrations, calls at each of two nodes, and users; the longest call first.
 
-    def __init__(self, registrations: int = 0, calls: int = 0, users: int = 0, in_parts: bool = True) -> None:
-        self.registrations, self.calls, self.in_parts = registrations, calls, in_parts
+    @ivar gone: of how many users the first registrations have just run out.
+    @ivar old: it is of a release that knows no C{flat}. C{web}: it is the page, with one part and no C{flat}.
+    """
+
+    def __init__(
+        self,
+        registrations: int = 0,
+        calls: int = 0,
+        users: int = 0,
+        gone: int = 0,
+        old: bool = False,
+        web: bool = False,
+    ) -> None:
+        self.registrations, self.calls, self.gone, self.old, self.web = registrations, calls, gone, old, web
         self.users = [f"u{number}" for number in range(users)]
-        self.largest = 0
+        self.sizes: list[int] = []
 
     def ask(self, command: str, **arguments: Any) -> Any:
-        if command == "status":
-            nodes = [{"name": name, "calls": self.calls} for name in "ab"]
-            return {"registrations": self.registrations, "nodes": nodes}
-        after, limit = arguments["after"], arguments["limit"]
+        assert command == "status"
+        nodes = [{"name": name, "calls": self.calls} for name in "ab"]
+        return {"registrations": self.registrations, "nodes": nodes}
+
+    def parts(self, command: str, size: int, wanted: int = 0, **arguments: Any) -> Iterator[Any]:
+        flat = arguments.pop("flat", False)
+        if flat and self.old:
+            raise UsageError("unknown argument 'flat'")
+        if self.web:
+            yield self.part(command, 0, SHOWN, **arguments)
+            return
+        for after in range(0, 1 << 31, size):
+            part = self.part(command, after, size, **arguments)
+            self.sizes.append(len(part or ()))
+            if flat:
+                (total,) = (len(self.users) if command == "user-list" else self.registrations,)
+                found = listing_of(part)
+                more = after + size if after + size < total else None
+                yield {"names": found.names, "rows": found.rows, "next": more}
+            else:
+                yield part if part or command != "user-list" else None
+
+    def part(self, command: str, after: int, size: int, full: bool = True, domain: None = None) -> list[Any]:
         if command == "user-list":
-            assert arguments["full"]
-            part: list[Any] = [{"user": name} for name in self.users[after : after + limit]]
-            return part if part or not after else None
+            assert full
+            return [{"user": name} for name in self.users[after : after + size]]
         count = self.registrations if command == "registrations" else self.calls
-        numbers = range(after, min(after + limit, count))
+        numbers = range(after, min(after + size, count))
         if command == "registrations":
-            part = [{"aor": f"u{count - number:06}", "contact": "c"} for number in numbers]
-        else:
-            part = [
-                {"node": name, "call_id": f"{name}{number}", "duration": count - number}
-                for name in "ab"
-                for number in numbers
+            return [
+                {"aor": f"u{count - number:06}", "contact": "c"} for number in numbers if number >= self.gone
             ]
-        self.largest = max(self.largest, len(part))
-        return part
+        return [
+            {"node": name, "call_id": f"{name}{number}", "duration": count - number}
+            for name in "ab"
+            for number in numbers
+        ]
 
 
 class ListTests(SynchronousTestCase):
     def test_all_in_parts(self) -> None:
         """Everything comes, each once and in order, and no answer is longer than one may be."""
-        node = Node(registrations=2 * PAGE + 3, calls=PAGE + 1, users=USERS + 1)
-        rows, total = lists.registrations(node, 0)
-        self.assertEqual((len(rows), total, len({row["aor"] for row in rows})), (2 * PAGE + 3,) * 3)
-        self.assertEqual(rows, sorted(rows, key=lambda row: row["aor"]))
-        rows, total = lists.calls(node, 0)
-        self.assertEqual((len(rows), total), (2 * PAGE + 2, 2 * PAGE + 2))
-        self.assertEqual([row["duration"] for row in rows[:3]], [PAGE + 1, PAGE + 1, PAGE])
-        self.assertLessEqual(node.largest, PAGE)
-        self.assertEqual([row["user"] for row in lists.users(node, None)], sorted(node.users))
+        for old in (False, True):
+            node = Node(registrations=2 * ROWS + 3, calls=PAGE + 1, users=ROWS + 1, old=old)
+            found, total = lists.registrations(node, 0)
+            self.assertEqual((len(found), total, len(set(found.column("aor")))), (2 * ROWS + 3,) * 3)
+            self.assertEqual(found.column("aor"), sorted(found.column("aor")))
+            self.assertEqual(lists.users(node, None).column("user"), sorted(node.users))
+            self.assertLessEqual(max(node.sizes), PAGE if old else ROWS)
+            node.sizes.clear()
+            rows, total = lists.calls(node, 0)
+            self.assertEqual((len(rows), total), (2 * PAGE + 2, 2 * PAGE + 2))
+            self.assertEqual([row["duration"] for row in rows[:3]], [PAGE + 1, PAGE + 1, PAGE])
+            self.assertLessEqual(max(node.sizes), PAGE)
+
+    def test_a_part_without_rows(self) -> None:
+        """Where all registrations of a part have run out, those behind it are not forgotten."""
+        found, _ = lists.registrations(Node(registrations=2 * ROWS + 3, gone=ROWS + 5), 0)
+        self.assertEqual(len(found), ROWS - 2)
+
+    def test_two_alike(self) -> None:
+        """Two flows of one phone to one node (RFC 5626) are two rows, also where they are of one contact."""
+        node = Node()
+        part = {
+            "names": ["aor", "contact", "source"],
+            "rows": [["a", "c", "1"], ["a", "c", "2"]],
+            "next": None,
+        }
+        node.parts = lambda *given, **arguments: iter([part])
+        found, total = lists.registrations(node, 0)
+        self.assertEqual((found.column("source"), total), (["1", "2"], 2))
 
     def test_cut(self) -> None:
         """No more is asked for than is shown, and the total is said."""
         node = Node(registrations=100_000, calls=2000)
-        rows, total = lists.registrations(node, lists.MOST)
-        self.assertEqual((len(rows), total), (lists.MOST, 100_000))
+        found, total = lists.registrations(node, lists.MOST)
+        self.assertEqual((len(found), total, sum(node.sizes)), (lists.MOST, 100_000, lists.MOST))
         self.assertEqual(
-            lists.rest(len(rows), total, "registrations"),
+            lists.rest(len(found), total, "registrations"),
             "... 1,000 of 100,000 registrations; --limit 0 shows all",
         )
         rows, total = lists.calls(node, 10)
@@ -70,30 +124,68 @@ class ListTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """Nobody is registered, nobody calls, nobody has an account."""
-        node = Node()
-        self.assertEqual((lists.registrations(node, 5), lists.calls(node, 5)), (([], 0), ([], 0)))
-        self.assertEqual(lists.users(node, None), [])
+        for node in (Node(), Node(old=True), Node(web=True)):
+            found, total = lists.registrations(node, 5)
+            self.assertEqual((found.rows, total, lists.calls(node, 5)), ([], 0, ([], 0)))
+            self.assertEqual(lists.users(node, None).rows, [])
 
     def test_the_page_has_one_part(self) -> None:
-        """Over HTTP there is no second part: it is asked for once."""
-        rows, total = lists.registrations(Node(registrations=3000, in_parts=False), 0)
-        self.assertEqual((len(rows), total), (PAGE, PAGE))
+        """Over HTTP there is no second part: it is asked for once, and the total is told where the list is cut."""
+        found, total = lists.registrations(Node(registrations=3000, web=True), 0)
+        self.assertEqual((len(found), total), (SHOWN, SHOWN))
+        found, total = lists.registrations(Node(registrations=3000, web=True), SHOWN)
+        self.assertEqual((len(found), total), (SHOWN, 3000))
 
     def test_a_node_that_knows_no_parts(self) -> None:
         """One of an earlier release tells all of its calls each time: they are shown once, and there is an end."""
         node = Node(calls=PAGE // 2 + 3)
-        ask, old = node.ask, [{"node": "old", "call_id": f"{number}", "duration": 1} for number in range(3)]
-
-        def both(command: str, **arguments: Any) -> Any:
-            found = ask(command, **arguments)
-            return found if command == "status" else [*found, *old]
-
-        node.ask = both
+        parts, old = (
+            node.parts,
+            [{"node": "old", "call_id": f"{number}", "duration": 1} for number in range(3)],
+        )
+        node.parts = lambda *given, **arguments: ([*part, *old] for part in parts(*given, **arguments))
         rows, _ = lists.calls(node, 0)
         self.assertEqual(len(rows), PAGE + 6 + 3)
 
     def test_an_answer_that_is_none(self) -> None:
-        """What is no list is said in one line."""
+        """What is no list is said in one line, and what the node says is not taken for something else."""
         node = Node()
-        node.ask = lambda command, **arguments: {"nodes": []}
-        self.assertRaises(UsageError, lists.registrations, node, 5)
+        for answer in ({"nodes": []}, 7, None, {"names": None, "rows": None, "next": None}):
+            node.parts = lambda *given, answer=answer, **arguments: iter([answer])
+            self.assertRaises(UsageError, lists.registrations, node, 5)
+        node.parts = lambda *given, **arguments: iter([{"nodes": []}])
+        self.assertRaises(UsageError, lists.calls, node, 5)
+
+        def refused(*given: Any, **arguments: Any) -> Iterator[Any]:
+            raise UsageError("too many admin connections")
+
+        node.parts = refused
+        self.assertIn("too many", str(self.assertRaises(UsageError, lists.registrations, node, 5)))
+
+
+class ListingTests(SynchronousTestCase):
+    def test_columns(self) -> None:
+        """Columns are found by name, and one that is not told is empty."""
+        found = Listing(["b", "a"], [[1, 9], [2, 8], [1, 7]])
+        self.assertEqual((found.column("a"), found.column("c")), ([9, 8, 7], [None] * 3))
+        found.sort("b", "a")
+        self.assertEqual(found.dicts(), [{"b": 1, "a": 7}, {"b": 1, "a": 9}, {"b": 2, "a": 8}])
+
+    def test_of_rows_with_names(self) -> None:
+        """Rows need not have the same ones."""
+        found = listing_of([{"a": 1}, {"b": 2, "a": 3}])
+        self.assertEqual((found.names, found.rows), (["a", "b"], [[1, None], [3, 2]]))
+
+    def test_json(self) -> None:
+        """A row a line."""
+        rows = [{"a": "\u00e4\n"}, {"a": None}]
+        self.assertEqual(json.loads(as_json(rows)), rows)
+        self.assertEqual(len(as_json(rows).splitlines()), len(rows) + 2)
+        self.assertEqual(as_json([]), "[]")
+
+    def test_limit(self) -> None:
+        """No number below 0."""
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        lists.add_limit(parser)
+        self.assertEqual(parser.parse_args([]).limit, lists.MOST)
+        self.assertRaises(argparse.ArgumentError, parser.parse_args, ["--limit", "-1"])

@@ -6,39 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.fake_node import BAN, BINDING, CALL, HOP, SOUNDING, STATUS
 from voipcluster.voipctl import tables
-from voipcluster.voipctl.tables import clean, clock, table
-
-
-class CellTests(SynchronousTestCase):
-    def test_clean(self) -> None:
-        """Nothing of the network moves the cursor, ends a line or turns the text around; what is empty is a dash."""
-        for value, text in (
-            ("alice", "alice"), ("\u00e4 \u4e2d", "\u00e4 \u4e2d"), ("a\nb\tc", "a?b?c"), ("\x1b[2J", "?[2J"),
-            ("\u202eevil", "?evil"), ("\x7f\x9b", "??"), ("\udcff", "?"), (0, "0"), (None, "-"), ("", "-"),
-        ):  # fmt: skip
-            self.assertEqual(clean(value), text, repr(value))
-
-    def test_clock(self) -> None:
-        """Minutes and seconds, hours when there are any; no fractions, and a dash for what is not known."""
-        for seconds, text in (
-            (0, "0:00"), (59.9, "0:59"), (60, "1:00"), (3599, "59:59"), (3600, "1:00:00"), (86399.5, "23:59:59"),
-            (360000, "100:00:00"), (None, "-"),
-        ):  # fmt: skip
-            self.assertEqual(clock(seconds), text)
-
-    def test_columns(self) -> None:
-        """Each is as wide as its widest cell, numbers to the right, and no line ends in blanks."""
-        columns = [
-            ("NAME", lambda row: row["name"], False),
-            ("N", lambda row: row["n"], True),
-            ("X", lambda row: row["x"], False),
-        ]
-        rows = [{"name": "a", "n": "7", "x": "long text"}, {"name": "longer", "n": "1000", "x": "t"}]
-        self.assertEqual(
-            table(columns, rows),
-            "NAME       N  X\na          7  long text\nlonger  1000  t",
-        )
-        self.assertEqual(table(columns, []), "NAME  N  X")
+from voipcluster.voipctl.lists import listing_of
 
 
 class AnswerTests(SynchronousTestCase):
@@ -125,7 +93,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_registrations_and_bans(self) -> None:
         """Times are left, and a User-Agent with an escape sequence is harmless."""
-        text = tables.registrations([BINDING])
+        text = tables.registrations(listing_of([BINDING]))
         self.assertIn("59:59", text)
         self.assertNotIn("\x1b", text)
         self.assertIn("phone?[2J", text)

@@ -61,6 +61,16 @@ class WebTests(SynchronousTestCase):
             ],
         )
 
+    def test_one_part(self) -> None:
+        """Of a list the page has one part, and no other form of it."""
+        web = self.node(b'[{"aor": "alice@example.com"}]')
+        self.assertEqual(list(web.parts("registrations", 500, flat=True)), [[{"aor": "alice@example.com"}]])
+        self.assertEqual(list(web.parts("calls", 500, 3)), [[{"aor": "alice@example.com"}]])
+        self.assertEqual(
+            self.opener.asked,
+            ["http://192.0.2.1:8080/api/registrations", "http://192.0.2.1:8080/api/calls"],
+        )
+
     def test_gateways_and_routes(self) -> None:
         """One gateway comes from the list of all, without its options; who calls is not asked of the page."""
         web = self.node(b'[{"name": "a", "state": "up"}, 7, {"name": "b"}]')

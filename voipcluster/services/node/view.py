@@ -19,6 +19,7 @@ from voipcluster.errors import UsageError
 from voipcluster.services.commands import Imported, INodeControl
 from voipcluster.services.media.kernel_path import USERSPACE
 from voipcluster.services.media.snapshots import MediaSnapshot
+from voipcluster.services.node import lists
 from voipcluster.services.node.gateway_view import GatewayView
 from voipcluster.services.node.page_access import KIND
 from voipcluster.services.node.places import strange_places
@@ -28,7 +29,7 @@ from voipcluster.services.node.routes import number_rows, route_rows
 from voipcluster.services.node.trace_view import TraceView
 from voipcluster.services.sip.calls import Call
 from voipcluster.store.accounts import imported_account, new_account, shown
-from voipcluster.web.slices import NAMES, PAGE, SHOWN, USERS
+from voipcluster.web.slices import PAGE, SHOWN
 from voipcluster.web.view import Row
 
 if TYPE_CHECKING:
@@ -131,23 +132,10 @@ class NodeView:
             else directory.shown() | {"records": self._node.keeping.waiting_for_shared()}
         )
 
-    def registrations(self, aor: str | None, limit: int | None = None, after: int | None = None) -> list[Row]:
-        now = self._node.core.seconds()
-        rows: list[Row] = []
-        for binding in self._node.registrar.registrations(aor, after or 0, min(limit or SHOWN, PAGE)):
-            transport, _, source = binding.source.partition(":")
-            rows.append(
-                {
-                    "aor": binding.aor,
-                    "contact": binding.contact,
-                    "node": binding.node,
-                    "source": source,
-                    "transport": transport.upper(),
-                    "user_agent": binding.user_agent,
-                    "expires": max(0, round(binding.expires_at - now)),
-                }
-            )
-        return sorted(rows, key=lambda row: (row["aor"], row["contact"]))
+    def registrations(
+        self, aor: str | None, limit: int | None = None, after: int | None = None, flat: bool | None = None
+    ) -> list[Row] | Row:
+        return lists.registrations(self._node, aor, limit, after, flat)
 
     def calls(
         self, call_id: str | None, limit: int | None = None, after: int | None = None
@@ -370,17 +358,9 @@ class NodeView:
         limit: int | None = None,
         after: int | None = None,
         full: bool | None = None,
-    ) -> list[str] | list[Row] | None:
-        accounts, start = self._node.accounts, after or 0
-        if start and start >= len(accounts):
-            return None
-        most = USERS if full else NAMES
-        found = [
-            one
-            for one in accounts.page(start, min(limit or most, most))
-            if domain is None or one.domain == domain.lower()
-        ]
-        return [shown(one) for one in found] if full else [f"{one.username}@{one.domain}" for one in found]
+        flat: bool | None = None,
+    ) -> list[str] | list[Row] | Row | None:
+        return lists.users(self._node, domain, limit, after, full, flat)
 
     def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Deferred[Row]:
         node, domain = self._node, domain.lower()

@@ -1,0 +1,47 @@
+"""Text in aligned columns: a column at a time, since lists may have a hundred thousand rows; safe to print in any case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Column = tuple[str, Callable[[Mapping[str, Any]], str], bool]
+"""Title, text of a row, and whether it is aligned to the right."""
+
+
+def clean(value: object) -> str:
+    """Text from the network that cannot move the terminal's cursor; C{-} for nothing."""
+    if value is None or value == "":
+        return "-"
+    text = str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def cleaned(values: Iterable[object]) -> list[str]:
+    """L{clean} of each, looked at together."""
+    texts = ["-" if value is None or value == "" else str(value) for value in values]
+    return texts if "".join(texts).isprintable() else list(map(clean, texts))
+
+
+def clock(seconds: float | None) -> str:
+    """A duration as C{m:ss} or C{h:mm:ss}."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows under titles, each column as wide as its widest cell."""
+    rows = list(rows)
+    return aligned([(title, [cell(row) for row in rows], right) for title, cell, right in columns])
+
+
+def aligned(columns: Sequence[tuple[str, Sequence[str], bool]]) -> str:
+    """The same of whole columns: title, texts, and whether they are aligned to the right."""
+    widths = [max(len(title), max(map(len, cells), default=0)) for title, cells, _ in columns]
+    sides = [">" if right else "<" for _, _, right in columns]
+    line = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True)).format
+    lines = [line(*(title for title, _, _ in columns)), *map(line, *(cells for _, cells, _ in columns))]
+    return "\n".join(map(str.rstrip, lines))
