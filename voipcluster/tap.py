@@ -180,7 +180,7 @@ def configuration(options: Options, policies: Collection[str], folder: Path) -> 
     path = options["config"]
     if path is not None and folder != Path.cwd():
         path = str(folder / path)
-    return complete(load_config(path, options.all_settings(), policies), folder)
+    return complete(load_config(path, options.all_settings(), policies, folder), folder)
 
 
 def complete(config: Config, folder: Path | None = None) -> Config:
@@ -191,7 +191,8 @@ def complete(config: Config, folder: Path | None = None) -> Config:
     @raise UsageError: no role given nor known from an earlier start, no default route, or the address is not one of this machine.
     """
     node, folder = config.node, folder or Path.cwd()
-    role = node.role or stored("role", node.state_dir)
+    state_dir = str(folder / node.state_dir)
+    role = node.role or stored("role", state_dir)
     if not role:
         raise UsageError("--role is missing: primary founds a cluster, secondary joins one")
     if node.join and role == "primary":
@@ -203,7 +204,7 @@ def complete(config: Config, folder: Path | None = None) -> Config:
     option, trouble = address_trouble(evolve(node, address=address))
     if option:
         raise UsageError(f"{option}: {trouble}")
-    name = node.name or stored("name", node.state_dir) or default_name(socket.gethostname(), address)
+    name = node.name or stored("name", state_dir) or default_name(socket.gethostname(), address)
     files: dict[str, Any] = {
         key: str(folder / path)  # twistd may change the directory before they are read anew
         for key in ("certificate", "key", "ca")
@@ -211,7 +212,7 @@ def complete(config: Config, folder: Path | None = None) -> Config:
     }
     return evolve(
         config,
-        node=evolve(node, role=role, address=address, name=name, state_dir=str(folder / node.state_dir)),
+        node=evolve(node, role=role, address=address, name=name, state_dir=state_dir),
         tls=evolve(config.tls, **files),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -11,6 +12,7 @@ from demo.cluster import Node
 from tests.hep_reading import report
 from tests.integration.claims import ClaimTestCase
 from tests.integration.harness import ClusterTestCase
+from tests.integration.run_capture import Capture
 from tests.integration.run_collector import HepReceiver
 from tests.integration.test_tls import TlsTestCase
 from tests.integration.test_websocket import HEADERS, Client
@@ -109,6 +111,61 @@ class HepTests(TlsTestCase, ClaimTestCase):
                 (asked["destination_port"], answered["source_port"], asked["protocol"]), (port, port, 6)
             )
         self.assertNotIn("collectors-key", self.primary.log.read_text())
+
+    async def test_collectors_of_others(self) -> None:
+        """
+        Kamailio's sipcapture and sngrep, which it hands all on to, read what a node tells: each message of a call with where
+        it came from and went to, and how both sides heard each other.
+        """
+        capture = Capture(self.reactor, self.folder, self.address(200))
+        self.at_end(capture.stop)
+        await self.start(*self.hep("udp"))
+        await self.add_users("alice", "bob")
+        alice = self.phone("alice", host=self.address(100), rtcp=True)
+        bob = self.phone("bob", host=self.address(101), rtcp=True)
+        await self.register(alice, bob)
+        call = await alice.call("bob@example.com")
+        await self.until(lambda: call.heard_hz, "audio")
+        await call.hang_up()
+
+        def about(kind: str) -> list[Any]:
+            return [
+                one for one in capture.told() if (one["type"], one["correlation"]) == (kind, call.call_id)
+            ]
+
+        await self.until(lambda: len(about("34")) == 2, "both directions are reported")
+        for one in capture.told():
+            self.assertEqual(
+                (one["version"], one["key"], one["agent"], one["protocol"], one["family"]),
+                ("3", "collectors-key", "2001", "17", "2"),
+            )
+            self.assertLess(abs(time.time() - int(one["seconds"])), 60)
+        node, ours = self.primary.address, self.address(100)
+        ways = [(one["source"], one["destination"], one["first"].split(" ", 1)[0]) for one in about("1")]
+        for way in (
+            (ours, node, "INVITE"),
+            (node, self.address(101), "INVITE"),
+            (node, ours, "SIP/2.0"),
+            (ours, node, "BYE"),
+        ):
+            self.assertIn(way, ways)
+        self.assertIn(
+            str(alice.transport.local_addresses()[0][1]), {one["source_port"] for one in about("1")}
+        )
+        for one in about("34"):
+            said = json.loads(one["first"])
+            self.assertEqual((said["CORRELATION_ID"], said["CODEC_NAME"]), (call.call_id, "PCMU"))
+            self.assertGreater(said["TOTAL_PK"], 10)
+
+        await self.until(lambda: b"HANGUP" in capture.kept(), "sngrep has kept the last of it")
+        kept = capture.kept()
+        for line in (
+            b"INVITE sip:bob@example.com SIP/2.0",
+            b"SIP/2.0 200 ",
+            b"BYE sip:",
+            b"\r\nCall-ID: " + call.call_id.encode(),
+        ):
+            self.assertIn(line, kept)
 
     async def test_over_tcp(self) -> None:
         """

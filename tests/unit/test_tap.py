@@ -24,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster import tap
 from voipcluster.config import Config, ConfigError, NodeOptions, TlsOptions, load_config
+from voipcluster.config.changes import changes
 from voipcluster.config.document import defaults
 from voipcluster.errors import UsageError
 from voipcluster.json_log import lines
@@ -194,6 +195,40 @@ class CompleteTests(SynchronousTestCase):
         self.assertEqual(
             (tls.certificate, tls.key, tls.ca), (str(Path("c.pem").absolute()), "", "/etc/ca.pem")
         )
+
+    def test_files_after_a_change_of_directory(self) -> None:
+        """
+        C{twistd --rundir} goes elsewhere once all was read: the same files are read anew at a reload, those with secrets among
+        them, and nothing seems to have changed.
+        """
+        folder, elsewhere = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
+        for made in (folder / "state", elsewhere):
+            made.mkdir(parents=True)
+        (folder / "state" / "cluster.json").write_text(json.dumps({"name": "old", "role": "primary"}))
+        (folder / "rates.csv").write_text("prefix,gateway,price\n+49,carrier,0.01\n")
+        for name in ("carrier.secret", "db.secret"):
+            (folder / name).touch(0o600)
+            (folder / name).write_text("s3cret\n")
+        (folder / "v.toml").write_text(
+            '[node]\naddress = "127.0.0.1"\nstate_dir = "state"\n[numbers]\ncountry = "49"\nrates = "rates.csv"\n'
+            '[records]\nwebhook_secret_file = "hook.secret"\n[hep]\nauth_key_file = "hep.secret"\n'
+            '[[gateway]]\nname = "carrier"\nservers = ["192.0.2.7"]\nauth_user = "u"\nsecret = "carrier.secret"\n'
+        )
+        options = Options()
+        options.parseOptions(["--config", "v.toml", "--set", "database.password_file=db.secret"])
+        self.addCleanup(os.chdir, os.getcwd())
+        read = []
+        for directory in (folder, elsewhere):
+            os.chdir(directory)
+            read.append(tap.configuration(options, (), folder))
+        first, again = read
+        self.assertEqual(first.gateways[0].secret, str(folder / "carrier.secret"))
+        self.assertEqual(first.database.password_file, str(folder / "db.secret"))
+        self.assertEqual(first.records.webhook_secret_file, str(folder / "hook.secret"))
+        self.assertEqual(first.hep.auth_key_file, str(folder / "hep.secret"))
+        self.assertEqual((again.node.name, again.rates), ("old", first.rates))
+        found = changes(first, again)
+        self.assertEqual((found.live, found.later), ((), ()))
 
     def test_names(self) -> None:
         """The name is the given one, else that of the state directory, else the host's first label."""

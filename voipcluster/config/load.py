@@ -15,7 +15,7 @@ from voipcluster.config.addresses import address_trouble
 from voipcluster.config.cautions import cautions
 from voipcluster.config.cluster import POLICIES
 from voipcluster.config.gateways import read_gateways
-from voipcluster.config.kinds import URLS
+from voipcluster.config.kinds import URLS, FilePath
 from voipcluster.config.lines import key_lines, line_of
 from voipcluster.config.options import SECTIONS, Config, Option, options
 from voipcluster.config.problem import Problem, guess, shown
@@ -69,16 +69,22 @@ def parse_set(argument: str) -> Setting:
     return Setting(key, text, f"--set {key}")
 
 
-def load_config(path: str | None, settings: Sequence[Setting] = (), policies: Collection[str] = ()) -> Config:
+def load_config(
+    path: str | None,
+    settings: Sequence[Setting] = (),
+    policies: Collection[str] = (),
+    folder: Path | None = None,
+) -> Config:
     """
     Read the file, let the flags win over it, and check all of it.
 
     @param path: the TOML file; L{None} when there is none.
     @param settings: the flags; of two for one key the later wins.
     @param policies: names of balancing policies that plugins offer, beside the built-in ones.
+    @param folder: which the files that it names are relative to, and become absolute with; the present directory when not given.
     @raise ConfigError: one or more mistakes; nothing is used then.
     """
-    reading = _Reading({option.name: option for option in options()}, {*POLICIES, *policies})
+    reading = _Reading({option.name: option for option in options()}, {*POLICIES, *policies}, folder)
     if path is not None:
         reading.take_file(path)
     for setting in settings:
@@ -93,8 +99,10 @@ def load_config(path: str | None, settings: Sequence[Setting] = (), policies: Co
 class _Reading:
     """Values and mistakes found so far; C{_where} says for each set option where it was set."""
 
-    def __init__(self, known: Mapping[str, Option], policies: Collection[str]) -> None:
-        self._known, self._policies = known, policies
+    def __init__(
+        self, known: Mapping[str, Option], policies: Collection[str], folder: Path | None = None
+    ) -> None:
+        self._known, self._policies, self._folder = known, policies, folder
         self._values: dict[str, object] = {name: option.default for name, option in known.items()}
         self._where: dict[str, str] = {}
         self._gateways: tuple[Gateway, ...] = ()
@@ -132,6 +140,8 @@ class _Reading:
         self.place = place
         for section, content in document.items():
             if section == "gateway":
+                if isinstance(content, list):
+                    content = [self._with_secret(table) for table in content]  # noqa: PLW2901 - the same, elsewhere
                 self._gateways, problems = read_gateways(content, where)
                 if isinstance(content, list):
                     self._tables = [table if isinstance(table, dict) else {} for table in content]
@@ -149,6 +159,15 @@ class _Reading:
             else:
                 for key, value in content.items():
                     self._take(where(section, key), f"{section}.{key}", value)
+
+    def _file(self, path: str) -> str:
+        return path if self._folder is None else str(self._folder / path)
+
+    def _with_secret(self, table: object) -> object:
+        """A table of a gateway, with the file of its password where it will be found whatever directory the process is in."""
+        if not isinstance(table, dict) or not isinstance(table.get("secret"), str) or not table["secret"]:
+            return table
+        return {**table, "secret": self._file(table["secret"])}
 
     def take_flag(self, setting: Setting) -> None:
         option = self._known.get(setting.key)
@@ -177,7 +196,8 @@ class _Reading:
             return  # left open, as the sample file shows it
         self._where[name] = where
         try:
-            self._values[name] = option.kind.take(value)
+            taken = option.kind.take(value)
+            self._values[name] = self._file(taken) if isinstance(option.kind, FilePath) else taken
         except ValueError:
             # before an @ in a URL there may be a password
             hidden = option.kind.secret or (isinstance(option.kind, URLS) and "@" in str(value))
