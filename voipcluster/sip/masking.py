@@ -1,5 +1,5 @@
 """
-What nobody who looks at a message needs to know, made unreadable: answers to digest challenges, keys of media, tones.
+What nobody who looks at a message needs to know, made unreadable: passwords, answers to digest challenges, keys of media, tones.
 
 Whoever has an answer to a challenge can try passwords at home; with the key of a stream he hears the call; tones are how
 people type their PIN. Each octet of those becomes an asterisk, so that lengths stay true.
@@ -26,13 +26,17 @@ _CRYPTO: Final = re.compile(rb"\na=crypto:([^\r\n]*)")
 _OTHER_KEYS: Final = re.compile(rb"\n(?:k=|a=ice-pwd:|a=key-mgmt:)([^\r\n]+)")
 _DTMF: Final = re.compile(rb"\n(?:content-type|c)[ \t]*:[ \t]*application/dtmf")
 _SIGNAL: Final = re.compile(rb"signal[ \t]*=[ \t]*([^\r\n]+)")  # of application/dtmf-relay
+# RFC 3261 section 19.1.1, where it says how unwise it is to write a password there; of the user's characters none is a colon
+_USER: Final = rb"[a-z0-9\-_.!~*'()&=+$,;?/%]"
+_PASSWORD: Final = re.compile(rb"sips?:%b++:(%b++)@" % (_USER, _USER))
+_PASSWORD_IN_TEXT: Final = re.compile(_PASSWORD.pattern.decode("ascii"), re.IGNORECASE)
 _HIDDEN: Final = bytes(range(0x21)) + b"*" * (0x100 - 0x21)  # lines and words stay as long as they are
 
 
 def masked(data: bytes) -> bytes:
     """The message without its secrets; the same object when it has none."""
     low = data.lower()
-    spans: list[tuple[int, int]] = []
+    spans = [found.span(1) for found in _PASSWORD.finditer(low)]
     if b"\nauth" in low or b"\nproxy-auth" in low:
         spans += _credentials(low)
     if b";ho" in low:
@@ -47,6 +51,14 @@ def masked(data: bytes) -> bytes:
     for begin, end in spans:
         shown[begin:end] = data[begin:end].translate(_HIDDEN)
     return bytes(shown)
+
+
+def without_password(uri: str) -> str:
+    """A URI as people may see it; the same text when there is no password in it."""
+    at = uri.find("@")
+    if uri.count(":", 0, max(at, 0)) < 2:
+        return uri
+    return _PASSWORD_IN_TEXT.sub(lambda found: f"{found[0][: found.start(1) - found.start() - 1]}@", uri)
 
 
 def _body_at(low: bytes) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.sip.masking import masked
+from voipcluster.sip.masking import masked, without_password
 
 
 def message(*lines: str, body: str = "", method: str = "INVITE") -> bytes:
@@ -51,6 +51,48 @@ class MaskedTests(SynchronousTestCase):
         )
         self.assertNotIn(b"0123abcd", shown)
         self.assertIn(b"username=alice", shown)
+
+    def test_password_in_a_uri(self) -> None:
+        """
+        RFC 3261 section 19.1.1 lets a URI have a password: hidden wherever one stands, with all characters that it may have; a
+        port, or what only looks like one, is none.
+        """
+        for uri in ("sip:alice:s3cret@h", "SIPS:al%20ice;x=1:s3cret@h", "sip:a:s3cret%40!~*'()&=+$,@h:5060"):
+            secret = uri.partition("s3cret")[2].partition("@")[0]
+            data = message(
+                f"From: <{uri}>;tag=1", f"To: {uri}", f"Contact: <sip:a@h>, <{uri}>;q=1", "Call-ID: c@h"
+            )
+            shown = masked(data)
+            self.assertEqual(len(shown), len(data))
+            self.assertNotIn(b"s3cret", shown)
+            self.assertEqual(shown.count(b":" + b"*" * len(f"s3cret{secret}") + b"@h"), 3)
+            self.assertIn(b"Call-ID: c@h", shown)
+        for plain in (
+            "sip:a@h:5060",
+            "sip:h:5060;transport=tcp>, <sip:b@h",
+            "sip:a:@h",
+            "tel:+49:1@h",
+            "sip:[::1]:5060",
+        ):
+            data = message(f"Contact: <{plain}>", "Call-ID: c")
+            self.assertIs(masked(data), data)
+
+    def test_uri_as_text(self) -> None:
+        """As people see it the password is left out; what has none is the same text."""
+        for uri, shown in (
+            ("sip:alice:s3cret@h:5060;transport=tcp", "sip:alice@h:5060;transport=tcp"),
+            ("SIPS:a:b@h", "SIPS:a@h"),
+            ('"A" <sip:a:b@h>;tag=1', '"A" <sip:a@h>;tag=1'),
+        ):
+            self.assertEqual(without_password(uri), shown)
+        for uri in (
+            "",
+            "sip:a@h:5060",
+            "sip:[2001:db8::1]:5060",
+            "tel:+49;phone-context=a@b",
+            "sip:alice@[2001:db8::1]",
+        ):
+            self.assertIs(without_password(uri), uri)
 
     def test_other_schemes(self) -> None:
         """Basic, Bearer and what nobody knows are secrets as a whole."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from voipcluster.sip.location import Binding
+from voipcluster.sip.masking import without_password
 from voipcluster.store.accounts import shown
 from voipcluster.web.slices import NAMES, PAGE, ROWS, SHOWN
 from voipcluster.web.view import Row
@@ -33,7 +34,17 @@ def _binding_rows(bindings: Iterable[Binding], now: float) -> list[tuple[Any, ..
     for one in bindings:
         transport, _, source = one.source.partition(":")
         left = max(0, round(one.expires_at - now))
-        rows.append((one.aor, one.contact, one.node, source, transport.upper(), one.user_agent, left))
+        rows.append(
+            (
+                one.aor,
+                without_password(one.contact),
+                one.node,
+                source,
+                transport.upper(),
+                one.user_agent,
+                left,
+            )
+        )
     return rows
 
 

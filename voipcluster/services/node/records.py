@@ -14,6 +14,7 @@ from voipcluster.services.media.relay import CallKey
 from voipcluster.services.media.snapshots import MediaSnapshot
 from voipcluster.services.node.quality import in_words
 from voipcluster.services.sip.calls import Call
+from voipcluster.sip.masking import without_password
 
 
 class ICallWatch(Interface):
@@ -90,8 +91,8 @@ class CallRecords:
             self._log.info(
                 "call {call} from {caller} to {callee} ended after {seconds:.0f} s ({reason}): {sounded}",
                 call=call.key.call_id,
-                caller=call.caller,
-                callee=call.callee,
+                caller=without_password(call.caller),
+                callee=without_password(call.callee),
                 seconds=record.ended - call.started,
                 reason=record.reason,
                 sounded=sounded,

@@ -28,6 +28,7 @@ from voipcluster.services.node.records import CallRecord
 from voipcluster.services.node.routes import number_rows, route_rows
 from voipcluster.services.node.trace_view import TraceView
 from voipcluster.services.sip.calls import Call
+from voipcluster.sip.masking import without_password
 from voipcluster.store.accounts import imported_account, new_account, shown
 from voipcluster.web.slices import PAGE, SHOWN
 from voipcluster.web.view import Row
@@ -184,8 +185,8 @@ class NodeView:
     def _call(self, call: Call, media: MediaSnapshot | None) -> Row:
         return {
             "call_id": call.key.call_id,
-            "from": call.caller,
-            "to": call.callee,
+            "from": without_password(call.caller),
+            "to": without_password(call.callee),
             "node": self._node.core.node,
             "ingress": call.ingress,
             "state": call.state,

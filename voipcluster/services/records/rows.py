@@ -14,6 +14,7 @@ from voipcluster.services.media.snapshots import MediaSnapshot
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.sip.calls import Call, Tried
+from voipcluster.sip.masking import without_password
 from voipcluster.sip.message import REASONS
 
 Row = dict[str, Any]
@@ -61,9 +62,11 @@ def row_of(record: CallRecord, node: str, to_user: bool) -> Row:
     unsent = not answered and bool(call.tried) and all(one.cause.startswith(UNSENT) for one in call.tried)
     if unsent:
         why = call.tried[-1].cause
+    reached = call.tried[0].target if call.tried else call.reached
+    caller, callee, target = map(without_password, (call.caller, call.callee, reached))
     texts: tuple[str, ...] = (
-        call.key.call_id, call.key.from_tag, call.legs[0] if call.legs else "", call.caller, call.callee, call.user,
-        call.gateway_in, call.gateway_out, call.number, why, call.tried[0].target if call.tried else call.reached,
+        call.key.call_id, call.key.from_tag, call.legs[0] if call.legs else "", caller, callee, call.user,
+        call.gateway_in, call.gateway_out, call.number, why, target,
     )  # fmt: skip
     if not _fits_anywhere(texts):
         texts = tuple(map(_clean, texts, _LONGEST))
@@ -108,7 +111,7 @@ def _tried(number: int, one: Tried, record: CallRecord, ended: str) -> Row:
     """One attempt of several; the one that was answered lasts as long as the call."""
     row: Row = {
         "attempt": number,
-        "target": _clean(one.target, 1024),
+        "target": _clean(without_password(one.target), 1024),
         "gateway": _clean(one.gateway, 64),
         "start_time": one.started,
     }

@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 
 from voipcluster.balance.explain import LONGEST, Explanation
 from voipcluster.services.sip.calls import Call
+from voipcluster.sip.masking import without_password
 
 LARGEST = 2048  # characters of the parties of a call that is remembered; more is somebody who wants to fill our memory
 _REASONS = {
@@ -98,17 +99,19 @@ def _placed(one: Explanation) -> str:
 def _of_call(node: str, call: Call) -> Iterator[Row]:
     who = f", user {call.user}" if call.user else f", gateway {call.gateway_in}" if call.gateway_in else ""
     came = f" by way of {', '.join(call.visited)}" if call.visited else ""
+    caller, callee = without_password(call.caller) or "nobody named", without_password(call.callee)
     yield _row(
         node,
         call.started,
-        f"INVITE from {call.caller or 'nobody named'} to {call.callee} over {call.transport} from {call.source}{who}{came}",
+        f"INVITE from {caller} to {callee} over {call.transport} from {call.source}{who}{came}",
     )
     for one in call.tried:
         by = f" by gateway {one.gateway}" if one.gateway else ""
-        yield _row(node, one.started, f"tries {one.target}{by}")
+        target = without_password(one.target)
+        yield _row(node, one.started, f"tries {target}{by}")
         if one.status:
             why = f", {one.cause}" if one.cause else ""
-            yield _row(node, one.ended, f"{one.status} of {one.target}{why}")
+            yield _row(node, one.ended, f"{one.status} of {target}{why}")
     if call.rang:
         yield _row(node, call.rang, "ringing or early media")
     if call.answered:

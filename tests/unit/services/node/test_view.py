@@ -14,7 +14,10 @@ from zope.interface.verify import verifyObject
 from tests.simulation.world import World
 from voipcluster.errors import UsageError
 from voipcluster.services.commands import INodeControl
+from voipcluster.services.media.relay import CallKey
+from voipcluster.services.node.records import CallRecord
 from voipcluster.services.node.view import NodeView, durations
+from voipcluster.services.sip.calls import Call
 from voipcluster.sip.location import Binding
 from voipcluster.web.slices import PAGE, ROWS, SHOWN
 
@@ -122,6 +125,23 @@ class ViewTests(SynchronousTestCase):
         self.assertLess(statistics.median(costs), 0.02)
         row = dict(zip(part["names"], part["rows"][-1], strict=True))
         self.assertEqual([row], view.registrations(row["aor"]))
+
+    def test_password_in_a_uri(self) -> None:
+        """Whoever has one in his Contact or From keeps it for himself."""
+        self.world("a")
+        node, uri = self.nodes.nodes["a"].service, "sip:bob:s3cret@192.0.2.1"
+        binding = Binding("bob@example.com", uri, node.core.seconds() + 60, 0.0, "c", 1)
+        node.registrar.location.put(binding)
+        view = self.view()
+        for rows in (
+            view.registrations(None),
+            view.registrations(None, flat=True),
+            view.registrations(binding.aor),
+        ):
+            self.assertNotIn("s3cret", repr(rows))
+        call = Call(CallKey("c1", "t"), uri, uri, "192.0.2.1:5060", "UDP", "", "a", (), 0.0)
+        row = view.record_row(CallRecord(call, 1.0, "bye", None))
+        self.assertEqual((row["from"], row["to"]), ("sip:bob@192.0.2.1",) * 2)
 
     def test_slices_of_calls(self) -> None:
         """Of each node a slice, the longest calls first; the slices together are all calls, each once."""

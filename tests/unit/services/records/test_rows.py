@@ -96,6 +96,15 @@ class RowTests(SynchronousTestCase):
                 value.encode()
                 self.assertLessEqual(len(value), getattr(column.type, "length", None) or len(value), column)
 
+    def test_password_in_a_uri(self) -> None:
+        """It is kept in no record."""
+        uri = "sip:alice:s3cret@example.com"
+        tried = [Tried(uri, "", 101.0), Tried(uri, "", 102.0)]
+        row = row_of(record(call(caller=uri, callee=uri, tried=tried, reached=uri), "failed 486"), "b", True)
+        self.assertNotIn("s3cret", repr(row))
+        self.assertEqual({row["caller"], row["callee"], row["target"]}, {"sip:alice@example.com"})
+        self.assertEqual([one["target"] for one in row["tried"]], ["sip:alice@example.com"] * 2)
+
     def test_a_long_tag(self) -> None:
         """It alone makes no other text shorter, and is cut where its column ends."""
         for length, kept in ((64, 64), (65, 65), (128, 128), (129, 128)):

@@ -70,6 +70,15 @@ class EventTests(SynchronousTestCase):
             ],
         )
 
+    def test_password_in_a_uri(self) -> None:
+        """It is told to nobody."""
+        uri = "sip:bob:s3cret@b"
+        told = self.texts(
+            Over(call(caller=uri, callee=uri, tried=(Tried(uri, "", 100.1, 100.5, 486),)), 160.0, "failed")
+        )
+        self.assertNotIn("s3cret", repr(told))
+        self.assertIn((100.5, "486 of sip:bob@b"), told)
+
     def test_in_progress(self) -> None:
         """What has not happened yet is not said."""
         self.assertEqual([at for at, _ in self.texts(running=(call(),))], [99.9, 100.0])
