@@ -168,6 +168,14 @@ class OperatorTests(ClaimTestCase):
         await self.until(
             lambda: self.page.run(f"plot.last > {before} + 1"), "it goes on without being loaded again"
         )
+        # two at once, as after an order: what both were told is there once
+        await self.page.run("Promise.all([turn(), turn(), turn()]).then(() => 0)")
+        self.assertTrue(
+            await self.page.run("plot.times.every((time, at) => !at || time > plot.times[at - 1])")
+        )
+        self.assertTrue(
+            await self.page.run("[...plot.nodes.values()].every((one) => one.length === plot.times.length)")
+        )
         self.assertEqual(await self.page.run("document.querySelectorAll('#nodes button').length"), 0)
 
     async def it_shows_script_as_text(self) -> None:
@@ -202,6 +210,13 @@ class OperatorTests(ClaimTestCase):
             self.assertRegex(first, r"\bb open 0\.\d\d \d+ ms \S+ [\d.]+ s first below the threshold")
             self.assertRegex(second, r"\ba \w+ 0\.\d\d \d+ ms \S+ [\d.]+ s \w+")
             await self.page.run("byId('call').close()")
+        await self.page.run("location.hash = '#call=no%20such%20call', 0")  # typed into the page that is open
+        await self.until_text("#call-media", "not remembered")
+        await self.until_text("#live", "live")
+        await self.page.run("byId('call').close()")
+        await self.page.run("location.hash = '#call=%', 0")
+        await self.until_text("#said", "names no call")
+        await self.page.run("say(''), 0")
 
     async def fits(self, what: str) -> None:
         wide = await self.page.run(

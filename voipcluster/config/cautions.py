@@ -39,7 +39,7 @@ def cautions(config: Config, where: Where) -> Iterator[Problem]:
         yield Problem(where("auth", "required"), "auth.required", text)
     web = config.web
     if web.port and web.read == "open" and web.host and not ip_address(web.host).is_loopback:
-        text = 'whoever reaches it reads callers, addresses and prices; web.read = "metrics" or "login" keeps strangers out'
+        text = 'whoever reaches it reads callers, addresses and routes; web.read = "metrics" or "login" keeps strangers out'
         yield Problem(where("web", "host"), "web.host", text)
 
 

@@ -197,7 +197,9 @@ class _Reading:
         self._where[name] = where
         try:
             taken = option.kind.take(value)
-            self._values[name] = self._file(taken) if isinstance(option.kind, FilePath) else taken
+            if isinstance(option.kind, FilePath) and isinstance(taken, str):
+                taken = self._file(taken)
+            self._values[name] = taken
         except ValueError:
             # before an @ in a URL there may be a password
             hidden = option.kind.secret or (isinstance(option.kind, URLS) and "@" in str(value))

@@ -21,8 +21,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from voipcluster.errors import PeerError, VoipclusterError
-from voipcluster.web.gate import Refusal
-from voipcluster.web.view import INodeView, Later
+from voipcluster.web.gate import Gate, Refusal
+from voipcluster.web.view import INodeView, Later, Row
 
 _log = Logger()
 _ASKED = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
@@ -157,6 +157,28 @@ class Api(Answer):
         except ValueError:
             return write_json(request, {"error": f"{self._argument}: not what it must be"}, http.BAD_REQUEST)
         return self._reply(request, lambda: self._ask(value), write_json)
+
+
+class Routes(Api):
+    """
+    The routes of numbers. What a call costs is for those who have logged in: a page that is open to read, for a screen on the
+    wall, is not meant to publish what a carrier asks.
+    """
+
+    def __init__(self, view: INodeView, gate: Gate) -> None:
+        super().__init__(lambda number: view.routes(number, None), "number")
+        self._gate = gate
+
+    def _reply(
+        self, request: Request, ask: Callable[[], Later], write: Callable[[Request, Any], bytes]
+    ) -> int:
+        if self._gate.session(request) is not None:
+            return super()._reply(request, ask, write)
+        return super()._reply(request, ask, lambda request, rows: write(request, _without_prices(rows)))
+
+
+def _without_prices(rows: list[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name != "price"} for row in rows]
 
 
 class OfCall(Answer):

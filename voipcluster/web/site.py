@@ -19,7 +19,7 @@ from twisted.web.server import GzipEncoderFactory, Request, Site
 
 from voipcluster.web.actions import Drain, Login, Logout, SessionPage
 from voipcluster.web.gate import Gate, Refusal
-from voipcluster.web.pages import Api, Asset, Metrics, Missing, OfCall, Refused
+from voipcluster.web.pages import Api, Asset, Metrics, Missing, OfCall, Refused, Routes
 from voipcluster.web.view import INodeView
 
 STATIC = Path(__file__).parent / "static"
@@ -129,7 +129,7 @@ def node_site(reactor: IReactorTime, view: INodeView, gate: Gate, sip: IResource
     api.putChild(b"calls", _zipped(Api(view.calls, "call_id")))
     api.putChild(b"registrations", _zipped(Api(view.registrations, "aor")))
     api.putChild(b"gateways", _zipped(Api(view.gateways)))
-    api.putChild(b"routes", _zipped(Api(lambda number: view.routes(number, None), "number")))
+    api.putChild(b"routes", _zipped(Routes(view, gate)))
     api.putChild(b"explain", OfCall("/api/explain/", view.explain))
     api.putChild(b"trace", _zipped(OfCall("/api/trace/", lambda call_id: view.trace(call_id, False))))
     api.putChild(b"session", SessionPage(gate))

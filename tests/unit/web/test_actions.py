@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
-from tests.unit.fake_node import FakeNode
+from tests.unit.fake_node import NUMBER_ROUTE, FakeNode
 from tests.unit.web.site_case import Answer, SiteCase
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.services.commands import perform
@@ -116,6 +116,15 @@ class LoginTests(ActionCase):
             self.assertIn(answer.code, (415, 400), kind)
             self.assertNotIn("set-cookie", answer.headers)
         self.assertEqual(dict(self.gate.logins), {})
+
+    def test_prices(self) -> None:
+        """What a carrier asks is for those who have logged in, also where all else is open to read."""
+        self.assertNotIn("price", self.get("/api/routes?number=030").json[0])
+        self.assertNotIn(
+            "price", self.get("/api/routes?number=030", more="Cookie: voipcluster=forged\r\n").json[0]
+        )
+        more = self.log_in()
+        self.assertEqual(self.get("/api/routes?number=030", more=more).json, [NUMBER_ROUTE])
 
     def test_log_out(self) -> None:
         """The session ends, not only the cookie."""

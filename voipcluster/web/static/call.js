@@ -63,11 +63,16 @@ async function refreshCall() {
   const callId = openedCall;
   if (callId === null || !byId("call").open) return;
   const ladder = Ladder.refresh(callId, () => callId === openedCall);
-  const calls = await ask(`/api/calls?call_id=${encodeURIComponent(callId)}`);
-  if (callId !== openedCall) return; /* another one was opened meanwhile */
-  const live = calls.find((call) => call.state !== "ended") || calls[calls.length - 1];
-  if (live) showCall(live);
-  else byId("call-media").replaceChildren(make("p", "this call is not remembered any more"));
+  try {
+    const calls = await ask(`/api/calls?call_id=${encodeURIComponent(callId)}`);
+    if (callId !== openedCall) return; /* another one was opened meanwhile */
+    const live = calls.find((call) => call.state !== "ended") || calls[calls.length - 1];
+    if (live) showCall(live);
+    else byId("call-media").replaceChildren(make("p", "this call is not remembered any more"));
+  } catch (error) {
+    /* of this call alone, such as that its node does not answer: the page goes on */
+    if (callId === openedCall) byId("call-media").replaceChildren(make("p", wordsOf(error), "bad"));
+  }
   await ladder;
 }
 
@@ -79,11 +84,8 @@ async function openCall(callId) {
   byId("call-hops").replaceChildren();
   Ladder.clear();
   byId("call-plot").hidden = true;
-  byId("call").showModal();
-  await Promise.all([
-    refreshCall().catch((error) => byId("call-media").replaceChildren(make("p", error.message, "bad"))),
-    explain(callId),
-  ]);
+  if (!byId("call").open) byId("call").showModal();
+  await Promise.all([refreshCall(), explain(callId)]);
 }
 
 async function explain(callId) {

@@ -290,5 +290,14 @@ byId("find-aor").addEventListener("search", findNow);
 byId("registrations-box").addEventListener("toggle", findNow);
 
 run();
-// the address of the page with #call=CALL-ID can be passed on to somebody else
-if (location.hash.startsWith("#call=")) openCall(decodeURIComponent(location.hash.slice("#call=".length)));
+/* The address of the page with #call=CALL-ID can be passed on to somebody else. */
+function openNamedCall() {
+  if (!location.hash.startsWith("#call=")) return;
+  try {
+    openCall(decodeURIComponent(location.hash.slice("#call=".length)));
+  } catch (error) {
+    say("the address of this page names no call", "warn"); /* such as a % that nothing follows */
+  }
+}
+addEventListener("hashchange", openNamedCall);
+openNamedCall();

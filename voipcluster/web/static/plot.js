@@ -89,15 +89,17 @@ class Plot {
     return this.times.length ? this.times[this.times.length - 1] : null;
   }
 
-  /* Add what /api/history?since= says; samples that are known already are not repeated there. */
+  /* Add what /api/history?since= says. Of two answers to the same question the second one has nothing that is new. */
   add(history) {
-    const known = this.times.length;
-    this.times.push(...history.time);
+    const known = this.times.length, last = this.last;
+    const fresh = last === null ? 0 : history.time.filter((time) => time <= last).length;
+    const times = history.time.slice(fresh);
+    this.times.push(...times);
     for (const name of Object.keys(history.nodes)) {
       if (!this.nodes.has(name)) this.nodes.set(name, new Array(known).fill(null));
     }
     for (const [name, values] of this.nodes) {
-      values.push(...(history.nodes[name] || new Array(history.time.length).fill(null)));
+      values.push(...(history.nodes[name] ? history.nodes[name].slice(fresh) : new Array(times.length).fill(null)));
     }
     const first = this.times.findIndex((time) => time > this.last - PLOT_SPAN);
     if (first > 0) {

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.world import World
@@ -66,6 +67,32 @@ class ReloadingTests(SynchronousTestCase):
         self.world.settle()
         self.assertEqual(attempt.status, 200)
         self.world.check()
+
+    def test_what_takes_a_start(self) -> None:
+        """Ports, and whom messages are told to or kept for, stay as they are: each is named, and is in the log as well."""
+        new = changed(
+            self.config(),
+            web={"port": 8081, "host": "10.0.0.1", "tls": True},
+            websocket={"port": 8082, "tls": False, "origins": ("https://a.example",)},
+            hep={
+                "server": "10.0.0.9:9060",
+                "transport": "tcp",
+                "share": 0.5,
+                "mask": False,
+                "quality": False,
+            },
+            trace={"memory": 1 << 20, "mask": False, "outlines": 0},
+        )
+        with capturedLogs() as events:
+            (row,) = self.reload(lambda: new)
+        names = [
+            "web.port", "web.host", "web.tls", "websocket.port", "websocket.tls", "websocket.origins", "hep.server",
+            "hep.transport", "hep.share", "hep.mask", "hep.quality", "trace.memory", "trace.mask", "trace.outlines",
+        ]  # fmt: skip
+        self.assertEqual((sorted(row["later"]), row["changed"]), (sorted(names), []))
+        self.assertEqual(self.config().hep.share, 1.0)
+        told = {formatEvent(event) for event in events}
+        self.assertLessEqual({f"{name}: takes effect at the next start" for name in names}, told)
 
     def test_dry(self) -> None:
         new = changed(self.config(), limits={"calls": 5})
