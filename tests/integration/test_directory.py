@@ -189,6 +189,30 @@ class SharedDirectoryTests(ClaimTestCase):
         await self.at_all("the gateway is known", partial(known, enabled=True))
         await self.sql("UPDATE dispatcher SET flags = 4 WHERE name = 'carrier-x'")
         await self.at_all("the gateway is disabled", partial(known, enabled=False))
+        await self._change_places()
+
+    async def _change_places(self) -> None:
+        """Each of two gateways gets the address of the other one, in one transaction."""
+        addresses = ["sip:192.0.2.51", "sip:192.0.2.52"]
+        await self.sql(
+            "INSERT INTO dispatcher (name, destination) VALUES "
+            + ", ".join(f"('place{number}', '{address}')" for number, address in enumerate(addresses))
+        )
+        for now in (addresses, addresses[::-1]):
+            changes = [
+                f"UPDATE dispatcher SET destination = '{address}' WHERE name = 'place{number}'"
+                for number, address in enumerate(now)
+            ]
+            await self.sql(f"BEGIN; {'; '.join(changes)}; COMMIT")
+
+            async def there(node: Node, now: list[str] = now) -> bool:
+                rows = {row["name"]: row["servers"] for row in await node.ask("gateways")}
+                return [rows.get(f"place{number}") for number in range(2)] == [
+                    [address.removeprefix("sip:")] for address in now
+                ]
+
+            await self.at_all("both are where they are to be", there)
+        await self.sql("DELETE FROM dispatcher WHERE name LIKE 'place%'")
 
     async def gateways_by_voipctl(self) -> None:
         """The database gets them with their sources; their passwords only the nodes can read."""

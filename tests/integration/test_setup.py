@@ -34,12 +34,16 @@ class MissingTests(IntegrationTestCase):
             check=False,
         )
 
-    def test_without_postgresql_or_chromium(self) -> None:
+    def test_without_databases_or_chromium(self) -> None:
         """The suite does not begin, and one line names the packages in a command to type."""
-        done = self.run_without("pg_ctlcluster", "chromium")
+        done = self.run_without("pg_ctlcluster", "chromium", "mariadb-install-db")
         self.assertEqual(
             (done.returncode, done.stdout, done.stderr),
-            (1, "", "setup: missing; type: sudo apt-get install -y chromium postgresql\n"),
+            (
+                1,
+                "",
+                "setup: missing; type: sudo apt-get install -y chromium postgresql mariadb-server-core\n",
+            ),
         )
         self.assertFalse((self.folder / "venv").exists())
 

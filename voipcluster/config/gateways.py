@@ -202,21 +202,37 @@ def table_of(gateway: Gateway) -> dict[str, Any]:
     return table
 
 
+class Mark(NamedTuple):
+    """Something by which a client is known as a gateway. C{key}: of the option that says it; C{kind} and C{text}: what it is."""
+
+    key: str
+    kind: str
+    text: str
+
+    def is_of(self, other: str) -> str:
+        """That it is another gateway's already, in words."""
+        return f"{self.text} is that of gateway {other}, too: a client there could be either"
+
+
+def marks_of(gateway: Gateway) -> Iterator[Mark]:
+    """All by which a client is known as that gateway; no two gateways may have one of them alike."""
+    key = "sources" if gateway.sources else "servers"
+    for network in gateway.networks:
+        yield Mark(key, "sources", str(network))
+    for name in gateway.certificates:
+        yield Mark("certificates", "certificates", name)
+    if gateway.username:
+        yield Mark("username", "username", gateway.username)
+
+
 def clashes(gateways: Iterable[Gateway]) -> Iterator[Clash]:
     """What two gateways have alike by which a client is identified."""
-    by_mark: dict[tuple[str, str], str] = {}
+    owners: dict[tuple[str, str], str] = {}
     for gateway in gateways:
-        sources = "sources" if gateway.sources else "servers"
-        marks = [(sources, str(network)) for network in gateway.networks]
-        marks += [("certificates", name) for name in gateway.certificates]
-        if gateway.username:
-            marks.append(("username", gateway.username))
-        for key, mark in marks:
-            kind = "sources" if key == "servers" else key
-            other = by_mark.setdefault((kind, mark), gateway.name)
+        for mark in marks_of(gateway):
+            other = owners.setdefault(mark[1:], gateway.name)
             if other != gateway.name:
-                text = f"{mark} is that of gateway {other}, too: a client there could be either"
-                yield Clash(gateway.name, key, text)
+                yield Clash(gateway.name, mark.key, mark.is_of(other))
 
 
 def read_secret(path: str) -> str:

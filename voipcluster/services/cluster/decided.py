@@ -20,7 +20,7 @@ class Decided:
     @ivar batch: makes the message of many, with C{node}, C{epoch}, C{seq}, C{items} and C{complete}.
     @ivar key: what makes two values the same one.
     @ivar full: all values; asked at the primary.
-    @ivar check: at the primary, before a change is stored. @raise PeerError: why it cannot be.
+    @ivar check: at the primary, before changes are stored, all of them at once. @raise PeerError: why they cannot be.
     @ivar parts: the messages that ask the primary to change a part of a value; C{merged}: the value with what a change says.
     @ivar store: keep values, or remove those that are C{removed}.
     @ivar listed: there are values of these keys and no others.
@@ -35,7 +35,7 @@ class Decided:
     full: Callable[[], Iterable[Any]]
     store: Callable[[tuple[Any, ...]], Deferred[None]]
     listed: Callable[[frozenset[Any]], Deferred[None] | None]
-    check: Callable[[Any], object] = lambda value: None
+    check: Callable[..., object] = lambda *values: None
     parts: tuple[str, ...] = ()
     merged: Callable[[Any], Any] = lambda value: value
     old: bool = False

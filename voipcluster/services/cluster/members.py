@@ -408,9 +408,7 @@ class ClusterService(Service):
             return fail(
                 PeerError(f"many {one.all_kind} are changed at the primary, node {self.mesh.primary}", 503)
             )
-        for value in values:
-            one.check(value)
-
+        one.check(*values)
         decided: list[Any] = []
 
         def decide() -> Deferred[None]:

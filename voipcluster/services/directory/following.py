@@ -8,7 +8,7 @@ on with its copy, and reads everything anew once it is back.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -35,8 +35,8 @@ class IDirectoryUser(Interface):
     def known() -> Any:
         """The versions of what the node has, as L{Known <voipcluster.store.directory.Known>}, which nobody changes."""
 
-    def check_gateway(gateway: StoredGateway) -> None:
-        """@raise VoipclusterError: why it cannot be one here."""
+    def gateway_faults(gateways: Sequence[StoredGateway]) -> Mapping[str, str]:
+        """Why some of these cannot be gateways here, by name, when all the others of them change with them."""
 
     def adopt(kind: str, values: Sequence[Any]) -> Deferred[None]:
         """Keep values that are newer."""
@@ -194,20 +194,21 @@ class DirectoryFollower:
             there += left.values()
             reading.read.update(("gateway", name) for name in left)
             left = {}
-        good = [one for one in there if self._is_good(one, faults)]
+        good = self._good(there, faults)
         yield from self._adopt("gateway", good)
         known = {one.name for one in good}
         self._refused = left | {one.name: one for one in there if one.name not in known}
 
-    def _is_good(self, gateway: StoredGateway, faults: dict[tuple[str, Any], str]) -> bool:
-        try:
-            self._user.check_gateway(gateway)
-        except VoipclusterError as error:
-            faults["gateway", gateway.name] = str(error).removeprefix(
-                f"gateway {gateway.name} of the database: "
-            )
-            return False
-        return True
+    def _good(
+        self, there: Sequence[StoredGateway], faults: dict[tuple[str, Any], str]
+    ) -> list[StoredGateway]:
+        """Those that can be gateways with all others as they will be: two may have changed places. Of two alike the first one."""
+        good = list(there)
+        while found := self._user.gateway_faults(good):
+            faults |= {("gateway", name): text for name, text in found.items()}
+            # they stay as they were, which may be in the way of another one
+            good = [one for one in good if one.name not in found]
+        return good
 
     def _note(self, reading: Any, faults: dict[tuple[str, Any], str]) -> None:
         """Say once what is wrong with which row, and forget what is not wrong any more."""

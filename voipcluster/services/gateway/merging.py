@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from attrs import evolve
 
 from voipcluster.balance.messages import StoredGateway, Way
-from voipcluster.config.gateways import OPTIONS, clashes, gateway_of, table_of
+from voipcluster.config.gateways import OPTIONS, gateway_of, marks_of, table_of
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.gateway.gateway import Gateway
 
@@ -31,24 +31,42 @@ def merged(
     @return: all gateways by name; and one line for each that is stored but wrong, or cannot be told from another one. That
         one is left out, so that nobody is taken for somebody else.
     """
-    found = {gateway.name: Origin(gateway, FILE) for gateway in of_file}
-    faults: list[str] = []
-    for row in stored:
-        known = found.get(row.name)
+    joined = _Joined(of_file)
+    faults = [fault for row in stored if (fault := joined.take(row))]
+    return joined.found, [f"{fault}; it is left out" for fault in faults]
+
+
+class _Joined:
+    """The one list while it is made: it is looked at once for each row, however many there are."""
+
+    def __init__(self, of_file: Iterable[Gateway]) -> None:
+        self.found = {gateway.name: Origin(gateway, FILE) for gateway in of_file}
+        self._owners = {
+            mark[1:]: name for name, origin in self.found.items() for mark in marks_of(origin.gateway)
+        }
+
+    def take(self, row: StoredGateway) -> str:
+        """@return: why it is left out; empty when it is not."""
+        known = self.found.get(row.name)
+        if row.switch:
+            if known is not None:
+                self.found[row.name] = Origin(evolve(known.gateway, enabled=row.enabled), CHANGED)
+            return ""
         try:
-            if row.switch:
-                if known is not None:
-                    found[row.name] = Origin(evolve(known.gateway, enabled=row.enabled), CHANGED)
-                continue
             gateway = declared(row)
-            others = {**{name: origin.gateway for name, origin in found.items()}, gateway.name: gateway}
-            for clash in clashes(others.values()):
-                raise UsageError(f"{clash.key}: {clash.text}")
         except UsageError as error:
-            faults.append(f"gateway {row.name} of the database: {error}; it is left out")
-            continue
-        found[row.name] = Origin(gateway, DATABASE if known is None else CHANGED)
-    return found, faults
+            return f"gateway {row.name} of the database: {error}"
+        marks = list(marks_of(gateway))
+        for mark in marks:
+            owner = self._owners.get(mark[1:], row.name)
+            if owner != row.name:
+                return f"gateway {row.name} of the database: {mark.key}: {mark.is_of(owner)}"
+        if known is not None:
+            for mark in marks_of(known.gateway):
+                self._owners.pop(mark[1:], None)
+        self._owners.update((mark[1:], row.name) for mark in marks)
+        self.found[row.name] = Origin(gateway, DATABASE if known is None else CHANGED)
+        return ""
 
 
 def declared(row: StoredGateway) -> Gateway:
@@ -74,19 +92,27 @@ def stored(gateway: Gateway) -> StoredGateway:
     return StoredGateway(**taken)
 
 
-def check_change(of_file: Iterable[Gateway], rows: Iterable[StoredGateway], row: StoredGateway) -> None:
+def check_change(of_file: Iterable[Gateway], rows: Iterable[StoredGateway], *changed: StoredGateway) -> None:
     """
-    Whether the primary may store a change.
+    Whether the primary may store changes, all of them at once.
 
     @raise PeerError: why not, in one line.
     """
-    if row.removed or row.switch:
-        return
-    _, before = merged(of_file, [one for one in rows if one.name != row.name])
-    _, faults = merged(of_file, [*(one for one in rows if one.name != row.name), row])
-    for fault in faults:
-        if fault not in before:
-            raise PeerError(fault.removesuffix("; it is left out"))
+    for fault in faults_of_changes(of_file, rows, changed).values():
+        raise PeerError(fault)
+
+
+def faults_of_changes(
+    of_file: Iterable[Gateway], rows: Iterable[StoredGateway], changed: Sequence[StoredGateway]
+) -> dict[str, str]:
+    """Why some of the rows that change cannot be gateways, by name, when all the others of them are as they are to be."""
+    names = {row.name for row in changed}
+    joined = _Joined(of_file)
+    for row in rows:
+        if row.name not in names:
+            joined.take(row)
+    found = {row.name: joined.take(row) for row in changed if not (row.removed or row.switch)}
+    return {name: fault for name, fault in found.items() if fault}
 
 
 _WAYS = ("incoming", "outgoing")

@@ -245,7 +245,7 @@ class ClusterSide:
                 self._full_gateways,
                 self._store_gateways,
                 self._gateways_listed,
-                lambda gateway: check_change(node.config.gateways, node.stored_gateways, gateway),
+                lambda *gateways: check_change(node.config.gateways, node.stored_gateways, *gateways),
                 merged=node.stored_gateways.stamped,
                 adopt=self._adopt_gateways,
             ),

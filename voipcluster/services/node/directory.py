@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
@@ -18,7 +18,7 @@ from voipcluster.seal import Concealer
 from voipcluster.services.directory.following import DirectoryFollower, IDirectoryUser
 from voipcluster.services.directory.listening import ChangeListener
 from voipcluster.services.directory.writing import NAME, DirectoryWriter, body_of
-from voipcluster.services.gateway.merging import check_change
+from voipcluster.services.gateway.merging import faults_of_changes
 from voipcluster.services.records.forwarding import RecordForwarder
 from voipcluster.store.accounts import account_key, key_of_text
 from voipcluster.store.database import Statement
@@ -88,9 +88,10 @@ class NodeDirectory:
         node = self._node
         return Known(node.accounts.versions.known.copy(), node.stored_gateways.versions.known.copy())
 
-    def check_gateway(self, gateway: StoredGateway) -> None:
+    def gateway_faults(self, gateways: Sequence[StoredGateway]) -> Mapping[str, str]:
         node = self._node
-        check_change(node.config.gateways, node.stored_gateways, gateway)
+        found = faults_of_changes(node.config.gateways, node.stored_gateways, gateways)
+        return {name: text.removeprefix(f"gateway {name} of the database: ") for name, text in found.items()}
 
     def adopt(self, kind: str, values: Sequence[Any]) -> Deferred[None]:
         return self._node.cluster.adopt(kind, values)

@@ -143,10 +143,7 @@ class GatewayView:
                 raise UsageError(f"gateway {name} exists already, with other options")
             done["added" if known is None else "replaced"] += 1
             changed.append(row)
-        names = {row.name for row in changed}
-        others = [row for row in node.stored_gateways if row.name not in names]
-        for number, row in enumerate(changed):
-            check_change(node.config.gateways, [*others, *changed[:number]], row)
+        check_change(node.config.gateways, node.stored_gateways, *changed)
         if dry or not changed:
             return done
         return node.cluster.change_all("gateway", changed).addCallback(lambda _: done)

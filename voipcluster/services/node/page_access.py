@@ -116,14 +116,15 @@ class PageAccess:
         )
 
 
-def _check(value: PagePassword) -> None:
+def _check(*values: PagePassword) -> None:
     """@raise PeerError: not a password as it is kept."""
-    if (
-        value.name != NAME
-        or (bool(value.kept) and not is_hash(value.kept))
-        or bool(value.kept) == value.removed
-    ):
-        raise PeerError("not a password of the web page, as it is kept")
+    for value in values:
+        if (
+            value.name != NAME
+            or (bool(value.kept) and not is_hash(value.kept))
+            or bool(value.kept) == value.removed
+        ):
+            raise PeerError("not a password of the web page, as it is kept")
 
 
 def gate_options(config: Config) -> GateOptions:

@@ -51,8 +51,8 @@ class Kept:
     def listed(self, names: frozenset[str]) -> None:
         self.rows = {name: row for name, row in self.rows.items() if name in names}
 
-    def check(self, row: StoredGateway) -> None:
-        if row.name == self.refuses:
+    def check(self, *rows: StoredGateway) -> None:
+        if self.refuses in [row.name for row in rows]:
             raise PeerError("not this one")
 
 

@@ -13,7 +13,6 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from voipcluster.balance.messages import Account, StoredGateway
-from voipcluster.errors import UsageError
 from voipcluster.services.directory.following import (
     BATCH,
     FIRST_RETRY,
@@ -74,12 +73,15 @@ class User:
     def known(self) -> object:
         return None
 
-    def check_gateway(self, gateway: StoredGateway) -> None:
-        if gateway.name == "bad":
-            raise UsageError("clashes with another one")
-        other = self.needs_gone.get(gateway.name)
-        if other is not None and other not in self.gone():
-            raise UsageError(f"clashes with {other}")
+    def gateway_faults(self, gateways: Sequence[StoredGateway]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for gateway in gateways:
+            other = self.needs_gone.get(gateway.name)
+            if gateway.name == "bad":
+                found["bad"] = "clashes with another one"
+            elif other is not None and other not in self.gone():
+                found[gateway.name] = f"clashes with {other}"
+        return found
 
     def gone(self) -> set[str]:
         return {one.name for kind, values in self.got if kind == "gateway" for one in values if one.removed}

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.balance import codec
 from voipcluster.balance.messages import StoredGateway
+from voipcluster.config.gateways import gateway_of
 from voipcluster.errors import PeerError
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.permission import Permission
-from voipcluster.services.gateway.merging import check_change, declared, merged, stored
+from voipcluster.services.gateway import merging
+from voipcluster.services.gateway.merging import (
+    check_change,
+    declared,
+    faults_of_changes,
+    merged,
+    stored,
+)
 
 FULL = Gateway(
     name="carrier-a",
@@ -84,6 +93,21 @@ class MergingTests(SynchronousTestCase):
         self.assertEqual(len(faults), 2)
         self.assertIn("gateway b of the database: sources: 192.0.2.1/32 is that of gateway a, too", faults[0])
         self.assertIn('gateway c of the database: hours: found ["always"]', faults[1])
+
+    def test_many_changes_at_once(self) -> None:
+        """Two may change places; of two that want the same one, the first has it; each row is looked at once."""
+        rows = [StoredGateway(name=f"g{n}", servers=(f"192.0.2.{n}",)) for n in range(100)]
+        swapped = [evolve(rows[1], servers=rows[2].servers), evolve(rows[2], servers=rows[1].servers)]
+        looked: list[object] = []
+        self.patch(merging, "gateway_of", lambda table: (looked.append(table), gateway_of(table))[1])
+        check_change((), rows, *swapped)
+        check_change((), (), *rows)
+        self.assertEqual(len(looked), 200)
+        self.assertEqual(list(faults_of_changes((), rows, swapped[:1])), ["g1"])
+        two = [StoredGateway(name=name, servers=("198.51.100.1",)) for name in "ab"]
+        found = faults_of_changes((), rows, two)
+        self.assertEqual(list(found), ["b"])
+        self.assertIn("198.51.100.1/32 is that of gateway a, too", found["b"])
 
     def test_a_change_that_is_refused(self) -> None:
         """The primary refuses what could not be used; a fault that was there before is no reason."""

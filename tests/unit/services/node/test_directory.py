@@ -19,7 +19,7 @@ from voipcluster.services.node import directory as module
 from voipcluster.services.node.directory import NodeDirectory
 from voipcluster.store.acc import CallLog
 from voipcluster.store.accounts import Accounts, new_account
-from voipcluster.store.directory import Known
+from voipcluster.store.directory import Known, Reading
 from voipcluster.store.gateways import Gateways
 from voipcluster.store.shared import NotReachable
 
@@ -110,6 +110,40 @@ class NodeDirectoryTests(DatabaseCase):
     def adopt(self, kind: str, values: Sequence[Any]) -> Deferred[None]:
         self.adopted.append((kind, values))
         return succeed(None)
+
+    def read_gateways(self, *rows: StoredGateway) -> tuple[set[StoredGateway], list[str]]:
+        """What is adopted when the database has these, and the names of those that are not."""
+        self.adopted.clear()
+        follower = self.directory().follower
+        faults: dict[tuple[str, Any], str] = {}
+        for _ in follower._adopt_gateways(Reading(1, True, gateways=list(rows)), faults):
+            pass
+        return {one for _, values in self.adopted for one in values}, sorted(name for _, name in faults)
+
+    def test_two_gateways_that_change_places(self) -> None:
+        """Each is at the address that the other one had, and neither is mistaken for the other."""
+        first, second = (
+            StoredGateway(name=name, servers=(f"192.0.2.{n}",)) for n, name in enumerate("ab", 1)
+        )
+        self.successResultOf(self.gateways.put(first, second))
+        swapped = [evolve(first, servers=second.servers), evolve(second, servers=first.servers)]
+        self.assertEqual(self.read_gateways(*swapped), (set(swapped), []))
+        self.assertEqual(self.read_gateways(swapped[0]), (set(), ["a"]))
+
+    def test_one_that_cannot_give_way(self) -> None:
+        """What is wrong stays as it was, and who would have had its place does, too; another one does not mind."""
+        first, second = (
+            StoredGateway(name=name, servers=(f"192.0.2.{n}",)) for n, name in enumerate("ab", 1)
+        )
+        self.successResultOf(self.gateways.put(first, second))
+        wrong, follows = evolve(first, servers=("192.0.2.9:x",)), evolve(second, servers=first.servers)
+        free = StoredGateway(name="c", servers=("192.0.2.3",))
+        for rows in ((wrong, follows, free), (free, follows, wrong)):
+            self.assertEqual(self.read_gateways(*rows), ({free}, ["a", "b"]))
+
+    def test_two_new_ones_at_one_place(self) -> None:
+        first, second = (StoredGateway(name=name, servers=("192.0.2.1",)) for name in "ab")
+        self.assertEqual(self.read_gateways(first, second), ({first}, ["b"]))
 
     def test_a_change_of_ours(self) -> None:
         """It is in the queue with the account itself, and goes as it is when it is its turn; so does what is gone."""
