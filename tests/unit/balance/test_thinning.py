@@ -7,7 +7,7 @@ import random
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.balance.overload import REFUSAL
-from voipcluster.balance.thinning import LEAST, MANY, REFUSALS, SPAN, SPENT, TOO_MUCH, Thinning
+from voipcluster.balance.thinning import LEAST, MANY, REFUSALS, SPAN, SPENT, Thinning
 
 UNREAD = 0.01  # of a call: what it takes to throw an INVITE away unread
 
@@ -50,16 +50,16 @@ class ThinningTests(SynchronousTestCase):
                 self.refused += (seen - admitted) / (ticks - ticks // 2) / 0.1
 
     def test_what_is_too_much_takes_little_and_the_node_has_enough_to_do(self) -> None:
-        """Whatever is offered, copies too: all that may be let in is there, and the rest takes a twentieth of what it would."""
+        """Whatever is offered, copies too: all that may be let in is there, and the rest takes less than a hundredth."""
         for times in (3, 10, 60):
             self.run_for(60.0, times * ALLOWED)
-            self.assertGreater(self.admitted, 0.97 * ALLOWED, times)
+            self.assertGreater(self.admitted, 0.99 * ALLOWED, times)
             through = self.admitted + self.refused
-            self.assertLess(through, TOO_MUCH * (1.0 + REFUSALS) * ALLOWED, times)
+            self.assertLess(through, 1.6 * (1.0 + REFUSALS) * ALLOWED, times)
             unread = max(0.0, self.refused - self.subject.refusals * ALLOWED)
-            self.assertLess(UNREAD * unread, 0.04 * ALLOWED, times)
+            self.assertLess(UNREAD * unread, 0.01 * ALLOWED, times)
             self.assertLess(
-                self.changes, 6, times
+                self.changes, 4, times
             )  # each is a program for the kernel to compile, some milliseconds
 
     def test_how_many_are_refused(self) -> None:
@@ -72,9 +72,9 @@ class ThinningTests(SynchronousTestCase):
 
     def test_at_once(self) -> None:
         """How fast the queue grows says how many come, then what is thrown away; and back as quickly."""
-        self.run_for(4 * SPAN, 60 * ALLOWED)
-        self.assertLess(self.subject.passing, 0.08)
-        self.run_for(2.0, 3 * ALLOWED)
+        self.run_for(2 * SPAN, 60 * ALLOWED)
+        self.assertLess(self.subject.passing, 1.5 * (1.0 + REFUSALS) / 60)
+        self.run_for(2 * SPAN, 3 * ALLOWED)
         self.assertGreater(self.subject.passing, (1.0 + REFUSALS) / 3)
 
     def test_nothing_is_thrown_away_of_a_little_too_much(self) -> None:
@@ -83,11 +83,14 @@ class ThinningTests(SynchronousTestCase):
         self.assertEqual(self.subject.passing, 1.0)
 
     def test_other_requests_have_their_part(self) -> None:
-        """Where REGISTERs take half of the room, fewer INVITEs are let through."""
-        self.run_for(60.0, 20 * ALLOWED)
-        alone = self.subject.passing
-        self.run_for(60.0, 20 * ALLOWED, others=0.8 * ALLOWED)
-        self.assertLess(self.subject.passing, alone / 2)
+        """Where REGISTERs take half of the room, or more, so much fewer INVITEs are let through, and all the room is used."""
+        for part, left in ((0.5, 0.6), (0.8, 0.25)):
+            self.setUp()
+            self.run_for(60.0, 20 * ALLOWED)
+            alone = self.subject.passing
+            self.run_for(60.0, 20 * ALLOWED, others=part * ALLOWED)
+            self.assertLess(self.subject.passing, left * alone)
+            self.assertGreater(self.admitted, 0.99 * (1.0 - part) * ALLOWED)
 
     def test_one_tick_says_nothing(self) -> None:
         """Of a few requests."""
