@@ -46,10 +46,10 @@ _LONGEST: Final = 80  # octets of one; a longer one is somebody who wants to fil
 
 _BRANCH = re.compile(rb";branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)(?=;|$)")
 _USUAL_VIA = re.compile(rb"""([^;,"]+)(?:;[^;,"]*)*?;branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)(?:;[^;,"]*)*""")
-_FIRST_VIAS = (b"\r\nVia: ", b"\r\nv: ")
-_FOLDS = (b" ", b"\t", b"")
-_COOKIE = b";branch=z9hG4bK"
-_IN_BRANCH = bytes(sorted(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~"))
+_FIRST_VIA = re.compile(
+    rb"""\r\n(?:Via|v): ([^;,"\r\n]+)(?:;[^;,"\r\n]*)*?;branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)"""
+    rb"""(?:;[^;,"\r\n]*)*\r\n(?![ \t])"""
+)
 _TAKES_AWAY = re.compile(rb"\r\n[Ee]xpires[ \t]*:[ \t]*0+\r\n|;expires=0+(?![0-9])")
 _RECEIVED = re.compile(rb';[ \t]*received[ \t]*=[^;,"]*', re.IGNORECASE)
 _RPORT = re.compile(rb";rport(?:=[0-9]*)?(?=[ \t]*(?:;|$))")
@@ -123,28 +123,12 @@ def invite_key(data: bytes) -> tuple[str, str, str, str] | None:
 
     L{None}: it is elsewhere, or not spelled as nearly everybody spells it. Nothing else is looked at.
     """
-    # Looked for word by word, in octets: each INVITE pays for it.
-    start = data.find(b"\r\n")
-    end = data.find(b"\r\n", start + 2)
-    line = data[start:end]
-    cookie = line.find(_COOKIE)
-    if (
-        cookie < 0
-        or not line.startswith(_FIRST_VIAS)
-        or data[end + 2 : end + 3] in _FOLDS
-        or b"," in line
-        or b'"' in line
-        or line.count(b"branch") > 1
-        or line.count(b"SIP") > 1
-    ):
+    # One pattern takes two thirds of the time that looking for each word takes.
+    found = _FIRST_VIA.match(data, data.find(b"\r\n"))
+    if found is None or found[0].count(b"branch") > 1 or found[0].count(b"SIP") > 1:
         return None
-    begin, stop = cookie + len(b";branch="), line.find(b";", cookie + 1)
-    branch = line[begin:] if stop < 0 else line[begin:stop]
-    if branch.translate(None, _IN_BRANCH) or len(branch) == len(b"z9hG4bK"):
-        return None
-    head = line[line.find(b" ") + 1 : line.find(b";")]
-    known = _sent_by.get(head) or _read_sent_by(head)
-    return None if known is None else (branch.decode("latin-1"), *known, "INVITE")
+    known = _sent_by.get(found[1]) or _read_sent_by(found[1])
+    return None if known is None else (found[2].decode("latin-1"), *known, "INVITE")
 
 
 def _find_places(names: tuple[bytes, ...]) -> tuple[int, int] | None:
@@ -224,13 +208,14 @@ def is_marked(data: bytes) -> bool:
 
     It may say so wrongly; then it is looked at, and no more.
     """
+    # Here looking for each word takes less than half of the time of a pattern; C{in} takes a third longer than C{find}.
     return (
         data.startswith(b"urn:", len("INVITE "))
-        or b";call=" in data
-        or b";ho=" in data
-        or b";flow=" in data
-        or b"\nResource-" in data
-        or b"uthorization:" in data
+        or data.find(b";call=") >= 0
+        or data.find(b";ho=") >= 0
+        or data.find(b";flow=") >= 0
+        or data.find(b"\nResource-") >= 0
+        or data.find(b"uthorization:") >= 0
     )
 
 
