@@ -134,6 +134,7 @@ class Reloading:
         node = self._node
         found = changes(node.config, new)
         node.policy_of(found.config)
+        self._check_sequence(found.config)
         secret = b""
         if node.keeping.webhook is not None:
             secret = secret_of(found.config.records.webhook_secret_file)
@@ -142,6 +143,25 @@ class Reloading:
             if fault not in before:
                 raise UsageError(fault)
         return _Checked(found, None if node.tls is None else make_tls(found.config), secret)
+
+    def _check_sequence(self, new: Config) -> None:
+        """
+        Here the nodes are known, so a name that none of them has is a mistake, and not a node that is to join. One that stands
+        there already is none: whoever wants something else has not made it, and may be in a hurry.
+
+        @raise UsageError: C{cluster.sequence} names no node, and did not before.
+        """
+        node, before = self._node, self._node.config.cluster
+        if new.cluster.policy != "sequence":
+            return
+        known = sorted(member.name for member in node.cluster.members())
+        borne = {*known, *(before.sequence if before.policy == "sequence" else ())}
+        unknown = ", ".join(name for name in new.cluster.sequence if name not in borne)
+        if unknown:
+            raise UsageError(
+                f"{new.path or 'the configuration'}: cluster.sequence: no node of the cluster is called {unknown}; "
+                f"its nodes are {', '.join(known)}, and one that is to come is named when it has joined"
+            )
 
     def _tell(self, found: Changes) -> None:
         if found.live:

@@ -114,6 +114,29 @@ class ReloadingTests(SynchronousTestCase):
         twin = evolve(self.config(), gateways=(Gateway("twin", servers=("192.0.2.9",)),))
         self.assertIn("gateway kept of the database", self.refused(lambda: twin))
 
+    def test_no_such_node(self) -> None:
+        """A name in the sequence that no node has is refused, by all nodes alike; not one that stood there before."""
+        for order in (("b", "x", "a", "y"), ("x", "y")):
+            new = changed(self.config(), cluster={"policy": "sequence", "sequence": order})
+            said = self.refused(lambda new=new: new)
+            self.assertIn(
+                "cluster.sequence: no node of the cluster is called x, y; its nodes are a, b, c", said
+            )
+        self.reload(
+            lambda: changed(self.config(), cluster={"sequence": ("x",)})
+        )  # of no use with this policy
+        good = changed(self.config(), cluster={"policy": "sequence", "sequence": ("c", "b", "a")})
+        (row,) = self.reload(lambda: good)
+        self.assertEqual(row["changed"], ["cluster.policy", "cluster.sequence"])
+        service = self.world.nodes["a"].service
+        service.config = changed(
+            service.config, cluster={"sequence": ("c", "gone")}
+        )  # and then it was forgotten
+        (row,) = self.reload(
+            lambda: changed(self.config(), cluster={"sequence": ("b", "gone"), "threshold": 0.6})
+        )
+        self.assertEqual(row["changed"], ["cluster.threshold", "cluster.sequence"])
+
     def test_nobody_knows_how(self) -> None:
         """A node of an application that does not say how; and one that does not run any more."""
         node = self.world.nodes["a"].service
