@@ -49,6 +49,7 @@ OVERDUE = "has not answered what was handed to it"
 EPSILON = 1e-9  # workloads are quotients: 0.85 - 0.80 is a little less than 0.05
 REFUSED_FOR = 0.5  # s, the default of oc-validity (RFC 7339 section 4.3)
 SLOW_TIMES, LATE_TIMES = 2.0, 3.0  # of the mean wait of all: from there on Gates.slow and Gates.late count
+STUCK = 0.1  # s of own delay from where on what was handed here goes on
 BACK_OFF = (
     0.5  # share that is kept from a node that refused, where all are busy; keeping all away makes waves
 )
@@ -292,12 +293,19 @@ class Placement:
         """
         Time is what is short, and everywhere: by the rates, or to a node where clearly less waits.
 
-        One hop only, since each costs time that nobody has.
+        One hop only, since each costs time that nobody has; but what was handed to a node that has become much slower since
+        goes on, which takes it far less time than serving.
         """
         own, gates = search.own, self.gates
         search.levelling = True
-        if search.request.hops or search.request.refused:
+        if search.request.refused:
             return "", ""  # each hop and each refusal costs time that nobody has
+        if search.request.hops:
+            if plan.pairs and own.delay >= max(STUCK, SLOW_TIMES * plan.wait):
+                for name in plan.level(rand):
+                    if self._takes(search, name, gates.improve * own.delay, rand):
+                        return name, "it waits here for longer than who handed it over can know"
+            return "", ""
         share = plan.share_at(own.delay) if own.delay > gates.plan_delay else 0.0
         if share and self._even.part(share, rand):
             late = max(gates.late, LATE_TIMES * plan.wait) if plan.pairs else math.inf

@@ -13,7 +13,7 @@ from tests.unit.balance.test_membership import members, report
 from voipcluster.balance.codec import decode, encode
 from voipcluster.balance.decision import Decision, Gates, HandOver, Own, PlacementRequest, Refuse, Serve
 from voipcluster.balance.membership import LinkLost, Membership, ReportReceived, Resumed, Tick
-from voipcluster.balance.placement import OVERDUE, REFUSED_FOR, Placement
+from voipcluster.balance.placement import OVERDUE, REFUSED_FOR, STUCK, Placement
 from voipcluster.balance.planned import SETTLE_OWN, Planned
 from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded
 from voipcluster.balance.state import NodeState
@@ -367,7 +367,34 @@ class LevellingTests(PlacementCase):
     def test_one_hop(self) -> None:
         """Who was handed a request does not hand it on where all are busy."""
         self.tell_delays(c=0.0, d=0.0)
-        self.busy(delay=0.1, arrivals=170.0)
+        self.busy(delay=STUCK - 0.001, arrivals=170.0)
+        self.assertServed(PlacementRequest("x", visited=("b",), hops=1))
+
+    def test_stuck(self) -> None:
+        """
+        Unless it waits here for so long that who handed it over cannot have known: then it goes where clearly less waits, one
+        hop more, and never back.
+        """
+        handed = PlacementRequest("x", visited=("b",), hops=1)
+        self.tell_delays(b=0.0, c=0.0, d=0.0)
+        self.busy(delay=STUCK)
+        for _ in range(20):
+            decision = self.place(handed)
+            assert isinstance(decision, HandOver)
+            self.assertIn(decision.node, ("c", "d"))
+            self.assertIn("longer than who handed it over can know", decision.explanation.reason)
+            self.placement.answered(decision.ticket, 486, 0.0)
+        self.assertServed(PlacementRequest("x", visited=("b", "c"), hops=2))  # the budget is used up
+        self.assertServed(PlacementRequest("x", visited=("b",), hops=1, refused=("c",)))
+        self.tell_delays(c=0.05, d=0.05)
+        self.assertServed(handed)  # as much waits there
+        self.tell_delays(b=0.09, c=0.09, d=0.09)
+        self.assertServed(handed)  # and all of them are slow
+
+    def test_stuck_with_old_reports(self) -> None:
+        """Nobody knows where less waits."""
+        self.old_reports(b=0.0, c=0.0, d=0.0)
+        self.busy(delay=STUCK)
         self.assertServed(PlacementRequest("x", visited=("b",), hops=1))
 
     def test_below_first(self) -> None:
