@@ -15,6 +15,7 @@ class Accepted(NamedTuple):
 
     @ivar uri: its Request-URI behind route processing; C{routes}: what is left of Route, L{None}: untouched.
     @ivar drop_lines: header lines that are used up (credentials of ours).
+    @ivar asked_before: whether other nodes were asked to serve it, and did not.
     """
 
     incoming: ServerTransaction
@@ -23,3 +24,4 @@ class Accepted(NamedTuple):
     routes: list[str] | None
     max_forwards: int
     drop_lines: Sequence[int] = ()
+    asked_before: bool = False

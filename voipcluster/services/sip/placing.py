@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import ceil
+from typing import Any
 
 from attrs import evolve
 from twisted.logger import Logger
@@ -25,6 +27,8 @@ from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.uri import is_sips, parse_uri
 
 SIGN_OF_LIFE = 1.0  # seconds in which a node answers a hand-over with anything, or the next one is asked
+PATIENCE = 4.0  # seconds that it waits longer at most, where this node itself reads late; C{UNREAD}: from there on it does
+UNREAD = 0.1
 FOLLOWERS = (
     "sipp",
     "baresip",
@@ -69,6 +73,10 @@ class Placing:
         self.redirected: Counter[str] = Counter()
         self.taken = 0
         self.refused = 0
+
+    def behind(self) -> float:
+        """Seconds that what comes to this node waits before it is read."""
+        return self._placement.own().delay
 
     @property
     def total_handed_over(self) -> int:
@@ -162,6 +170,34 @@ class Placing:
         _Delegation(self, accepted, decision).start()
 
 
+class _HandingOver(Forwarding):
+    """
+    The copies that go to nodes. What these have answered may lie unread in our own socket, when it is this node that is slow.
+
+    @ivar behind: seconds that a message waits here before it is read.
+    """
+
+    __slots__ = ("_due", "behind")
+
+    def __init__(self, behind: Callable[[], float], *of_forwarding: Any) -> None:
+        super().__init__(*of_forwarding)
+        self.behind = behind
+        self._due: dict[str, float] = {}
+
+    def timer_fired(self, name: str) -> None:
+        """A node that was silent for too long is waited for until all is read that had come by then."""
+        if name.startswith("answer:"):
+            late = self.behind()
+            if late > UNREAD:
+                now = self._wheel.seconds()
+                left = self._due.setdefault(name, now) + min(late, PATIENCE) - now
+                if left > 0.0:
+                    self._cancel_timer(name)
+                    self._set_timer(name, ceil(10.0 * left) / 10.0)  # each duration has a queue of its own
+                    return
+        super().timer_fired(name)
+
+
 class _Delegation:
     """One request that other nodes are asked to take, one after the other, until one does."""
 
@@ -179,10 +215,17 @@ class _Delegation:
         copy = Copy(request, accepted.incoming, accepted.max_forwards, accepted.routes, accepted.drop_lines)
         durations = core.transactions.durations
         context = ProxyContext(request.method == "INVITE", placing._timer_c, 64 * durations.t1, relocate=True)
-        forwarding = Forwarding(
-            core, accepted.incoming, context, copy, self._locate, self._answered, self._ended, self._heard
-        )
-        forwarding.start()
+        _HandingOver(
+            placing.behind,
+            core,
+            accepted.incoming,
+            context,
+            copy,
+            self._locate,
+            self._answered,
+            self._ended,
+            self._heard,
+        ).start()
 
     def _locate(self, forwarding: Forwarding, failed: Sequence[Target], status: int) -> None:
         placing, accepted = self._placing, self._accepted
@@ -197,7 +240,7 @@ class _Delegation:
                 forwarding.abandon()
                 if isinstance(again, Serve) or placing.for_help(accepted.uri):
                     accepted.incoming.request = self._request
-                    placing._serve(accepted)
+                    placing._serve(accepted._replace(asked_before=True))
                 else:
                     placing.refused += 1
                     accepted.incoming.request = self._request

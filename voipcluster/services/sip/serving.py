@@ -325,6 +325,7 @@ class Serving:
             self._timer_c,
             64 * self._core.transactions.durations.t1,
             diverts=diverting is not None and invite,
+            asked_before=accepted.asked_before,
         )
         on_response = None
         if call is not None:

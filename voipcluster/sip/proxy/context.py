@@ -40,17 +40,23 @@ class _State(Enum):
 
 
 _FLOW_DEAD = frozenset({408, 430})  # RFC 5626 section 7
+_MERGED = 482  # section 8.2.2.2: the request is there already, over another way
 _CALLING, _PROCEEDING, _ENDED = _State.CALLING, _State.PROCEEDING, _State.ENDED
 
 
 class _Branch:
-    __slots__ = ("final", "given_up", "heard", "rang_out", "state", "target", "throttled", "unreachable")
+    __slots__ = (
+        "final", "given_up", "heard", "rang_out", "stands_by", "state", "target", "throttled", "unreachable",
+    )  # fmt: skip
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.state = _State.CALLING
         self.heard = False
         self.given_up = False  # the next node is asked instead; only a 2xx counts any more
+        self.stands_by = (
+            False  # a node that was given up, and may bring the request to the phone before the next one does
+        )
         self.unreachable = self.throttled = self.rang_out = False
         self.final: Response | None = None
 
@@ -63,6 +69,7 @@ class ProxyContext:
     @param timer_c: seconds, above three minutes (section 16.6 step 11); C{timer_cancel}: 64*T1 (section 9.1).
     @param relocate: whether more targets are asked for when all took nothing (hand-over to the next node).
     @param diverts: whether more targets are asked for whatever came of those before (forwarding, find-me), but for a 6xx.
+    @param asked_before: whether another node was asked to serve this request, and may have brought it to its targets.
     @ivar breadth: how many branches may be open at the same time, here and behind our targets: the Incoming Max-Breadth (RFC
         5393 section 5.3.3); C{share}: what of it each of those gets that are started now.
     @ivar settles: whether a final response of 300 to 599 says all of where its target leads, so that those behind it and those
@@ -70,8 +77,8 @@ class ProxyContext:
     """
 
     __slots__ = (
-        "_branches", "_cancelled", "_final_sent", "_located_from", "_stop", "_waiting", "breadth", "diverts", "invite",
-        "relocate", "settles", "share", "timer_c", "timer_cancel",
+        "_branches", "_cancelled", "_final_sent", "_located_from", "_stop", "_waiting", "asked_before", "breadth", "diverts",
+        "invite", "relocate", "settles", "share", "timer_c", "timer_cancel",
     )  # fmt: skip
 
     def __init__(
@@ -81,11 +88,12 @@ class ProxyContext:
         timer_cancel: float = 32.0,
         relocate: bool = False,
         diverts: bool = False,
+        asked_before: bool = False,
     ) -> None:
         self.invite = invite
         self.timer_c = timer_c
         self.timer_cancel = timer_cancel
-        self.relocate, self.diverts = relocate, diverts
+        self.relocate, self.diverts, self.asked_before = relocate, diverts, asked_before
         self._located_from = 0  # the first branch to what was located last
         self.breadth = self.share = RECOMMENDED
         self.settles: Callable[[Target, Response], bool] | None = None
@@ -255,11 +263,49 @@ class ProxyContext:
         elif branch.state is _State.CANCELLING and not branch.final:
             # CANCEL had to wait for this (section 9.1); the transaction layer sends one CANCEL a branch at most
             effects += [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
+        if response.status > 100 and branch.stands_by and not (self._final_sent or self._cancelled):
+            effects += self._take_back(branch)
         if response.status > 100 and not (self._final_sent or branch.given_up):
+            if len(self._branches) > 1:
+                effects += self._withdraw(lambda other: other.stands_by)
             if self.invite and branch.state is _State.PROCEEDING:
                 effects.append(SetTimer(f"C:{number}", self.timer_c))
             effects.append(ForwardResponse(response, number))
         return effects
+
+    def _take_back(self, branch: _Branch) -> list[Effect]:
+        """A node that was given up is the first by whom a phone rings: the copy of the node that was asked after it is merged."""
+        branch.given_up = branch.stands_by = False
+        self._waiting.clear()
+        return self._withdraw(lambda other: other is not branch)
+
+    def _withdraw(self, whom: Callable[[_Branch], bool]) -> list[Effect]:
+        """These are asked no more, now that another one rings: CANCEL as soon as that may be sent (section 9.1)."""
+        effects: list[Effect] = []
+        for number, branch in enumerate(self._branches):
+            if branch.state in (_CALLING, _PROCEEDING) and whom(branch):
+                if self.invite and branch.state is _PROCEEDING:
+                    effects += [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
+                branch.state, branch.given_up, branch.stands_by = _State.CANCELLING, True, False
+        return effects
+
+    def _waits_on(self) -> bool:
+        """Whether the phone has it already (482, section 8.2.2.2), over a node that was given up: that one is waited for then."""
+        if self._cancelled or not any(
+            b.final is not None and b.final.status == _MERGED for b in self._branches
+        ):
+            return False
+        first = [b for b in self._branches if b.stands_by and b.state is not _ENDED]
+        for branch in first:
+            branch.given_up = branch.stands_by = False
+        return bool(first)
+
+    def _is_of_ours(self) -> bool:
+        """Whether a 482 may come of it that the request was placed more than once: nobody knows what became of one copy."""
+        return any(
+            branch.target.node and branch.final is None and (branch.given_up or branch.state is _ENDED)
+            for branch in self._branches
+        )
 
     def _end(self, number: int, branch: _Branch) -> list[Effect]:
         branch.state = _State.ENDED
@@ -331,9 +377,8 @@ class ProxyContext:
                 branch.state, branch.rang_out, branch.given_up = _State.CANCELLING, True, True
                 return self._finish_when_done()
             case "answer", _State.CALLING:
-                # the node may be alive and slow: should it answer yet, CANCEL goes out then
-                branch.state = _State.CANCELLING
-                branch.given_up = True
+                # the node may be alive and slow: it gets CANCEL as soon as a phone rings over another one
+                branch.given_up = branch.stands_by = True
                 return self._finish_when_done()
         return []
 
@@ -342,6 +387,8 @@ class ProxyContext:
             return []
         pending = [b for b in self._branches if b.state is not _State.ENDED and not b.given_up]
         if pending:
+            return []
+        if self._waits_on():
             return []
         if self._waiting:
             return self._next_group()
@@ -359,6 +406,9 @@ class ProxyContext:
             return self._no_answer()
         if best.status == 503:
             # our other requests may well be served: 503 would make the caller avoid this proxy (section 16.7 step 6)
+            return [Answer(500), *self._final(500)]
+        if best.status == _MERGED and (self.asked_before or self._is_of_ours()):
+            # the caller's request was sent once, and that is what he may be told of (section 8.2.2.2)
             return [Answer(500), *self._final(500)]
         if best.status == 430:
             # the flow of a phone is gone; to the caller that is a phone which cannot be reached (RFC 5626 section 5.3.1)

@@ -14,6 +14,7 @@ from voipcluster.balance.handover import Handover, HandoverTokens
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 from voipcluster.services.sip.downstream import Downstreams
+from voipcluster.services.sip.placing import PATIENCE
 from voipcluster.services.sip.riding import Riding
 from voipcluster.sip.message import Request
 from voipcluster.sip.route import route_uri
@@ -255,25 +256,100 @@ class HandOverTests(ClusterCase):
         self.world.network.lost.clear()
         self.c.calls.end(next(iter(self.c.calls)).key, "end of the test")
 
-    def test_slow_node_is_cancelled(self) -> None:
-        """A node that gives its sign of life too late gets CANCEL, and its 487 is not what the caller hears."""
+    def late(self) -> tuple[Request, Request]:
+        """Node b gives its sign of life too late, and c is asked; the INVITEs that Bob gets from c and from b."""
         self.a.load(0.8)
         self.c.load(0.5)
         self.world.network.lost.add(self.b.address)
         self.alice.send(self.a, "INVITE", BOB)
         self.world.wait(1.1)
-        first = self.bob.request("INVITE")
+        by_c = self.bob.request("INVITE")
         self.bob.took()
         self.world.network.lost.clear()
         self.world.wait(0.6)  # node b gets a copy of the INVITE now
-        second = self.bob.request("INVITE")
+        by_b = self.bob.request("INVITE")
         self.assertEqual(set(self.bob.took()), {"INVITE"})
-        self.assertNotEqual(first.top_via.branch, second.top_via.branch)
-        self.bob.reply(second, 180)
-        self.bob.reply(second, 487)
-        self.bob.reply(first, 486)
-        self.assertEqual([s for s in self.alice.took() if s != 100], [486])
+        self.assertNotEqual(by_c.top_via.branch, by_b.top_via.branch)
+        self.assertEqual(self.alice.took(), [100])
+        return by_c, by_b
+
+    def all_is_over(self) -> None:
         self.assertEqual([len(node.calls) for node in (self.a, self.b, self.c)], [0, 0, 0])
+
+    def test_slow_node_is_cancelled(self) -> None:
+        """A node that is too late gets CANCEL as soon as it rings over another one, and its 487 is not what the caller hears."""
+        by_c, by_b = self.late()
+        self.assertEqual(self.sent_to(self.b, "CANCEL"), [])
+        self.bob.reply(by_c, 180)
+        self.assertEqual(len(self.sent_to(self.b, "CANCEL")), 1)
+        self.bob.reply(by_b, 180)
+        self.assertEqual(self.bob.took(), ["CANCEL"])
+        self.bob.reply(by_b, 487)
+        self.bob.reply(by_c, 486)
+        self.assertEqual(self.alice.took(), [180, 486])
+        self.all_is_over()
+
+    def test_slow_node_comes_first(self) -> None:
+        """A phone that has the INVITE of the late node refuses that of the next one with 482 (8.2.2.2): nobody hears of it."""
+        by_c, by_b = self.late()
+        self.bob.reply(by_c, 482)
+        self.assertEqual(self.alice.took(), [])
+        self.bob.reply(by_b, 180)
+        self.bob.reply(by_b, 486)
+        self.assertEqual(self.alice.took(), [180, 486])
+        self.all_is_over()
+
+    def test_slow_node_rings_first(self) -> None:
+        """The same when it rings before the other copy has come to the phone."""
+        by_c, by_b = self.late()
+        self.bob.reply(by_b, 180)
+        self.assertEqual(self.alice.took(), [180])
+        self.bob.reply(by_c, 482)
+        self.bob.reply(by_b, 486)
+        self.assertEqual(self.alice.took(), [486])
+        self.all_is_over()
+
+    def busy(self) -> None:
+        """Node a reads late, and hands a call over to b, which is not heard."""
+        self.a.load(0.8)
+        self.c.load(0.5)
+        self.a.own = evolve(self.a.own, delay=1.0)
+        self.world.network.lost.add(self.b.address)
+        self.alice.send(self.a, "INVITE", BOB)
+        self.world.wait(1.2)
+        self.assertEqual(self.a.placing.handed_over, {"b": 1})
+
+    def test_this_node_is_slow(self) -> None:
+        """What another node has said may lie unread in the own socket: it is no silence before that is read (claim 10)."""
+        self.busy()
+        self.world.network.lost.clear()
+        self.world.wait(0.4)
+        self.bob.reply(self.bob.request("INVITE"), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
+        self.assertEqual(self.a.placing.handed_over, {"b": 1})
+
+    def test_this_node_becomes_slower(self) -> None:
+        """The longer it takes to read, the longer it waits; for some seconds at most."""
+        self.busy()
+        self.a.own = evolve(self.a.own, delay=60.0)
+        self.world.wait(PATIENCE - 0.4)
+        self.assertEqual(self.a.placing.handed_over, {"b": 1})
+        self.world.wait(0.6)
+        self.assertEqual(self.a.placing.handed_over, {"b": 1, "c": 1})
+        self.world.network.lost.clear()
+        self.bob.reply(self.bob.request("INVITE"), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
+
+    def test_this_node_is_slow_and_the_other_one_silent(self) -> None:
+        """It is waited for until what had come by then is read, and no longer."""
+        self.busy()
+        self.world.wait(0.6)
+        self.assertEqual(self.a.placing.handed_over, {"b": 1})
+        self.world.wait(0.4)
+        self.assertEqual(self.a.placing.handed_over, {"b": 1, "c": 1})
+        self.world.network.lost.clear()
+        self.bob.reply(self.bob.request("INVITE"), 486)
+        self.assertEqual(self.alice.took(), [100, 486])
 
     def test_last_resort_is_here(self) -> None:
         """Nobody else answers: the node serves the call itself, and who answers late is cancelled (claim 10)."""

@@ -374,13 +374,106 @@ class HandOverTests(ContextCase):
         self.assertEqual(self.feed(TimerFired("answer:0")), [])
 
     def test_silence(self) -> None:
-        """Without one the next node is asked for; who answers then is cancelled, its 180 and 487 do not count."""
-        self.assertEqual(self.feed(TimerFired("answer:0")), [LocateTargets((self.b,))])
-        self.assertIn(StartBranch(1, self.c), self.locate(self.c))
-        self.assertEqual(self.answers((0, 180)), [CancelTimer("answer:0"), *self.cancelled(0)])
+        """Without one the next node is asked for; when it rings there the first is cancelled, its 180 and 487 do not count."""
+        self.next_is_asked()
+        self.assertEqual(self.answers((0, 100)), [CancelTimer("answer:0")])
+        ringing, effects = self.answer(1, 180)
+        self.assertEqual(
+            effects,
+            [
+                CancelTimer("answer:1"),
+                *self.cancelled(0),
+                SetTimer("C:1", 185.0),
+                ForwardResponse(ringing, 1),
+            ],
+        )
+        self.assertEqual(self.answers((0, 180)), self.cancelled(0))  # the transaction layer sends one
         self.assertEqual(self.answers((0, 487)), super().ended(0))
         busy, effects = self.answer(1, 486)
         self.assertEqual(effects[-2:], [ForwardResponse(busy, 1), Ended(486)])
+
+    def next_is_asked(self) -> None:
+        self.assertEqual(self.feed(TimerFired("answer:0")), [LocateTargets((self.b,))])
+        self.assertIn(StartBranch(1, self.c), self.locate(self.c))
+
+    def test_silence_until_it_rings_elsewhere(self) -> None:
+        """A node that has said nothing until then is cancelled as soon as it does (section 9.1)."""
+        self.next_is_asked()
+        self.answers((1, 180))
+        self.assertEqual(self.answers((0, 100)), [CancelTimer("answer:0"), *self.cancelled(0)])
+
+    def test_slow_node_rings_first(self) -> None:
+        """Its copy came to the phone before that of the next node, which is the one that is cancelled."""
+        self.next_is_asked()
+        self.answers((1, 100))
+        ringing, effects = self.answer(0, 180)
+        self.assertEqual(
+            effects,
+            [
+                CancelTimer("answer:0"),
+                *self.cancelled(1),
+                SetTimer("C:0", 185.0),
+                ForwardResponse(ringing, 0),
+            ],
+        )
+        self.assertEqual(self.answers((1, 482)), super().ended(1))
+        busy, effects = self.answer(0, 486)
+        self.assertEqual(effects, [*super().ended(0), ForwardResponse(busy, 0), Ended(486)])
+
+    def test_merged(self) -> None:
+        """The phone has the request over the first node already (482, section 8.2.2.2): that is the one to wait for."""
+        self.next_is_asked()
+        self.assertEqual(self.answers((1, 482)), [CancelTimer("answer:1"), *super().ended(1)])
+        self.assertEqual(self.answers((0, 100)), [CancelTimer("answer:0")])
+        ringing, effects = self.answer(0, 180)
+        self.assertEqual(effects, [SetTimer("C:0", 185.0), ForwardResponse(ringing, 0)])
+        ok, effects = self.answer(0, 200)
+        self.assertEqual(effects[-2:], [ForwardResponse(ok, 0), Ended(200)])
+
+    def test_merged_and_refused(self) -> None:
+        """What the phone answers over the first node is the answer, not the 482."""
+        self.next_is_asked()
+        self.answers((1, 482))
+        busy, effects = self.answer(0, 486)
+        self.assertEqual(effects[-2:], [ForwardResponse(busy, 0), Ended(486)])
+
+    def test_merged_and_lost(self) -> None:
+        """Without an answer of the first node it is a failure of ours: the caller has sent his request once."""
+        for event in (BranchTimedOut(0), BranchFailed(0, ERROR)):
+            self.setUp()
+            self.next_is_asked()
+            self.answers((1, 482))
+            self.assertEqual(self.feed(event)[-2:], [Answer(500), Ended(500)])
+
+    def test_merged_everywhere(self) -> None:
+        """A loop is one, over whomever it goes."""
+        self.next_is_asked()
+        self.answers((1, 482))
+        self.assertEqual(self.answers((0, 482))[-1], Ended(482))
+
+    def test_merged_behind_a_node_that_ended(self) -> None:
+        """A node that ended while the phone rang: nobody can end that, and the caller is told that it is our fault."""
+        self.answers((0, 180))
+        self.assertEqual(self.feed(BranchFailed(0, ERROR))[-1], LocateTargets((self.b,)))
+        self.locate(self.c)
+        self.assertEqual(self.answers((1, 482))[-2:], [Answer(500), Ended(500)])
+
+    def test_merged_and_cancelled(self) -> None:
+        """A caller that gives up meanwhile has all of it cancelled."""
+        self.next_is_asked()
+        self.answers((0, 100), (1, 100))
+        effects = self.feed(Cancelled())
+        self.assertEqual(effects, [*self.cancelled(0), *self.cancelled(1)])
+        self.assertEqual(self.answers((0, 180)), self.cancelled(0))
+        self.assertEqual(self.answers((0, 487)), super().ended(0))
+        self.assertEqual(self.answers((1, 487))[-2:], [Answer(487), Ended(487)])
+
+    def test_asked_before(self) -> None:
+        """The same where another node of ours was asked before this one serves it."""
+        for before, end in ((True, [Answer(500), Ended(500)]), (False, [Ended(482)])):
+            self.context = ProxyContext(True, asked_before=before)
+            self.locate(A)
+            self.assertEqual(self.answers((0, 482))[-len(end) :], end)
 
     def test_silence_then_2xx(self) -> None:
         """A 2xx of the slow node counts all the same: the phone has answered."""
