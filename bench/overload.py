@@ -1,7 +1,7 @@
 """
 One node under more than it can do: voipcluster beside Kamailio, in the same run.
 
-Run: C{python -m bench.overload [model|refusal|processes|steady|recovery] [--loads 3,10] [--share 0.1] [--seed 2]
+Run: C{python -m bench.overload [model|refusal|processes|steady|recovery] [--loads 2,3,10] [--share 0.1] [--seed 2]
 [--only voipcluster|kamailio]}, as root for all but C{model}. Each prints its figures beside their goals, and fails when one is
 missed.
 
@@ -10,11 +10,11 @@ recovery on virtual time, with the real controller (tests/simulation/overload_mo
 
 C{refusal}: what a refusal takes beside a call that is served (bench/refusal.py).
 
-C{processes}: a real node that is held to a share of a CPU, under several times what a twin does at the same time (bench/twin.py),
-and Kamailio in the same run.
+C{processes}: a real node that is held to a share of a CPU, under several times its capacity, by the scale of a twin that runs at
+the same time (bench/twin.py), and Kamailio in the same run.
 
-C{steady}, C{recovery}: such a node (bench/overloaded.py): refusals at 0.90 of its capacity, and what is taken behind a minute of
-five times.
+C{steady}, C{recovery}: such a node (bench/steady.py): refusals at 0.90 of its capacity, and what is taken behind a minute of five
+times.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import argparse
 import sys
 
 from bench.common import enter_namespace
-from bench.overloaded import MEASURE, PROXIES, SETTLE, Plan, recovery, steady
+from bench.overloaded import MEASURE, PROXIES, SETTLE, Plan
 from bench.refusal import refusal
+from bench.steady import recovery, steady
 from bench.twin import processes
 from tests.simulation.overload_model import Load, Model
 from voipcluster.balance.throttle import LOSS, RATE
@@ -81,15 +82,10 @@ def main() -> None:
     )
     what = ("model", "refusal", "processes", "steady", "recovery")
     parser.add_argument("what", nargs="?", choices=what, default="model")
-    parser.add_argument("--loads", default="3,10", help="times the capacity")
+    parser.add_argument("--loads", default="2,3,10", help="times the capacity")
     parser.add_argument("--share", type=float, default=0.1, help="of one CPU")
     parser.add_argument("--only", choices=tuple(PROXIES))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--capacity",
-        default="",
-        help="of steady and recovery, calls per second as NAME=RATE; searched first if not given",
-    )
     parser.add_argument("--settle", type=int, default=SETTLE, help="seconds before what is measured")
     parser.add_argument("--measure", type=int, default=MEASURE, help="seconds")
     parser.add_argument("--rounds", type=int, default=3, help="of processes; the median counts")
@@ -103,18 +99,11 @@ def main() -> None:
     names = tuple(PROXIES)
     if options.only or options.what != "processes":
         names = (options.only or "voipcluster",)
-    known: dict[str, float] = {}
-    for one in filter(None, options.capacity.split(",")):
-        name, _, rate = one.partition("=")
-        if name not in PROXIES:
-            parser.error(f"--capacity: {name!r} is none of {', '.join(PROXIES)}")
-        known[name] = float(rate)
     loads = tuple(float(one) for one in options.loads.split(","))
     plan = Plan(
         names,
         loads,
         options.share,
-        known,
         settle=options.settle,
         measure=options.measure,
         seconds=options.seconds,

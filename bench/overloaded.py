@@ -3,8 +3,7 @@ A real node, held to a share of a CPU, under more calls than it can take, and Ka
 
 Each proxy is one process with one worker, held to a share of one CPU by the scheduler (cgroup), so that sipp on the other CPU
 can offer ten times what it takes. Nobody takes part in overload control; INVITE and BYE are repeated after 500 ms and then ever
-later, as RFC 3261 asks. Goodput counts the calls whose BYE was answered. bench/twin.py compares it with the capacity; here the
-capacity is the highest rate that is carried with at most 1 % of copies, searched in the same run.
+later, as RFC 3261 asks. Goodput counts the calls whose BYE was answered. bench/twin.py compares it with the capacity.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from subprocess import Popen
+from signal import SIGUSR1
+from subprocess import Popen, TimeoutExpired
 
 from attrs import define, frozen
 
@@ -28,9 +28,8 @@ from bench.proxies import CALLEE, CALLER, CPU, PROXY, kamailio, voipcluster
 from tests.integration.quota import Quota
 
 SETTLE, MEASURE = 4, 7  # seconds
-STEP = 1.1  # from one rate to the next in the search for the capacity
 GOALS = {3.0: 0.95, 10.0: 0.80}
-RECOVERED, FALSE = 0.99, 0  # goals: of what is offered, from the first second on; refusals at 0.90
+ENDING = 3.0  # s for the calls in progress when no new ones are begun any more
 
 Proxy = Callable[[Path], AbstractContextManager["Popen[str]"]]
 SIPP = ("sipp", "-i", "127.0.0.1", "-nostdin", "-deadcall_wait", 0, "-buff_size", 1 << 21)
@@ -42,7 +41,6 @@ def guarded(folder: Path) -> AbstractContextManager[Popen[str]]:
 
 
 PROXIES: dict[str, Proxy] = {"voipcluster": guarded, "kamailio": kamailio}
-FIRST = {"voipcluster": 900, "kamailio": 3600}  # calls a second of a whole CPU, with which the search begins
 
 
 @contextmanager
@@ -118,10 +116,18 @@ class Bed:
             while time.monotonic() < end:
                 used.append((time.time(), cpu_seconds(self.process.pid), cpu_seconds(caller.pid)))
                 time.sleep(0.1)
+            _let_end(caller)
         read = self.rows("caller")
         if len(read) < settle + measure:
             raise SystemExit(f"sipp ended early: {len(read)} of {settle + measure} s")
         return counted(read[settle - 1], read[settle + measure - 1], used)
+
+
+def _let_end(caller: Popen[str]) -> None:
+    """No new calls; those in progress may end, else their callee sends 200 again and again while the next ones are measured."""
+    caller.send_signal(SIGUSR1)
+    with suppress(TimeoutExpired):
+        caller.wait(ENDING)
 
 
 def rows(file: Path) -> list[dict[str, str]]:
@@ -192,32 +198,6 @@ def _register(folder: Path) -> None:
         raise SystemExit(f"bob does not register: {(folder / 'register.log').read_text()[-2000:]}")
 
 
-def _run(proxy: Proxy, share: float, rate: float, settle: int, measure: int) -> Run:
-    with bed(proxy, share) as there:
-        return there.measure(rate, settle, measure)
-
-
-def capacity(name: str, share: float) -> float:
-    """Calls per second, to a tenth: in larger steps up to the first rate that is too much, then in small ones from below."""
-    rate, best, step = FIRST[name] * share, 0.0, 1.4
-    while True:
-        result = _run(PROXIES[name], share, rate, 2, 5)
-        good = result.done >= 0.97 * result.offered and result.copies <= 0.01 * result.offered
-        print(f"    at {rate:.0f}/s: {'carried' if good else 'too much'}   {result}", flush=True)
-        if good:
-            best = rate
-        elif step > STEP:
-            step = STEP
-            if not best:
-                rate /= 1.6
-                step = 1.4
-                continue
-            rate = best
-        else:
-            return best
-        rate *= step
-
-
 @frozen
 class Plan:
     """
@@ -225,72 +205,17 @@ class Plan:
         has to be able to offer.
     @ivar rounds: how often each load is offered, the proxies and loads in turns; the median counts.
     @ivar seconds: that the flood before a recovery lasts, and that false refusals are looked for.
-    @ivar share: of a CPU; C{known}: the capacity of each, where it is not to be searched.
+    @ivar share: of a CPU.
     """
 
     names: tuple[str, ...]
     loads: tuple[float, ...]
     share: float
-    known: dict[str, float]
     most: float = 3.0
     settle: int = SETTLE
     measure: int = MEASURE
     seconds: int = 60
     rounds: int = 3
-
-
-def capacities(plan: Plan) -> dict[str, float]:
-    found = {}
-    for name in plan.names:
-        found[name] = plan.known.get(name) or capacity(name, plan.share)
-        print(f"{name}: {found[name]:.0f} calls/s with {plan.share:g} of a CPU", flush=True)
-    return found
-
-
-def steady(plan: Plan) -> bool:
-    """
-    False refusals: 0.90 of the capacity, where calls come by chance.
-
-    sipp begins its calls one after the other at equal distance; here each waits for up to four seconds first, by chance, so
-    that what comes in any short time is all but Poisson's.
-    """
-    most, seconds = capacities(plan)["voipcluster"], plan.seconds
-    with bed(guarded, plan.share) as there:
-        scenario = there.folder / "steady.xml"
-        text = (HERE / "sipp" / "uac_overload.xml").read_text()
-        pause = '<pause distribution="uniform" min="0" max="4000"/>\n  <send retrans="500">'
-        scenario.write_text(text.replace('<send retrans="500">', pause, 1))
-        result = there.measure(0.9 * most, SETTLE, seconds, scenario)
-    refused = round(result.refused * seconds)
-    print(f"  {result}")
-    print(f"0.9 times by chance: {refused} of {result.offered * seconds:.0f} refused (goal {FALSE})")
-    return refused <= FALSE
-
-
-def recovery(plan: Plan) -> bool:
-    """Five times the capacity for a minute; then those callers are gone, and others offer 0.8 of it."""
-    most, seconds = capacities(plan)["voipcluster"], plan.seconds
-    with bed(guarded, plan.share) as there:
-        flood = there.call("flood", 5 * most, seconds)
-        time.sleep(seconds)
-        flood.kill()
-        flood.wait()
-        with running(there.call("after", 0.8 * most, 30)):
-            time.sleep(20)
-        rows = there.rows("after")
-
-    def count(second: int, column: str) -> int:
-        return int(rows[second - 1].get(column) or 0)
-
-    # a call takes a moment: what was begun from the first second on up to the eleventh ought to be done in the twelfth
-    offered = count(11, "OutgoingCall(C)") - count(1, "OutgoingCall(C)")
-    lost = max(0, count(11, "OutgoingCall(C)") - count(13, "done(C)")) + count(13, "refused(C)")
-    before = max(0, count(1, "OutgoingCall(C)") - count(3, "done(C)"))
-    taken = 1.0 - max(0, lost - before) / max(1, offered)
-    print(
-        f"behind {seconds} s of 5 times: {taken:.4f} of {offered} calls from the first second on (goal {RECOVERED})"
-    )
-    return taken >= RECOVERED
 
 
 if __name__ == "__main__":

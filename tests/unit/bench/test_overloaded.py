@@ -7,7 +7,6 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.overloaded import between, counted, rows
-from bench.twin import Twin
 
 NAMES = "CurrentTime;OutgoingCall(C);done(C);refused(C);Retransmissions(C)"
 
@@ -34,10 +33,6 @@ class StatisticsTests(SynchronousTestCase):
     def test_outside_of_what_is_known(self) -> None:
         known = [(1.0, 5.0), (2.0, 7.0)]
         self.assertEqual([between(known, when) for when in (0.0, 1.5, 9.0)], [5.0, 6.0, 7.0])
-
-    def test_what_the_twin_did_meanwhile(self) -> None:
-        """Between two moments of the other one's lines."""
-        self.assertAlmostEqual(Twin(self.file).done(100.5, 102.0), (30.0 - 5.0) / 1.5)
 
     def test_nothing_yet(self) -> None:
         self.assertEqual(rows(Path(self.mktemp())), [])
