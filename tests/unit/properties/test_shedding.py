@@ -13,7 +13,7 @@ from voipcluster.errors import PeerError
 from voipcluster.services.sip.runners import response_flow
 from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.outgoing import reply
-from voipcluster.sip.shedding import glance, invite_key, refusal
+from voipcluster.sip.shedding import glance, refusal
 from voipcluster.sip.transaction.matching import server_key
 from voipcluster.sip.values import Via, parse_name_addr, parse_via
 
@@ -136,20 +136,6 @@ class RefusalTests(SynchronousTestCase):
     def test_damaged_ones(self, data: bytes, host: str) -> None:
         """Whatever is broken, nothing fails, and what the parser would read is answered as it would."""
         self.check(data, (host, 5060))
-
-    @given(damaged(usual_requests() | requests()) | usual_requests())
-    def test_the_key_alone(self, data: bytes) -> None:
-        """Where it is found without a look at the rest it is the parser's."""
-        found = invite_key(data)
-        event("not found" if found is None else "found")
-        try:
-            request = parse(data)
-            assert isinstance(request, Request)
-            key = server_key(request)
-        except (PeerError, AssertionError):
-            return
-        if found is not None and request.method == "INVITE":
-            self.assertEqual(found, key)
 
     def test_most_are_refused_unread(self) -> None:
         """Else nothing above would say anything."""

@@ -13,7 +13,6 @@ from voipcluster.sip.shedding import (
     glance,
     handover_token,
     has_credentials,
-    invite_key,
     is_ack_of,
     is_marked,
     refusal,
@@ -58,26 +57,6 @@ class GlanceTests(SynchronousTestCase):
             data = request().to_bytes().replace(b"To: <sip:bob@example.com>", spelling.encode())
             self.assertIsNone(glance(data), spelling)
         self.assertIsNone(glance(reply(request(), 200).to_bytes()))
-
-    def test_the_key_alone(self) -> None:
-        """The same without a look at the rest, where the topmost Via is the first header."""
-        for via in (
-            "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1",
-            "SIP/2.0/TCP A.example;rport;branch=z9hG4bK2;x=1",
-        ):
-            message = request(via=via)
-            data = message.to_bytes()
-            self.assertEqual(invite_key(data), server_key(message))
-            self.assertEqual(invite_key(data.replace(b"\r\nVia:", b"\r\nv:")), server_key(message))
-        for bad in (
-            data.replace(b"\r\nVia:", b"\r\nSubject: x\r\nVia:", 1),
-            data.replace(b"z9hG4bK", b"1"),
-            data.replace(b";x=1", b";x=1\r\n ;branch=z9hG4bK3"),
-            data.replace(b";x=1", b", SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK3"),
-            data.replace(b";x=1", b";branch=z9hG4bK3"),
-            b"INVITE",
-        ):
-            self.assertIsNone(invite_key(bad), bad)
 
     def test_what_the_parser_has_to_look_at(self) -> None:
         """No cookie, folded lines, a header missing or doubled, IPv6, or no SIP at all."""

@@ -28,30 +28,35 @@ class WakeUps:
 
     def arrange(self, batch: Batch) -> Batch:
         """
-        Responses, ACK and BYE, INVITEs, and the rest, each as they came.
+        Provisional responses, final ones, ACK, BYE, INVITEs, and the rest, each as they came.
 
-        A CANCEL stays behind its INVITE, a response to an INVITE before the BYE, and an ACK before it; nobody can rely on any
-        other order of datagrams (L{voipcluster.net.batch.arrange}).
+        What is of one kind runs through the same code, as in L{voipcluster.net.batch.arrange}. A CANCEL stays behind its INVITE,
+        a response to an INVITE before the BYE, and an ACK before it; nobody can rely on any other order of datagrams.
 
         @param batch: datagrams and where they came from, as they came.
         """
-        answers: Batch = []
-        within: Batch = []
+        provisional: Batch = []
+        final: Batch = []
+        acks: Batch = []
+        byes: Batch = []
         invites: Batch = []
         others: Batch = []
         for one in batch:
-            kind = one[0][:4]
-            if kind == b"INVI":
+            data = one[0]
+            kind = data[:4]
+            if kind == b"SIP/":
+                (provisional if data[8:9] == b"1" else final).append(one)
+            elif kind == b"INVI":
                 invites.append(one)
-            elif kind == b"SIP/":
-                answers.append(one)
-            elif kind in {b"ACK ", b"BYE "}:
-                within.append(one)
+            elif kind == b"ACK ":
+                acks.append(one)
+            elif kind == b"BYE ":
+                byes.append(one)
             else:
                 others.append(one)
         if invites:
             invites = self._fitting(invites)
-        return [*answers, *within, *invites, *others]
+        return [*provisional, *final, *acks, *byes, *invites, *others]
 
     def _fitting(self, invites: Batch) -> Batch:
         room = int(max(0.0, min(len(invites), self._room())))

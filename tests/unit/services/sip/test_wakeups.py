@@ -36,11 +36,11 @@ class WakeUpTests(SynchronousTestCase):
     def test_calls_in_progress_first(self) -> None:
         """New calls come behind what those that are served wait for, and a CANCEL behind its INVITE."""
         mixed = self.batch(
-            b"CANCEL sip:a", b"INVITE sip:a", b"BYE sip:a", b"SIP/2.0 200 OK", b"INVITE sip:b", b"SIP/2.0 180 R"
+            b"CANCEL sip:a", b"INVITE sip:a", b"BYE sip:a", b"SIP/2.0 200 OK", b"ACK sip:c", b"INVITE sip:b", b"SIP/2.0 180 R",
+            b"BYE sip:d",
         )  # fmt: skip
-        self.assertEqual(
-            self.kinds(mixed), [b"SIP/2.0 200 OK", b"SIP/2.0 180 R", b"BYE", b"INVITE", b"INVITE", b"CANCEL"]
-        )
+        calls = [b"ACK", b"BYE", b"BYE", b"INVITE", b"INVITE", b"CANCEL"]
+        self.assertEqual(self.kinds(mixed), [b"SIP/2.0 180 R", b"SIP/2.0 200 OK", *calls])
 
     def test_as_many_as_there_is_room_for(self) -> None:
         """Those that came first; what may not be thrown away stays, wherever it stood."""
