@@ -102,23 +102,26 @@ class CallViewTests(CallQualityCase):
             self.assertIn(part, text)
         self.assertIn(talk.invite.call_id, await self.told(page, "call-id"))
         await self.until(lambda: page.run("!!document.querySelector('#call-hops h3')"), "why this node")
-        drawn = await page.run(
-            "courseChart.uplot.series.slice(1).map("
-            "(one, at) => [one.label, courseChart.uplot.data[at + 1].filter((y) => typeof y === 'number').length])"
-        )
         [row] = await self.node.ask("calls", call_id=talk.invite.call_id)
         # two reports that were read in the same moment are one point
         points = {
             way["to"]: len({one["at"] for one in way["course"]}) for way in row["streams"][0]["directions"]
         }
-        self.assertEqual(
-            drawn,
-            [
-                [f"{side} {what}", points[side]]
-                for side in ("callee", "caller")
-                for what in ("hears, MOS", "lost, %")
-            ],
+        expected = [
+            [f"{side} {what}", points[side]]
+            for side in ("callee", "caller")
+            for what in ("hears, MOS", "lost, %")
+        ]
+        # a browser that has to wait for the processor draws later than it writes
+        drawn = (
+            "courseChart && courseChart.uplot && courseChart.uplot.series.slice(1).map("
+            "(one, at) => [one.label, courseChart.uplot.data[at + 1].filter((y) => typeof y === 'number').length])"
         )
+
+        async def is_drawn() -> bool:
+            return await page.run(drawn) == expected
+
+        await self.until(is_drawn, f"the course is drawn: {expected}")
         if folder := os.environ.get("SCREENSHOTS"):
             await page.screenshot(Path(folder) / "call.png")
         await self.hangs_up(talk.caller, talk.callee)
