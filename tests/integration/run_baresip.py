@@ -168,13 +168,22 @@ class Baresip:
         return self._heard
 
 
+_given: set[int] = set()
+
+
 def _free_slot() -> int:
-    """A slot whose port nobody has; tests of other processes look for theirs at the same time."""
+    """
+    A slot whose port nobody has, tests of other processes look for theirs at the same time; nor anybody here will have, who was
+    given it and is not so far yet.
+    """
     for slot in random.sample(range(_SLOTS), _SLOTS):
+        if slot in _given:
+            continue
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
                 probe.bind((HOST, 15000 + 10 * slot))
             except OSError:
                 continue
-            return slot
+        _given.add(slot)
+        return slot
     raise AssertionError("no free port for baresip")

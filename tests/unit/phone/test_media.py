@@ -197,7 +197,8 @@ class ReportTests(SynchronousTestCase):
         self.stream.aim(FAR)
         self.stream.datagramReceived(b"\x80\x00\x00\x09" + bytes(4) + b"abcd" + tone_frame(700), FAR)
         self.clock.pump([0.02] * 188)
-        [(first, to)] = self.control.written
+        (first, to), *more = self.control.written
+        self.assertLessEqual(len(more), 1)  # 1.03 s and 2.05 s are the shortest times that may be drawn
         self.assertEqual(to, (FAR[0], FAR[1] + 1))
         [report] = parse_rtcp(first)
         assert isinstance(report, Report)
