@@ -1,4 +1,4 @@
-"""Call records: none is lost while the database is gone or a node is killed, and everybody who is to have them gets them."""
+"""Call records: everybody who is to have them gets them. Those through an outage of the shared database are in test_outage."""
 
 from __future__ import annotations
 
@@ -15,92 +15,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from tests.integration.claims import CALLEES, ClaimTestCase
-from tests.integration.run_postgres import Postgres, options
 from voipcluster.phone import CallFailed, Phone
 from voipcluster.voipctl.records import COLUMNS
-
-
-class SharedDatabaseTests(ClaimTestCase):
-    timeout = 240
-
-    async def start_server(self) -> Postgres:
-        server = Postgres(self.reactor, self.address(200), self.folder)
-        self.at_end(server.end)
-        await server.make()
-        return server
-
-    async def stored(self, server: Postgres, count: int) -> None:
-        """Return once the shared database has so many calls."""
-
-        async def all_there() -> bool:
-            ((found,),) = await server.sql("SELECT count(*) FROM acc_cdrs")
-            self.assertLessEqual(int(found), count)
-            return int(found) == count
-
-        await self.until(all_there, f"{count} calls are in the database", 90)
-
-    async def test_a_database_that_is_gone(self) -> None:
-        """
-        It crashes under load: calls go on, records wait, and each is there once afterwards. A node that is killed with
-        records in its queue, and with a call up, loses none of them either.
-        """
-        server = await self.start_server()
-        await self.start_cluster(*options(server), nodes="ab")
-        await self.start_callee()
-        users = [f"u{number}" for number in range(8)]
-        before = await self.offer(users, self.node("a"), hold=0.2)
-        await before.finished(60)
-        await self.stored(server, 8)
-
-        long = await self.offer(["long"], self.node("b"), last=103)
-        await self.calls_up(1)
-        await server.stop()
-        for last, node in ((104, "a"), (105, "b")):
-            during = await self.offer(
-                [f"n{last}-{number}" for number in range(8)], self.node(node), last=last, hold=0.2
-            )
-            await during.finished(60)
-        waiting = 0
-        for node in self.cluster.nodes:
-            waiting += await self.until(lambda node=node: self._waiting(node), f"records wait at {node.name}")
-        self.assertGreater(waiting, 0)
-        for node in self.cluster.nodes:
-            await self.until(
-                lambda node=node: self._all_written(node), f"{node.name} has written its records"
-            )
-        (served_by,) = {call["node"] for call in await self.calls() if "long" in call["from"]}
-        killed = self.node(served_by)
-        await self.kill(killed)
-        await self.cluster.restart(killed)
-        await self.cluster.all_see_all()
-        await self.until(self._long_is_up, "the call goes on")
-        await server.start()
-        await self.stored(server, 24)
-        long.hang_up()
-        await long.finished(60)
-        await self.stored(server, 25)
-
-        rows = await server.sql("SELECT callid, duration, sip_code, node FROM acc_cdrs")
-        self.assertEqual(len({row[0] for row in rows}), 25)
-        self.assertEqual({row[2] for row in rows}, {"200"})
-        self.assertLessEqual({row[3] for row in rows}, {"a", "b"})
-        ((outcomes,),) = await server.sql("SELECT count(*) FROM acc")
-        self.assertEqual(int(outcomes), 50)
-        ((tried,),) = await server.sql(
-            "SELECT count(*) FROM acc_attempts WHERE sip_code = '200' AND target <> ''"
-        )
-        self.assertEqual(int(tried), 25)
-        for node in self.cluster.nodes:
-            self.assertNotIn(server.password, node.log.read_text())
-
-    async def _all_written(self, node: Any) -> bool:
-        return await self.metric(node, "call_records_unwritten") == 0
-
-    async def _long_is_up(self) -> bool:
-        return any("long" in call["from"] for call in await self.calls())
-
-    async def _waiting(self, node: Any) -> int:
-        return int(await self.metric(node, "call_record_rows_waiting", consumer="database"))
 
 
 class Billing(Resource):
