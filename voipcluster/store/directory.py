@@ -204,24 +204,19 @@ class SharedDirectory:
     def _write_accounts(self, connection: Connection, accounts: Sequence[Account], now: float) -> None:
         keys = [account_key(account) for account in accounts]
         owner = tuple_(subscriber.c.username, subscriber.c.domain)
-        rows = connection.execute(
+        versions = (
             select(subscriber.c.username, subscriber.c.domain, subscriber.c.version)
             .where(owner.in_(keys))
             .with_for_update()
         )
-        found = {(row.username, row.domain): row.version for row in rows}
-        there = {"@".join(key): version for key, version in found.items()}
+        there = {f"{row.username}@{row.domain}": row.version for row in connection.execute(versions)}
         newer = _newer(connection, ACCOUNT, {"@".join(account_key(one)): one for one in accounts}, there)
         if not newer:
             return
-        changed = [account_key(one) for one in newer]
-        wanted = tuple_(usr_preferences.c.username, usr_preferences.c.domain)
-        connection.execute(delete(usr_preferences).where(wanted.in_(changed)))
+        gone = [account_key(one) for one in newer if one.removed and "@".join(account_key(one)) in there]
         _remove(
             connection, ACCOUNT, {"@".join(account_key(one)): one for one in newer if one.removed},
-            delete(subscriber).where(
-                owner.in_([account_key(one) for one in newer if one.removed and account_key(one) in found])
-            ), now,
+            delete(subscriber).where(owner.in_(gone)), now,
         )  # fmt: skip
         kept = [one for one in newer if not one.removed]
         if kept:
@@ -230,25 +225,30 @@ class SharedDirectory:
                 _newer_only(subscriber, ["username", "domain"], names),
                 [subscriber_row(one, now) for one in kept],
             )
-            preferences = [row for one in kept for row in preference_rows(one, now)]
-            if preferences:
-                connection.execute(
-                    _upsert(usr_preferences, ["username", "domain", "attribute"], ("value", "last_modified")),
-                    preferences,
-                )
+            stored = {(row.username, row.domain): row.version for row in connection.execute(versions)}
+            kept = [one for one in kept if stored.get(account_key(one)) == max(1, one.version)]
+        # of rows that are locked now: what belongs to a newer one that came meanwhile stays
+        changed = [*gone, *map(account_key, kept)]
+        wanted = tuple_(usr_preferences.c.username, usr_preferences.c.domain)
+        connection.execute(delete(usr_preferences).where(wanted.in_(changed)))
+        preferences = [row for one in kept for row in preference_rows(one, now)]
+        if preferences:
+            connection.execute(
+                _upsert(usr_preferences, ["username", "domain", "attribute"], ("value", "last_modified")),
+                preferences,
+            )
 
     def _write_gateways(self, connection: Connection, gateways: Sequence[StoredGateway], now: float) -> None:
         names = [gateway.name for gateway in gateways]
-        rows = connection.execute(
+        versions = (
             select(dispatcher.c.name, dispatcher.c.version)
             .where(dispatcher.c.name.in_(names))
             .with_for_update()
         )
-        there = {row.name: row.version for row in rows}
+        there = {row.name: row.version for row in connection.execute(versions)}
         newer = _newer(connection, GATEWAY, {one.name: one for one in gateways}, there)
         if not newer:
             return
-        connection.execute(delete(address).where(address.c.tag.in_([one.name for one in newer])))
         gone = [one.name for one in newer if one.removed and one.name in there]
         _remove(
             connection, GATEWAY, {one.name: one for one in newer if one.removed},
@@ -260,9 +260,14 @@ class SharedDirectory:
             # what others keep in setid, priority and description is theirs
             options = ("destination", "flags", "attrs", "password", "last_modified", "version")
             connection.execute(_newer_only(dispatcher, ["name"], options), written)
-            sources = [row for one in kept for row in address_rows(one)]
-            if sources:
-                connection.execute(_insert(address), sources)
+            stored = {row.name: row.version for row in connection.execute(versions)}
+            kept = [one for one in kept if stored.get(one.name) == max(1, one.version)]
+        # as with accounts
+        changed = [*gone, *(one.name for one in kept)]
+        connection.execute(delete(address).where(address.c.tag.in_(changed)))
+        sources = [row for one in kept for row in address_rows(one)]
+        if sources:
+            connection.execute(_insert(address), sources)
 
 
 def _newer(

@@ -52,9 +52,8 @@ class Versions(Generic[Key, Value]):
         self._text: Callable[[Value], str] = text
         self.known: dict[Key, int] = {}
         self.removed: dict[Key, int] = {}
-        self._marked: set[Key] = (
-            set()
-        )  # for which removed_rows may have a row, once what is under way is written
+        # for which removed_rows may have a row, once what is under way is written
+        self._marked: set[Key] = set()
         self._written: dict[Key, int | None] = {}  # of what is under way: which version the disk has
         for row in database.rows(select(removed_rows).where(removed_rows.c.kind == kind)):
             key_of = unwritten(row.key)

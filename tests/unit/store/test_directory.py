@@ -6,7 +6,7 @@ An embedded database takes its place here, with the few functions of PostgreSQL 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import evolve
@@ -108,14 +108,14 @@ class DirectoryTests(SynchronousTestCase):
             (gone.removed, gone.version, account_key(gone)), (True, 12, ("alice", "example.com"))
         )
 
-    def meanwhile(self, first: str, statement: Any, row: dict[str, Any]) -> None:
+    def meanwhile(self, first: str, statement: Any, row: Mapping[str, Any]) -> None:
         """Have somebody else write a row just before the first statement that begins like that."""
 
         left = [row]
 
         def write(connection: Any, cursor: Any, text: str, *rest: Any) -> None:
             if left and text.startswith(first):
-                connection.execute(statement, left.pop())
+                connection.execute(statement, dict(left.pop()))
 
         event.listen(self.shared.engine, "before_cursor_execute", write)
 
@@ -133,6 +133,24 @@ class DirectoryTests(SynchronousTestCase):
         self.write(evolve(TRUNK, version=20))
         found = self.read()
         self.assertEqual([one.version for one in (*found.accounts, *found.gateways)], [50, 50])
+
+    def test_what_belongs_to_a_newer_row_that_comes_meanwhile(self) -> None:
+        """Preferences and addresses are those of the row that stays, and not of the one that was too old."""
+        dave, erin = (Preference(name="forward.busy", text=name) for name in ("dave", "erin"))
+        newer = [
+            evolve(WANTS, preferences=(dave,), version=50),
+            evolve(TRUNK, sources=("192.0.2.64/28",), version=50),
+        ]
+        self.write(*newer)
+        (alice,), (trunk,) = self.shared.run(select(subscriber)), self.shared.run(select(dispatcher))
+        for table in (subscriber, dispatcher):
+            self.shared.run(delete(table))
+        self.meanwhile("INSERT INTO subscriber", insert(subscriber), alice._mapping)
+        self.write(evolve(WANTS, preferences=(erin,), version=20))
+        self.meanwhile("INSERT INTO dispatcher", insert(dispatcher), trunk._mapping)
+        self.write(evolve(TRUNK, version=20))
+        found = self.read()
+        self.assertEqual([*found.accounts, *found.gateways], newer)
 
     def test_a_newer_row_that_comes_while_it_is_removed(self) -> None:
         self.write(ALICE)
