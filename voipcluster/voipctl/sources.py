@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from configparser import Error as OptionFileError
 from typing import TYPE_CHECKING, Any, Final
 
 from voipcluster.errors import UsageError
@@ -35,7 +36,8 @@ def rows_of_database(
     from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError  # noqa: PLC0415 - see above
 
     engine = _engine(url, option)
-    shown = engine.url.render_as_string(hide_password=True)
+    # without its options, among which there may be a password, too
+    shown = engine.url.set(query={}).render_as_string(hide_password=True)
     try:
         table = Table(name, MetaData(), autoload_with=engine, resolve_fks=False)
         missing = [column for column in needed if column not in table.c]
@@ -54,7 +56,14 @@ def rows_of_database(
     except SQLAlchemyError as error:
         raise UsageError(f"{shown}: {_cause(error)}") from None
     except OSError as error:  # a file that the URL names, as of a password
-        raise UsageError(f"{shown}: {error.filename or ''}: {error.strerror or error}") from None
+        file = f"{error.filename}: " if error.filename else ""
+        raise UsageError(f"{shown}: {file}{error.strerror or error}") from None
+    except OptionFileError as error:  # its text has the line, and in that there may be a password
+        raise UsageError(f"{shown}: {_place(error)}: not a file of options") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{shown}: a text or file of it is not UTF-8") from None
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"{shown}: the driver does not take its options: {_cause(error)}") from None
     finally:
         engine.dispose()
 
@@ -66,8 +75,15 @@ def _engine(url: str, option: str) -> Engine:
 
     scheme = url.partition("://")[0]
     driver, package, extra = DRIVERS.get(scheme.partition("+")[0], ("", "", ""))
+    if url.partition("?")[0].count("@") > 1:
+        raise UsageError(f"{option}: {scheme}://: an @ that is part of a name or password is written %40")
     try:
         made = make_url(url)
+    except ValueError:  # its text may have some of a password
+        raise UsageError(f"{option}: {scheme}://: the port is no number") from None
+    except ArgumentError as error:
+        raise UsageError(f"{option}: {scheme}://: {_cause(error)}") from None
+    try:
         if scheme in DRIVERS:
             made = made.set(drivername=driver)
         ours = made.drivername == driver
@@ -80,7 +96,13 @@ def _engine(url: str, option: str) -> Engine:
             ) from None
         raise UsageError(f"{option}: {scheme}://: {error}") from None
     except (ArgumentError, ValueError) as error:
-        raise UsageError(f"{option}: {scheme}://: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"{option}: {scheme}://: {_cause(error)}") from None
+
+
+def _place(error: OptionFileError) -> str:
+    """File and line, as far as it tells."""
+    lines = [number for number, _ in getattr(error, "errors", ())] or [getattr(error, "lineno", "")]
+    return f"{getattr(error, 'source', '')}:{lines[0]}"
 
 
 def _cause(error: Exception) -> str:

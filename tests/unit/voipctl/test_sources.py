@@ -71,3 +71,46 @@ class SourceTests(SynchronousTestCase):
             self.assertIn(text, error)
             self.assertNotIn("s3cret", error)
             self.assertEqual(len(error.splitlines()), 1)
+
+    def test_an_at_sign_in_a_password(self) -> None:
+        """What is behind it is no host, and not shown as one."""
+        for url in (
+            "mysql://u:pa@s3cret@h/d",
+            "mysql://u:pa@s3cret:w0rd@h/d",
+            "postgresql://u:s3cret/@s3cret@h/d?x=1",
+            "sqlite://u:s3cret@@h/d",
+        ):
+            error = str(self.assertRaises(UsageError, self.read, url))
+            self.assertIn("%40", error)
+            self.assertTrue(error.startswith(f"--things: {url.partition(':')[0]}://: "), error)
+            self.assertNotIn("s3cret", error)
+            self.assertNotIn("w0rd", error)
+
+    def test_a_port_that_is_none(self) -> None:
+        error = str(self.assertRaises(UsageError, self.read, "mysql://u:s3cret@h:w0rd/d"))
+        self.assertEqual(error, "--things: mysql://: the port is no number")
+
+    def test_options_that_the_driver_does_not_take(self) -> None:
+        """One line, whatever the driver raises, in which nothing of a file of passwords is, nor of the options."""
+        files = {}
+        for name, text in (
+            ("headless", b"password = s3cret\n"),
+            ("twice", b"[client]\npassword = s3cret\npassword = s3cret\n"),
+            ("binary", b"[client]\npassword = s3cret\xff\n"),
+        ):
+            files[name] = self.mktemp()
+            with open(files[name], "wb") as file:
+                file.write(text)
+        for query, text in (
+            ("colour=red", "colour"),
+            ("charset=nosuch", "mysql+pymysql://u:***@127.0.0.1:9/d: the driver does not take its options: "),
+            ("connect_timeout=soon", "soon"),
+            ("password=s3cret", "mysql+pymysql://u:***@127.0.0.1:9/d: "),
+            (f"read_default_file={files['headless']}", f"{files['headless']}:1: not a file of options"),
+            (f"read_default_file={files['twice']}", f"{files['twice']}:3: not a file of options"),
+            (f"read_default_file={files['binary']}", "mysql+pymysql://u:***@127.0.0.1:9/d: "),
+        ):
+            error = str(self.assertRaises(UsageError, self.read, f"mysql://u:s3cret@127.0.0.1:9/d?{query}"))
+            self.assertIn(text, error)
+            self.assertNotIn("s3cret", error)
+            self.assertEqual(len(error.splitlines()), 1, error)
