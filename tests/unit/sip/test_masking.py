@@ -77,6 +77,18 @@ class MaskedTests(SynchronousTestCase):
             data = message(f"Contact: <{plain}>", "Call-ID: c")
             self.assertIs(masked(data), data)
 
+    def test_password_that_is_not_escaped(self) -> None:
+        """Whoever writes a password there hardly escapes it: no URI then (400), but a secret all the same."""
+        for secret in ("s3cret#1", "s3:cret", "s3[cret]", "s3{c^r|e`t}", "s3crét\\"):
+            data = message(
+                f"From: <sip:alice:{secret}@h>;tag=1", f"To: sip:alic\xe9:{secret}@h", "Call-ID: c@h"
+            )
+            shown = masked(data)
+            self.assertEqual(len(shown), len(data))
+            self.assertEqual(shown.count(b":" + b"*" * len(secret.encode()) + b"@h"), 2, secret)
+            self.assertIn(b"Call-ID: c@h", shown)
+            self.assertEqual(without_password(f"sip:alice:{secret}@h"), "sip:alice@h")
+
     def test_uri_as_text(self) -> None:
         """As people see it the password is left out; what has none is the same text."""
         for uri, shown in (
