@@ -121,6 +121,7 @@ class SharedDirectoryTests(ClaimTestCase):
             return False
 
         await self.until(refused, "the former password counts no more", SOON)
+        await self._upserted()
         await self.sql(
             "INSERT INTO usr_preferences (username, domain, attribute, value) "
             f"VALUES ('sql', '{DOMAIN}', 'forward.busy', 'carol')"
@@ -129,6 +130,18 @@ class SharedDirectoryTests(ClaimTestCase):
         await self.sql("DELETE FROM subscriber WHERE username = 'sql'")
         await self.at_all("user sql is gone", partial(self.has_user, "sql", there=False))
         self.assertEqual(await self.sql("SELECT * FROM usr_preferences"), [])
+
+    async def _upserted(self) -> None:
+        """A program that does not ask whether the row is there: the new password counts, and none is kept."""
+        for word, domain in (("third-word", "EXAMPLE.com"), ("fourth-word", DOMAIN)):
+            await self.sql(
+                f"INSERT INTO subscriber (username, domain, password) VALUES ('sql', '{domain}', '{word}') "
+                "ON CONFLICT (username, domain) DO UPDATE SET password = excluded.password"
+            )
+            rows = await self.sql(
+                f"SELECT password, ha1 = md5('sql:{DOMAIN}:{word}'), version > 1e15 FROM subscriber WHERE username = 'sql'"
+            )
+            self.assertEqual(rows, [["", "t", "t"]], word)
 
     async def bad_rows(self) -> None:
         """Each is named once in the log, and in the status while it is there; the others count all the same."""

@@ -70,6 +70,14 @@ FUNCTIONS: Final = (
     NEW.ha1 := lower(NEW.ha1);
     NEW.ha1_sha256 := lower(NEW.ha1_sha256);
     of_key := NEW.username || '@' || NEW.domain;
+    IF TG_OP = 'INSERT' THEN
+        -- ON CONFLICT DO UPDATE has from here what it calls excluded: the update that follows needs the password itself. The lock
+        -- keeps the row where it is, so that no password goes into the table.
+        PERFORM 1 FROM subscriber WHERE username = NEW.username AND domain = NEW.domain FOR KEY SHARE;
+        IF FOUND THEN
+            RETURN NEW;
+        END IF;
+    END IF;
     IF NEW.password <> '' THEN
         a1 := convert_to(NEW.username || ':' || NEW.domain || ':' || NEW.password, 'UTF8');
         NEW.ha1 := md5(a1);

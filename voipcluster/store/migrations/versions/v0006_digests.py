@@ -1,4 +1,7 @@
-"""A program that writes one digest of a password empties the others, whichever it writes."""
+"""
+A program that writes one digest of a password empties the others, whichever of those it writes that nodes read; and a password
+counts by C{INSERT ... ON CONFLICT DO UPDATE}, too.
+"""
 
 from alembic import op
 
