@@ -41,9 +41,10 @@ class WebClient:
     }
 
     def __init__(self, url: str) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"--url: {url!r} is not http://HOST[:PORT]/")
+        if not _is_of_a_node(url):
+            # before an @ there may be a password
+            shown = "it" if "@" in url else repr(url)
+            raise UsageError(f"--url: {shown} is not http://HOST[:PORT]/")
         self._url = url if url.endswith("/") else f"{url}/"
         # Its own opener: no proxy of the environment, no file: and no redirects.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
@@ -89,6 +90,18 @@ class WebClient:
         """The only one."""
         arguments.pop("flat", None)
         yield self.ask(command, **arguments)
+
+
+def _is_of_a_node(url: str) -> bool:
+    """Whether it names a host, perhaps a port, and nobody who logs in: a node knows nobody that way."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and port != 0
+    )
 
 
 def _one_of(rows: Any, name: object) -> Any:

@@ -106,6 +106,21 @@ class WebTests(SynchronousTestCase):
         for url in ("file:///etc/passwd", "192.0.2.1:8080", "http://", "", "ftp://192.0.2.1/"):
             self.assertIn("--url", str(self.assertRaises(UsageError, WebClient, url)), url)
 
+    def test_urls_that_name_nothing(self) -> None:
+        """Neither a host nor a port can be read of them; and what may be a password is not shown."""
+        for url in (
+            "http://[",
+            "http://[::1/",
+            "http://h:x/",
+            "http://h:99999/",
+            "http://u:s3cret@h/",
+            "u:s3cret@h",
+        ):
+            error = str(self.assertRaises(UsageError, WebClient, url))
+            self.assertTrue(error.startswith("--url: "), error)
+            self.assertTrue(error.endswith(" is not http://HOST[:PORT]/"), error)
+            self.assertNotIn("s3cret", error)
+
     def test_no_proxy_and_no_redirect(self) -> None:
         """The environment's proxy does not see what is asked, and a node sends nobody elsewhere."""
         handlers = [type(handler).__name__ for handler in WebClient("http://192.0.2.1/")._opener.handlers]
