@@ -2,7 +2,7 @@
 The goals of the balancing, each with what is published about it, as runs that anybody can repeat.
 
 C{python -m voipcluster.simulate goals} prints each figure beside its goal, of several seeds, because one can be lucky: the
-numbers of the policy were chosen with other runs. The quick ones are smaller clusters for the tests.
+numbers of the policy were chosen with other seeds. The quick ones are smaller clusters for the tests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from voipcluster.simulate.scenario import Fault, Scenario
 
 FULL = Scenario(nodes=100, offered=0.90, warm_up=5.0, duration=5.0)
 QUICK = Scenario(nodes=16, offered=0.90, warm_up=2.5, duration=2.0)
-SEEDS = (2, 3, 4)
+SEEDS = (5, 6, 7)
 SLOWED = 0.1  # of its speed is left
 SLOWED_AT, SLOWED_FOR = 1.0, 0.5  # s of the measured part
 
@@ -110,12 +110,7 @@ def _slowed(outcome: Outcome) -> tuple[Figure, ...]:
     after = outcome.taken_between(node, SLOWED_AT + 0.05, SLOWED_AT + SLOWED_FOR)
     return (
         Figure("new work from others, 50 ms after, by before", (after / before if before else 1.0,), 0.05),
-        # its own clients come to it all the same: in a small cluster they are a greater part of all
-        Figure(
-            "refused at 0.80 of the capacity",
-            (outcome.refused,),
-            0.001 if outcome.scenario.nodes >= 50 else 0.01,
-        ),
+        Figure("refused at 0.80 of the capacity", (outcome.refused,), 0.001),
     )
 
 
