@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorFDSet, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -44,6 +44,7 @@ from voipcluster.services.media.saved import Latches, SavedMedia, Traffic
 from voipcluster.services.media.snapshots import MediaSnapshot, MediaStatistics, stream_snapshot
 
 PERIOD = 1.0  # seconds between looks at the counters
+SLICE = 50  # calls that are looked at without a pause: a millisecond, for which new calls wait
 SOCKETS_PER_PAIR = 2
 OTHER_DESCRIPTORS = 4096  # connections, database, log
 
@@ -141,6 +142,7 @@ class MediaService(Service):
         self._readers: IReaders | None = None
         self._calls: dict[CallKey, RelayedCall] = {}
         self._ticks: LoopingCall | None = None
+        self._look_next: IDelayedCall | None = None
         self._rate, self._counted, self._counted_at = 0.0, 0, 0.0
         self._ended = (0, 0)  # packets and octets of calls that are over
         self._sessions = self._timed_out = self._refused = 0
@@ -184,6 +186,9 @@ class MediaService(Service):
         ticks, self._ticks = self._ticks, None
         if ticks is not None:
             ticks.stop()
+        look_next, self._look_next = self._look_next, None
+        if look_next is not None:
+            look_next.cancel()
         if self._path.kernel is not None:  # what it relays of calls in progress goes on, for the next process
             self._path.kernel.close(keep=len(self._path.kernel) > 0)
         for call in list(self._calls):
@@ -421,25 +426,38 @@ class MediaService(Service):
     def _tick(self) -> None:
         if self._path.kernel is not None:
             self._path.kernel.discard_unclaimed()  # of an earlier process: L{adopt} came right after the start
-        now = self._reactor.seconds()
-        total = self._ended[0]
-        for call, relayed in list(self._calls.items()):
-            packets, _ = relayed.traffic()
-            total += packets
-            for trouble in self.listening.look(relayed, now):
-                self._tell(call, trouble)
-            if relayed.answered and relayed.lines:
-                if relayed.has_moved():
-                    self.on_moved(call)
-                for _ in relayed.activity.feed(Counted(packets, relayed.held), now):
-                    self._time_out(call)
-            elif not relayed.answered and now - relayed.activity.since >= self._timeouts[2]:
-                self.call_ended(call, "nobody answered, and no message for too long")
-        elapsed = now - self._counted_at
-        here = total - self._kernel_packets  # the kernel's come in lumps, so it has a rate of its own
-        if elapsed > 0:
-            self._rate = (here - self._counted) / elapsed
+        now, here = (
+            self._reactor.seconds(),
+            self.relayed_here,
+        )  # the kernel's come in lumps, so it has a rate of its own
+        if now > self._counted_at:
+            self._rate = (here - self._counted) / (now - self._counted_at)
         self._counted, self._counted_at = here, now
+        if self._look_next is None:  # else a node that is late, which has not yet seen all of the last time
+            calls = list(self._calls)
+            self._look_on(calls, 0, PERIOD / (len(calls) // SLICE + 1))
+
+    def _look_on(self, calls: Sequence[CallKey], at: int, pause: float) -> None:
+        """Look at some of the calls, and at the next ones after a pause: thousands at once would keep all others waiting."""
+        now = self._reactor.seconds()
+        for call in calls[at : at + SLICE]:
+            relayed = self._calls.get(call)
+            if relayed is not None:
+                self._look(call, relayed, now)
+        self._look_next = None
+        if at + SLICE < len(calls):
+            self._look_next = self._reactor.callLater(pause, self._look_on, calls, at + SLICE, pause)
+
+    def _look(self, call: CallKey, relayed: RelayedCall, now: float) -> None:
+        for trouble in self.listening.look(relayed, now):
+            self._tell(call, trouble)
+        if relayed.answered and relayed.lines:
+            if relayed.has_moved():
+                self.on_moved(call)
+            for _ in relayed.activity.feed(Counted(relayed.traffic()[0], relayed.held), now):
+                self._time_out(call)
+        elif not relayed.answered and now - relayed.activity.since >= self._timeouts[2]:
+            self.call_ended(call, "nobody answered, and no message for too long")
 
     def _tell(self, call: CallKey, trouble: Trouble) -> None:
         self._log.info(

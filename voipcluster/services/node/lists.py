@@ -33,18 +33,8 @@ def _binding_rows(bindings: Iterable[Binding], now: float) -> list[tuple[Any, ..
     rows = []
     for one in bindings:
         transport, _, source = one.source.partition(":")
-        left = max(0, round(one.expires_at - now))
-        rows.append(
-            (
-                one.aor,
-                without_password(one.contact),
-                one.node,
-                source,
-                transport.upper(),
-                one.user_agent,
-                left,
-            )
-        )
+        left, name = max(0, int(one.expires_at - now + 0.5)), transport.upper()
+        rows.append((one.aor, without_password(one.contact), one.node, source, name, one.user_agent, left))
     return rows
 
 

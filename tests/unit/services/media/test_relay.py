@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from typing import Any
 
 from tests.unit.net.nft.fakes import FakeNftables
@@ -20,13 +21,14 @@ from tests.unit.services.media.media_case import (
     sdp,
 )
 from tests.unit.services.media.test_kernel_path import FakeKernel
+from voipcluster.address import Hop
 from voipcluster.errors import ParseError, PeerError, UsageError
 from voipcluster.media.ports import NoPorts
 from voipcluster.media.shares import Holder, ShareTaken
 from voipcluster.media.target import Address
 from voipcluster.net.nft.counters import CounterReading
 from voipcluster.services.media.line import Line
-from voipcluster.services.media.relay import CallKey, MediaService
+from voipcluster.services.media.relay import SLICE, CallKey, MediaService
 
 
 class ServiceTests(MediaTestCase):
@@ -429,6 +431,32 @@ class EndingTests(MediaTestCase):
         statistics = self.media.statistics()
         self.assertEqual((statistics.total_packets, statistics.total_octets), (100, 100 * len(RTP)))
         self.assertEqual((statistics.total_sessions, statistics.packets_per_second), (1, 0.0))
+
+    def test_looked_at_in_slices(self) -> None:
+        """Each call is looked at once a second, but never so many at once that others would wait for it (65 ms for 2,000)."""
+        count, looked = 2 * SLICE + 10, []
+        media = self.service(ports=(30000, 30000 + 4 * count - 1))
+        self.patch(media.listening, "look", lambda relayed, now: looked.append((now, relayed)) or [])
+        for number in range(count):
+            media.message_passes(
+                CallKey(f"c{number}", "t"), sender=A, method="INVITE", status=None, cseq=1, to_tag=None,
+                content_type="application/sdp", body=audio(ALICE, 4000), source=Hop("UDP", ALICE, 5060),
+            )  # fmt: skip
+        for _ in range(58):
+            self.clock.advance(1 / 30)
+        times = Counter(now for now, _ in looked)
+        self.assertEqual(sorted(times.values()), [10, SLICE, SLICE])
+        self.assertEqual(len({id(relayed) for _, relayed in looked}), count)
+        looked.clear()
+        while not looked:
+            self.clock.advance(1 / 30)
+        media.call_ended(CallKey(f"c{count - 1}", "t"), "BYE")  # is not looked at any more
+        for _ in range(25):
+            self.clock.advance(1 / 30)
+        self.assertEqual(len(looked), count - 1)
+        while len(looked) < count:
+            self.clock.advance(1 / 30)
+        media.stopService()  # in the midst of it
 
     def test_snapshot(self) -> None:
         """What `voipctl calls` shows of a call."""
