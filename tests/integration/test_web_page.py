@@ -110,6 +110,7 @@ class OperatorTests(ClaimTestCase):
             return
         await self.add_users("alice", "bob")
         alice, bob = await self.baresip("alice", hz=440), await self.baresip("bob", answer=True, hz=600)
+        await self.primary.voipctl("trace", "on", "--user", "bob")
         await alice.dial("bob@example.com")
         await self.until_text("#calls", "alice")
         for wave in range(4):
@@ -242,6 +243,10 @@ class OperatorTests(ClaimTestCase):
             await self.until_text("#call-hops", "serve")
             await self.fits(f"a call, {name}")
             await self.picture(f"call-{name}")
+            if self.pictures is not None:
+                await self.until_text("#call-ladder", "INVITE")
+                await self.page.run("byId('call-ladder').previousElementSibling.scrollIntoView(), 0")
+                await self.picture(f"ladder-{name}")
             await self.page.run("byId('call').close()")
             await self.fits(f"the page, {name}")
             if name == "phone":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     @param argv: without the program's name; L{None} for the process's own.
     @return: the exit status.
     """
+    gc.disable()  # the process ends soon, and to look through a hundred thousand rows for cycles takes as long as to read them
     parser = command_line()
     given = parser.parse_args(argv)
     if given.url is not None and given.state_dir is not None:

@@ -64,9 +64,11 @@ def listing_of(rows: Sequence[Mapping[str, Any]]) -> Listing:
     return Listing(names, ([row.get(name) for name in names] for row in rows))
 
 
-def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A list for programs, a row a line: C{json} takes three times as long to indent it."""
-    return "[\n" + ",\n".join(map(json.JSONEncoder().encode, rows)) + "\n]" if rows else "[]"
+def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A list for programs, a row a line; more rows than anybody reads on one, which C{json} writes four times as fast."""
+    if not 0 < len(rows) <= MOST:
+        return json.dumps(rows)
+    return "[\n" + ",\n".join(map(json.JSONEncoder().encode, rows)) + "\n]"
 
 
 def registrations(client: Client, most: int) -> tuple[Listing, int]:

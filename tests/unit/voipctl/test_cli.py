@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import subprocess
@@ -66,6 +67,7 @@ class VoipctlTests(SynchronousTestCase):
             }
         )  # fmt: skip
         self.original = cli._client
+        self.addCleanup(gc.enable)  # a process of its own does not need it
         self.patch(cli, "_client", lambda given: self.client)
         self.terminal: io.TextIOBase | None = None
 

@@ -177,11 +177,13 @@ class ListingTests(SynchronousTestCase):
         self.assertEqual((found.names, found.rows), (["a", "b"], [[1, None], [3, 2]]))
 
     def test_json(self) -> None:
-        """A row a line."""
+        """A row a line; of very many all on one."""
         rows = [{"a": "\u00e4\n"}, {"a": None}]
         self.assertEqual(json.loads(as_json(rows)), rows)
         self.assertEqual(len(as_json(rows).splitlines()), len(rows) + 2)
         self.assertEqual(as_json([]), "[]")
+        many = rows * lists.MOST
+        self.assertEqual((json.loads(as_json(many)), as_json(many).count("\n")), (many, 0))
 
     def test_limit(self) -> None:
         """No number below 0."""

@@ -3,9 +3,9 @@
 
 const Ladder = (() => {
   const NAMESPACE = "http://www.w3.org/2000/svg";
-  const TIME = 72, LEAST = 150, HEAD = 40, ROW = 27, LINE = 17; /* px */
+  const TIME = 72, LEAST = 150, NARROW = 104, WHOLE = 560, HEAD = 40, ROW = 27, LINE = 17; /* px */
   const MOST = 500; /* rows: a call that says more is for voipctl */
-  const LETTER = 6.7; /* px of a letter in the type of labels, about */
+  const LETTER = 7.3; /* px of a letter in the type of labels, about; one too wide is cut off */
   let shown = "";
 
   function shape(parent, tag, attributes, text, kind) {
@@ -63,8 +63,10 @@ const Ladder = (() => {
   function draw(trace) {
     const who = trace.participants;
     const rows = [...trace.steps, ...trace.events].sort((one, other) => one.at - other.at).slice(-MOST);
-    const gap = Math.max(LEAST, Math.min(260, 760 / Math.max(1, who.length)));
-    const width = Math.max(TIME + gap * who.length, 560);
+    /* on a phone as narrow as can still be read, since what is on the right is out of sight */
+    const room = byId("call-ladder").clientWidth || WHOLE, least = room < WHOLE ? NARROW : LEAST;
+    const gap = Math.max(least, Math.min(260, (Math.min(room, 832) - TIME) / Math.max(1, who.length)));
+    const width = Math.max(TIME + gap * who.length, Math.min(WHOLE, room));
     const at = who.map((_, number) => TIME + gap * (number + 0.5));
     const svg = document.createElementNS(NAMESPACE, "svg");
     svg.setAttribute("role", "img");
@@ -74,14 +76,13 @@ const Ladder = (() => {
     for (const row of rows) {
       const step = row.from !== undefined;
       const lines = step ? [] : inLines(`${row.node}: ${row.text}`, Math.floor((width - TIME - 12) / LETTER));
-      y += step ? ROW : LINE;
+      y += step ? ROW : LINE + 4; /* the time of an arrow stands somewhat below it */
       shape(svg, "text", { x: TIME - 10, y: step ? y + 4 : y, "text-anchor": "end" }, seconds(row), "time");
       if (step) drawStep(svg, row, at, y);
       lines.forEach((line, number) => {
         y += number ? LINE : 0;
         shape(svg, "text", { x: TIME + 4, y }, line, "event");
       });
-      if (!step) y += 4;
     }
     who.forEach((one, number) => {
       const name = shape(columns, "text", { x: at[number], y: 16, "text-anchor": "middle" }, cut(one.node ? `node ${one.name}` : one.name, gap - 8),
