@@ -261,7 +261,9 @@ class OperatorTests(ClaimTestCase):
         await self.page.run("byId('login').close()")
         said = await self.node("b").voipctl("web-password", "--password-stdin", stdin=f"{PASSWORD}\n")
         self.assertIn("at the web page of every node", said)
-        kept = [(node.state_dir / "web.password").stat().st_mode & 0o777 for node in self.cluster.nodes]
+        files = [node.state_dir / "web.password" for node in self.cluster.nodes]
+        await self.until(lambda: all(one.exists() for one in files), "each node keeps a copy")
+        kept = [one.stat().st_mode & 0o777 for one in files]
         self.assertEqual(kept, [0o600] * 3)
         await self.click("#log-in")
         await self.types("wrong horse")

@@ -75,7 +75,7 @@ const Ladder = (() => {
     let y = who.length ? HEAD : 4;
     for (const row of rows) {
       const step = row.from !== undefined;
-      const lines = step ? [] : inLines(`${row.node}: ${row.text}`, Math.floor((width - TIME - 12) / LETTER));
+      const lines = step ? [] : inLines(`${row.node}: ${row.text}`, Math.floor((Math.min(width, room) - TIME - 8) / LETTER));
       y += step ? ROW : LINE + 4; /* the time of an arrow stands somewhat below it */
       shape(svg, "text", { x: TIME - 10, y: step ? y + 4 : y, "text-anchor": "end" }, seconds(row), "time");
       if (step) drawStep(svg, row, at, y);
