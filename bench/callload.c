@@ -1,11 +1,13 @@
 /* SIP load for bench/proxy.py and bench/memory.py: caller and callee of whole calls through one proxy, UDP on loopback.
  *
- * usage: callload [-p HOST:PORT] [-c CALLER_PORT] [-e CALLEE_PORT] [-w WINDOW] [-s SECONDS] [-n CALLS] [-i US] [-u US] [-r] [-h]
+ * usage: callload [-p HOST:PORT] [-c CALLER_PORT] [-e CALLEE_PORT] [-w WINDOW] [-s SECONDS] [-n CALLS] [-i US] [-u US] [-q RATE]
+ *        [-b URI] [-r] [-h]
  * One call is INVITE, (100,) 180, 200 with SDP, ACK, BYE, 200; ACK and BYE go to the top of the route set. WINDOW calls are
  * in progress at any time, until SECONDS have passed or CALLS were begun. -r registers bob at the proxy first. -h holds the
  * WINDOW calls and says how many are up: they stay until standard input ends. -i opens (and ends) WINDOW one by one, US us
- * apart. -u looks for datagrams every US us instead of waiting for each (the proxy then wakes nobody). Nothing is
- * retransmitted: a call that takes longer than 2 s is lost.
+ * apart. -u looks for datagrams every US us instead of waiting for each (the proxy then wakes nobody). -q begins RATE calls a
+ * second at even distance, whatever becomes of them, with up to WINDOW in progress. -b calls URI, as a user of its domain.
+ * Nothing is retransmitted: a call that takes longer than 2 s is lost.
  * Prints "SECONDS completed refused lost copies" every second: running totals; copies are requests the proxy sent twice.
  */
 #define _GNU_SOURCE
@@ -38,6 +40,8 @@ static struct sockaddr_in proxy;
 static int caller_port = 5080, callee_port = 5070, caller, callee, window = 64, hold, held, interval_us;
 static long begun, limit = -1, completed, refused, lost, copies;
 static uint32_t run, branches;
+static double rate;
+static char caller_uri[64];
 
 static int64_t now_ns(void)
 {
@@ -235,11 +239,12 @@ static void add_request(struct out *out, const char *method, struct text uri, co
 {
     add(out, "%s %.*s SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bK%u.%u.%s\r\n", method, uri.size, uri.at,
         caller_port, run, branch, *method == 'I' || *method == 'A' ? "i" : "b");
-    add(out, "Max-Forwards: 70\r\nFrom: <sip:caller@127.0.0.1:%d>;tag=%ua%u\r\nCall-ID: %u-%u-%u@127.0.0.1\r\n",
-        caller_port, run, call->serial, (unsigned)(call - calls), call->serial, run);
+    add(out, "Max-Forwards: 70\r\nFrom: <%s>;tag=%ua%u\r\nCall-ID: %u-%u-%u@127.0.0.1\r\n",
+        caller_uri, run, call->serial, (unsigned)(call - calls), call->serial, run);
 }
 
-static const struct text BOB = { "sip:bob@example.com", 19 };
+static const char CALLED[] = "sip:bob@example.com";
+static struct text bob = { CALLED, sizeof CALLED - 1 };
 
 static void begin(struct call *call)
 {
@@ -250,10 +255,28 @@ static void begin(struct call *call)
     }
     begun++;
     *call = (struct call){ .state = INVITED, .serial = call->serial + 1, .since = now_ns() };
-    add_request(&out, "INVITE", BOB, call, ++branches);
-    add(&out, "To: <sip:bob@example.com>\r\nCSeq: 1 INVITE\r\nContact: <sip:caller@127.0.0.1:%d>\r\n", caller_port);
+    add_request(&out, "INVITE", bob, call, ++branches);
+    add(&out, "To: <%.*s>\r\nCSeq: 1 INVITE\r\nContact: <sip:caller@127.0.0.1:%d>\r\n", bob.size, bob.at, caller_port);
     add_body(&out, "caller", 16000);
     send_out(caller, &out, &proxy);
+}
+
+/* A call has ended: another one begins, unless they begin by the clock. */
+static void end(struct call *call)
+{
+    if (rate > 0)
+        call->state = IDLE;
+    else
+        begin(call);
+}
+
+/* As many as ought to have begun by now, while there is room. */
+static void begin_by_the_clock(int64_t passed)
+{
+    static int at;
+    for (int looked = 0; begun < rate * passed / 1e9 && looked < window; looked++, at = (at + 1) % window)
+        if (calls[at].state == IDLE)
+            begin(&calls[at]);
 }
 
 /* A request of the dialog that the 200 in m has made: to its remote target, along the record-route backwards. */
@@ -262,7 +285,7 @@ static void in_dialog(const char *method, int cseq, const struct call *call, con
     struct out out = { .size = 0 };
     struct text routes[LINES];
     int count = split(m->record_route, m->record_routes, routes);
-    struct text target = m->contact.size ? uri_of(m->contact) : BOB;
+    struct text target = m->contact.size ? uri_of(m->contact) : bob;
     add_request(&out, method, target, call, ++branches);
     for (int i = count - 1; i >= 0; i--)
         add(&out, "Route: %.*s\r\n", routes[i].size, routes[i].at);
@@ -275,8 +298,8 @@ static void in_dialog(const char *method, int cseq, const struct call *call, con
 static void acknowledge_refusal(const struct message *m)
 {
     struct out out = { .size = 0 };
-    add(&out, "ACK %s SIP/2.0\r\nVia: %.*s\r\nMax-Forwards: 70\r\nFrom: %.*s\r\nTo: %.*s\r\nCall-ID: %.*s\r\n", BOB.at,
-        m->via[0].size, m->via[0].at, m->from.size, m->from.at, m->to.size, m->to.at, m->call_id.size, m->call_id.at);
+    add(&out, "ACK %.*s SIP/2.0\r\nVia: %.*s\r\nMax-Forwards: 70\r\nFrom: %.*s\r\nTo: %.*s\r\nCall-ID: %.*s\r\n", bob.size,
+        bob.at, m->via[0].size, m->via[0].at, m->from.size, m->from.at, m->to.size, m->to.at, m->call_id.size, m->call_id.at);
     add(&out, "CSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n");
     send_out(caller, &out, &proxy);
 }
@@ -300,7 +323,7 @@ static void at_caller(const char *data, int size)
     if (call->state == INVITED && method_is(m.cseq, "INVITE") && m.status >= 300) {
         acknowledge_refusal(&m);
         refused++;
-        begin(call);
+        end(call);
     } else if (call->state == INVITED && method_is(m.cseq, "INVITE") && m.status >= 200) {
         in_dialog("ACK", 1, call, &m);
         if (hold) {
@@ -316,7 +339,7 @@ static void at_caller(const char *data, int size)
             completed++;
         else
             refused++;
-        begin(call);
+        end(call);
     }
 }
 
@@ -418,7 +441,7 @@ static void replace_lost(int64_t now)
     for (int i = 0; i < window; i++)
         if ((calls[i].state == INVITED || calls[i].state == ENDING) && now - calls[i].since > LOST_NS) {
             lost++;
-            begin(&calls[i]);
+            end(&calls[i]);
         }
 }
 
@@ -454,7 +477,7 @@ int main(int argc, char **argv)
 {
     int option, seconds = 10, with_register = 0, every_us = 0;
     char uri[64] = "sip:127.0.0.1:5060";
-    while ((option = getopt(argc, argv, "p:c:e:w:s:n:i:u:rh")) != -1)
+    while ((option = getopt(argc, argv, "p:c:e:w:s:n:i:u:q:b:rh")) != -1)
         switch (option) {
         case 'p': snprintf(uri, sizeof uri, "sip:%s", optarg); break;
         case 'c': caller_port = atoi(optarg); break;
@@ -464,6 +487,8 @@ int main(int argc, char **argv)
         case 'n': limit = atol(optarg); break;
         case 'i': interval_us = atoi(optarg); break;
         case 'u': every_us = atoi(optarg); break;
+        case 'q': rate = atof(optarg); break;
+        case 'b': bob = (struct text){ optarg, strlen(optarg) }; break;
         case 'r': with_register = 1; break;
         case 'h': hold = 1; break;
         default: window = 0;
@@ -473,6 +498,10 @@ int main(int argc, char **argv)
         return 2;
     }
     proxy = address_of((struct text){ uri, strlen(uri) });
+    if (bob.at == CALLED)
+        snprintf(caller_uri, sizeof caller_uri, "sip:caller@127.0.0.1:%d", caller_port);
+    else
+        strcpy(caller_uri, "sip:caller@example.com");   /* one of the two has to be of the proxy's domain */
     caller = udp(caller_port);
     callee = udp(callee_port);
     run = (uint32_t)(time(NULL) ^ getpid() << 16);
@@ -485,17 +514,19 @@ int main(int argc, char **argv)
 
     struct pollfd ready[3] = { { caller, POLLIN, 0 }, { callee, POLLIN, 0 }, { 0, POLLIN, 0 } };
     int64_t start = now_ns(), shown = start, swept = start, now = start;
-    int opened = 0, said = 0;
+    int opened = rate > 0 ? window : 0, said = 0;
     while (!(limit >= 0 && opened == window && all_idle() && !hold) && (hold || now - start < seconds * SECOND)) {
         /* not all at once: 16 more in each round; of those to hold only some at a time are being set up */
         for (int i = 0; i < (interval_us ? 1 : 16) && opened < window && (!hold || opened - held - refused - lost < 64); i++)
             begin(&calls[opened++]);
         if (interval_us)
             usleep(interval_us);
+        if (rate > 0)
+            begin_by_the_clock(now_ns() - start);
         if (every_us)
             usleep(every_us);
         else
-            poll(ready, hold ? 3 : 2, opened < window ? (interval_us ? 0 : 20) : 100);
+            poll(ready, hold ? 3 : 2, rate > 0 ? 1 : opened < window ? (interval_us ? 0 : 20) : 100);
         while (read_all(caller) == BATCH || read_all(callee) == BATCH)
             ;
         now = now_ns();

@@ -1,7 +1,7 @@
 """
 One node under more than it can do: voipcluster beside Kamailio, in the same run.
 
-Run: C{python -m bench.overload [model|refusal|processes|steady|recovery] [--loads 2,3,10] [--share 0.1] [--seed 2]
+Run: C{python -m bench.overload [model|refusal|processes|steady|recovery|slowed] [--loads 2,3,10] [--share 0.1] [--seed 2]
 [--only voipcluster|kamailio]}, as root for all but C{model}. Each prints its figures beside their goals, and fails when one is
 missed.
 
@@ -15,6 +15,8 @@ the same time (bench/twin.py), and Kamailio in the same run.
 
 C{steady}, C{recovery}: such a node (bench/steady.py): refusals at 0.90 of its capacity, and what is taken behind a minute of five
 times.
+
+C{slowed}: three such nodes, one of which a CPU hog slows to a tenth (bench/slowed.py).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import sys
 from bench.common import enter_namespace
 from bench.overloaded import MEASURE, PROXIES, SETTLE, Plan
 from bench.refusal import refusal
+from bench.slowed import slowed
 from bench.steady import recovery, steady
 from bench.twin import processes
 from tests.simulation.overload_model import Load, Model
@@ -80,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    what = ("model", "refusal", "processes", "steady", "recovery")
+    what = ("model", "refusal", "processes", "steady", "recovery", "slowed")
     parser.add_argument("what", nargs="?", choices=what, default="model")
     parser.add_argument("--loads", default="2,3,10", help="times the capacity")
     parser.add_argument("--share", type=float, default=0.1, help="of one CPU")
@@ -109,7 +112,7 @@ def main() -> None:
         seconds=options.seconds,
         rounds=options.rounds,
     )
-    run = {"processes": processes, "steady": steady, "recovery": recovery}[options.what]
+    run = {"processes": processes, "steady": steady, "recovery": recovery, "slowed": slowed}[options.what]
     sys.exit(0 if run(plan) else 1)
 
 
