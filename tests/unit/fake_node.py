@@ -108,6 +108,7 @@ class FakeNode:
 
     @ivar asked: each question with its arguments.
     @ivar later: when set, C{calls} answers with this Deferred; C{drained} likewise.
+    @ivar silent: the nodes that do not answer when calls are asked for.
     @ivar states: of nodes, where it is another one than usual.
     """
 
@@ -117,6 +118,7 @@ class FakeNode:
         self.past = History(1000.0)
         self.states: dict[str, str] = {}
         self.drained: Deferred[Any] | None = None
+        self.silent: list[str] = []
 
     def status(self) -> Any:
         nodes = [{**node, "state": self.states.get(node["name"], node["state"])} for node in STATUS["nodes"]]
@@ -136,11 +138,19 @@ class FakeNode:
         self.asked.append(("registrations", aor))
         return [] if after else [BINDING]
 
-    def calls(self, call_id: str | None, limit: int | None = None, after: int | None = None) -> Any:
+    def calls(
+        self,
+        call_id: str | None,
+        limit: int | None = None,
+        after: int | None = None,
+        silent: bool | None = None,
+    ) -> Any:
         self.asked.append(("calls", call_id))
-        if after:
-            return []
-        return self.later if self.later is not None else [CALL] if call_id in (None, CALL["call_id"]) else []
+        if self.later is not None and not after:
+            framed = {"silent": self.silent}
+            return self.later.addCallback(lambda rows: {"calls": rows, **framed}) if silent else self.later
+        rows = [CALL] if call_id in (None, CALL["call_id"]) and not after else []
+        return {"calls": rows, "silent": self.silent} if silent else rows
 
     def explain(self, call_id: str) -> Any:
         self.asked.append(("explain", call_id))

@@ -55,7 +55,7 @@ class Ask(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """Effect: the verdict has changed; C{why} for its operator."""
+    """Effect: the verdict has changed, or why a gateway is down has; C{why} for its operator."""
 
     up: bool
     why: str
@@ -137,6 +137,8 @@ class Probing:
         agrees = self.verdict is (Verdict.UP if up else Verdict.DOWN)
         self._against = 0 if agrees else self._against + 1
         if agrees:
+            if not up and why != self.why:
+                effects.append(Judged(up, why))
             self.why = why
         elif self._against >= TURNS or (up and self.verdict is Verdict.UNKNOWN):
             self.verdict = Verdict.UP if up else Verdict.DOWN

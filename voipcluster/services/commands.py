@@ -304,8 +304,8 @@ COMMANDS: dict[str, Command] = {
         lambda node, given: node.registrations(given["aor"], given["limit"], given["after"], given["flat"]),
     ),
     "calls": Command(
-        {"call_id": _Optional(CALL_ID), **_PART},
-        lambda node, given: node.calls(given["call_id"], given["limit"], given["after"]),
+        {"call_id": _Optional(CALL_ID), **_PART, "silent": _Optional(Flag())},
+        lambda node, given: node.calls(given["call_id"], given["limit"], given["after"], given["silent"]),
     ),
     "explain": Command({"call_id": CALL_ID}, lambda node, given: node.explain(given["call_id"])),
     "trace": Command(

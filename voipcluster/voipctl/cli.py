@@ -94,7 +94,8 @@ def _registrations(given: Given) -> int:
         total = len(found)
     else:
         found, total = lists.registrations(client, given.limit)
-    _show_listing(given, found, tables.registrations)
+    none = f"{given.aor} is not registered" if given.aor else "there are no registrations"
+    _show_listing(given, found, lambda found: tables.registrations(found) if len(found) else none)
     return _say_rest(given, len(found), total, "registrations")
 
 
@@ -113,9 +114,16 @@ def _say_rest(given: Given, shown: int, total: int, what: str) -> int:
 def _calls(given: Given) -> int:
     client = _client(given)
     if not given.call_id:
-        rows, total = lists.calls(client, given.limit)
-        print(lists.as_json(rows) if given.json else tables.calls(rows))
-        return _say_rest(given, len(rows), total, "calls")
+        rows, total, silent = lists.calls(client, given.limit)
+        none = "there are no calls" if not silent else "there are no calls at the nodes that answered"
+        print(lists.as_json(rows) if given.json else tables.calls(rows) if rows else none)
+        _say_rest(given, len(rows), total, "calls")
+        for name in map(clean, silent):
+            print(
+                f"voipctl: the calls of node {name} are missing: node {name} is not reachable",
+                file=sys.stderr,
+            )
+        return 1 if silent else 0
     answer = client.ask("calls", call_id=given.call_id)
     if not answer:
         raise UsageError(f"no call in progress, nor one that ended lately, has the Call-ID {given.call_id}")

@@ -82,13 +82,23 @@ def registrations(client: Client, most: int) -> tuple[Listing, int]:
     return found, max(total, len(found))
 
 
-def calls(client: Client, most: int) -> tuple[list[Any], int]:
-    """The same of calls; the longest ones first."""
+def calls(client: Client, most: int) -> tuple[list[Any], int, list[str]]:
+    """The same of calls, the longest ones first; and the nodes that did not answer, whose calls are missing."""
     nodes = client.ask("status")["nodes"]
-    rows = _named(client, "calls", most, max(1, PAGE // max(1, len(nodes))))
+    size = max(1, PAGE // max(1, len(nodes)))
+    silent: list[str] = []
+    try:
+        rows = _named(client, "calls", most, size, silent, silent=True)
+    except UsageError as error:
+        # as _flat has it
+        if not str(error).startswith("unknown argument"):
+            raise
+        rows = _named(client, "calls", most, size)
     total = sum(int(node.get("calls") or 0) for node in nodes)
-    return sorted(rows, key=lambda row: -row["duration"]), max(
-        total if most and len(rows) >= most else 0, len(rows)
+    return (
+        sorted(rows, key=lambda row: -row["duration"]),
+        max(total if most and len(rows) >= most else 0, len(rows)),
+        sorted(set(silent)),
     )
 
 
@@ -124,12 +134,23 @@ def _flat(client: Client, command: str, most: int, **arguments: object) -> Listi
     return found
 
 
-def _named(client: Client, command: str, most: int, size: int, **arguments: object) -> list[Any]:
+def _named(
+    client: Client,
+    command: str,
+    most: int,
+    size: int,
+    missing: list[str] | None = None,
+    **arguments: object,
+) -> list[Any]:
+    """@param missing: gets the nodes that did not answer, as far as the parts name them."""
     rows: list[Any] = []
     known: set[tuple[Any, ...]] = set()
     for part in client.parts(command, size, most, **arguments):
         if part is None:
             break
+        if missing is not None and isinstance(part, dict) and "silent" in part:
+            missing += map(str, part["silent"])
+            part = part.get("calls")  # noqa: PLW2901 - the same, without its frame
         if not isinstance(part, list):
             raise UsageError(f"the node's answer to {command} is no list")
         # a node of an earlier release knows no parts, and tells all that it has each time

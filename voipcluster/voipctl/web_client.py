@@ -12,6 +12,7 @@ from typing import Any
 
 from voipcluster.errors import UsageError
 from voipcluster.voipctl.client import MAX_ANSWER, TIMEOUT
+from voipcluster.web.slices import SILENT
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -61,6 +62,7 @@ class WebClient:
             )
         if arguments.get("caller") is not None:
             raise UsageError("the web page does not tell by caller; use --state-dir on the node's machine")
+        silent = arguments.pop("silent", False)
         address = urllib.parse.urljoin(self._url, self._PATHS[command])
         if arguments.pop("texts", False):
             raise UsageError("the web page shows no whole messages; use --state-dir on the node's machine")
@@ -72,6 +74,7 @@ class WebClient:
         try:
             with self._opener.open(f"{address}?{query}" if query else address, timeout=TIMEOUT) as response:
                 body = response.read(MAX_ANSWER + 1)
+                missing = response.headers.get(SILENT, "")
         except urllib.error.HTTPError as error:
             raise UsageError(_http_error(error, address)) from None
         except http.client.HTTPException:  # a SIP or SSH port, or a connection that ended too early
@@ -82,9 +85,10 @@ class WebClient:
         if command == "metrics":
             return body.decode("utf-8", "replace")
         try:
-            return json.loads(body)
+            answer = json.loads(body)
         except (ValueError, RecursionError):
             raise UsageError(f"{address}: not an answer of a node") from None
+        return {"calls": answer, "silent": missing.split(", ") if missing else []} if silent else answer
 
     def parts(self, command: str, size: int, wanted: int = 0, **arguments: object) -> Iterator[Any]:
         """The only one."""

@@ -22,6 +22,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from voipcluster.errors import PeerError, VoipclusterError
 from voipcluster.web.gate import Gate, Refusal
+from voipcluster.web.slices import SILENT
 from voipcluster.web.view import INodeView, Later, Row
 
 _log = Logger()
@@ -157,6 +158,23 @@ class Api(Answer):
         except ValueError:
             return write_json(request, {"error": f"{self._argument}: not what it must be"}, http.BAD_REQUEST)
         return self._reply(request, lambda: self._ask(value), write_json)
+
+
+class Calls(Api):
+    """Calls as a list; a header names the nodes that did not answer."""
+
+    def __init__(self, view: INodeView) -> None:
+        super().__init__(lambda call_id: view.calls(call_id, silent=True), "call_id")
+
+    def _reply(
+        self, request: Request, ask: Callable[[], Later], write: Callable[[Request, Any], bytes]
+    ) -> int:
+        def without_silent(request: Request, answer: Row) -> bytes:
+            if answer["silent"]:
+                request.setHeader(SILENT, ", ".join(answer["silent"]))
+            return write(request, answer["calls"])
+
+        return super()._reply(request, ask, without_silent)
 
 
 class Routes(Api):

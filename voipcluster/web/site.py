@@ -19,7 +19,7 @@ from twisted.web.server import GzipEncoderFactory, Request, Site
 
 from voipcluster.web.actions import Drain, Login, Logout, SessionPage
 from voipcluster.web.gate import Gate, Refusal
-from voipcluster.web.pages import Api, Asset, Metrics, Missing, OfCall, Refused, Routes
+from voipcluster.web.pages import Api, Asset, Calls, Metrics, Missing, OfCall, Refused, Routes
 from voipcluster.web.view import INodeView
 
 STATIC = Path(__file__).parent / "static"
@@ -126,7 +126,7 @@ def node_site(reactor: IReactorTime, view: INodeView, gate: Gate, sip: IResource
     api = Missing()
     api.putChild(b"status", _zipped(Api(view.status)))
     api.putChild(b"history", _zipped(Api(view.history, "since", _seconds)))
-    api.putChild(b"calls", _zipped(Api(view.calls, "call_id")))
+    api.putChild(b"calls", _zipped(Calls(view)))
     api.putChild(b"registrations", _zipped(Api(view.registrations, "aor")))
     api.putChild(b"gateways", _zipped(Api(view.gateways)))
     api.putChild(b"routes", _zipped(Routes(view, gate)))

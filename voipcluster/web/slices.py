@@ -9,5 +9,8 @@ ROWS = 1000
 NAMES = 4000
 """The same of a list of names."""
 
+SILENT = "Voipcluster-Silent"
+"""The header of a list on the web page that names the nodes that did not answer: what they have is missing."""
+
 SHOWN = 200
 """Rows of a list where nobody says how many are wanted."""

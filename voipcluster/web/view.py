@@ -41,13 +41,20 @@ class INodeView(Interface):
         @param flat: of all, and C{{"names": [of columns], "rows": [[...]], "next": what to ask with as C{after}, or null}}.
         """
 
-    def calls(call_id: str | None, limit: int | None = None, after: int | None = None) -> Later:
+    def calls(
+        call_id: str | None,
+        limit: int | None = None,
+        after: int | None = None,
+        silent: bool | None = None,
+    ) -> Later:
         """
         Calls in progress on all nodes, or that one; of each node at most C{limit}, behind the C{after} longest:
         C{[{"call_id", "from", "to", "node", "state", "client" (host:port),
         "transport", "user" (who authenticated, or null), "gateway_in", "gateway_out", "number" (that was called),
         "duration" (s), "audio" ("both" | "caller" | "callee" | "none"), "visited": [nodes]}]}; C{audio} tells
         from which side packets were heard.
+
+        @param silent: C{{"calls": these, "silent": [nodes that did not answer, whose calls are missing]}} instead.
 
         Of one call also how it sounds, and it may be over: then C{state} is "ended", and it has C{"ended"} (unix s) and
         C{"reason"}. C{"streams": [{"kind", "protocol", "codec", "rate" (Hz), "held", "protected" (RTCP cannot be read), "trouble"

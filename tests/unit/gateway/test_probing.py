@@ -79,6 +79,20 @@ class ProbingTests(SynchronousTestCase):
         while self.clock.seconds() < seconds:
             self.clock.advance(0.25)
 
+    def test_down_for_another_reason(self) -> None:
+        """Down stays down, but why is told again when it is another thing, and only then."""
+        self.start()
+        told = []
+        for why in ("nobody listens", "nobody listens", "nobody listens", "refused", "refused"):
+            while not self.machine._asking:
+                self.clock.advance(0.25)
+            self.feed(Failed(why))
+            told.append(len(self.judged))
+        self.assertEqual(told, [0, 1, 1, 2, 2])
+        self.assertEqual(
+            [(up, why) for _, up, why in self.judged], [(False, "nobody listens"), (False, "refused")]
+        )
+
     def test_first_answer(self) -> None:
         """It is asked at once; one answer says that it is there."""
         self.start()
@@ -159,7 +173,8 @@ class ProbingTests(SynchronousTestCase):
             while not self.timers.get("answer"):
                 self.clock.advance(0.25)
             self.feed(Failed("refused"))
-        self.assertEqual((self.judged, self.machine.verdict), ([], Verdict.DOWN))
+        self.assertEqual(self.judged[1:], [], "only why it is down is told anew, once")
+        self.assertEqual((self.judged[0][1:], self.machine.verdict), ((False, "refused"), Verdict.DOWN))
 
     def test_out_of_service(self) -> None:
         """503 and 408 count like silence; what Retry-After asks for is kept, within limits."""

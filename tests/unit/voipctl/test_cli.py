@@ -27,6 +27,7 @@ class FakeClient:
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
+        self.silent: list[str] = []
         self.asked: list[tuple[str, dict[str, object]]] = []
 
     def ask(self, command: str, **arguments: object) -> Any:
@@ -37,9 +38,19 @@ class FakeClient:
         return answer
 
     def parts(
-        self, command: str, size: int, wanted: int = 0, flat: bool = False, **arguments: object
+        self,
+        command: str,
+        size: int,
+        wanted: int = 0,
+        flat: bool = False,
+        silent: bool = False,
+        **arguments: object,
     ) -> Iterator[Any]:
         answer = self.ask(command, **arguments)
+        if silent:
+            yield {"calls": answer, "silent": self.silent}
+            yield {"calls": [], "silent": self.silent}
+            return
         found = listing_of(answer)
         yield {"names": found.names, "rows": found.rows, "next": None} if flat else answer
         yield []
@@ -122,6 +133,29 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual((status, json.loads(out)), (0, [BINDING]))
         self.assertEqual(err, "... 1 of 100,000 registrations; --limit 0 shows all\n")
         self.assertEqual(self.run_main("registrations", "--limit", "-1")[0], 2)
+
+    def test_calls_of_a_node_that_is_silent(self) -> None:
+        """What is there is shown, as a table and as JSON; that something is missing is told, and is the exit status."""
+        self.client.silent = ["b\x1b"]
+        told = "voipctl: the calls of node b? are missing: node b? is not reachable\n"
+        for argv in (("calls",), ("calls", "--json")):
+            status, out, err = self.run_main(*argv)
+            self.assertEqual((status, err), (1, told))
+            self.assertIn(CALL["call_id"], out)
+        self.client.answers["calls"] = []
+        self.assertEqual(self.run_main("calls")[:2], (1, "there are no calls at the nodes that answered\n"))
+        self.assertEqual(self.run_main("calls", "--json")[:2], (1, "[]\n"))
+
+    def test_empty_lists(self) -> None:
+        """In the place of a table without rows there are words; programs get an empty list."""
+        for command, none in (
+            ("calls", "there are no calls"),
+            ("registrations", "there are no registrations"),
+        ):
+            self.client.answers[command] = []
+            self.assertEqual(self.shown(command), f"{none}\n")
+            self.assertEqual(self.shown(command, "--json"), "[]\n")
+        self.assertEqual(self.shown("registrations", "x@a.b"), "x@a.b is not registered\n")
 
     def test_calls_and_explain(self) -> None:
         """A call shows its true client; its explanation shows each candidate with a reason, the chosen one marked."""

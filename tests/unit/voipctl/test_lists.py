@@ -43,6 +43,7 @@ class Node:
 
     def parts(self, command: str, size: int, wanted: int = 0, **arguments: Any) -> Iterator[Any]:
         flat = arguments.pop("flat", False)
+        arguments.pop("silent", None)
         if flat and self.old:
             raise UsageError("unknown argument 'flat'")
         if self.web:
@@ -87,8 +88,8 @@ class ListTests(SynchronousTestCase):
             self.assertEqual(lists.users(node, None).column("user"), sorted(node.users))
             self.assertLessEqual(max(node.sizes), PAGE if old else ROWS)
             node.sizes.clear()
-            rows, total = lists.calls(node, 0)
-            self.assertEqual((len(rows), total), (2 * PAGE + 2, 2 * PAGE + 2))
+            rows, total, silent = lists.calls(node, 0)
+            self.assertEqual((len(rows), total, silent), (2 * PAGE + 2, 2 * PAGE + 2, []))
             self.assertEqual([row["duration"] for row in rows[:3]], [PAGE + 1, PAGE + 1, PAGE])
             self.assertLessEqual(max(node.sizes), PAGE)
 
@@ -118,7 +119,7 @@ class ListTests(SynchronousTestCase):
             lists.rest(len(found), total, "registrations"),
             "... 1,000 of 100,000 registrations; --limit 0 shows all",
         )
-        rows, total = lists.calls(node, 10)
+        rows, total, _ = lists.calls(node, 10)
         self.assertEqual((len(rows), total), (10, 4000))
         self.assertEqual(lists.rest(10, 10, "calls"), "")
 
@@ -126,7 +127,7 @@ class ListTests(SynchronousTestCase):
         """Nobody is registered, nobody calls, nobody has an account."""
         for node in (Node(), Node(old=True), Node(web=True)):
             found, total = lists.registrations(node, 5)
-            self.assertEqual((found.rows, total, lists.calls(node, 5)), ([], 0, ([], 0)))
+            self.assertEqual((found.rows, total, lists.calls(node, 5)), ([], 0, ([], 0, [])))
             self.assertEqual(lists.users(node, None).rows, [])
 
     def test_the_page_has_one_part(self) -> None:
@@ -144,8 +145,31 @@ class ListTests(SynchronousTestCase):
             [{"node": "old", "call_id": f"{number}", "duration": 1} for number in range(3)],
         )
         node.parts = lambda *given, **arguments: ([*part, *old] for part in parts(*given, **arguments))
-        rows, _ = lists.calls(node, 0)
+        rows, _, _ = lists.calls(node, 0)
         self.assertEqual(len(rows), PAGE + 6 + 3)
+
+    def test_silent_nodes(self) -> None:
+        """A node that did not answer, to any of the questions, is told once; a node of an earlier release tells none."""
+        node = Node(calls=PAGE + 1)
+        parts, answers = node.parts, iter((["c"], [], ["b"]))
+
+        def framed(*given: Any, silent: bool = False, **arguments: Any) -> Iterator[Any]:
+            assert silent
+            for part in parts(*given, **arguments):
+                yield {"calls": part, "silent": next(answers, ["b"])}
+
+        node.parts = framed
+        rows, _, silent = lists.calls(node, 0)
+        self.assertEqual((len(rows), silent), (2 * PAGE + 2, ["b", "c"]))
+
+        def old(*given: Any, **arguments: Any) -> Iterator[Any]:
+            if "silent" in arguments:
+                raise UsageError("unknown argument 'silent'")
+            yield from parts(*given, **arguments)
+
+        node.parts = old
+        rows, _, silent = lists.calls(node, 0)
+        self.assertEqual((len(rows), silent), (2 * PAGE + 2, []))
 
     def test_an_answer_that_is_none(self) -> None:
         """What is no list is said in one line, and what the node says is not taken for something else."""

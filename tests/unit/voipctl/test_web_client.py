@@ -16,8 +16,16 @@ from voipcluster.voipctl import web_client
 from voipcluster.voipctl.web_client import WebClient
 
 
+class Body(io.BytesIO):
+    """An answer with headers."""
+
+    headers: dict[str, str] = {}
+
+
 class FakeOpener:
     """Takes the place of urllib's: gives an answer, or raises it."""
+
+    headers: dict[str, str] = {}
 
     def __init__(self, answer: bytes | Exception) -> None:
         self.answer = answer
@@ -27,7 +35,9 @@ class FakeOpener:
         self.asked.append(address)
         if isinstance(self.answer, Exception):
             raise self.answer
-        return io.BytesIO(self.answer)
+        answer = Body(self.answer)
+        answer.headers = self.headers
+        return answer
 
 
 class WebTests(SynchronousTestCase):
@@ -70,6 +80,15 @@ class WebTests(SynchronousTestCase):
             self.opener.asked,
             ["http://192.0.2.1:8080/api/registrations", "http://192.0.2.1:8080/api/calls"],
         )
+
+    def test_silent_nodes(self) -> None:
+        """The page names those whose calls are missing in a header; one of an earlier release names none."""
+        web = self.node(b'[{"call_id": "x"}]')
+        for headers, silent in (({}, []), ({"Voipcluster-Silent": "b, c"}, ["b", "c"])):
+            self.opener.headers = headers
+            parts = list(web.parts("calls", 500, silent=True))
+            self.assertEqual(parts, [{"calls": [{"call_id": "x"}], "silent": silent}])
+        self.assertEqual(set(self.opener.asked), {"http://192.0.2.1:8080/api/calls"})
 
     def test_gateways_and_routes(self) -> None:
         """One gateway comes from the list of all, without its options; who calls is not asked of the page."""

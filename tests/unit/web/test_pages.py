@@ -49,6 +49,13 @@ class PageTests(SiteCase):
         self.assertEqual((answer.code, answer.body), (200, b"voipcluster_calls 10.0\n"))
         self.assertTrue(answer.headers["content-type"].startswith("text/plain"))
 
+    def test_silent_nodes(self) -> None:
+        """A header names the nodes whose calls are missing; there is none when all have answered."""
+        self.assertNotIn("voipcluster-silent", self.get("/api/calls").headers)
+        self.node.silent = ["b", "c"]
+        answer = self.get("/api/calls")
+        self.assertEqual((answer.json, answer.headers["voipcluster-silent"]), ([CALL], "b, c"))
+
     def test_read_only(self) -> None:
         """Every method but GET and HEAD is refused, and the node is not asked."""
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "FLY"):

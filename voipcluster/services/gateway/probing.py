@@ -101,10 +101,12 @@ class ProbingService(Service):
         up = any(server.machine.verdict is not Verdict.DOWN for server in servers)
         state = self._book.state(name)
         self._book.set_up(name, up, "" if up else why)
-        if state is None or state.up == up:
+        if state is None or (state.up == up and (up or state.reason == why)):
             return
         if up:
             self._log.info("gateway {name} is up again: {why}", name=name, why=why)
+        elif not state.up:
+            self._log.warn("gateway {name} is still down: {why}", name=name, why=why)
         else:
             self._log.warn("gateway {name} is down, no calls go to it: {why}", name=name, why=why)
 

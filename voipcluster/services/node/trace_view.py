@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -97,10 +97,12 @@ class TraceView:
         seen = [one for name, part in parts.items() for one in _seen(name, part.get("messages", ()))]
         noted = [row for part in parts.values() for row in part.get("events", ()) if _is_event(row)]
         steps = ladder(seen, self._addresses())[-MOST_STEPS:]
+        silent = self._silent({name: {} for name in parts})
         if not steps and not noted:
+            lost = f"; {not_reachable(silent)}" if silent else ""
             raise UsageError(
                 f"no node remembers a call with the Call-ID {call_id}: each knows those of its last 1,000 calls, and none from"
-                " before its start"
+                f" before its start{lost}"
             )
         noted.sort(key=lambda row: (row["at"], row["node"]))
         who = participants(steps)
@@ -110,7 +112,7 @@ class TraceView:
             "call_id": call_id,
             "begin": begin,
             "nodes": sorted(parts),
-            "silent": self._silent({name: {} for name in parts}),
+            "silent": silent,
             "participants": [{"name": name, "node": name in known} for name in who],
             "steps": [_step(step, who, begin) for step in steps],
             "events": [{**row, "after": round(row["at"] - begin, 6)} for row in noted],
@@ -126,6 +128,15 @@ class TraceView:
         for host, port in core.transport.local_addresses():
             named[join_host_port(host, port)] = core.node
         return named
+
+
+def not_reachable(names: Sequence[str]) -> str:
+    """That nodes, one or more, have not answered."""
+    return (
+        f"node {names[0]} is not reachable"
+        if len(names) == 1
+        else f"nodes {', '.join(names)} are not reachable"
+    )
 
 
 def _seen(node: str, rows: Iterable[object]) -> Iterable[Seen]:

@@ -26,7 +26,7 @@ from voipcluster.services.node.places import strange_places
 from voipcluster.services.node.quality import stream_rows
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.node.routes import number_rows, route_rows
-from voipcluster.services.node.trace_view import TraceView
+from voipcluster.services.node.trace_view import TraceView, not_reachable
 from voipcluster.services.sip.calls import Call
 from voipcluster.sip.masking import without_password
 from voipcluster.store.accounts import imported_account, new_account, shown
@@ -139,18 +139,23 @@ class NodeView:
         return lists.registrations(self._node, aor, limit, after, flat)
 
     def calls(
-        self, call_id: str | None, limit: int | None = None, after: int | None = None
-    ) -> Deferred[list[Row]]:
+        self,
+        call_id: str | None,
+        limit: int | None = None,
+        after: int | None = None,
+        silent: bool | None = None,
+    ) -> Deferred[list[Row] | Row]:
         each = min(limit or max(1, SHOWN // len(self._node.cluster.members())), PAGE)
 
-        def gathered(others: dict[str, Row]) -> list[Row]:
-            rows = self.own_calls(call_id, each, after or 0)
+        def gathered(others: dict[str, Row]) -> list[Row] | Row:
+            rows, missing = self.own_calls(call_id, each, after or 0), self._silent(others)
             for answer in others.values():
                 rows += [row for row in answer.get("calls", ()) if isinstance(row, dict)]
-            if call_id is not None and not rows and (silent := self._silent(others)):
-                raise UsageError(f"{self._holder(call_id, silent)} Call-ID {call_id}")
+            if call_id is not None and not rows and missing:
+                raise UsageError(f"{self._holder(call_id, missing)} Call-ID {call_id}")
             now = self._node.core.seconds()
-            return sorted((durations(row, now) for row in rows), key=lambda row: -row["duration"])
+            found = sorted((durations(row, now) for row in rows), key=lambda row: -row["duration"])
+            return {"calls": found, "silent": missing} if silent else found
 
         asked = {"limit": each, "after": after or 0} if call_id is None else {"call_id": call_id}
         return self._ask_others("calls", asked).addCallback(gathered)
@@ -210,7 +215,7 @@ class NodeView:
                 rows += [row for row in answer.get("hops", ()) if isinstance(row, dict)]
             silent = self._silent(others)
             if not rows:
-                lost = f"; {_not_reachable(silent)}" if silent else ""
+                lost = f"; {not_reachable(silent)}" if silent else ""
                 raise UsageError(
                     f"no placement of Call-ID {call_id} is remembered: a call refused before has none (voipctl trace says why), a"
                     f" node knows those of its last 1,000 calls, and none from before its start{lost}"
@@ -295,7 +300,7 @@ class NodeView:
         placed = [row["chosen"] for row in self.own_explanations(call_id)]
         if placed and placed[-1] in silent:
             return f"node {placed[-1]} holds it and is not reachable:"
-        return f"{_not_reachable(silent)}, and no other one knows a call in progress, or one that ended lately, with the"
+        return f"{not_reachable(silent)}, and no other one knows a call in progress, or one that ended lately, with the"
 
     def _ask_others(self, kind: str, params: Row) -> Deferred[dict[str, Row]]:
         """The answers of all members that can be reached now, by name; one that is silent is not waited for."""
@@ -430,14 +435,6 @@ class NodeView:
 
     def stop(self, node: str | None) -> Deferred[None]:
         return self._node.cluster.drain(node or self._node.core.node, True, stop=True)
-
-
-def _not_reachable(names: Sequence[str]) -> str:
-    return (
-        f"node {names[0]} is not reachable"
-        if len(names) == 1
-        else f"nodes {', '.join(names)} are not reachable"
-    )
 
 
 _NAMES: tuple[str, ...] = ("cpu", "lag", "calls", "transactions", "packets", "memory")

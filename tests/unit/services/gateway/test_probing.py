@@ -92,6 +92,20 @@ class ProbingServiceTests(NamesCase):
             self.service.servers("gw"), [ServerState(ONE, "up", "OPTIONS is answered with 200 OK")]
         )
 
+    def test_down_for_another_reason(self) -> None:
+        """Where nobody listened and now somebody is silent, or the other way round, the reason follows."""
+        self.start(Gateway("gw", (ONE,)))
+        self.world.network.closed.add((ONE, 5060))
+        self.world.wait(10.0)
+        state = self.book.state("gw")
+        assert state is not None
+        self.assertIn("nobody listens", state.reason)
+        self.world.network.closed.clear()
+        self.world.wait(12.0)
+        state = self.book.state("gw")
+        assert state is not None
+        self.assertEqual((state.up, state.reason), (False, f"{ONE}: no answer to OPTIONS within 2 s"))
+
     def test_silent(self) -> None:
         """A machine that is gone says nothing at all: down in ten seconds just the same."""
         self.start(Gateway("gw", (ONE,)))

@@ -149,6 +149,8 @@ class TraceViewTests(SynchronousTestCase):
         self.assertEqual((trace["nodes"], trace["silent"]), (["a"], ["b"]))
         self.assertIn("phone INVITE a", self.arrows(trace))
         self.assertEqual(self.asked(self.view().trace_status())[1], {"node": "b", "error": "not reachable"})
+        told = self.refused(self.view().trace("nobody@nowhere", False))
+        self.assertTrue(told.endswith("its start; node b is not reachable"), told)
 
     def test_unknown(self) -> None:
         """One line that says what is remembered."""

@@ -185,6 +185,7 @@ class ViewTests(SynchronousTestCase):
         self.assertEqual(self.refused(self.view().calls("x")), told)
         self.assertIn("its start; node b is not reachable", self.refused(self.view().explain("x")))
         self.assertEqual(self.asked(self.view().calls(None)), [])
+        self.assertEqual(self.asked(self.view().calls(None, silent=True)), {"calls": [], "silent": ["b"]})
 
     def test_two_that_are_gone(self) -> None:
         """Several are named in one sentence."""
@@ -202,6 +203,7 @@ class ViewTests(SynchronousTestCase):
         rows = self.asked(self.view().status())["nodes"]
         self.assertEqual([row["state"] for row in rows], ["open", "stopped"])
         self.assertEqual(self.asked(self.view().calls("x")), [])
+        self.assertEqual(self.asked(self.view().calls(None, silent=True))["silent"], [])
         self.assertNotIn("not reachable", self.refused(self.view().explain("x")))
 
     def test_accounts(self) -> None:
