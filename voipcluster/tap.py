@@ -132,7 +132,7 @@ def makeService(options: Options) -> Service:
 
     try:
         read = partial(configuration, options, policy_names(), Path.cwd())
-        config = read()
+        config = read(unread=False)
     except UsageError as error:
         _exit(str(error))
 
@@ -169,18 +169,20 @@ def _own_log(options: Options) -> ILogObserver | None:
     return standard_log(sys.stdout, os.environ)
 
 
-def configuration(options: Options, policies: Collection[str], folder: Path) -> Config:
+def configuration(options: Options, policies: Collection[str], folder: Path, unread: bool = True) -> Config:
     """
     What the file, as it is now, and the command line say; complete.
 
     @param policies: names of those that plugins offer.
     @param folder: which paths are relative to; twistd may change the directory of the process.
+    @param unread: see L{load_config}: at the start all files must be readable, later the user may be another one.
     @raise UsageError: the first mistake.
     """
     path = options["config"]
     if path is not None and folder != Path.cwd():
         path = str(folder / path)
-    return complete(load_config(path, options.all_settings(), policies, folder), folder)
+    config = load_config(path, options.all_settings(), policies, folder, files=True, unread=unread)
+    return complete(config, folder)
 
 
 def complete(config: Config, folder: Path | None = None) -> Config:

@@ -230,6 +230,15 @@ class CompleteTests(SynchronousTestCase):
         found = changes(first, again)
         self.assertEqual((found.live, found.later), ((), ()))
 
+    def test_files_of_the_configuration(self) -> None:
+        """A file that cannot be used is told with its place before there is a node, so that no cluster is founded."""
+        path = Path(self.mktemp())
+        path.write_text('[node]\nrole = "primary"\naddress = "127.0.0.1"\n[tls]\ncertificate = "/nope"\n')
+        options = Options()
+        options.parseOptions(["--config", str(path)])
+        error = self.assertRaises(UsageError, tap.configuration, options, (), Path.cwd())
+        self.assertEqual(str(error), f"{path}:5: tls.certificate: /nope: No such file or directory")
+
     def test_names(self) -> None:
         """The name is the given one, else that of the state directory, else the host's first label."""
         self.assertEqual(self.node(name="x").name, "x")

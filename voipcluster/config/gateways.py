@@ -235,11 +235,15 @@ def clashes(gateways: Iterable[Gateway]) -> Iterator[Clash]:
                 yield Clash(gateway.name, mark.key, mark.is_of(other))
 
 
+class Unreadable(UsageError):
+    """A file that the user of this process may not read; for that of a node it may be right."""
+
+
 def read_secret(path: str) -> str:
     """
     The password in a file that nobody else can read: its first line.
 
-    @raise UsageError: what is wrong with the file.
+    @raise UsageError: what is wrong with the file; L{Unreadable}: this user may not read it.
     """
     try:
         with Path(path).open("rb") as file:
@@ -248,6 +252,8 @@ def read_secret(path: str) -> str:
                 raise UsageError(f"{path} has mode {mode:04o}: others can read it; chmod 600 {path}")
             line = file.readline(MAX_SECRET * 4 + 2)
         return _Password().take(line.decode("utf-8").rstrip("\r\n"))
+    except PermissionError as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror}") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError:
@@ -272,7 +278,9 @@ def _mistakes(table: Mapping[str, object], forbidden: tuple[str, ...]) -> Iterat
                 try:
                     read_secret(str(value))
                 except UsageError as error:
-                    yield key, str(error)
+                    # of a file, config/files tells what this user may not read
+                    if not (isinstance(error, Unreadable) and forbidden == NOT_IN_FILE):
+                        yield key, str(error)
     if "name" not in table:
         yield "name", "is missing"
     for key, other in (

@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 from voipcluster.config.addresses import address_trouble
 from voipcluster.config.cautions import cautions
 from voipcluster.config.cluster import POLICIES
+from voipcluster.config.files import look_at_files
 from voipcluster.config.gateways import read_gateways
 from voipcluster.config.kinds import URLS, FilePath
 from voipcluster.config.lines import key_lines, line_of
@@ -74,6 +75,9 @@ def load_config(
     settings: Sequence[Setting] = (),
     policies: Collection[str] = (),
     folder: Path | None = None,
+    *,
+    files: bool = False,
+    unread: bool = True,
 ) -> Config:
     """
     Read the file, let the flags win over it, and check all of it.
@@ -82,6 +86,8 @@ def load_config(
     @param settings: the flags; of two for one key the later wins.
     @param policies: names of balancing policies that plugins offer, beside the built-in ones.
     @param folder: which the files that it names are relative to, and become absolute with; the present directory when not given.
+    @param files: look into certificates, keys and secrets, too, as a node does at its start.
+    @param unread: whether it is no more than a caution that this user may not read one of them.
     @raise ConfigError: one or more mistakes; nothing is used then.
     """
     reading = _Reading({option.name: option for option in options()}, {*POLICIES, *policies}, folder)
@@ -90,10 +96,13 @@ def load_config(
     for setting in settings:
         reading.take_flag(setting)
     reading.check_together()
+    unknown = reading.check_files(unread) if files else []
     if reading.problems:
         raise ConfigError(sorted(reading.problems, key=_line_number))
     config = reading.config(path)
-    return evolve(config, cautions=tuple(sorted(cautions(config, reading.place), key=_line_number)))
+    return evolve(
+        config, cautions=tuple(sorted([*cautions(config, reading.place), *unknown], key=_line_number))
+    )
 
 
 class _Reading:
@@ -275,6 +284,15 @@ class _Reading:
             self._refuse(name, text)
         self._ports_differ()
 
+    def check_files(self, unread: bool) -> list[Problem]:
+        """@return: what this user may not read, unless that is a mistake."""
+        found = look_at_files(self.config(None), self.place)
+        self.problems += [one for one in found.mistakes if not self._is_wrong(one.key.partition(".")[0])]
+        if unread:
+            return found.unread
+        self.problems += found.unread
+        return []
+
     def _check_routes(self) -> None:
         """Routes and rates name gateways, and their prefixes mean something in the number plan."""
         numbers = self.config(None).numbers
@@ -412,10 +430,10 @@ def check_file(path: str, policies: Collection[str] = ()) -> list[str]:
     return look_into(path, policies).errors
 
 
-def look_into(path: str, policies: Collection[str] = ()) -> Verdict:
-    """All mistakes of a file; of one without any, what is worth a second look."""
+def look_into(path: str, policies: Collection[str] = (), files: bool = False) -> Verdict:
+    """All mistakes of a file; of one without any, what is worth a second look. C{files}: as of L{load_config}."""
     try:
-        config = load_config(path, (), policies)
+        config = load_config(path, (), policies, files=files)
     except ConfigError as error:
         return Verdict([str(problem) for problem in error.problems], [])
     return Verdict([], [str(caution) for caution in config.cautions])

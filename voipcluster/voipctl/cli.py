@@ -317,7 +317,7 @@ def _check(given: Given) -> int:
     from voipcluster.config import look_into  # noqa: PLC0415 - see above
     from voipcluster.services.policies import policy_names  # noqa: PLC0415 - see above
 
-    errors, warnings = look_into(given.file, policy_names())
+    errors, warnings = look_into(given.file, policy_names(), files=True)
     if given.json:
         print(json.dumps({"errors": errors, "warnings": warnings}, indent=2))
         return 1 if errors else 0

@@ -140,6 +140,7 @@ def _named(
     most: int,
     size: int,
     missing: list[str] | None = None,
+    /,
     **arguments: object,
 ) -> list[Any]:
     """@param missing: gets the nodes that did not answer, as far as the parts name them."""

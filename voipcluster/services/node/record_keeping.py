@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from voipcluster.config import RecordsOptions
-from voipcluster.errors import UsageError
+from voipcluster.config.files import secret_of
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.records.book import DAY, RecordBook
 from voipcluster.services.records.forwarding import RecordForwarder
@@ -162,23 +160,3 @@ class RecordKeeping:
             return {"rows": rows, "next": rows[-1]["id"] if whole else None}
 
         return self.log.calls(since, until, after, PAGE).addCallback(told)
-
-
-def secret_of(name: str) -> bytes:
-    """
-    The key in a file that only its owner can read; empty when no file is named.
-
-    @raise UsageError: it cannot be read, is empty, or others can read it.
-    """
-    if not name:
-        return b""
-    try:
-        with open(name, "rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise UsageError(f"{name}: others may read or write this file; chmod 600 {name}")
-            secret = file.read(4096).strip()
-    except OSError as error:
-        raise UsageError(f"{name}: {error.strerror}") from None
-    if not secret:
-        raise UsageError(f"{name}: is empty")
-    return secret

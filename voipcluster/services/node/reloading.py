@@ -12,12 +12,12 @@ from twisted.python.failure import Failure
 
 from voipcluster.config import Config
 from voipcluster.config.changes import Changes, changes
+from voipcluster.config.files import secret_of
 from voipcluster.errors import UsageError, VoipclusterError
 from voipcluster.net.sip_tls import SipTls
 from voipcluster.services.cluster.agreement import agreement_of
 from voipcluster.services.gateway.merging import merged
 from voipcluster.services.node.listening import make_tls
-from voipcluster.services.node.record_keeping import secret_of
 from voipcluster.services.node.retuning import retune
 from voipcluster.web.view import Row
 

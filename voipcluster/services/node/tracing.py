@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IReactorTime
 
 from voipcluster.address import split_host_port
+from voipcluster.config.files import secret_of
 from voipcluster.net.collector import TcpCollector, UdpCollector
 from voipcluster.services.hep.export import Choice, HepExport
-from voipcluster.services.node.record_keeping import secret_of
 from voipcluster.services.sip.tap import Tap
 from voipcluster.sip.hep import LARGEST, LARGEST_DATAGRAM, HepWriter
 
