@@ -10,8 +10,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.errors import UsageError
+from voipcluster.services.commands import COMMANDS
 from voipcluster.voipctl import client
-from voipcluster.voipctl.client import TIMEOUT, SocketClient
+from voipcluster.voipctl.client import LOOKS, QUICK, TIMEOUT, SocketClient
 
 
 class FakeSocket:
@@ -67,7 +68,7 @@ class SocketTests(SynchronousTestCase):
         """One line of JSON goes to the socket of the state directory, and the result comes back, in pieces or whole."""
         self.node([b'{"result": [', b'{"call_id": "x"}]', b"}\n"])
         self.assertEqual(self.client.ask("calls", call_id="\u00e4"), [{"call_id": "x"}])
-        self.assertEqual(FakeSocket.asked[0], ("timeout", TIMEOUT))
+        self.assertEqual(FakeSocket.asked[0], ("timeout", QUICK))
         self.assertEqual(FakeSocket.asked[1], ("connect", "/var/lib/voipcluster/admin.sock"))
         name, sent = FakeSocket.asked[2]
         self.assertTrue(name == "sent" and sent.endswith(b"\n") and sent.count(b"\n") == 1)
@@ -97,7 +98,18 @@ class SocketTests(SynchronousTestCase):
         self.node(PermissionError(errno.EACCES, "Permission denied"))
         self.assertEqual(self.refusal(), "/var/lib/voipcluster/admin.sock: Permission denied")
         self.node(TimeoutError())
-        self.assertIn("no answer within 30 s", self.refusal())
+        self.assertEqual(
+            self.refusal(), "/var/lib/voipcluster/admin.sock: the node does not answer within 10 s"
+        )
+
+    def test_patience(self) -> None:
+        """A node that hangs is soon given up where it is only looked at; what it has to do may take longer."""
+        for command, patience in (("status", QUICK), ("reload", TIMEOUT), ("user-import", TIMEOUT)):
+            self.node(TimeoutError())
+            FakeSocket.asked.clear()
+            told = str(self.assertRaises(UsageError, self.client.ask, command))
+            self.assertEqual((FakeSocket.asked[0], told[-5:]), (("timeout", patience), f" {patience:.0f} s"))
+        self.assertLessEqual(LOOKS, COMMANDS.keys())
 
     def test_not_a_node(self) -> None:
         """What is no answer, one that breaks off and one without end are told apart."""
