@@ -145,7 +145,11 @@ class Incoming:
         caller = self._routing.caller_of(request, client)
         candidates = self._routing.candidates(number, caller, (), client.gateway)
         if all(candidate.refused for candidate in candidates):
-            self._routing.targets(number, candidates)
+            try:
+                self._routing.targets(number, candidates)
+            except Refused as error:
+                error.about |= {"user": client.user or "", "gateway_in": client.gateway}
+                raise
 
     def _callee(self, target: SipUri, routed: bool) -> tuple[Party, bool]:
         """Who is called, and whether it is a call for help."""

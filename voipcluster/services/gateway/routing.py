@@ -199,7 +199,9 @@ class NumberRouting:
         callee = callee or Party(number.text)
         refused = self.book.refusal(gateway, Direction.OUTGOING, caller, callee, codecs)
         if refused is not None:
-            return f"{_WORDS.get(refused.kind, 'forbidden')}: {refused.text}"
+            word = _WORDS.get(refused.kind, "forbidden")
+            why = refused.text.removeprefix(f"gateway {name} ").removeprefix("is ")  # it is named beside
+            return f"{word}: {why.removeprefix(f'{word} ')}"
         if state.full:
             return f"full: {state.channels} of {state.most} channels in use"
         excess = None if self.allowances is None else self.allowances.gateway_excess(name)
@@ -332,8 +334,16 @@ def _uri_at(gateway: Gateway, server: str, number: str) -> str:
     return str(sip_of_number(number, host.lower(), port or None, params))
 
 
-def _nobody(candidates: Sequence[Candidate], number: str) -> PeerError:
+def _nobody(candidates: Sequence[Candidate], number: str) -> Refused:
     """Nobody is asked: why, for the caller."""
+    refused = _refused(candidates, number)
+    refused.about = {"number": number}
+    if candidates:
+        refused.about["gateway_out"] = candidates[0].route.gateway
+    return refused
+
+
+def _refused(candidates: Sequence[Candidate], number: str) -> Refused:
     if not candidates:
         return Refused(f"no route to {number}", 404, (("Reason", reason_of(_NO_ROUTE)),))
     kinds = {candidate.refused.partition(":")[0] for candidate in candidates}

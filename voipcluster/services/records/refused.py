@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from voipcluster.errors import ParseError, PeerError
@@ -41,8 +41,19 @@ class RefusedCalls:
         self._seen: dict[Any, None] = {}  # copies of a request are one refusal
         self.left_out = 0
 
-    def note(self, incoming: Any, status: int, headers: Iterable[tuple[str, str]], why: str = "") -> None:
-        """A new INVITE, a server transaction, was answered without state; C{why}: in words."""
+    def note(
+        self,
+        incoming: Any,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        why: str = "",
+        about: Mapping[str, str] = {},
+    ) -> None:
+        """
+        A new INVITE, a server transaction, was answered without state.
+
+        @param why: in words; C{about}: fields of its call, as far as they are known.
+        """
         if status in CHALLENGES or status < 400 or incoming.key in self._seen:
             return
         now = self._wall()
@@ -68,6 +79,8 @@ class RefusedCalls:
         if len(self._seen) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
         words = f" ({why[:LONGEST]})" if why else _why(headers)
+        for name, value in about.items():
+            setattr(call, name, value)
         self._add(CallRecord(call, now, f"refused {status}{words}", None))
 
     def _call_of(self, incoming: Any, now: float) -> Call | None:

@@ -7,7 +7,7 @@ nearly every call takes go past events and effects (C{sends} and C{passes} of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -142,8 +142,13 @@ class ServerTransaction(NamedTimers):
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
         why: str = "",
+        about: Mapping[str, str] = {},
     ) -> None:
-        """Answer without state (8.2.7); only before L{accept}. C{why}: in words, for the record of a call."""
+        """
+        Answer without state (8.2.7); only before L{accept}.
+
+        @param why: in words, for the record of a call; C{about}: see L{voipcluster.sip.proxy.validation.Refused}.
+        """
         assert self._machine is None, "refuse() comes before accept()"
         if self.request.method == "ACK":
             return
@@ -152,7 +157,7 @@ class ServerTransaction(NamedTimers):
             self._owner.refusals.note(self.key)
         self._owner.count_answer(self.request.method, status)
         if self._owner.refused is not None and self.request.method == "INVITE":
-            self._owner.refused(self, status, headers, why)
+            self._owner.refused(self, status, headers, why, about)
         self._carry_out((SendResponse(response.to_bytes()),))
 
     def answer(

@@ -37,6 +37,7 @@ from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.services.sip.within_dialogs import WithinDialogs
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext
+from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.session_timer import SessionTimer
 from voipcluster.sip.uri import is_sips
 
@@ -263,6 +264,8 @@ class Serving:
 
     def _not_located(self, accepted: Accepted, call: Call | None, error: PeerError) -> None:
         if call is not None:
+            if isinstance(error, Refused):
+                call.number = call.number or error.about.get("number", "")
             if isinstance(error, Spent):
                 self._calls.failed(call.key, f"refused {error.status_hint} ({error.kind})")
             else:

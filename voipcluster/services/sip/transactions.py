@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from twisted.logger import Logger
@@ -39,6 +39,7 @@ from voipcluster.sip.message import (
     parse,
     plain_cseq,
 )
+from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.transaction.events import STANDARD, Durations
 from voipcluster.sip.transaction.invite_client import InviteClient
 from voipcluster.sip.transaction.matching import ClientKey, ServerKey, client_key, server_key
@@ -107,7 +108,7 @@ class TransactionService:
         self.stray_responses = 0
         self._secret = hashlib.blake2s(secret, person=b"to-tags", digest_size=32).digest()
         self.refusals = Refusals(wheel.seconds)
-        self.refused: Callable[[ServerTransaction, int, Iterable[tuple[str, str]], str], object] | None = None
+        self.refused: Callable[..., object] | None = None
         self.refusal_lines = RefusalLines(wheel.seconds)
         self._unreachable: set[Hop] = set()
         self.resolving: Resolving | None = None
@@ -351,7 +352,8 @@ class TransactionService:
         if incoming.key in self.servers:
             incoming.answer(error.status_hint, None, headers)
         else:
-            incoming.refuse(error.status_hint, None, headers, why=str(error))
+            about = error.about if isinstance(error, Refused) else {}
+            incoming.refuse(error.status_hint, None, headers, why=str(error), about=about)
 
     def _cancel(self, incoming: ServerTransaction) -> None:
         invite = self.servers.get(server_key(incoming.request, "INVITE"))

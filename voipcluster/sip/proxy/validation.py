@@ -22,11 +22,13 @@ class Refused(PeerError):
     The request is answered with C{status_hint}.
 
     @ivar headers: (name, value) to put into the answer.
+    @ivar about: what is known of the call that it would have been, by the name of the field of its record.
     """
 
     def __init__(self, message: str, status_hint: int, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message, status_hint)
         self.headers = headers
+        self.about: dict[str, str] = {}
 
 
 def check_request(request: Request, also: Collection[str] = ()) -> int:

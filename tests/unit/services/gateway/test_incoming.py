@@ -5,14 +5,17 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.logger import Logger
 
-from tests.unit.services.gateway.trunk_world import HOSTS, NUMBER, SDP, TrunkCase, gateway
+from tests.unit.services.gateway.trunk_world import HOSTS, NUMBER, PLAN, SDP, TrunkCase, gateway
 from tests.unit.services.sip_world import Phone
 from voipcluster.address import Flow
 from voipcluster.balance.handover import Handover
 from voipcluster.gateway.gateway import Gateway
-from voipcluster.gateway.permission import Permission
+from voipcluster.gateway.permission import Party, Permission
+from voipcluster.gateway.routing import Routes
 from voipcluster.services.gateway.incoming import Incoming
+from voipcluster.services.node.records import CallRecord
 from voipcluster.services.notices import Notices
+from voipcluster.services.records.refused import RefusedCalls
 
 BOB = "sip:bob@example.com"
 CARRIER = "sip:+4930555@carrier.example"
@@ -286,6 +289,37 @@ class Room(IncomingCase):
         self.assertEqual(self.alice.took(), [503])
         self.assertEqual(len(other.calls), 0)
         self.assertEqual(self.node.placing.total_handed_over, 0)
+
+    def test_what_is_known_of_a_call_that_is_refused(self) -> None:
+        """Its record has who proved his password, the number as it is read, and the gateway that would have been asked."""
+        records: list[CallRecord] = []
+        refused = RefusedCalls(records.append, self.world.clock.seconds, "a", lambda: ())
+        self.node.transactions.refused = refused.note
+        self.book.set_up("a", False, "silent")
+        self.book.set_up("b", False, "silent")
+        self.invite()
+        self.assertEqual(self.alice.took(), [503])
+        self.routing.dialling = evolve(self.routing.dialling, routes=Routes(()))
+        self.invite(branch="other", call_id="call-2")
+        self.assertEqual(self.alice.took(), [404])
+        told = [
+            (one.call.user, one.call.number, one.call.gateway_out, one.call.gateway_in) for one in records
+        ]
+        alice, number = "alice@example.com", "+49893456"
+        self.assertEqual(told, [(alice, number, "a", ""), (alice, number, "", "")])
+        self.assertEqual(
+            records[0].reason, "refused 503 (gateway a is down: silent; gateway b is down: silent)"
+        )
+
+    def test_said_once(self) -> None:
+        """The name of a gateway is not said twice in why it is not asked."""
+        self.change("a", enabled=False)
+        self.change("b", outgoing=Permission(("users",), ("+33",)))
+        (down, forbidden) = self.routing.candidates(
+            PLAN.read("0893456"), Party("", "alice@example.com", True)
+        )
+        self.assertEqual(down.refused, "down: disabled")
+        self.assertEqual(forbidden.refused, "forbidden: may not pass calls to it to this number")
 
     def test_the_next_node_takes_its_word(self) -> None:
         """Which gateway a client is goes with the request that is handed over, and is not asked again."""

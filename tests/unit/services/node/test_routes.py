@@ -28,7 +28,7 @@ class RoutesTests(TrunkCase):
     def test_number(self) -> None:
         """Who is asked, what he is sent, and why another one is passed over: as for a call of that user."""
         a = ("a", "+49893456", "0893456", "asked", "")
-        forbidden = "forbidden: gateway b may not pass calls to it of this caller"
+        forbidden = "forbidden: may not pass calls to it of this caller"
         for number in ("089 3456", "tel:+49-89-3456", "sip:0893456@example.com"):
             self.assertEqual(
                 self.rows(number), [a, ("b", "+49893456", "+49893456", "passed over", forbidden)], number
