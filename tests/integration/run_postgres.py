@@ -114,20 +114,15 @@ class Postgres:
 
     async def sql(self, statement: str, database: str = NAME) -> list[list[str]]:
         """The rows of a statement, as texts."""
-        words = [
-            "psql",
-            "-XAtq",
-            "-h",
-            str(self._home),
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            database,
-            "-c",
-            statement,
-        ]
-        output = await self._run(*words)
+        output = await self._run(*self._psql(database), "-c", statement)
         return [line.split("|") for line in output.splitlines()]
+
+    async def script(self, statements: str) -> None:
+        """Statements as psql reads them."""
+        await self._run(*self._psql(NAME), stdin=statements)
+
+    def _psql(self, database: str) -> list[str]:
+        return ["psql", "-XAtq", "-h", str(self._home), "-v", "ON_ERROR_STOP=1", "-d", database]
 
     async def _run(self, *command: str, stdin: str = "") -> str:
         folder = self._home

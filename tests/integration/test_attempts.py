@@ -58,6 +58,7 @@ class AttemptsTests(ClaimTestCase):
         ])  # fmt: skip
         self.assertEqual((forked["missed"], forwarded["missed"]), (False, False))
         await self._exported(tried)
+        await self._filled_again(server)
 
     def _at(self, gateway: str) -> str:
         return self.address(GATEWAYS[gateway])
@@ -184,3 +185,22 @@ class AttemptsTests(ClaimTestCase):
             {uid: len(rows) for uid, rows in tried.items()},
         )
         self.assertEqual(len(whole), len(tried))
+
+    async def _filled_again(self, server: Postgres) -> None:
+        """What voipctl prints as SQL fills a gap in the tables with just what was there."""
+        tables = {"acc_cdrs": "uid", "acc_tried": "uid, attempt"}
+
+        async def rows() -> list[list[dict[str, Any]]]:
+            found = []
+            for table, order in tables.items():
+                texts = await server.sql(f"SELECT to_jsonb({table}) - 'id' FROM {table} ORDER BY {order}")
+                found.append([json.loads("|".join(text)) for text in texts])
+            return found
+
+        before = await rows()
+        await server.sql(f"DELETE FROM acc_tried; DELETE FROM acc_cdrs WHERE uid <> '{before[0][0]['uid']}'")
+        self.assertNotEqual(await rows(), before)
+        printed = await self.node("b").voipctl("records", "--sql")
+        for _ in range(2):
+            await server.script(printed)
+            self.assertEqual(await rows(), before)

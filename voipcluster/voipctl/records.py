@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from voipcluster.errors import UsageError
-from voipcluster.voipctl import tables
+from voipcluster.voipctl import statements, tables
 from voipcluster.voipctl.client import Client
 from voipcluster.voipctl.columns import clean
 
@@ -21,9 +21,9 @@ AGO = re.compile(r"(\d{1,9})([smhdw])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 TIMES = ("start_time", "answer_time", "end_time")
 COLUMNS = (
-    "uid", "callid", "from_tag", *TIMES, "duration", "setup", "caller", "callee", "src_user", "src_ip", "transport", "node",
-    "ingress", "visited", "gateway_in", "gateway_out", "number", "sip_code", "cause", "mos_caller", "mos_callee", "quality",
-    "attempts", "ended_by",
+    "uid", "callid", "from_tag", "to_tag", *TIMES, "duration", "setup", "caller", "callee", "src_user", "src_ip", "transport",
+    "node", "ingress", "visited", "gateway_in", "gateway_out", "number", "sip_code", "sip_reason", "cause", "missed",
+    "mos_caller", "mos_callee", "quality", "target", "attempts", "ended_by",
 )  # fmt: skip
 ATTEMPTS = (
     "uid", "attempt", "callid", "from_tag", "start_time", "end_time", "caller", "callee", "src_user", "target", "gateway",
@@ -71,7 +71,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="a line for each place where a call was tried, and not for each call",
     )
-    command.add_argument("--csv", action="store_true", help="print CSV, a line a call, times in UTC")
+    printed = command.add_mutually_exclusive_group()
+    printed.add_argument("--csv", action="store_true", help="print CSV, a line a call, times in UTC")
+    printed.add_argument(
+        "--sql", action="store_true", help="print INSERT statements for psql, with all attempts of each call"
+    )
 
 
 def run(client: Client, given: argparse.Namespace, now: float | None = None) -> int:
@@ -82,15 +86,21 @@ def run(client: Client, given: argparse.Namespace, now: float | None = None) -> 
     """
     now = time.time() if now is None else now
     since, until = moment(given.since, now), moment(given.until, now)
-    if given.csv and given.json:
-        raise UsageError("--csv and --json exclude each other")
+    for name in ("csv", "sql"):
+        if given.json and getattr(given, name):
+            raise UsageError(f"--{name} and --json exclude each other")
+    if given.sql and given.attempts:
+        raise UsageError("--sql has the attempts of each call without --attempts")
     if given.user is not None and "@" not in given.user:
         raise UsageError(f"--user {given.user}: allowed is NAME@DOMAIN")
     if since > until:
         raise UsageError("--since is after --until")
     missing: list[str] = []
     rows = _of_user(_rows(client, given.node, since, until, missing), given.user)
-    if given.attempts:
+    if given.sql:
+        for line in statements.of_calls(rows, COLUMNS):
+            print(line)
+    elif given.attempts:
         _print_attempts(attempts(rows), given)
     elif given.csv:
         _print_csv(rows, COLUMNS)

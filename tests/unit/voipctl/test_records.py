@@ -87,6 +87,12 @@ class RecordsTests(SynchronousTestCase):
         )
         self.assertEqual((found["end_time"], found["mos_caller"]), ("2025-11-26T09:38:21.000Z", ""))
 
+    def test_sql(self) -> None:
+        """Each call of all nodes, as a statement."""
+        _, out, _ = self.run_records(Nodes(a=[row(1)], b=[row(2)]), "--sql")
+        self.assertEqual(out.count("INSERT INTO acc_cdrs (uid, "), 2)
+        self.assertTrue(out.endswith("COMMIT;\n"))
+
     def test_a_node_that_does_not_answer(self) -> None:
         """The others are shown; that something is missing is told, and is the exit status."""
         nodes = Nodes(a=[row(1)], b=[row(2)])
@@ -120,7 +126,8 @@ class RecordsTests(SynchronousTestCase):
             self.assertIn("allowed is", str(self.assertRaises(UsageError, records.moment, bad, NOW)), bad)
 
     def test_what_excludes_each_other(self) -> None:
-        self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--csv", "--json")
+        for two in (("--csv", "--json"), ("--sql", "--json"), ("--sql", "--attempts")):
+            self.assertRaises(UsageError, self.run_records, Nodes(a=[]), *two)
         self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--since", "1h", "--until", "2h")
         self.assertRaises(UsageError, self.run_records, Nodes(a=[]), "--user", "alice")
 
