@@ -9,13 +9,14 @@ from getpass import getpass
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, ensureDeferred, maybeDeferred
 from twisted.internet.task import LoopingCall
 
 from voipcluster.address import Hop, is_ip, split_host_port
 from voipcluster.errors import VoipclusterError
 from voipcluster.phone import Phone, PhoneCall
 from voipcluster.phone.interrupt import stop_at_signals
+from voipcluster.phone.phone_call import RegistrationRefused
 
 PATIENCE = (
     2.0  # seconds for the other side to answer our BYE, and for the registrar, when the user wants to stop
@@ -117,7 +118,14 @@ def _phone(clock: Any, arguments: argparse.Namespace, password: str) -> Phone:
     def incoming(call: PhoneCall) -> None:
         _show(call, f"call from {call.caller}")
 
+    def lost(why: RegistrationRefused, again: float) -> None:
+        _say(f"{arguments.account} is not registered: {why}; next try in {again:.0f} s")
+
+    def registered_again(seconds: int) -> None:
+        _say(f"{arguments.account} is registered again for {seconds} s")
+
     phone.incoming = incoming
+    phone.registration_lost, phone.registered_again = lost, registered_again
     return phone
 
 
@@ -129,8 +137,12 @@ async def _run(clock: Any, arguments: argparse.Namespace, phone: Phone) -> None:
     call = await phone.call(arguments.call)
     _show(call, f"call to {arguments.call}")
     hanging_up = clock.callLater(arguments.seconds, call.hang_up)
+    ended = call.when_ended()
     try:
-        await call.when_ended()
+        await ended.addTimeout(arguments.seconds + PATIENCE, clock)
+    except TimeoutError:
+        _say(f"call to {arguments.call}: nobody answers the BYE")
+        return  # what is left to do is done as after an interrupt
     finally:
         if hanging_up.active():
             hanging_up.cancel()

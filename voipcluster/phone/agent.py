@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from voipcluster.machine import TimerFired
 from voipcluster.phone.call import Call, CallState
 from voipcluster.phone.callee import Callee
@@ -20,6 +22,7 @@ class UserAgent:
     @param line: the account; its C{contact} must be known when the first request is made.
     @param expires: seconds that a registration is asked for.
     @param follow_service_route: whether calls take the way that the registrar names (RFC 3608).
+    @param draw: a random number from 0 to 1, for pauses.
     @ivar calls: by Call-ID, until they ended.
     """
 
@@ -30,11 +33,12 @@ class UserAgent:
         expires: int = 600,
         follow_service_route: bool = True,
         durations: Durations = STANDARD,
+        draw: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self.line = line
         self.calls: dict[str, Call] = {}
         self.requests = Requests(line, durations)
-        self._registration = Registration(self.requests, expires, follow_service_route)
+        self._registration = Registration(self.requests, expires, follow_service_route, draw)
         self._caller = Caller(self.requests, self.calls)
         self._callee = Callee(self.requests, self.calls)
         self.requests.asked = self._callee.asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from voipcluster.machine import CancelTimer
 from voipcluster.phone.call import Call, CallState
-from voipcluster.phone.events import Answered, Ended
+from voipcluster.phone.events import Answered, Ended, MediaAt
 from voipcluster.phone.requests import Effect, Opened, Requests
 
 
@@ -28,7 +28,9 @@ def bye(requests: Requests, calls: dict[str, Call], call: Call) -> list[Effect]:
         return end(calls, call, 200 if answered.status == 481 else answered.status, answered.reason)
 
     call.state = CallState.ENDING
-    return [CancelTimer(answer_timer(call)), *requests.ask(Opened(call.dialog, "BYE", answered))]
+    # the session is over with the BYE as it leaves, whether or not it is answered (15.1.1)
+    silent = MediaAt(call.call_id, None)
+    return [CancelTimer(answer_timer(call)), silent, *requests.ask(Opened(call.dialog, "BYE", answered))]
 
 
 def end(calls: dict[str, Call], call: Call, status: int, reason: str) -> list[Effect]:

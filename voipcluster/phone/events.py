@@ -78,11 +78,16 @@ class Registered:
 
 @frozen
 class RegistrationFailed:
-    """Effect: the registrar refused (C{answered}), or was not there (408, 503)."""
+    """
+    Effect: the registrar refused (C{answered}), or was not there (408, 503).
+
+    @ivar again: seconds until it is asked anew; L{None}: it is not.
+    """
 
     status: int
     reason: str
     answered: bool = True
+    again: float | None = None
 
 
 @frozen

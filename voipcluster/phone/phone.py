@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -51,6 +52,8 @@ class Phone:
     @param timers: C{audio}: to be shared by the phones of a process.
     @ivar incoming: called with each L{PhoneCall} that comes in; C{ended} with each that ended.
     @ivar registered: seconds that the registrar granted last, or 0.
+    @ivar registration_lost: called when a refresh has failed, with why and with the seconds until the next one;
+        C{registered_again}: when one after that has not, with the seconds that were granted.
     """
 
     _log = Logger()
@@ -84,13 +87,21 @@ class Phone:
         self._own_wheel = timers is None
         self._audio = audio or AudioClock(IReactorTime(reactor))
         self._line = Line(user, domain, password, proxy, ("", 0), transport, lambda: secrets.token_hex(8))
-        self._agent = UserAgent(self._line, expires=expires, follow_service_route=follow_service_route)
+        self._agent = UserAgent(
+            self._line,
+            expires=expires,
+            follow_service_route=follow_service_route,
+            draw=random.random,
+        )
         self.transport = TransportService(reactor, self, [(local_host, 0)], timers=self._wheel)
         self._timers: dict[str, Timer] = {}
         self._registering: list[Deferred[int]] = []
         self._calling: dict[str, Deferred[PhoneCall]] = {}
         self.calls: dict[str, PhoneCall] = {}
         self.registered = 0
+        self._lost = False
+        self.registration_lost: Callable[[RegistrationRefused, float], object] = lambda why, again: None
+        self.registered_again: Callable[[int], object] = lambda seconds: None
         self.incoming: Callable[[PhoneCall], object] = lambda call: None
         self.ended: Callable[[PhoneCall], object] = lambda call: None
 
@@ -200,11 +211,8 @@ class Phone:
                     self._stop_timer(name)
                 case Registered(expires):
                     self._now_registered(expires)
-                case RegistrationFailed(status, reason, answered):
-                    self.registered = 0
-                    waiting, self._registering = self._registering, []
-                    for deferred in waiting:
-                        deferred.errback(RegistrationRefused(status, reason, answered))
+                case RegistrationFailed(status, reason, answered, again):
+                    self._not_registered(RegistrationRefused(status, reason, answered), again)
                 case Incoming(call_id, caller):
                     self._called(call_id, caller)
                 case Ringing(call_id):
@@ -253,6 +261,18 @@ class Phone:
         waiting, self._registering = self._registering, []
         for deferred in waiting:
             deferred.callback(expires)
+        lost, self._lost = self._lost, False
+        if lost and expires:
+            self.registered_again(expires)
+
+    def _not_registered(self, refused: RegistrationRefused, again: float | None) -> None:
+        self.registered = 0
+        waiting, self._registering = self._registering, []
+        for deferred in waiting:
+            deferred.errback(refused)
+        if again is not None:
+            self._lost = True
+            self.registration_lost(refused, again)
 
     def _called(self, call_id: str, caller: str) -> None:
         call = self._agent.calls[call_id]

@@ -12,7 +12,7 @@ from voipcluster.machine import CancelTimer
 from voipcluster.phone.call import Call, CallState
 from voipcluster.phone.dialog import Dialog
 from voipcluster.phone.ending import answer_timer, bye, cancel_timer, end
-from voipcluster.phone.events import Ended, Received, Send, SendFailed
+from voipcluster.phone.events import Ended, MediaAt, Received, Send, SendFailed
 from voipcluster.phone.requests import Requests
 from voipcluster.sip.message import Request, parse
 from voipcluster.sip.outgoing import reply
@@ -35,7 +35,8 @@ class EndingTests(SynchronousTestCase):
 
     def bye(self) -> Request:
         effects = bye(self.requests, self.calls, self.call)
-        self.assertEqual(effects[0], CancelTimer(answer_timer(self.call)))
+        # its audio ends with the BYE, and not with the answer to it (15.1.1)
+        self.assertEqual(effects[:2], [CancelTimer(answer_timer(self.call)), MediaAt("c1", None)])
         [send] = [effect for effect in effects if isinstance(effect, Send)]
         request = parse(send.wire)
         assert isinstance(request, Request)

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from voipcluster.address import Hop
 from voipcluster.errors import UsageError
 from voipcluster.phone import __main__ as phone_main
+from voipcluster.phone.phone_call import RegistrationRefused
 
 ADDRESSES = phone_main.addresses
 
@@ -84,6 +85,10 @@ class FakePhone:
     rings: ClassVar[FakeCall | None] = None
     address = ("127.0.0.9", 5070)
     incoming: Callable[[FakeCall], None]
+    registration_lost: Callable[[Exception, float], None]
+    registered_again: Callable[[int], None]
+    answers_bye: ClassVar[bool] = True
+    loses: ClassVar[bool] = False
 
     def __init__(self, *arguments: Any, rtcp: bool) -> None:
         type(self).made = arguments
@@ -97,6 +102,9 @@ class FakePhone:
         if self.rings is not None:
             self.incoming(self.rings)
         self.registered = 600
+        if self.loses:
+            self.registration_lost(RegistrationRefused(408, "No answer", answered=False), 17.4)
+            self.registered_again(600)
         return 600
 
     async def unregister(self) -> None:
@@ -106,6 +114,7 @@ class FakePhone:
     async def call(self, to: str) -> FakeCall:
         self.called.append(to)
         self.calls["1"] = type(self).made_call = FakeCall()
+        self.made_call.answers_bye = self.answers_bye
         return FakePhone.made_call
 
     def stop(self) -> Deferred[None]:
@@ -162,6 +171,28 @@ class TerminalTests(SynchronousTestCase):
             ("alice", "example.com", "pass word", Hop("TCP", "127.0.0.1", 5060), "127.0.0.3", "TCP", 1200),
         )
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_a_bye_without_answer(self) -> None:
+        """It is waited for two seconds, and said; then the phone takes its leave."""
+        self.patch(FakePhone, "answers_bye", False)
+        self.assertEqual(self.run_phone("--call", "bob@example.com", "--seconds", "3"), 0)
+        self.assertEqual(self.reactor.seconds_run, 5)
+        self.assertIn("call to bob@example.com: nobody answers the BYE\n", self.out.getvalue())
+        self.reactor.pump([1.0] * 3)
+        self.assertEqual((FakePhone.unregistered, FakePhone.stopped), (1, 1))
+
+    def test_the_registration_is_lost(self) -> None:
+        """It says so, and when it has it again."""
+        self.patch(FakePhone, "loses", True)
+        self.reactor.callLater(1.0, self.reactor.stop)
+        self.run_phone()
+        self.assertEqual(
+            self.out.getvalue().splitlines()[:2],
+            [
+                "alice@example.com is not registered: cannot register: No answer; next try in 17 s",
+                "alice@example.com is registered again for 600 s",
+            ],
+        )
 
     def test_waiting_for_calls(self) -> None:
         """Without an address to call it stays, and shows each call that comes in until it is over."""

@@ -86,6 +86,41 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(self.party.told, [RegistrationFailed(408, "No answer", answered=False)])
         self.assertGreater(len(self.party.take_all()), 8)
 
+    def test_a_refresh_fails(self) -> None:
+        """It is told and tried again, after pauses that grow to half an hour and are drawn (RFC 5626 section 4.5)."""
+        self.accept(100)
+        self.party.take_all()
+        for pause in (30.0, 60.0, 120.0, *(240.0, 480.0, 960.0, 1800.0, 1800.0)):
+            self.clock.advance(self.party.timers["refresh"].getTime() - self.clock.seconds())
+            self.party.take()
+            self.party.obey(self.party.agent.feed(SendFailed(PROXY, "refused")))
+            self.assertEqual(self.party.told[-1], RegistrationFailed(503, "refused", False, pause))
+            self.assertEqual(self.party.timers["refresh"].getTime() - self.clock.seconds(), pause)
+        self.clock.advance(1800)
+        self.accept(100)
+        self.assertEqual(self.party.told[-1], Registered(100))
+        self.clock.advance(89)
+        self.party.take()
+        self.party.obey(self.party.agent.feed(SendFailed(PROXY, "refused")))
+        self.assertEqual(self.party.told[-1].again, 30.0)
+        self.party.obey(self.party.agent.register(0))
+        self.party.take()
+        self.party.obey(self.party.agent.feed(SendFailed(PROXY, "refused")))
+        self.assertIsNone(self.party.told[-1].again, "what is taken back is not asked for again")
+        self.assertNotIn("refresh", self.party.timers)
+
+    def test_pauses_are_drawn(self) -> None:
+        """From half of the pause to the whole of it."""
+        self.party.agent = UserAgent(line("alice", ALICE), draw=lambda: 0.0)
+        self.party.take_all()
+        self.party.obey(self.party.agent.register())
+        self.accept(100)
+        self.party.obey(self.party.agent.register())
+        request, _ = self.party.take()
+        self.party.answer(request, 500)
+        self.assertEqual(self.party.told[-1], RegistrationFailed(500, "Server Internal Error", True, 15.0))
+        self.party.timers["refresh"].cancel()
+
     def test_nobody_listens(self) -> None:
         """A transport error is 503 (8.1.3.1), and only for what goes to that hop."""
         self.party.obey(self.party.agent.feed(SendFailed(PROXY._replace(port=9), "refused")))
