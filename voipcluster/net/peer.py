@@ -86,7 +86,7 @@ class PeerLink:
 
     @ivar up: both sides speak PB.
     @ivar leaving: the peer has said that it stops: that the link is lost is no surprise then.
-    @param where: gives the member's present address and link port.
+    @param where: gives the member's present address and link port, or raises L{PeerError}: it cannot be there.
     @param stamp: gives epoch and the next sequence number of this node.
     @param on_up: called with this link when it is up.
     @param on_lost: called with this link and the reason when it was up and is lost; not after L{stop}.
@@ -174,7 +174,12 @@ class PeerLink:
         self._timer = timer
 
     def _connect(self) -> None:
-        host, port = self._where()
+        try:
+            host, port = self._where()
+        except PeerError as error:
+            self._fault = ""
+            self.attempt_ended(str(error))
+            return
         bind = None
         if is_ip(self._own_address) and is_ip(host) and is_ipv6(host) == is_ipv6(self._own_address):
             bind = (self._own_address, 0)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.logger import Logger
 
 from voipcluster import __version__
-from voipcluster.address import is_ip
+from voipcluster.address import is_ip, join_host_port
 from voipcluster.balance.protocol import Spoken, spoken
 from voipcluster.errors import PeerError, UsageError
 from voipcluster.net import certificates, roster
@@ -198,6 +198,7 @@ class Admission:
             raise PeerError(
                 f"the name {name!r} is taken by a node that is running; give this one another --name"
             )
+        self._check_place(name, address, port)
         Spoken(__version__).check(spoken({**request, "version": request.get("release", "")}))
         self.agreement.check(request.get("settings"))
         key = certificates.requested_key(signing_request.encode("ascii", "replace"))
@@ -214,6 +215,15 @@ class Admission:
             "roster": self._state.roster,
             "version": 1,
         }
+
+    def _check_place(self, name: str, address: str, port: int) -> None:
+        """@raise PeerError: another member is there, and the others would call one node for the other."""
+        for member in self.roster.members:
+            if member.name != name and (member.address, member.port) == (address, port):
+                raise PeerError(
+                    f"{join_host_port(address, port)} is the address of node {member.name}; give this one another --address, or "
+                    f"(when {member.name} is gone for good) type at the primary: voipctl forget {member.name}"
+                )
 
     def _issue(self, key: ec.EllipticCurvePublicKey, name: str, role: str) -> str:
         who = (self._state.cluster, name, role)

@@ -229,6 +229,12 @@ class Mesh:
     def _where(self, name: str) -> tuple[str, int]:
         member = self.roster.get(name)
         assert member is not None, "links of removed members are dropped"
+        if (member.address, member.port) == (self.address, self.port):
+            here = join_host_port(self.address, self.port)
+            raise PeerError(
+                f"{here}, where it was last, is the address of this node now, so both have moved at once. Start one of the two "
+                "at its former address until they are linked; or forget it and let it join again"
+            )
         return member.address, member.port
 
     def _drop_link(self, name: str) -> None:

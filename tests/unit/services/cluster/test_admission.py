@@ -59,8 +59,9 @@ class PrimaryCase(SynchronousTestCase):
 
     def request(self, name: str = "b", **fields: Any) -> dict[str, Any]:
         self.key = certificates.new_key()
+        address = f"192.0.2.{ord(name[:1]) % 32}"  # b: 2, c: 3 ...
         return {
-            "secret": "", "name": name, "role": "secondary", "address": "192.0.2.2", "port": 8787,
+            "secret": "", "name": name, "role": "secondary", "address": address, "port": 8787,
             "request": certificates.create_request(name, self.key).decode(), **fields,
         }  # fmt: skip
 
@@ -155,6 +156,17 @@ class AnswerTests(PrimaryCase):
         assert old is not None and new is not None
         self.assertNotEqual(old.key, new.key)
         self.assertEqual((len(self.admission.roster.members), new.address), (2, "192.0.2.9"))
+
+    def test_an_address_that_is_taken(self) -> None:
+        """Another member's address is refused with whose it is; a member that comes again to its own is let in."""
+        self.join("b")
+        for address, owner in (("192.0.2.1", "a"), ("192.0.2.2", "b")):
+            refusal = self.refusal(self.request("c", secret=self.secret(), address=address))
+            self.assertIn(f"{address}:8787 is the address of node {owner}", refusal)
+        self.join("b")
+        self.join("c", port=8788)
+        self.admission.remove("b")
+        self.join("d")
 
     def test_other_settings(self) -> None:
         """It is told what differs, and its token is good for the next attempt."""

@@ -164,9 +164,45 @@ class MeshTests(ClusterCase):
         addresses = {one.name: one.address for one in self.cluster.service("c").members()}
         self.assertEqual(addresses["b"], "127.0.0.22")
 
+    def restart_at(self, **addresses: str) -> None:
+        for name in addresses:
+            self.cluster[name].crash()
+        for name, address in addresses.items():
+            self.cluster[name].address = address
+            self.cluster[name].start()
+        self.network.pass_time(8)
+
+    def test_one_node_after_the_other_moves(self) -> None:
+        """So a cluster comes to other addresses, even to those that others of it had; the primary as well."""
+        self.three()
+        for name, address in (("b", "127.0.0.22"), ("c", "127.0.0.2"), ("a", "127.0.0.3")):
+            self.restart_at(**{name: address})
+            for one in "abc":
+                self.assertTrue(all(self.cluster.service(one).is_up(x) for x in "abc" if x != one), name)
+
+    def test_two_nodes_change_places(self) -> None:
+        """Neither can find the other: the log says why and what to do, and no node calls itself; this heals it."""
+        self.cluster.join("b", "127.0.0.2")
+        self.network.pass_time(1.5)
+        with capturedLogs() as events:
+            self.restart_at(a="127.0.0.2", b="127.0.0.1")
+        lines = {formatEvent(event) for event in events}
+        self.assertEqual([line for line in lines if "refused" in line], [])
+        for name, other, place in (("b", "a", "127.0.0.2"), ("a", "b", "127.0.0.1")):
+            (line,) = [line for line in lines if line.startswith(f"no link to node {name} yet")]
+            self.assertIn(f"{place}:8787, where it was last, is the address of this node now", line, other)
+            self.assertIn("Start one of the two at its former address", line)
+        self.restart_at(b="127.0.0.22")
+        self.assertFalse(self.cluster.service("a").is_up("b"))
+        self.restart_at(a="127.0.0.1")
+        self.assertTrue(self.cluster.service("a").is_up("b"))
+        self.restart_at(a="127.0.0.2")
+        self.assertTrue(self.cluster.service("a").is_up("b") and self.cluster.service("b").is_up("a"))
+
     def test_a_taken_port_is_one_line(self) -> None:
         """A second listener on the link's address and port is refused with both named."""
-        self.cluster.join("b", "127.0.0.1", start=False)
+        self.cluster.join("b", "127.0.0.2", start=False)
+        self.cluster["b"].address = "127.0.0.1"
         error = str(self.assertRaises(UsageError, self.cluster["b"].start))
         self.assertIn("127.0.0.1:8787", error)
         self.cluster["b"].stop()
