@@ -19,6 +19,7 @@ from voipcluster.voipctl.client import Client, SocketClient
 from voipcluster.voipctl.columns import clean
 
 Given = argparse.Namespace
+SHORT = 8  # characters: a shorter password is taken, with a warning
 PASSWORD_STDIN = "read the password from standard input, for scripts"  # noqa: S105 - a help text
 
 
@@ -179,9 +180,14 @@ def _user_set(given: Given) -> int:
     client = _client(given)
     if given.user_command == "passwd":
         client.ask("user-show", name=name, domain=domain)  # nobody types a password for who is not there
-    answer = client.ask(
-        f"user-{given.user_command}", name=name, domain=domain, password=_password(given, given.account)
-    )
+    password = _password(given, given.account)
+    answer = client.ask(f"user-{given.user_command}", name=name, domain=domain, password=password)
+    if len(password) < SHORT:
+        how_long = "1 character" if len(password) == 1 else f"{len(password)} characters"
+        print(
+            f"voipctl: the password of {name}@{domain} has {how_long} and is soon guessed; {SHORT} or more are wanted",
+            file=sys.stderr,
+        )
     done = "added" if given.user_command == "add" else "password changed"
     return _show(given, answer, lambda _: f"{name}@{domain}: {done}")
 

@@ -183,12 +183,25 @@ class VoipctlTests(SynchronousTestCase):
 
     def test_password_of_standard_input(self) -> None:
         """The password is the first line of standard input, spaces included; it is not repeated on the screen."""
-        out = self.shown("user", "add", "alice@example.com", "--password-stdin", typed=" se cret \nrest\n")
+        out = self.shown("user", "add", "alice@example.com", "--password-stdin", typed=" sec ret \nrest\n")
         self.assertEqual(out, "alice@example.com: added\n")
         self.assertEqual(
             self.client.asked,
-            [("user-add", {"name": "alice", "domain": "example.com", "password": " se cret "})],
+            [("user-add", {"name": "alice", "domain": "example.com", "password": " sec ret "})],
         )
+
+    def test_a_short_password(self) -> None:
+        """It is taken, since a phone may have it already, and warned of; not with a word of it."""
+        for verb, done, typed, length in (
+            ("add", "added", "x", "1 character"),
+            ("passwd", "password changed", "passwor", "7 characters"),
+        ):
+            status, out, said = self.run_main("user", verb, "a@b.c", "--password-stdin", typed=f"{typed}\n")
+            self.assertEqual((status, out), (0, f"a@b.c: {done}\n"))
+            self.assertEqual(
+                said,
+                f"voipctl: the password of a@b.c has {length} and is soon guessed; 8 or more are wanted\n",
+            )
 
     def test_preferences(self) -> None:
         """Any number of them at once, as NAME=TEXT; they are shown so that they can be given again."""
@@ -239,14 +252,14 @@ class VoipctlTests(SynchronousTestCase):
     def test_typed_password(self) -> None:
         """On a terminal it is asked for twice without showing it, also with --password-stdin, and must be the same."""
         self.terminal = Terminal("shown\n")
-        typed = iter(["one", "two", "same", "same", "third", "third"])
+        typed = iter(["one", "two", "same word", "same word", "third word", "third word"])
         self.patch(cli, "getpass", lambda prompt: next(typed))
         self.assertEqual(
             self.run_main("user", "passwd", "a@b.c"), (1, "", "voipctl: the two passwords differ\n")
         )
         self.assertEqual(self.shown("user", "passwd", "a@b.c"), "a@b.c: password changed\n")
         self.shown("user", "add", "a@b.c", "--password-stdin")
-        self.assertEqual(self.client.asked[-1][1]["password"], "third")
+        self.assertEqual(self.client.asked[-1][1]["password"], "third word")
 
     def test_password_for_nobody(self) -> None:
         """That there is no such user is said before a password is typed."""
