@@ -185,7 +185,7 @@ def _user_set(given: Given) -> int:
     if len(password) < SHORT:
         how_long = "1 character" if len(password) == 1 else f"{len(password)} characters"
         print(
-            f"voipctl: the password of {name}@{domain} has {how_long} and is soon guessed; {SHORT} or more are wanted",
+            f"voipctl: warning: the password of {name}@{domain} has {how_long} and is soon guessed; {SHORT} are better",
             file=sys.stderr,
         )
     done = "added" if given.user_command == "add" else "password changed"
@@ -248,9 +248,8 @@ def _gateway(given: Given) -> int:
         answer = client.ask(f"gateway-{verb}", name=name, options=options)
         return _show_warned(given, answer, f"{name}: {'added' if verb == 'add' else 'changed'}")
     if verb == "rm":
-        return _show(
-            given, client.ask("gateway-rm", name=name), lambda answer: gateways.removed(name, answer)
-        )
+        answer = client.ask("gateway-rm", name=name)
+        return _show_warned(given, answer, gateways.removed(name, answer))
     on = verb == "enable"
     answer = client.ask("gateway-switch", name=name, on=on)
     text = "enabled" if on else "disabled; no new call uses it, running calls go on"

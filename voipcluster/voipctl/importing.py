@@ -108,10 +108,11 @@ def _take_over(client: Client, wanted: Sequence[Subscriber], replace: bool, dry:
         try:
             answer = client.ask("user-import", users=users, replace=replace, dry=dry)
         except UsageError as error:
+            text = _placed(str(error), batch)
             if dry:
-                raise
+                raise UsageError(text) from None
             raise UsageError(
-                f"{error}; {done['added'] + done['replaced']} users were imported until then"
+                f"{text}; {done['added'] + done['replaced']} users were imported until then"
             ) from None
         for name in done:
             done[name] += answer[name]
@@ -125,6 +126,17 @@ def _take_over(client: Client, wanted: Sequence[Subscriber], replace: bool, dry:
         who = "1 of them has" if weak == 1 else f"{weak} of them have"
         told += f'\n{who} a digest for MD5 only: set auth.algorithms = ["MD5"] until they have new passwords'
     return told
+
+
+def _placed(text: str, batch: Sequence[Subscriber]) -> str:
+    """What a node says of a domain or a user, with file and line of the first that it is true of."""
+    domain, foreign, _ = text.partition(" is not a domain of this cluster")
+    for one in batch:
+        if foreign and one.domain == domain:
+            return f"{one.where}: {text}; --domain DOMAIN takes only the users of one"
+        if text.startswith(f"user {one.username}@{one.domain} "):
+            return f"{one.where}: {text}"
+    return text
 
 
 def subscribers(source: str) -> Iterator[Subscriber]:

@@ -9,6 +9,7 @@ not made but proposed: a table C{[[route]]} for each member of a set, in the ord
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -54,8 +55,9 @@ def run(client: Client, destinations: Sequence[Destination], replace: bool, dry:
             answer = client.ask("gateway-import", gateways=tables, replace=replace, dry=dry)
         except UsageError as error:
             changed = done["added"] + done["replaced"]
+            text = _placed(str(error), batch)
             raise UsageError(
-                f"{error}; {changed} gateways were imported until then" if changed and not dry else str(error)
+                f"{text}; {changed} gateways were imported until then" if changed and not dry else text
             ) from None
         for name in done:
             done[name] += answer[name]
@@ -74,6 +76,14 @@ def run(client: Client, destinations: Sequence[Destination], replace: bool, dry:
     if used:
         lines += ["routes for the configuration file; fill in the prefix of each, which no list tells:", ""]
     return "\n".join([*lines, *routes(destinations, name_of)])
+
+
+def _placed(text: str, batch: Sequence[Found]) -> str:
+    """What a node says of C{gateway NAME}, with file and line of that one."""
+    for one in batch:
+        if re.search(rf"\bgateway {re.escape(one.name)}(?![\w.-])", text):
+            return f"{one.of.where}: {text}"
+    return text
 
 
 def _sets(destinations: Sequence[Destination]) -> tuple[list[int], list[int]]:

@@ -200,7 +200,7 @@ class VoipctlTests(SynchronousTestCase):
             self.assertEqual((status, out), (0, f"a@b.c: {done}\n"))
             self.assertEqual(
                 said,
-                f"voipctl: the password of a@b.c has {length} and is soon guessed; 8 or more are wanted\n",
+                f"voipctl: warning: the password of a@b.c has {length} and is soon guessed; 8 are better\n",
             )
 
     def test_preferences(self) -> None:

@@ -31,8 +31,13 @@ class Node:
     def ask(self, command: str, **given: Any) -> Any:
         assert command == "user-import"
         self.asked.append((given["dry"], given["users"]))
-        if any(name == self.bad for name, *_ in given["users"]):
-            raise UsageError(f"{self.bad} is no user name")
+        for name, domain, *_ in given["users"]:
+            if name == self.bad:
+                raise UsageError(f"{self.bad} is no user name")
+            if domain == "other.org":
+                raise UsageError("other.org is not a domain of this cluster; cluster.domain is a.b")
+            if name == "there":
+                raise UsageError(f"user there@{domain} exists already, with another password")
         if sum(1 for dry, _ in self.asked if not dry) > self.breaks:
             raise UsageError("the node stops")
         if not given["dry"]:
@@ -155,6 +160,19 @@ class ImportTests(SynchronousTestCase):
         self.node.bad = "u150"
         self.assertIn("u150", self.refusal("username,domain,ha1\n" + rows))
         self.assertTrue(all(dry for dry, _ in self.node.asked))
+
+    def test_what_the_node_refuses(self) -> None:
+        """With file and line, too; and what to do about users of another domain."""
+        head = "username,domain,ha1\n"
+        self.assertEqual(
+            self.refusal(f"{head}u1,a.b,{MD5}\nu2,Other.org,{MD5}\nu3,other.org,{MD5}\n"),
+            "FILE:3: other.org is not a domain of this cluster; cluster.domain is a.b; "
+            "--domain DOMAIN takes only the users of one",
+        )
+        self.assertEqual(
+            self.refusal(f"{head}u1,a.b,{MD5}\nthere,a.b,{MD5}\n"),
+            "FILE:3: user there@a.b exists already, with another password",
+        )
 
     def test_told_where_it_broke_off(self) -> None:
         rows = "".join(f"u{n},a.b,{MD5}\n" for n in range(100))

@@ -141,6 +141,12 @@ class ImportTests(SynchronousTestCase):
         self.assertEqual(error, "/nowhere/d.list: No such file or directory")
         self.assertIn("--dispatcher", str(self.assertRaises(UsageError, self.run_import)))
 
+    def test_what_the_node_refuses(self) -> None:
+        """With file and line, too, of the very gateway."""
+        self.node.bad = "a"
+        text = "1 sip:192.0.2.1 0 0 duid=a-b\n1 sip:192.0.2.2 0 0 duid=a\n"
+        self.assertEqual(self.refusal(text), "FILE:2: gateway a exists already, with other options")
+
     def test_a_database(self) -> None:
         path = self.mktemp()
         with sqlite3.connect(path) as connection:

@@ -140,7 +140,9 @@ class GatewayView:
                     f"gateway {name} is in the configuration file of the nodes, with other options"
                 )
             if known is not None and not replace:
-                raise UsageError(f"gateway {name} exists already, with other options")
+                raise UsageError(
+                    f"gateway {name} exists already, with other options; --replace gives it those of the import"
+                )
             done["added" if known is None else "replaced"] += 1
             changed.append(row)
         check_change(node.config.gateways, node.stored_gateways, *changed)
@@ -163,6 +165,10 @@ class GatewayView:
         warnings = [f"codecs: {text}" for text in codec_cautions(gateway)]
         if not gateway.servers:
             warnings.append("servers: there are none, so no call goes to it")
+            if not (gateway.sources or gateway.username or gateway.certificates):
+                warnings.append(
+                    "sources, username, certificates: there are none, so nobody is ever known as it"
+                )
         return self._change(stored(gateway)).addCallback(lambda _: {"warnings": warnings})
 
     def _check_tls(self, gateway: Gateway) -> None:
@@ -180,7 +186,10 @@ class GatewayView:
         return self._change(evolve(row, enabled=on))
 
     def remove(self, name: str) -> Deferred[Row]:
-        """@return: C{left}: whether the gateway is that of the file again, since only its changes were kept here."""
+        """
+        @return: C{left}: whether the gateway is that of the file again, since only its changes were kept here; C{warnings}:
+            routes that lead to nobody now.
+        """
         self._existing(name)
         where = self._node.gateways.where(name)
         if where == FILE:
@@ -188,7 +197,12 @@ class GatewayView:
                 f"gateway {name} is in the configuration file of the nodes: take it out there, or disable it"
             )
         changed = self._change(StoredGateway(name=name, removed=True))
-        return changed.addCallback(lambda _: {"left": where == CHANGED})
+        left = where == CHANGED
+        led = [route.prefix for route in self._node.config.routes if route.gateway == name and not left]
+        warnings = [
+            f"route {prefix or 'of all numbers'}: leads to {name}, so no call goes that way" for prefix in led
+        ]
+        return changed.addCallback(lambda _: {"left": left, "warnings": warnings})
 
     def _change(self, row: StoredGateway) -> Deferred[None]:
         return self._node.cluster.change("gateway", row)

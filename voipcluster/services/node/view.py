@@ -341,8 +341,9 @@ class NodeView:
         pairs = list(zip(accounts, known, strict=True))
         changed = [new for new, old in pairs if old is not None and old.ha1 != new.ha1]
         if changed and not replace:
+            who = f"{changed[0].username}@{changed[0].domain}"
             raise UsageError(
-                f"user {changed[0].username}@{changed[0].domain} exists already, with another password"
+                f"user {who} exists already, with another password; --replace gives it that of the import"
             )
         added = [new for new, old in pairs if old is None]
         done = {"added": len(added), "replaced": len(changed), "same": len(pairs) - len(added) - len(changed)}

@@ -13,6 +13,7 @@ from voipcluster.balance.messages import StoredGateway, Way
 from voipcluster.config import Config
 from voipcluster.errors import UsageError, VoipclusterError
 from voipcluster.gateway.gateway import Gateway
+from voipcluster.gateway.routing import Route
 from voipcluster.services.cluster.tallies import Tallies
 from voipcluster.services.gateway.book import GatewayBook
 from voipcluster.services.gateway.merging import DATABASE, merged
@@ -68,7 +69,7 @@ class GatewayViewTests(SynchronousTestCase):
         self.book = GatewayBook((), Tallies(), lambda: 1764590400.0)
         self.merge()
         self.others: dict[str, Any] = {}
-        node: Any = Part(
+        self.node: Any = Part(
             gateways=self.book,
             incoming=Part(refused={("carrier", "number"): 2, ("carrier", "full"): 1, ("", "stranger"): 9}),
             core=Part(node="a"),
@@ -76,7 +77,7 @@ class GatewayViewTests(SynchronousTestCase):
             config=Config(gateways=tuple(self.of_file)),
             cluster=Cluster(self),
         )
-        self.view = GatewayView(node, lambda kind, params: succeed(self.others))
+        self.view = GatewayView(self.node, lambda kind, params: succeed(self.others))
 
     def merge(self) -> None:
         found, faults = merged(self.of_file, self.rows.values())
@@ -183,7 +184,10 @@ class GatewayViewTests(SynchronousTestCase):
     def test_hardly_meant(self) -> None:
         """What is added without servers, or with a codec that nobody knows, is taken with a word; TLS needs a certificate."""
         answer = self.successResultOf(self.view.add("x", {"codecs": ["PCMZ"]}))
-        codec, servers = answer["warnings"]
+        codec, servers, known = answer["warnings"]
+        self.assertEqual(
+            known, "sources, username, certificates: there are none, so nobody is ever known as it"
+        )
         self.assertIn("did you mean PCMA or PCMU?", codec)
         self.assertIn("no call goes to it", servers)
         self.assertEqual(self.listed()["x"]["state"], "incoming")
@@ -195,10 +199,22 @@ class GatewayViewTests(SynchronousTestCase):
     def test_what_a_removal_leaves(self) -> None:
         """Of a gateway of the file only the changes go."""
         self.successResultOf(self.view.add("x", {}))
-        self.assertEqual(self.successResultOf(self.view.remove("x")), {"left": False})
+        self.assertEqual(self.successResultOf(self.view.remove("x")), {"left": False, "warnings": []})
         self.successResultOf(self.view.switch("carrier", False))
-        self.assertEqual(self.successResultOf(self.view.remove("carrier")), {"left": True})
+        self.assertEqual(self.successResultOf(self.view.remove("carrier")), {"left": True, "warnings": []})
         self.assertRaises(UsageError, self.view.remove, "carrier")
+
+    def test_a_removal_that_routes_miss(self) -> None:
+        """It is done, and each route that leads to nobody then is named; not those of a gateway that the file still has."""
+        routes = [Route(prefix, gateway) for prefix, gateway in (("+49", "x"), ("+", "x"), ("+1", "carrier"))]
+        self.node.config = evolve(self.node.config, routes=tuple(routes))
+        self.successResultOf(self.view.add("x", {"servers": ["192.0.2.8"]}))
+        self.successResultOf(self.view.switch("carrier", False))
+        self.assertEqual(self.successResultOf(self.view.remove("carrier"))["warnings"], [])
+        self.assertEqual(
+            self.successResultOf(self.view.remove("x"))["warnings"],
+            [f"route {prefix}: leads to x, so no call goes that way" for prefix in ("+49", "+")],
+        )
 
     def test_set(self) -> None:
         """A gateway of the file is kept in the database once it is changed, and is that of the file again when removed."""
