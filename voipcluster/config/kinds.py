@@ -62,8 +62,9 @@ class Number:
 
     @property
     def allowed(self) -> str:
-        start = f"above {self.low:g} and at most" if self.above else f"from {self.low:g} to"
-        return f"a number {start} {self.high:g}{self.unit and ' ' + self.unit}"
+        low, high = _written(self.low), _written(self.high)
+        start = f"above {low} and at most" if self.above else f"from {low} to"
+        return f"a number {start} {high}{self.unit and ' ' + self.unit}"
 
     def take(self, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -72,6 +73,11 @@ class Number:
         if not self.low <= value <= self.high or (self.above and value == self.low):
             raise ValueError(value)
         return float(value)
+
+
+def _written(number: float) -> str:
+    """As people write it: a whole one up to a billion without an exponent."""
+    return f"{number:.0f}" if number == int(number) and abs(number) <= 1e9 else f"{number:g}"
 
 
 @frozen

@@ -31,6 +31,7 @@ MAX_FILE = 1 << 20  # octets; far above any real file, and what the line finder 
 _TOML_PLACE = re.compile(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)")
 _FLAG_KEY = re.compile(r"[!-\-/-~]{1,40}\.[!-\-/-~]{1,40}")  # SECTION.KEY, not necessarily one that is known
 ARRAYS = ("gateway", "route")  # what stands in the file any number of times, as [[gateway]]
+PAGE_PASSWORD = ("web.password", "web.password_file", "web.secret")  # which is in no file
 _QUOTED = ('"', "'", "[", "{")
 
 
@@ -158,7 +159,7 @@ class _Reading:
             elif section == "route":
                 self._routes = content, where
             elif section not in SECTIONS:
-                self._unknown_section(where(section), section)
+                self._unknown_section(where(section), section, content)
             elif not isinstance(content, dict):
                 self.problems.append(
                     Problem(
@@ -221,9 +222,19 @@ class _Reading:
         self.problems.append(Problem(where, "" if where.startswith("--") else name, text))
         self._where.pop(name, None)
 
-    def _unknown_section(self, where: str, section: str) -> None:
+    def _unknown_section(self, where: str, section: str, content: object = None) -> None:
+        """@param content: what stands there; a value, and no table, is perhaps the key of a section."""
+        homes = [f"[{option.section}]" for option in self._known.values() if option.key == section]
+        tables = isinstance(content, dict) or (
+            isinstance(content, list) and any(isinstance(one, dict) for one in content)
+        )
+        if homes and content is not None and not tables:
+            text = f"key {shown(section)} is in no section; it belongs under {' or '.join(homes)}"
+            self.problems.append(Problem(where, "", text))
+            return
         near = guess(section, (*SECTIONS, *ARRAYS))
-        hint = f"did you mean [{near}]? " if near else ""
+        written = f"[[{near}]]" if near in ARRAYS else f"[{near}]"
+        hint = f"did you mean {written}? " if near else ""
         known = ", ".join((*SECTIONS, *ARRAYS))
         self.problems.append(
             Problem(where, "", f"unknown section {shown(section)}; {hint}allowed are {known}")
@@ -233,6 +244,10 @@ class _Reading:
         section, _, key = name.partition(".")
         if section not in SECTIONS:
             self._unknown_section(where, section)
+            return
+        if name in PAGE_PASSWORD:
+            text = f"unknown key {shown(key)} in [web]; voipctl web-password sets the password of the page"
+            self.problems.append(Problem(where, "", text))
             return
         siblings = {option.key: option.name for option in self._known.values() if option.section == section}
         elsewhere = {option.key: option.name for option in self._known.values()}

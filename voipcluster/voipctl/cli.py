@@ -178,6 +178,8 @@ def _password(given: Given, whose: str) -> str:
 def _user_set(given: Given) -> int:
     name, domain = _account(given.account)
     client = _client(given)
+    if given.url:
+        client.ask(f"user-{given.user_command}")  # which only reads, and says so before a password is typed
     if given.user_command == "passwd":
         client.ask("user-show", name=name, domain=domain)  # nobody types a password for who is not there
     password = _password(given, given.account)
@@ -265,8 +267,11 @@ def _drain(given: Given) -> int:
 
 
 def _web_password(given: Given) -> int:
+    client = _client(given)
+    if given.url:
+        client.ask("web-password")  # as above
     password = None if given.remove else _password(given, "the web page")
-    answer = _client(given).ask("web-password", password=password)
+    answer = client.ask("web-password", password=password)
     now = "nobody can log in" if given.remove else "it lets you log in"
     return _show(
         given, answer, lambda _: f"{now} at the web page of every node; who was logged in no longer is"

@@ -22,7 +22,11 @@ def status(answer: Mapping[str, Any], verbose: bool) -> str:
     columns: list[Column] = [
         ("NODE", _text("name"), False),
         ("ROLE", _text("role"), False),
-        ("STATE", _text("state"), False),
+        (
+            "STATE",
+            lambda row: clean(row.get("state")) + (", will stop" if row.get("stopping") else ""),
+            False,
+        ),
         ("ADDRESS", _text("address"), False),
         ("WORKLOAD", _workload("workload"), True),
         ("CALLS", _text("calls"), True),

@@ -26,7 +26,8 @@ class INodeView(Interface):
         C{{"cluster": id, "node": name of this node, "threshold": 0..1, "hard_limit": 0..1, "no_node": [name],
         "registrations" (in the whole cluster), "nodes": [...]}}; C{no_node}: names in C{cluster.sequence} that no node has. Each
         node is
-        C{{"name", "role", "state", "address", "workload" (0..1 or null), "calls", "registrations", "report_age" (s or
+        C{{"name", "role", "state", "stopping" (when its last call ends),
+        "address", "workload" (0..1 or null), "calls", "registrations", "report_age" (s or
         null), "handed_over" (requests it gave to others), "components": {resource: 0..1}}}.
         """
 

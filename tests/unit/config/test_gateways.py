@@ -171,7 +171,7 @@ class GatewaysTests(SynchronousTestCase):
     def test_near_name(self) -> None:
         """A section that is spelt nearly like this one is told so."""
         [problem] = self.problems('[[gatewy]]\nname = "a"\n')
-        self.assertIn("did you mean [gateway]?", problem)
+        self.assertIn("did you mean [[gateway]]?", problem)
 
     def test_secret(self) -> None:
         """The file of a password is there, has one, and can be read by its owner only."""

@@ -218,6 +218,21 @@ class LoadTests(SynchronousTestCase):
         self.assertTrue(self.refusal(path=path).startswith(f"{path}:3: cluster.sequence: found "))
         self.assertEqual(self.with_flags('cluster.sequence=["later"]').cluster.sequence, ("later",))
 
+    def test_misplaced(self) -> None:
+        """A key in front of all sections, an array that is misspelt, and the password of the page, which is in no file."""
+        for text, told in (
+            ('domain = "a.example"', '1: key "domain" is in no section; it belongs under [cluster]'),
+            ('domain = ["a.example"]', '1: key "domain" is in no section; it belongs under [cluster]'),
+            ("[gatewy]\n", '1: unknown section "gatewy"; did you mean [[gateway]]? allowed'),
+            ("[limit]\n", '1: unknown section "limit"; did you mean [limits]? allowed'),
+            ("domains = 1", '1: unknown section "domains"; '),
+            ('[web]\npassword = "x"', '2: unknown key "password" in [web]; voipctl web-password sets'),
+        ):
+            path = self.mktemp()
+            Path(path).write_text(text)
+            (error,) = check_file(path)
+            self.assertIn(f"{path}:{told}", error)
+
     def test_flags_are_named(self) -> None:
         """A mistake in a flag names the flag as it was typed."""
         self.assertEqual(

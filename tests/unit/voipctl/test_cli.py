@@ -114,6 +114,14 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual(verbose[1].split()[-2:], ["CALLS/LIMIT", "CPU"])
         self.assertEqual(verbose[1].split().count("CALLS"), 1)
 
+    def test_status_of_a_node_that_will_stop(self) -> None:
+        """Drained for good or for a while: that is seen in its state."""
+        nodes = [{**node, "state": "drain", "stopping": node["name"] == "a"} for node in STATUS["nodes"]]
+        self.client.answers["status"] = {**STATUS, "nodes": nodes}
+        rows = self.shown("status").splitlines()[2:4]
+        self.assertIn("drain, will stop", rows[0])
+        self.assertNotIn("will stop", rows[1])
+
     def test_json(self) -> None:
         """With --json, the answer is printed as it came."""
         self.assertEqual(json.loads(self.shown("--json", "status")), STATUS)
@@ -145,6 +153,16 @@ class VoipctlTests(SynchronousTestCase):
         self.client.answers["calls"] = []
         self.assertEqual(self.run_main("calls")[:2], (1, "there are no calls at the nodes that answered\n"))
         self.assertEqual(self.run_main("calls", "--json")[:2], (1, "[]\n"))
+
+    def test_no_password_is_asked_for_in_vain(self) -> None:
+        """The web page changes nothing: that is told before somebody types a password."""
+        self.patch(cli, "_client", self.original)
+        self.terminal = Terminal()
+        self.patch(cli, "getpass", lambda prompt: self.fail("asked"))
+        for command in (("user", "add", "x@a.b"), ("user", "passwd", "x@a.b"), ("web-password",)):
+            status, out, err = self.run_main("--url", "http://192.0.2.1/", *command)
+            self.assertEqual((status, out), (1, ""))
+            self.assertIn("needs the admin socket", err)
 
     def test_empty_lists(self) -> None:
         """In the place of a table without rows there are words; programs get an empty list."""

@@ -129,7 +129,7 @@ class NodeParts:
         self._reactor, self._surroundings = reactor, surroundings
         self._policy, self._hook, self._stop = policy, hook, stop
         self._state: StoredState | None = None
-        self._stopping = False
+        self.stopping = False
 
     @property
     def reactor(self) -> Any:
@@ -468,21 +468,21 @@ class NodeParts:
         """Take nothing new, or take part again."""
         self.workload.drain(on)
         if not on:
-            self._stopping = False
+            self.stopping = False
             self.calls.changed = self.workload.touch
 
     def stop_when_empty(self) -> None:
         """Drain, and end when the last call has ended."""
         self.drain(True)
-        self._stopping = True
+        self.stopping = True
         self.calls.changed = self.calls_changed
         self.calls_changed()
 
     def calls_changed(self) -> None:
         """A call has begun or ended."""
         self.workload.touch()
-        if self._stopping and not len(self.calls):
-            self._stopping = False
+        if self.stopping and not len(self.calls):
+            self.stopping = False
             # from now on nobody asks us to pass something on to a phone; what was under way then is passed on yet
             self.cluster.leave()
             self._reactor.callLater(LAST_WORDS, self._stop)

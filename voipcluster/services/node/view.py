@@ -65,6 +65,7 @@ class NodeView:
             if member.name == core.node:
                 row |= {
                     "state": own.state.value,
+                    "stopping": node.stopping,
                     "workload": round(own.workload.value, 4),
                     "calls": len(node.calls),
                     "registrations": node.registrar.owned,
@@ -93,11 +94,12 @@ class NodeView:
         report = known.report if known is not None else None
         if known is None or report is None:
             return {
-                "state": NodeState.UNKNOWN.value, "workload": None, "calls": 0, "registrations": 0,
+                "state": NodeState.UNKNOWN.value, "stopping": False, "workload": None, "calls": 0, "registrations": 0,
                 "report_age": None, "handed_over": 0, "media": None, "database": None, "components": {}, "measured": {},
             }  # fmt: skip
         return {
             "state": "stopped" if known.left else known.state.value,
+            "stopping": counters.get(name, {}).get("stopping") is True,
             "workload": round(report.value, 4),
             "calls": report.calls,
             "registrations": report.registrations,

@@ -195,6 +195,23 @@ class ViewTests(SynchronousTestCase):
         self.nodes.run(5.0)
         self.assertIn("nodes b, c are not reachable, and no other", self.refused(self.view().calls("x")))
 
+    def test_node_that_is_to_stop(self) -> None:
+        """While its calls go on, each node tells that it will end; not of one that only drains, or that was told otherwise."""
+        self.world("ab", **AT_B)
+        self.call()
+
+        def told() -> list[list[bool]]:
+            self.nodes.run(2.0)
+            answers = [self.asked(self.view(name).status())["nodes"] for name in "ab"]
+            return [[row["stopping"] for row in rows] for rows in answers]
+
+        self.view().drain("b", True)
+        self.assertEqual(told(), [[False, False]] * 2)
+        self.view().stop("b")
+        self.assertEqual(told(), [[False, True]] * 2)
+        self.view().drain("b", False)
+        self.assertEqual(told(), [[False, False]] * 2)
+
     def test_node_that_has_left(self) -> None:
         """One that was stopped in good order holds nothing."""
         self.world()
