@@ -112,6 +112,13 @@ def _say_rest(given: Given, shown: int, total: int, what: str) -> int:
     return 0
 
 
+def _say_silent(silent: Sequence[str] | None, what: str, missing: str) -> int:
+    """On standard error each node that did not answer. @return: the exit status: 1 when there is one."""
+    for name in map(clean, silent or ()):
+        print(f"voipctl: {what} node {name} {missing}: node {name} is not reachable", file=sys.stderr)
+    return 1 if silent else 0
+
+
 def _calls(given: Given) -> int:
     client = _client(given)
     if not given.call_id:
@@ -119,12 +126,7 @@ def _calls(given: Given) -> int:
         none = "there are no calls" if not silent else "there are no calls at the nodes that answered"
         print(lists.as_json(rows) if given.json else tables.calls(rows) if rows else none)
         _say_rest(given, len(rows), total, "calls")
-        for name in map(clean, silent):
-            print(
-                f"voipctl: the calls of node {name} are missing: node {name} is not reachable",
-                file=sys.stderr,
-            )
-        return 1 if silent else 0
+        return _say_silent(silent, "the calls of", "are missing")
     answer = client.ask("calls", call_id=given.call_id)
     if not answer:
         raise UsageError(f"no call in progress, nor one that ended lately, has the Call-ID {given.call_id}")
@@ -239,10 +241,14 @@ def _trace(given: Given) -> int:
 def _gateway(given: Given) -> int:
     client, verb = _client(given), given.gateway_command
     if verb == "list":
-        return _show_rows(given, client.ask("gateways"), gateways.listing, "there are no gateways")
+        rows = client.ask("gateways")
+        _show_rows(given, rows, gateways.listing, "there are no gateways")
+        return _say_silent(rows[0].get("silent") if rows else (), "what", "counts is missing")
     name = given.name
     if verb == "show":
-        return _show(given, client.ask("gateway-show", name=name), gateways.one)
+        answer = client.ask("gateway-show", name=name)
+        _show(given, answer, gateways.one)
+        return _say_silent(answer.get("silent"), "what", "counts is missing")
     if verb in ("add", "set"):
         options = gateways.options_of(given.options)
         if given.password_stdin:

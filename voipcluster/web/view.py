@@ -71,7 +71,7 @@ class INodeView(Interface):
         All gateways: C{[{"name", "kind", "servers", "transport", "where" ("file" | "database" | "file, changed"), "state" ("up" |
         "down" | "closed" | "disabled"), "reason", "registration", "channels" (in use over all nodes), "most" (0: any number),
         "seizures", "answers", "asr" (0..1 or null), "refused", "last_cause", "last_at" (unix s), "nodes": [{"node", "state",
-        "reason", "registration", "seizures", "answers", "refused"}]}]}.
+        "reason", "registration", "seizures", "answers", "refused"}], "silent": [nodes that did not answer]}]}.
         """
 
     def routes(number: str | None, caller: str | None) -> Later:

@@ -164,6 +164,16 @@ class VoipctlTests(SynchronousTestCase):
             self.assertEqual((status, out), (1, ""))
             self.assertIn("needs the admin socket", err)
 
+    def test_gateways_without_a_node_that_is_silent(self) -> None:
+        """What the others count is shown, and who is missing is told."""
+        self.client.answers["gateways"] = [{**GATEWAY, "silent": ["b"]}]
+        self.client.answers["gateway-show"] = {**GATEWAY, "silent": ["b"]}
+        told = "voipctl: what node b counts is missing: node b is not reachable\n"
+        for argv in (("gateway", "list"), ("gateway", "show", "x"), ("gateway", "list", "--json")):
+            status, out, err = self.run_main(*argv)
+            self.assertEqual((status, err), (1, told))
+            self.assertIn(GATEWAY["name"], out)
+
     def test_empty_lists(self) -> None:
         """In the place of a table without rows there are words; programs get an empty list."""
         for command, none in (

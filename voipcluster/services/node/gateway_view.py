@@ -27,16 +27,16 @@ Ask = Callable[[str, Row], "Deferred[dict[str, Row]]"]
 
 class GatewayView:
     """
-    @param ask: asks the other nodes.
+    @param ask: asks the other nodes; C{silent}: those who have not answered, of what did.
     """
 
-    def __init__(self, node: NodeParts, ask: Ask) -> None:
-        self._node, self._ask = node, ask
+    def __init__(self, node: NodeParts, ask: Ask, silent: Callable[[Mapping[str, Row]], list[str]]) -> None:
+        self._node, self._ask, self._silent = node, ask, silent
 
     # -- reading
 
     def rows(self) -> Deferred[list[Row]]:
-        """All gateways, by name; what nodes count is added up."""
+        """All gateways, by name; what nodes count is added up, but for those that are C{silent}."""
 
         def gathered(others: dict[str, Row]) -> list[Row]:
             rows = {row["name"]: row for row in self.own()}
@@ -46,7 +46,9 @@ class GatewayView:
                 for other in answer.get("gateways", ()):
                     if isinstance(other, dict) and other.get("name") in rows:
                         _add(rows[other["name"]], node, other)
+            silent = self._silent(others)
             for row in rows.values():
+                row["silent"] = silent
                 row["asr"] = round(row["answers"] / row["seizures"], 4) if row["seizures"] else None
             return [rows[name] for name in sorted(rows)]
 

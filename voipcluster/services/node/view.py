@@ -46,7 +46,7 @@ class NodeView:
 
     def __init__(self, node: NodeParts) -> None:
         self._node = node
-        self._gateways = GatewayView(node, self._ask_others)
+        self._gateways = GatewayView(node, self._ask_others, self._silent)
         self.tracing = TraceView(node, self._ask_others, self._silent)
 
     # -- reading

@@ -69,6 +69,7 @@ class GatewayViewTests(SynchronousTestCase):
         self.book = GatewayBook((), Tallies(), lambda: 1764590400.0)
         self.merge()
         self.others: dict[str, Any] = {}
+        self.members: list[str] = []
         self.node: Any = Part(
             gateways=self.book,
             incoming=Part(refused={("carrier", "number"): 2, ("carrier", "full"): 1, ("", "stranger"): 9}),
@@ -77,7 +78,11 @@ class GatewayViewTests(SynchronousTestCase):
             config=Config(gateways=tuple(self.of_file)),
             cluster=Cluster(self),
         )
-        self.view = GatewayView(self.node, lambda kind, params: succeed(self.others))
+        self.view = GatewayView(
+            self.node,
+            lambda kind, params: succeed(self.others),
+            lambda answers: [name for name in self.members if name not in answers],
+        )
 
     def merge(self) -> None:
         found, faults = merged(self.of_file, self.rows.values())
@@ -86,6 +91,14 @@ class GatewayViewTests(SynchronousTestCase):
 
     def listed(self) -> dict[str, dict[str, Any]]:
         return {row["name"]: row for row in self.successResultOf(self.view.rows())}
+
+    def test_a_node_that_is_silent(self) -> None:
+        """Each row tells whose counts are missing in it."""
+        self.members = ["b", "c"]
+        self.others = {"c": {"gateways": []}}
+        rows = self.successResultOf(self.view.rows())
+        self.assertEqual([row["silent"] for row in rows], [["b"]] * 3)
+        self.assertEqual(self.successResultOf(self.view.show("carrier"))["silent"], ["b"])
 
     def test_states(self) -> None:
         """Up, down with the reason, closed at this hour, disabled."""
