@@ -101,9 +101,8 @@ def load_config(
     if reading.problems:
         raise ConfigError(sorted(reading.problems, key=_line_number))
     config = reading.config(path)
-    return evolve(
-        config, cautions=tuple(sorted([*cautions(config, reading.place), *unknown], key=_line_number))
-    )
+    found = [*reading.check_empty(path), *cautions(config, reading.place), *unknown]
+    return evolve(config, cautions=tuple(sorted(found, key=_line_number)))
 
 
 class _Reading:
@@ -115,6 +114,7 @@ class _Reading:
         self._known, self._policies, self._folder = known, policies, folder
         self._values: dict[str, object] = {name: option.default for name, option in known.items()}
         self._where: dict[str, str] = {}
+        self._empty = False  # a file that says nothing
         self._gateways: tuple[Gateway, ...] = ()
         self._routes: tuple[object, Where] | None = None  # as they stand in the file; read when all else is
         self._routing: tuple[tuple[Route, ...], RateTable] = (), RateTable()
@@ -148,6 +148,7 @@ class _Reading:
             return self._where.get(".".join(key)) or where(*key)
 
         self.place = place
+        self._empty = not document
         for section, content in document.items():
             if section == "gateway":
                 if isinstance(content, list):
@@ -178,6 +179,16 @@ class _Reading:
         if not isinstance(table, dict) or not isinstance(table.get("secret"), str) or not table["secret"]:
             return table
         return {**table, "secret": self._file(table["secret"])}
+
+    def check_empty(self, path: str | None) -> Iterator[Problem]:
+        """Such a file can be used, and hardly anybody has the domain of the default, which is for examples."""
+        if self._empty and "cluster.domain" not in self._where:
+            domain = ", ".join(Config().cluster.domain)
+            yield Problem(
+                f"{path}",
+                "cluster.domain",
+                f"is not set, nor is anything else: only users of {domain} are served",
+            )
 
     def take_flag(self, setting: Setting) -> None:
         option = self._known.get(setting.key)

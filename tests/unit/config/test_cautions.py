@@ -27,6 +27,15 @@ class CautionsTests(SynchronousTestCase):
         self.assertEqual(self.warnings(f'{text}[[route]]\nprefix = "112"\ngateway = "a"\n'), [])
         self.assertEqual(self.warnings("[auth]\nrequired = false\n"), [])
 
+    def test_an_empty_file(self) -> None:
+        """Such as the wrong one: it serves the domain of the examples."""
+        for text in ("", "# domain = mine\n"):
+            (found,) = self.warnings(text)
+            self.assertIn(
+                "cluster.domain: is not set, nor is anything else: only users of example.com", found
+            )
+        self.assertEqual(self.warnings('[cluster]\ndomain = ["a.b"]\n'), [])
+
     def test_codec(self) -> None:
         """A codec that nobody knows, with the one that may be meant; a new one is allowed."""
         found = self.warnings(f'{GATEWAY}codecs = ["PCMZ", "x-new-one"]\n')
