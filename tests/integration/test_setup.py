@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,32 @@ class MissingTests(IntegrationTestCase):
             ),
         )
         self.assertFalse((self.folder / "venv").exists())
+
+
+class NetworkTests(IntegrationTestCase):
+    def test_without_a_network(self) -> None:
+        """Behind what pip says of it stands one line that says what to do, and that it failed is the last one."""
+        nobody = f"http://{self.address(1)}:9/"
+        there = self.folder / "venv" / "bin"
+        there.mkdir(parents=True)
+        python = there / "python"  # with a pip of its own, which takes long to install
+        python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+        python.chmod(0o755)
+        done = subprocess.run(
+            ["/bin/sh", str(CHECKOUT / "script" / "setup"), "demo"],
+            env={
+                **os.environ, "VOIPCLUSTER_VENV": str(self.folder / "venv"), "PIP_CONFIG_FILE": os.devnull,
+                "PIP_INDEX_URL": nobody, "PIP_RETRIES": "0", "no_proxy": "*",
+            },
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 1)
+        *_, advice, last = done.stderr.splitlines()
+        self.assertIn("no way to the network? Behind a proxy, name it: export https_proxy=", advice)
+        self.assertEqual(last, "setup: pip could not install voipcluster")
 
 
 class LastLinesTests(IntegrationTestCase):
