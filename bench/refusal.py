@@ -19,9 +19,9 @@ from voipcluster.balance.thinning import MANY, REFUSALS
 from voipcluster.net.sink import SinkErrors
 from voipcluster.net.timers import TimerWheel
 from voipcluster.net.udp import BATCH, UdpPort, open_udp_socket
-from voipcluster.services.sip.limiting import Limiting
-from voipcluster.services.sip.overload import OverloadService
-from voipcluster.services.sip.transactions import TransactionService
+from voipcluster.services.transaction.limiting import Limiting
+from voipcluster.services.transaction.overload import OverloadService
+from voipcluster.services.transaction.transactions import TransactionService
 from voipcluster.sip.limits import LimitSettings
 
 GOAL = 0.02
@@ -30,7 +30,7 @@ SERVED = 8  # seconds
 
 
 class _Wire:
-    """Sends over the port as L{voipcluster.services.sip.transport.TransportService} does."""
+    """Sends over the port as L{voipcluster.services.transaction.transport.TransportService} does."""
 
     port: UdpPort
 

@@ -23,7 +23,7 @@ from voipcluster.address import Flow, Hop
 from voipcluster.net.sink import ISipSink, SinkErrors
 from voipcluster.net.timers import TimerWheel
 from voipcluster.net.udp import UdpPort, open_udp_socket
-from voipcluster.services.sip.transport import TransportService
+from voipcluster.services.transaction.transport import TransportService
 
 reactor: Any = global_reactor
 MESSAGE = b"INVITE sip:bob@example.com SIP/2.0\r\n" + b"X-Filler: " + b"x" * 650 + b"\r\n\r\n"

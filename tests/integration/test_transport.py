@@ -25,7 +25,7 @@ from voipcluster.address import Flow, Hop
 from voipcluster.errors import UsageError
 from voipcluster.net.sink import SinkErrors
 from voipcluster.net.udp import UdpPort, open_udp_socket
-from voipcluster.services.sip.transport import StreamLimits, TransportService
+from voipcluster.services.transaction.transport import StreamLimits, TransportService
 
 reactor: Any = global_reactor
 OURS, THEIRS = "127.46.0.1", "127.46.0.2"

@@ -19,7 +19,7 @@ from voipcluster.net.sink import SinkErrors
 from voipcluster.net.stream import LINGER, StreamLimits
 from voipcluster.net.timers import TimerWheel
 from voipcluster.net.websocket_resource import Origins, SipWebSocketResource
-from voipcluster.services.sip.websockets import WebSocketService
+from voipcluster.services.transaction.websockets import WebSocketService
 
 LOCAL, REMOTE = ("192.0.2.1", 8080), ("198.51.100.9", 40000)
 LIMITS = StreamLimits(max_head=1000, max_body=1000)

@@ -33,7 +33,7 @@ from voipcluster.phone.events import (
 from voipcluster.phone.media import AudioClock, AudioStream
 from voipcluster.phone.phone_call import CallFailed, PhoneCall, RegistrationRefused
 from voipcluster.phone.reports import Reports
-from voipcluster.services.sip.transport import ISipSink, TransportService
+from voipcluster.services.transaction.transport import ISipSink, TransportService
 from voipcluster.sip.message import parse
 
 

@@ -9,7 +9,7 @@ from zope.interface.verify import verifyClass
 from voipcluster.address import Flow, Hop
 from voipcluster.net.sink import ISipSink, SinkErrors
 from voipcluster.phone.phone import Phone
-from voipcluster.services.sip.transactions import TransactionService
+from voipcluster.services.transaction.transactions import TransactionService
 
 FLOW = Flow("UDP", ("192.0.2.1", 5060), ("192.0.2.7", 4711))
 

@@ -10,7 +10,7 @@ from tests.unit.properties.test_message import TORTURE
 from tests.unit.strategies import damaged, name_addrs, ports, requests, tokens
 from voipcluster.address import Flow
 from voipcluster.errors import PeerError
-from voipcluster.services.sip.runners import response_flow
+from voipcluster.services.transaction.runners import response_flow
 from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.outgoing import reply
 from voipcluster.sip.shedding import glance, refusal
@@ -74,7 +74,7 @@ def usual_requests(draw: st.DrawFn) -> bytes:
 
 
 def true_source(via: Via, host: str, port: int) -> Via | None:
-    """As L{voipcluster.services.sip.transactions.TransactionService} completes a Via."""
+    """As L{voipcluster.services.transaction.transactions.TransactionService} completes a Via."""
     if via.host == host and (via.is_plain or (via.param("rport") is None and via.received is None)):
         return None
     return via.with_source(host, port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.unit.net.dns_fakes import FakeDnsClient
 from tests.unit.services.sip_world import Node, WorldCase
 from voipcluster.net.resolver import DnsLimits, DnsResolver
-from voipcluster.services.sip.resolving import Resolving
+from voipcluster.services.transaction.resolving import Resolving
 from voipcluster.sip.dns import NAPTR, SRV, A, Naptr, Srv
 from voipcluster.sip.penalties import Penalties
 

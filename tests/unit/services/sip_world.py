@@ -26,6 +26,7 @@ from voipcluster.net.timers import TimerWheel
 from voipcluster.services.media.kernel_path import NoKernel
 from voipcluster.services.media.ports import RelayAddress
 from voipcluster.services.media.relay import MediaService
+from voipcluster.services.registrar.registrar import RegistrarService
 from voipcluster.services.sip.accepted import Accepted
 from voipcluster.services.sip.access import Access, credentials_lookup
 from voipcluster.services.sip.calls import CallTable
@@ -34,13 +35,12 @@ from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.diverting import Wishes
 from voipcluster.services.sip.hooks import ICallHook
-from voipcluster.services.sip.limiting import Limiting
 from voipcluster.services.sip.placing import Placing
 from voipcluster.services.sip.proxy import ProxyService
-from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.services.sip.serving import Serving
 from voipcluster.services.sip.targets import Targets
-from voipcluster.services.sip.transactions import TransactionService
+from voipcluster.services.transaction.limiting import Limiting
+from voipcluster.services.transaction.transactions import TransactionService
 from voipcluster.sip import digest
 from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.limits import LimitSettings
@@ -96,7 +96,7 @@ class Network:
 
 class FakeTransport:
     """
-    What L{voipcluster.services.sip.transport.TransportService} offers to the SIP side, over a L{Network}.
+    What L{voipcluster.services.transaction.transport.TransportService} offers to the SIP side, over a L{Network}.
 
     @ivar connections: number to remote address, of those that are open.
     """

@@ -8,7 +8,7 @@ from zope.interface import classImplements
 from zope.interface.verify import verifyObject
 
 from tests.unit.store.database_case import DatabaseCase
-from voipcluster.services.sip.writebehind import ILocationStore
+from voipcluster.services.registrar.writebehind import ILocationStore
 from voipcluster.sip.location import Binding
 from voipcluster.store.location import Locations
 

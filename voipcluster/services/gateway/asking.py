@@ -17,8 +17,8 @@ from zope.interface import implementer
 from voipcluster.address import Flow
 from voipcluster.errors import ParseError, TransportError
 from voipcluster.services.sip.next_hop import NameToResolve, hop_of
-from voipcluster.services.sip.resolving import REFUSED, SILENT, UNAVAILABLE
-from voipcluster.services.sip.runners import ClientTransaction, IClientUser
+from voipcluster.services.transaction.resolving import REFUSED, SILENT, UNAVAILABLE
+from voipcluster.services.transaction.runners import ClientTransaction, IClientUser
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.resolution import Server
 from voipcluster.sip.uri import SipUri

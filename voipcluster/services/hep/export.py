@@ -17,7 +17,7 @@ from voipcluster.address import Flow
 from voipcluster.net.collector import Collector
 from voipcluster.services.hep.reports import reports
 from voipcluster.services.node.records import CallRecord
-from voipcluster.services.sip.tap import Tap
+from voipcluster.services.transaction.tap import Tap
 from voipcluster.sip.hep import SIP, HepWriter, Passed
 from voipcluster.sip.masking import masked
 from voipcluster.sip.overheard import LONGEST, call_id_of, cseq_of

@@ -45,9 +45,9 @@ from voipcluster.services.gateway.merging import check_change
 from voipcluster.services.node import page_access
 from voipcluster.services.node.first_copies import FirstCopies
 from voipcluster.services.sequence import SequenceCheck
-from voipcluster.services.sip.lost_nodes import LostNodes
-from voipcluster.services.sip.transactions import ClientTransaction
 from voipcluster.services.tracing.recorder import call_ids_of
+from voipcluster.services.transaction.lost_nodes import LostNodes
+from voipcluster.services.transaction.transactions import ClientTransaction
 from voipcluster.store.directory import ACCOUNT, GATEWAY
 from voipcluster.web.slices import PAGE
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from voipcluster.config.limits import LimitsOptions
 from voipcluster.services.node.settings import request_limits, stranger_settings
-from voipcluster.services.sip.limiting import Limiting
+from voipcluster.services.transaction.limiting import Limiting
 from voipcluster.sip.message import Request
 from voipcluster.sip.transaction.matching import ServerKey
 from voipcluster.sip.uri import SipUri

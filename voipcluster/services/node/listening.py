@@ -14,8 +14,8 @@ from voipcluster.config.addresses import host_names
 from voipcluster.net.sip_tls import SipTls, TlsFiles
 from voipcluster.net.websocket_resource import Origins, SipWebSocketResource
 from voipcluster.services.media.ports import RelayAddress
-from voipcluster.services.sip.transport import ListenAddress, TransportService
-from voipcluster.services.sip.websockets import WebSocketService
+from voipcluster.services.transaction.transport import ListenAddress, TransportService
+from voipcluster.services.transaction.websockets import WebSocketService
 from voipcluster.sip.route import Address
 from voipcluster.web.gate import Gate
 from voipcluster.web.site import WebService

@@ -10,9 +10,9 @@ from voipcluster.balance.overload import OverloadSettings
 from voipcluster.errors import PeerError
 from voipcluster.net.batch import arrange
 from voipcluster.services.sip.core import SipCore
-from voipcluster.services.sip.downstream import Downstreams
-from voipcluster.services.sip.overload import OverloadService
-from voipcluster.services.sip.wakeups import Arrange
+from voipcluster.services.transaction.downstream import Downstreams
+from voipcluster.services.transaction.overload import OverloadService
+from voipcluster.services.transaction.wakeups import Arrange
 
 if TYPE_CHECKING:
     from voipcluster.services.node.parts import NodeParts

@@ -62,8 +62,9 @@ from voipcluster.services.node.settings import (
 from voipcluster.services.node.surroundings import Surroundings
 from voipcluster.services.node.tracing import hep_of
 from voipcluster.services.node.view import NodeView, durations
+from voipcluster.services.registrar.registrar import RegistrarService
+from voipcluster.services.registrar.writebehind import ILocationStore
 from voipcluster.services.sip.access import Access, credentials_lookup
-from voipcluster.services.sip.backlog import BacklogService
 from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.core import SipCore
@@ -72,17 +73,16 @@ from voipcluster.services.sip.diverting import Wishes
 from voipcluster.services.sip.hooks import ICallHook
 from voipcluster.services.sip.placing import Placing
 from voipcluster.services.sip.proxy import ProxyService
-from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.services.sip.riding import Riding
 from voipcluster.services.sip.serving import Serving
-from voipcluster.services.sip.tap import Tap
 from voipcluster.services.sip.targets import Targets
-from voipcluster.services.sip.tls_files import TlsFilesService
-from voipcluster.services.sip.transactions import TransactionService
-from voipcluster.services.sip.transport import TransportService
-from voipcluster.services.sip.writebehind import ILocationStore
 from voipcluster.services.tracing.outline import Outlines
 from voipcluster.services.tracing.recorder import Recorder
+from voipcluster.services.transaction.backlog import BacklogService
+from voipcluster.services.transaction.tap import Tap
+from voipcluster.services.transaction.tls_files import TlsFilesService
+from voipcluster.services.transaction.transactions import TransactionService
+from voipcluster.services.transaction.transport import TransportService
 from voipcluster.services.workload import Sources, WorkloadService
 from voipcluster.sip.auth import Authenticator, nonce_sealer
 from voipcluster.sip.proxy.routing import Names

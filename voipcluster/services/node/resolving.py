@@ -12,7 +12,7 @@ from voipcluster.net.dns_client import DnsClient
 from voipcluster.net.resolver import DnsResolver
 from voipcluster.services.node.settings import dns_limits
 from voipcluster.services.sip.core import SipCore
-from voipcluster.services.sip.resolving import Resolving
+from voipcluster.services.transaction.resolving import Resolving
 from voipcluster.sip.penalties import Penalties
 
 

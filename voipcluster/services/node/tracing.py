@@ -10,7 +10,7 @@ from voipcluster.address import split_host_port
 from voipcluster.config.files import secret_of
 from voipcluster.net.collector import TcpCollector, UdpCollector
 from voipcluster.services.hep.export import Choice, HepExport
-from voipcluster.services.sip.tap import Tap
+from voipcluster.services.transaction.tap import Tap
 from voipcluster.sip.hep import LARGEST, LARGEST_DATAGRAM, HepWriter
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from voipcluster.balance.handover import Handover
-from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.services.transaction.transactions import ServerTransaction
 
 
 class Accepted(NamedTuple):

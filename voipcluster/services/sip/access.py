@@ -17,7 +17,7 @@ from voipcluster.services.gateway.allowances import is_forbidden
 from voipcluster.services.gateway.incoming import Incoming
 from voipcluster.services.notices import Notices
 from voipcluster.services.sip.core import SipCore
-from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.services.transaction.transactions import ServerTransaction
 from voipcluster.sip.auth import RANDOM_SIZE, Accepted, Authenticator, Credentials, Lookup
 from voipcluster.sip.digest import parse_answer
 from voipcluster.sip.message import Request
@@ -27,9 +27,6 @@ from voipcluster.sip.values import address_uri
 
 ASSERTED = "p-asserted-identity"  # only our own nodes may say it (RFC 3325 section 5)
 MD5_ONLY = ("baresip v0.", "baresip v1.", "sipp")  # how their User-Agent begins
-AMPLIFICATION = (
-    3  # octets out for each one in, to who did not prove to be there (as RFC 9000 section 8.1 has it)
-)
 
 
 class Proof(NamedTuple):

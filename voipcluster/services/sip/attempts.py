@@ -17,8 +17,8 @@ from zope.interface import implementer
 from voipcluster.address import Flow
 from voipcluster.errors import PeerError, TransportError
 from voipcluster.services.sip.next_hop import tcp_first
-from voipcluster.services.sip.resolving import REFUSED, SILENT, UNAVAILABLE, Resolving
-from voipcluster.services.sip.runners import ClientTransaction, IClientUser
+from voipcluster.services.transaction.resolving import REFUSED, SILENT, UNAVAILABLE, Resolving
+from voipcluster.services.transaction.runners import ClientTransaction, IClientUser
 from voipcluster.sip.message import Response
 from voipcluster.sip.resolution import Server
 from voipcluster.sip.retry_after import retry_after

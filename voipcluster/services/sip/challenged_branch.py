@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from zope.interface import implementer
 
 from voipcluster.errors import ParseError, TransportError, UsageError
-from voipcluster.services.sip.runners import IClientUser
+from voipcluster.services.transaction.runners import IClientUser
 from voipcluster.sip.challenges import Challenged, Identity
 from voipcluster.sip.message import Request, Response
 from voipcluster.sip.renumbering import renumbered

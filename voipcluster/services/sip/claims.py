@@ -13,11 +13,12 @@ from typing import NamedTuple
 from voipcluster.address import Flow, join_host_port
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
-from voipcluster.services.sip.access import AMPLIFICATION, Access, sender_of
+from voipcluster.services.sip.access import Access, sender_of
 from voipcluster.services.sip.calls import Call
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
-from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.services.transaction.limiting import AMPLIFICATION
+from voipcluster.services.transaction.transactions import ServerTransaction
 from voipcluster.sip.location import Binding
 from voipcluster.sip.message import Request, value_of
 from voipcluster.sip.proxy.events import Target

@@ -17,7 +17,7 @@ from voipcluster.services.sip.next_hop import (
     TooLargeForUdp,
     strict_or_loose,
 )
-from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
+from voipcluster.services.transaction.transactions import ClientTransaction, IClientUser, ServerTransaction
 from voipcluster.sip.diversion import diverted
 from voipcluster.sip.message import Request
 from voipcluster.sip.outgoing import forward_request

@@ -14,12 +14,12 @@ from voipcluster.errors import TransportError
 from voipcluster.net.timers import TimerWheel
 from voipcluster.remember import LONGEST
 from voipcluster.services.sip.branches import Branches
-from voipcluster.services.sip.downstream import Downstreams
 from voipcluster.services.sip.next_hop import hop_of
-from voipcluster.services.sip.resolving import Resolving
 from voipcluster.services.sip.riding import Riding
-from voipcluster.services.sip.transactions import TransactionService
-from voipcluster.services.sip.transport import TransportService
+from voipcluster.services.transaction.downstream import Downstreams
+from voipcluster.services.transaction.resolving import Resolving
+from voipcluster.services.transaction.transactions import TransactionService
+from voipcluster.services.transaction.transport import TransportService
 from voipcluster.sip.gruu import Gruus
 from voipcluster.sip.proxy.breadth import RECOMMENDED
 from voipcluster.sip.proxy.routing import Names

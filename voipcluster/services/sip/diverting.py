@@ -8,7 +8,7 @@ from voipcluster.balance.handover import Handover
 from voipcluster.errors import ParseError, PeerError
 from voipcluster.services.sip.access import ASSERTED
 from voipcluster.services.sip.forwarding import Forwarding
-from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.services.transaction.transactions import ServerTransaction
 from voipcluster.sip.diversion import past
 from voipcluster.sip.message import Request
 from voipcluster.sip.preferences import Preferences

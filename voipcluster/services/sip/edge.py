@@ -12,7 +12,7 @@ from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.serving import DIALOG_FORMING
-from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.services.transaction.transactions import ServerTransaction
 from voipcluster.sip.layout import layout_of
 from voipcluster.sip.message import Request, header_line
 from voipcluster.sip.proxy.events import Target

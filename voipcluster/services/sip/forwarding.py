@@ -18,7 +18,7 @@ from voipcluster.services.sip.next_hop import (
     NameToResolve,
     TooLargeForUdp,
 )
-from voipcluster.services.sip.transactions import ClientTransaction, IClientUser, ServerTransaction
+from voipcluster.services.transaction.transactions import ClientTransaction, IClientUser, ServerTransaction
 from voipcluster.sip.message import Response
 from voipcluster.sip.outgoing import forward_response
 from voipcluster.sip.proxy.context import ProxyContext

@@ -13,6 +13,7 @@ from voipcluster.balance.decision import HandOver
 from voipcluster.balance.handover import Handover
 from voipcluster.errors import PeerError, TransportError
 from voipcluster.services.gateway.routing import SCHEMES, NumberRouting
+from voipcluster.services.registrar.registrar import RegistrarService
 from voipcluster.services.sip.accepted import Accepted
 from voipcluster.services.sip.access import ASSERTED, Access
 from voipcluster.services.sip.claims import ANNOUNCES_NOTHING, Claims
@@ -22,10 +23,9 @@ from voipcluster.services.sip.dialogs import Dialogs
 from voipcluster.services.sip.edge import Edge
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.sip.placing import Placing, redirected_client
-from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.services.sip.riding import PARAMETER
 from voipcluster.services.sip.serving import Serving
-from voipcluster.services.sip.transactions import ITransactionUser, ServerTransaction
+from voipcluster.services.transaction.transactions import ITransactionUser, ServerTransaction
 from voipcluster.sip.message import REASONS, Request
 from voipcluster.sip.proxy.breadth import incoming_breadth
 from voipcluster.sip.proxy.context import ProxyContext

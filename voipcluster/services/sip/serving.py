@@ -19,7 +19,6 @@ from voipcluster.services.gateway.channels import Channels
 from voipcluster.services.gateway.outgoing import NumberAsked
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.accepted import Accepted
-from voipcluster.services.sip.access import AMPLIFICATION
 from voipcluster.services.sip.answers import Answers
 from voipcluster.services.sip.calls import Call, CallTable
 from voipcluster.services.sip.claims import Claims
@@ -33,8 +32,9 @@ from voipcluster.services.sip.locating import Located, Locating
 from voipcluster.services.sip.recorded import RecordedForwarding
 from voipcluster.services.sip.riding import HEADER
 from voipcluster.services.sip.targets import Targets
-from voipcluster.services.sip.transactions import ServerTransaction
 from voipcluster.services.sip.within_dialogs import WithinDialogs
+from voipcluster.services.transaction.limiting import AMPLIFICATION
+from voipcluster.services.transaction.transactions import ServerTransaction
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext
 from voipcluster.sip.proxy.validation import Refused

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from voipcluster.address import SECURE
 from voipcluster.errors import PeerError
+from voipcluster.services.registrar.registrar import RegistrarService
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs, past_its_node
-from voipcluster.services.sip.registrar import RegistrarService
 from voipcluster.sip.location import Binding
 from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.proxy.validation import Refused

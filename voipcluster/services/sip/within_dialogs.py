@@ -16,7 +16,7 @@ from voipcluster.services.sip.claims import FREE, STARTS_NOTHING, Arrival, Claim
 from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.forwarding import Forwarding
-from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.services.transaction.transactions import ServerTransaction
 from voipcluster.sip.message import Request
 from voipcluster.sip.proxy.context import ProxyContext
 from voipcluster.sip.proxy.events import Target

@@ -18,8 +18,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from voipcluster.address import Flow, join_host_port
 from voipcluster.errors import UsageError
-from voipcluster.services.sip.tap import Tap
 from voipcluster.services.tracing.wanted import Wanted
+from voipcluster.services.transaction.tap import Tap
 from voipcluster.sip.masking import masked
 from voipcluster.sip.overheard import call_id_of, cseq_of
 

@@ -6,7 +6,7 @@ from tests.unit.services.names_world import NET, ONE, TWO, NamesCase
 from voipcluster.address import Flow
 from voipcluster.errors import TransportError
 from voipcluster.services.gateway.asking import Asking
-from voipcluster.services.sip.resolving import SILENT, UNAVAILABLE
+from voipcluster.services.transaction.resolving import SILENT, UNAVAILABLE
 from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.outgoing import build_request
 from voipcluster.sip.uri import parse_uri

@@ -16,7 +16,7 @@ from voipcluster.gateway.permission import Party, Permission
 from voipcluster.gateway.rewriting import CallerId, Rewriting
 from voipcluster.gateway.routing import Route, Routes
 from voipcluster.services.gateway.allowances import USER, Allowances
-from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.services.transaction.transactions import ServerTransaction
 from voipcluster.sip.dns import NAPTR, A, Naptr
 from voipcluster.sip.message import Response
 

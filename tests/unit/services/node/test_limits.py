@@ -12,7 +12,7 @@ from voipcluster.address import Flow
 from voipcluster.config import load_config, parse_set
 from voipcluster.errors import PeerError
 from voipcluster.services.node.limits import limiting_of
-from voipcluster.services.sip.limiting import Limiting
+from voipcluster.services.transaction.limiting import Limiting
 from voipcluster.sip.limits import ADMITTED, BANNED
 
 HERE, STRANGER = ("192.0.2.9", 5060), ("198.51.100.66", 5060)

@@ -21,7 +21,7 @@ from voipcluster.services.node.listening import (
     own_ports,
     relay_addresses,
 )
-from voipcluster.services.sip.transport import ListenAddress, TransportService
+from voipcluster.services.transaction.transport import ListenAddress, TransportService
 from voipcluster.web.gate import Gate
 
 NODE = NodeOptions(address="127.0.0.1")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from tests.unit.services.sip.test_overload import OverloadCase
+from tests.unit.services.transaction.test_overload import OverloadCase
 from voipcluster.config import load_config, parse_set
 from voipcluster.net.batch import arrange
 from voipcluster.services.node.overload import overload_of
-from voipcluster.services.sip.overload import OverloadService
+from voipcluster.services.transaction.overload import OverloadService
 from voipcluster.sip.emergency import pattern_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.unit.services.sip_world import WorldCase
 from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.forwarding import Forwarding
-from voipcluster.services.sip.transactions import ServerTransaction
+from voipcluster.services.transaction.transactions import ServerTransaction
 from voipcluster.sip.message import Response
 from voipcluster.sip.proxy.context import ProxyContext
 from voipcluster.sip.proxy.events import Target

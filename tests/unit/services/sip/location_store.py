@@ -8,7 +8,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from voipcluster.services.sip.writebehind import ILocationStore, Key
+from voipcluster.services.registrar.writebehind import ILocationStore, Key
 from voipcluster.sip.location import Binding
 
 

@@ -7,7 +7,7 @@ from voipcluster.address import Hop
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.records.rows import row_of
 from voipcluster.services.sip.forwarding import Forwarding
-from voipcluster.services.sip.resolving import REFUSED, SILENT, UNAVAILABLE
+from voipcluster.services.transaction.resolving import REFUSED, SILENT, UNAVAILABLE
 from voipcluster.sip.dns import NAPTR, SRV, A, Naptr, Srv
 from voipcluster.sip.proxy.events import Target
 

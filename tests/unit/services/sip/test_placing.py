@@ -13,9 +13,9 @@ from voipcluster.balance.decision import Own
 from voipcluster.balance.handover import Handover, HandoverTokens
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
-from voipcluster.services.sip.downstream import Downstreams
 from voipcluster.services.sip.placing import PATIENCE
 from voipcluster.services.sip.riding import Riding
+from voipcluster.services.transaction.downstream import Downstreams
 from voipcluster.sip.message import Request
 from voipcluster.sip.route import route_uri
 from voipcluster.sip.uri import parse_uri

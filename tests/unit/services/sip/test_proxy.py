@@ -7,7 +7,7 @@ import inspect
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.services.sip_world import KEY, FakeTransport, Node, Phone, WorldCase
-from voipcluster.services.sip.transport import TransportService
+from voipcluster.services.transaction.transport import TransportService
 from voipcluster.sip.message import Request, Response, parse
 from voipcluster.sip.route import CallTokens
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.services.sip.test_limiting import BOB, STRANGER, LimitingCase
+from tests.unit.services.transaction.test_limiting import BOB, STRANGER, LimitingCase
 from voipcluster.balance.decision import Own
 from voipcluster.balance.workload import Workload
 from voipcluster.sip.strangers import StrangerSettings
