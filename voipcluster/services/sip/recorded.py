@@ -24,13 +24,15 @@ _REQUEST_TERMINATED = 487
 class RecordedForwarding(Forwarding):
     """@param call: gets the notes."""
 
-    __slots__ = ("_begun", "_call", "_gave_up")
+    __slots__ = ("_begun", "_call", "_gave_up", "_rings", "_silent")
 
     def __init__(self, call: Call, *of_forwarding: Any, **more: Any) -> None:
         super().__init__(*of_forwarding, **more)
         self._call = call
         self._begun: dict[int, Tried] = {}
         self._gave_up: set[int] = set()  # branches that were cancelled since the caller did not wait
+        self._silent: set[int] = set()  # branches that were given up without a word
+        self._rings = False  # whether one of these is waited for again, and the others were stopped
         call.reached = ""
 
     def cancel(self) -> None:
@@ -40,11 +42,29 @@ class RecordedForwarding(Forwarding):
     def response_received(self, branch: int, response: Response) -> None:
         status = response.status
         if status == _REQUEST_TERMINATED and branch not in self._gave_up:
-            elsewhere = any(200 <= one.status < 300 for one in self._begun.values())
-            self._over(branch, status, "answered elsewhere" if elsewhere else "rang too long", NODE)
+            self._over(branch, status, self._why_stopped(), NODE)
         elif status >= 200:
             self._over(branch, status, "", CALLER if status == _REQUEST_TERMINATED else CALLEE)
         super().response_received(branch, response)
+        if self._silent:
+            self._take_back()
+
+    def _why_stopped(self) -> str:
+        if any(200 <= one.status < 300 for one in self._begun.values()):
+            return "answered elsewhere"
+        return "rang elsewhere" if self._rings else "rang too long"
+
+    def _take_back(self) -> None:
+        """Who was silent, and is waited for after all, has its outcome still to come."""
+        context = self._context
+        if context is None or context.ended:
+            return
+        for branch in [number for number in self._silent if not context.is_given_up(number)]:
+            self._silent.discard(branch)
+            self._rings = True
+            one = self._begun.get(branch)
+            if one is not None:
+                one.ended, one.status, one.cause, one.by = 0.0, 0, "", ""
 
     def _start(self, number: int, target: Target, server: Server | None = None) -> None:
         if number not in self._begun and len(self._call.tried) < MAX_TRIED:
@@ -59,9 +79,13 @@ class RecordedForwarding(Forwarding):
             case BranchFailed(branch, error):
                 self._over(branch, 503, f"not sent: {error}", NODE)
             case TimerFired(name) if name.startswith("answer:"):
-                # the next place is tried now; should this one have the call all the same, that counts
-                self._over(int(name.partition(":")[2]), 408, "no answer", NODE)
+                # the next place is tried now; should this one ring or have the call all the same, that counts
+                branch = int(name.partition(":")[2])
+                self._over(branch, 408, "no answer", NODE)
+                self._silent.add(branch)
         super()._feed(event)
+        if self._silent:
+            self._take_back()
 
     def _over(self, branch: int, status: int, cause: str, by: str) -> None:
         one = self._begun.get(branch)

@@ -41,6 +41,8 @@ class _State(Enum):
 
 _FLOW_DEAD = frozenset({408, 430})  # RFC 5626 section 7
 _MERGED = 482  # section 8.2.2.2: the request is there already, over another way
+# by a node that was given up: nothing of the phone that it was to bring the request to
+_SAYS_NOTHING = frozenset({_MERGED, 487, 503})
 _CALLING, _PROCEEDING, _ENDED = _State.CALLING, _State.PROCEEDING, _State.ENDED
 
 
@@ -118,6 +120,10 @@ class ProxyContext:
         """Whether a branch may go to one more server of its next hop (RFC 3263 section 4.3)."""
         found = self._branches[branch]
         return not (self._final_sent or found.given_up) and found.state in (_CALLING, _PROCEEDING)
+
+    def is_given_up(self, branch: int) -> bool:
+        """Whether only a 2xx of a branch counts any more, since another one was asked instead, or rings."""
+        return self._branches[branch].given_up
 
     def feed(self, event: Event) -> list[Effect]:
         match event:
@@ -231,7 +237,11 @@ class ProxyContext:
         if branch.state is _State.ENDED:
             return effects
         cancelling = branch.state is _State.CANCELLING
-        if not branch.given_up and not (branch.rang_out and status == 487):
+        if branch.given_up:
+            if branch.stands_by and status not in _SAYS_NOTHING:
+                # it counts only where the next one's copy is merged (482), since the phone has answered to this one
+                branch.final = response
+        elif not (branch.rang_out and status == 487):
             branch.final = response  # the 487 is our own doing, and says nothing of the callee
         effects += self._end(number, branch)
         if status in _FLOW_DEAD and not cancelling and self._another_way(branch):
@@ -303,7 +313,7 @@ class ProxyContext:
     def _is_of_ours(self) -> bool:
         """Whether a 482 may come of it that the request was placed more than once: nobody knows what became of one copy."""
         return any(
-            branch.target.node and branch.final is None and (branch.given_up or branch.state is _ENDED)
+            branch.target.node and (branch.given_up or (branch.final is None and branch.state is _ENDED))
             for branch in self._branches
         )
 
@@ -392,8 +402,10 @@ class ProxyContext:
             return []
         if self._waiting:
             return self._next_group()
-        finals = [b.final for b in self._branches if b.final is not None]
-        failed = tuple(b.target for b in self._branches if b.final is None or b.final.status == 503)
+        finals = [b.final for b in self._branches if b.final is not None and not b.given_up]
+        failed = tuple(
+            b.target for b in self._branches if b.final is None or b.given_up or b.final.status == 503
+        )
         if self.relocate and not (self._cancelled or self._stop) and len(failed) == len(self._branches):
             return [LocateTargets(failed)]
         if self.diverts and not (self._cancelled or self._stop):
@@ -409,6 +421,9 @@ class ProxyContext:
             return [Answer(500), *self._final(500)]
         if best.status == _MERGED and (self.asked_before or self._is_of_ours()):
             # the caller's request was sent once, and that is what he may be told of (section 8.2.2.2)
+            for number, branch in enumerate(self._branches):
+                if branch.given_up and branch.final is not None:
+                    return [ForwardResponse(branch.final, number), *self._final(branch.final.status)]
             return [Answer(500), *self._final(500)]
         if best.status == 430:
             # the flow of a phone is gone; to the caller that is a phone which cannot be reached (RFC 5626 section 5.3.1)
@@ -418,7 +433,7 @@ class ProxyContext:
     def _outcome(self) -> int:
         """What came of the targets that were located last."""
         branches = self._branches[self._located_from :]
-        best = best_response([b.final for b in branches if b.final is not None])
+        best = best_response([b.final for b in branches if b.final is not None and not b.given_up])
         if best is not None:
             return best.status
         return 408 if any(b.rang_out or b.heard for b in branches) else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.services.gateway.trunk_world import TrunkCase
+from tests.unit.services.gateway.trunk_world import NUMBER, TrunkCase
 from tests.unit.services.sip_world import Phone, WorldCase
 from voipcluster.services.sip.calls import Call
 
@@ -154,7 +154,47 @@ class SilentGatewayTests(TrunkCase):
         self.a.reply(self.a.request("INVITE"), 200)
         self.assertEqual(self.outcomes()[0], ("a", 200, "", "callee"))
 
+    def test_it_rings_late(self) -> None:
+        """It is the one that is waited for then, and what it answers is what came of it; the next one was stopped."""
+        self.a.reply(self.a.request("INVITE"), 180)
+        self.assertEqual(self.outcomes()[0], ("a", 0, "", ""))
+        self.assertEqual(self.call.tried[0].ended, 0.0)
+        self.b.reply(self.b.request("INVITE"), 100)
+        self.b.reply(self.b.request("INVITE"), 487)
+        self.assertEqual(self.outcomes()[1], ("b", 487, "rang elsewhere", "node"))
+        self.a.reply(self.a.request("INVITE"), 486)
+        self.assertEqual(self.outcomes()[0], ("a", 486, "", "callee"))
+
+    def test_it_rings_late_for_nobody(self) -> None:
+        """The caller gives up while it rings."""
+        self.a.reply(self.a.request("INVITE"), 180)
+        self.alice.send(self.node, "CANCEL", NUMBER, branch="call2", cseq=2)
+        self.a.reply(self.a.request("INVITE"), 487)
+        self.assertEqual(self.outcomes()[0], ("a", 487, "", "caller"))
+
+    def test_it_is_waited_for(self) -> None:
+        """The next one has the call already, from it (RFC 3261 section 8.2.2.2)."""
+        self.b.reply(self.b.request("INVITE"), 482)
+        self.a.reply(self.a.request("INVITE"), 486)
+        self.assertEqual([one[1:] for one in self.outcomes()], [(486, "", "callee"), (482, "", "callee")])
+
     def test_it_refuses_late(self) -> None:
         """That says nothing any more."""
         self.a.reply(self.a.request("INVITE"), 503)
         self.assertEqual(self.outcomes()[0], ("a", 408, "no answer", "node"))
+
+
+class ImpatientCallerTests(TrunkCase):
+    """The caller gives up before the first gateway has said anything."""
+
+    def test_silence(self) -> None:
+        """That has ended the attempt, and not that the gateway was silent for longer then."""
+        self.invite()
+        self.got(self.a)
+        (call,) = self.node.calls
+        self.alice.send(self.node, "CANCEL", NUMBER, branch="call2", cseq=2)
+        self.world.wait(5.0)
+        self.a.reply(self.a.request("INVITE"), 100)
+        self.a.request("CANCEL")
+        self.a.reply(self.a.request("INVITE"), 487)
+        self.assertEqual([(one.status, one.by) for one in call.tried], [(487, "caller")])

@@ -437,6 +437,25 @@ class HandOverTests(ContextCase):
         busy, effects = self.answer(0, 486)
         self.assertEqual(effects[-2:], [ForwardResponse(busy, 0), Ended(486)])
 
+    def test_merged_behind_a_late_answer(self) -> None:
+        """The phone was busy over the first node, which said so late, and merges the copy of the next one: it is busy."""
+        self.next_is_asked()
+        busy, effects = self.answer(0, 486)
+        self.assertEqual(effects, [CancelTimer("answer:0"), *super().ended(0)])
+        self.assertEqual(self.answers((1, 482))[-2:], [ForwardResponse(busy, 0), Ended(486)])
+
+    def test_late_answer(self) -> None:
+        """It stands back behind what the next node brings; 503, 482 and 487 say nothing of the phone."""
+        self.next_is_asked()
+        self.answers((0, 486))
+        missing, effects = self.answer(1, 404)
+        self.assertEqual(effects[-2:], [ForwardResponse(missing, 1), Ended(404)])
+        for status in (482, 487, 503):
+            self.setUp()
+            self.next_is_asked()
+            self.answers((0, status))
+            self.assertEqual(self.answers((1, 482))[-2:], [Answer(500), Ended(500)])
+
     def test_merged_and_lost(self) -> None:
         """Without an answer of the first node it is a failure of ours: the caller has sent his request once."""
         for event in (BranchTimedOut(0), BranchFailed(0, ERROR)):
