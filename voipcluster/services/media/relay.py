@@ -439,14 +439,14 @@ class MediaService(Service):
 
     def _look_on(self, calls: Sequence[CallKey], at: int, pause: float) -> None:
         """Look at some of the calls, and at the next ones after a pause: thousands at once would keep all others waiting."""
+        self._look_next = None
+        if at + SLICE < len(calls):  # first, so that a fault with one call does not end it
+            self._look_next = self._reactor.callLater(pause, self._look_on, calls, at + SLICE, pause)
         now = self._reactor.seconds()
         for call in calls[at : at + SLICE]:
             relayed = self._calls.get(call)
             if relayed is not None:
                 self._look(call, relayed, now)
-        self._look_next = None
-        if at + SLICE < len(calls):
-            self._look_next = self._reactor.callLater(pause, self._look_on, calls, at + SLICE, pause)
 
     def _look(self, call: CallKey, relayed: RelayedCall, now: float) -> None:
         for trouble in self.listening.look(relayed, now):

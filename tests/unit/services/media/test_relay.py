@@ -458,6 +458,34 @@ class EndingTests(MediaTestCase):
             self.clock.advance(1 / 30)
         media.stopService()  # in the midst of it
 
+    def test_one_that_cannot_be_looked_at(self) -> None:
+        """A fault with one call takes neither the others of the next slices nor the looks of the seconds behind."""
+        count, looked = 2 * SLICE + 10, []
+        media = self.service(ports=(30000, 30000 + 4 * count - 1))
+
+        def look(relayed: object, now: float) -> list[object]:
+            looked.append(relayed)
+            if len(looked) == SLICE + 1:
+                raise ValueError("not to be looked at")
+            return []
+
+        self.patch(media.listening, "look", look)
+        for number in range(count):
+            media.message_passes(
+                CallKey(f"c{number}", "t"), sender=A, method="INVITE", status=None, cseq=1, to_tag=None,
+                content_type="application/sdp", body=audio(ALICE, 4000), source=Hop("UDP", ALICE, 5060),
+            )  # fmt: skip
+        self.clock.advance(1.0)
+        self.assertRaises(ValueError, self.clock.advance, 1 / 3)  # the reactor logs it
+        self.clock.advance(1 / 3)
+        self.assertEqual(len(looked), SLICE + 1 + 10)
+        looked.clear()
+        looked.extend([None] * count)
+        for _ in range(35):
+            self.clock.advance(1 / 30)
+        self.assertEqual(len(looked), 2 * count)
+        media.stopService()
+
     def test_snapshot(self) -> None:
         """What `voipctl calls` shows of a call."""
         for_alice, _ = self.establish()
