@@ -22,6 +22,7 @@ from voipcluster.config.options import SECTIONS, Config, Option, options
 from voipcluster.config.problem import Problem, guess, shown
 from voipcluster.config.records import driver_trouble
 from voipcluster.config.routes import Where, read_rates, read_routes
+from voipcluster.config.unknown import unknown_key, unknown_section
 from voipcluster.errors import UsageError
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.rates import RateTable
@@ -30,8 +31,6 @@ from voipcluster.gateway.routing import Route
 MAX_FILE = 1 << 20  # octets; far above any real file, and what the line finder can take at once
 _TOML_PLACE = re.compile(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)")
 _FLAG_KEY = re.compile(r"[!-\-/-~]{1,40}\.[!-\-/-~]{1,40}")  # SECTION.KEY, not necessarily one that is known
-ARRAYS = ("gateway", "route")  # what stands in the file any number of times, as [[gateway]]
-PAGE_PASSWORD = ("web.password", "web.password_file", "web.secret")  # which is in no file
 _QUOTED = ('"', "'", "[", "{")
 
 
@@ -160,7 +159,7 @@ class _Reading:
             elif section == "route":
                 self._routes = content, where
             elif section not in SECTIONS:
-                self._unknown_section(where(section), section, content)
+                self.problems.append(unknown_section(self._known, where(section), section, content))
             elif not isinstance(content, dict):
                 self.problems.append(
                     Problem(
@@ -193,7 +192,7 @@ class _Reading:
     def take_flag(self, setting: Setting) -> None:
         option = self._known.get(setting.key)
         if option is None:
-            self._unknown_key(setting.flag, setting.key)
+            self.problems.append(unknown_key(self._known, setting.flag, setting.key))
             return
         raw = setting.text.strip()
         value: object = raw
@@ -211,7 +210,7 @@ class _Reading:
     def _take(self, where: str, name: str, value: object) -> None:
         option = self._known.get(name)
         if option is None:
-            self._unknown_key(where, name)
+            self.problems.append(unknown_key(self._known, where, name))
             return
         if value == option.default == "":
             return  # left open, as the sample file shows it
@@ -232,40 +231,6 @@ class _Reading:
         # A flag of an option names its key already.
         self.problems.append(Problem(where, "" if where.startswith("--") else name, text))
         self._where.pop(name, None)
-
-    def _unknown_section(self, where: str, section: str, content: object = None) -> None:
-        """@param content: what stands there; a value, and no table, is perhaps the key of a section."""
-        homes = [f"[{option.section}]" for option in self._known.values() if option.key == section]
-        tables = isinstance(content, dict) or (
-            isinstance(content, list) and any(isinstance(one, dict) for one in content)
-        )
-        if homes and content is not None and not tables:
-            text = f"key {shown(section)} is in no section; it belongs under {' or '.join(homes)}"
-            self.problems.append(Problem(where, "", text))
-            return
-        near = guess(section, (*SECTIONS, *ARRAYS))
-        written = f"[[{near}]]" if near in ARRAYS else f"[{near}]"
-        hint = f"did you mean {written}? " if near else ""
-        known = ", ".join((*SECTIONS, *ARRAYS))
-        self.problems.append(
-            Problem(where, "", f"unknown section {shown(section)}; {hint}allowed are {known}")
-        )
-
-    def _unknown_key(self, where: str, name: str) -> None:
-        section, _, key = name.partition(".")
-        if section not in SECTIONS:
-            self._unknown_section(where, section)
-            return
-        if name in PAGE_PASSWORD:
-            text = f"unknown key {shown(key)} in [web]; voipctl web-password sets the password of the page"
-            self.problems.append(Problem(where, "", text))
-            return
-        siblings = {option.key: option.name for option in self._known.values() if option.section == section}
-        elsewhere = {option.key: option.name for option in self._known.values()}
-        near = siblings.get(guess(key, siblings)) or elsewhere.get(guess(key, elsewhere))
-        hint = f"did you mean {near}?" if near else f"allowed are {', '.join(siblings)}"
-        text = f"unknown key {shown(key)} in [{section}]; {hint}"
-        self.problems.append(Problem(where, "", text))
 
     def check_together(self) -> None:
         """What no option can say alone. Only options that were set and are right so far are blamed."""
