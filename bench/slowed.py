@@ -162,7 +162,7 @@ class Watch(threading.Thread):
     """
     Reads F{/metrics} of one node again and again.
 
-    @ivar seen: when (monotonic s), requests handed to the slow node so far, and calls that clients began there.
+    @ivar seen: when (monotonic s), requests handed to the slow node so far, and with them the calls that it serves itself.
     @ivar refused: requests that the node refused, the last time.
     """
 
@@ -182,10 +182,10 @@ class Watch(threading.Thread):
         while not self._ended.wait(EVERY):
             connection.request("GET", "/metrics")
             text = connection.getresponse().read().decode()
-            placed = {one: metric(text, "placements_total", decision=one) for one in ("serve", "hand-over")}
             self.refused = metric(text, "placements_total", decision="refuse") + metric(text, "refused_total")
             handed = metric(text, "handed_over_total", node=SLOW)
-            self.seen.append((time.monotonic(), handed, sum(placed.values())))
+            # a call that it hands to the other of the two is counted there
+            self.seen.append((time.monotonic(), handed, handed + metric(text, "calls_total")))
 
     def end(self) -> None:
         self._ended.set()
