@@ -73,7 +73,7 @@ def numbers(node: NodeParts) -> Numbers:
         "voipcluster_requests_total": dict(transactions.received),
         "voipcluster_responses_total": dict(answered),
         "voipcluster_placements_total": {
-            "serve": node.proxy.served,
+            "serve": placing.served,
             "hand-over": handed_over,
             "redirect": redirected,
             "refuse": placing.refused,

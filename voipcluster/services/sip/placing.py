@@ -45,7 +45,8 @@ class Placing:
     @ivar relays: whether calls need the relay of this node.
     @ivar for_help: whether a Request-URI calls for help: then load is no reason to refuse it.
     @ivar reached_at_address: whether clients reach the nodes at the addresses by which nodes call each other.
-    @ivar handed_over: how many requests went to each node; C{redirected}: how many clients were sent there.
+    @ivar handed_over: how many requests went to each node; C{redirected}: how many clients were sent there; C{served}: how many
+        requests this node has served, C{taken}: for another one; C{refused}: how many it has refused.
     """
 
     _log = Logger()
@@ -72,6 +73,7 @@ class Placing:
         self.handed_over: Counter[str] = Counter()
         self.redirected: Counter[str] = Counter()
         self.taken = 0
+        self.served = 0
         self.refused = 0
 
     def behind(self) -> float:
@@ -124,10 +126,12 @@ class Placing:
             case Serve():
                 if accepted.client.hops:
                     self.taken += 1
+                self.served += 1
                 self._serve(accepted)
             case HandOver():
                 self._hand_over(accepted, decision)
             case Refuse() if self.for_help(accepted.uri):
+                self.served += 1
                 self._serve(accepted)
             case Refuse(status=status):
                 self.refused += 1
@@ -240,6 +244,7 @@ class _Delegation:
                 forwarding.abandon()
                 if isinstance(again, Serve) or placing.for_help(accepted.uri):
                     accepted.incoming.request = self._request
+                    placing.served += 1
                     placing._serve(accepted._replace(asked_before=True))
                 else:
                     placing.refused += 1

@@ -74,7 +74,6 @@ class ProxyService:
         self._edge = Edge(core, dialogs)
         self.connection_lost = on_connection_lost
         self.arrived: Callable[[], object] = lambda: None
-        self.served = 0
         self.trusts: Callable[[Handover], bool] = lambda client: False
         self._numbers: NumberRouting | None = None
         self._also: Collection[str] = ()  # schemes of Request-URIs

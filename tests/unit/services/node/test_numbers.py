@@ -19,6 +19,8 @@ class NumbersTests(SynchronousTestCase):
         """A call that was handed over: where it came in, where it is served, and when it has ended."""
         world = World("ab", seed=3, options={"cluster": {"policy": "sequence", "sequence": ("b", "a")}})
         world.phones(callers=1, callees=1, at="a")
+        services = [world.nodes[name].service for name in "ab"]
+        before = [numbers(service)["voipcluster_placements_total"]["serve"] for service in services]
         attempt = world.call(world.callers[0], world.callees[0], hold=2.0)
         world.until(lambda: attempt.answered, "the call is up")
         at_a, at_b = (numbers(world.nodes[name].service) for name in "ab")
@@ -27,6 +29,8 @@ class NumbersTests(SynchronousTestCase):
             at_a["voipcluster_handed_over_total"]["b"], at_a["voipcluster_placements_total"]["hand-over"]
         )
         self.assertEqual(at_b["voipcluster_requests_total"]["INVITE"], 1)
+        placed = [at["voipcluster_placements_total"]["serve"] for at in (at_a, at_b)]
+        self.assertEqual(placed, [before[0], before[1] + 1])
         world.settle()
         at_b = numbers(world.nodes["b"].service)
         self.assertEqual((at_b["voipcluster_calls"], at_b["voipcluster_calls_total"]), (0, 1))
