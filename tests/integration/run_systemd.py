@@ -22,6 +22,25 @@ SYSTEMD = "/usr/lib/systemd/systemd"
 UNIT = "voipcluster.service"
 # nothing of the machine's is started: what the unit wants or is ordered by is there, and empty
 TARGETS = ("sysinit", "basic", "shutdown", "multi-user", "network-online")
+# The node's log goes to a journald, as the shipped unit has it; what follows that writes it to a file, to be read from here.
+JOURNAL_UNITS = ("systemd-journald.socket", "systemd-journald.service")
+FOLLOWER = "follow.service"
+FOLLOW = f"""\
+[Unit]
+DefaultDependencies=no
+After={JOURNAL_UNITS[1]}
+[Service]
+ExecStart=journalctl --follow --no-tail --output=cat --unit={UNIT}
+StandardOutput=append:/var/log/{{log}}
+StandardError=null
+"""
+# Neither the machine's kernel log nor its audit, which a journald would switch on (journald.conf(5)).
+JOURNALD = """\
+[Journal]
+Storage=volatile
+ReadKMsg=no
+Audit=
+"""
 BOOT = """\
 set -eu
 mount --make-rprivate /
@@ -33,7 +52,10 @@ cp -a /etc /run/etc
 mount --bind /run/etc /etc
 mkdir /etc/voipcluster
 mount --bind "$1/etc" /etc/voipcluster
-cp "$1/etc/default" /etc/default/voipcluster
+touch /etc/default/voipcluster
+mount --bind "$1/etc/default" /etc/default/voipcluster
+mkdir -p /etc/systemd/journald.conf.d
+cp "$1/etc/journald" /etc/systemd/journald.conf.d/test.conf
 mount -t tmpfs -o mode=755 none /opt
 mkdir -p /opt/voipcluster/venv /opt/voipcluster/checkout /opt/voipcluster/python
 mount --bind "$2" /opt/voipcluster/venv
@@ -112,17 +134,24 @@ class Systemd:
             (self.folder / name).mkdir(parents=True)
         self.log = self.folder / "var/log/node.log"
         self.node = _UnitNode(reactor, address, self)
-        (self.folder / "etc" / "default").write_text(f'VOIPCLUSTER_OPTIONS="{options}"\n')
+        self._options = f'VOIPCLUSTER_OPTIONS="{options}"\n'
+        self.defaults()
+        (self.folder / "etc" / "journald").write_text(JOURNALD)
         units = self.folder / "units"
         for target in TARGETS:
             (units / f"{target}.target").write_text("[Unit]\nDefaultDependencies=no\n")
         shutil.copy(CHECKOUT / "etc" / UNIT, units)
         (units / f"{UNIT}.d").mkdir()
-        log = f"append:/var/log/{self.log.name}"  # there is no journal
-        (units / f"{UNIT}.d" / "log.conf").write_text(
-            f"[Service]\nStandardOutput={log}\nStandardError={log}\n"
-            "Environment=LD_LIBRARY_PATH=/opt/voipcluster/python/lib\n"  # where a shared libpython is
+        # where a shared libpython is
+        (units / f"{UNIT}.d" / "python.conf").write_text(
+            "[Service]\nEnvironment=LD_LIBRARY_PATH=/opt/voipcluster/python/lib\n"
         )
+        for unit in JOURNAL_UNITS:
+            shutil.copy(Path("/usr/lib/systemd/system") / unit, units)
+        (units / "multi-user.target").write_text(
+            f"[Unit]\nDefaultDependencies=no\nWants={' '.join((*JOURNAL_UNITS, FOLLOWER))}\n"
+        )
+        (units / FOLLOWER).write_text(FOLLOW.format(log=self.log.name))
         for name, (module, function) in COMMANDS.items():
             command = self.folder / "bin" / name
             command.write_text(
@@ -160,6 +189,10 @@ class Systemd:
         """Write the node's configuration."""
         (self.folder / "etc" / "voipcluster.toml").write_text(toml)
 
+    def defaults(self, more: str = "") -> None:
+        """Write F{/etc/default/voipcluster}: the options of the node, and C{more}."""
+        (self.folder / "etc" / "default").write_text(self._options + more)
+
     @property
     def pid(self) -> int:
         """Of the systemd, as seen from here; 0 while there is none."""
@@ -192,9 +225,21 @@ class Systemd:
             )
         return program.standard_output
 
+    async def journal(self, *words: str) -> str:
+        """
+        C{journalctl}, once all that was written until now is there; what it said.
+
+        @raise ProgramFailed: its exit status is not 0.
+        """
+        for command in (("--sync",), ("--no-pager", *words)):
+            program = await self.run("journalctl", *command)
+            if program.status:
+                raise ProgramFailed(f"journalctl {' '.join(command)}: {program.output}")
+        return program.standard_output
+
     @property
     def said(self) -> str:
-        """The log of the node."""
+        """The log of the node, as far as the journal was followed."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     async def is_up(self) -> bool:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
+from typing import Any
+
 from twisted.internet.defer import gatherResults
 
 from demo.cluster import Cluster
 from tests.integration.harness import DOMAIN, TRACEBACK, ClusterTestCase
 from tests.integration.run_systemd import CHECKOUT, UNIT, Systemd, analyze_offline, refused
 from tests.integration.test_restart import Heard
-from voipcluster.phone import Phone, PhoneCall
+from voipcluster.phone import CallFailed, Phone, PhoneCall
 from voipcluster.store.calls import NAME, CallStore
 
 EXPOSURE = 20  # tenths, as systemd-analyze counts it; the unit has 17, one without any sandbox 96
 CALLS = 4
+DOCUMENTED_CALL = "7f3a@192.0.2.1"
 PACKETS = 50  # a second of voice
 
 
 class UnitTests(ClusterTestCase):
     skip = refused() or None
+    breaks = False  # whether the test causes tracebacks
 
     def test_exposure(self) -> None:
         """systemd-analyze finds next to nothing that the unit leaves open."""
@@ -25,7 +32,7 @@ class UnitTests(ClusterTestCase):
         self.assertEqual(said.returncode, 0, said.stdout + said.stderr)
         self.assertRegex(said.stdout, "Overall exposure level for voipcluster.service: 1[.][0-9] OK")
 
-    async def boot(self, relay: str) -> None:
+    async def boot(self, relay: str, **of_phones: Any) -> None:
         """A systemd, and under it a node with two users."""
         options = f"--role primary --name a --address {self.address(1)}"
         self.systemd = Systemd(self.reactor, self.address(1), options)
@@ -38,22 +45,22 @@ class UnitTests(ClusterTestCase):
         await self.systemd.control("start", UNIT)
         await self.answers()
         await self.add_users("alice", "bob")
-        self.alice: Phone = self.phone("alice", host=self.address(100), capacity=CALLS, tone=600)
-        self.bob: Phone = self.phone("bob", host=self.address(101), capacity=CALLS, tone=900)
+        self.alice: Phone = self.phone("alice", host=self.address(100), capacity=CALLS, tone=600, **of_phones)
+        self.bob: Phone = self.phone("bob", host=self.address(101), capacity=CALLS, tone=900, **of_phones)
         self.callees: list[PhoneCall] = []
         self.bob.incoming = self.callees.append
         await self.register(self.alice, self.bob)
 
-    def configure(self, relay: str) -> None:
+    def configure(self, relay: str, more: str = "") -> None:
         self.systemd.configure(
-            f'[cluster]\ndomain = ["{DOMAIN}"]\n[media]\nrelay = "{relay}"\nquarantine = 1\n'
+            f'[cluster]\ndomain = ["{DOMAIN}"]\n[media]\nrelay = "{relay}"\nquarantine = 1\n{more}'
         )
 
     async def _end(self) -> None:
-        said = self.systemd.said
+        said = await self.systemd.journal("--output=cat", f"--unit={UNIT}")
         await self.systemd.stop()
         await self.until(self.systemd.cleaned, "nothing is left of systemd")
-        self.assertEqual(TRACEBACK.findall(said), [])
+        self.assertEqual(TRACEBACK.findall(said) if not self.breaks else [], [])
 
     async def answers(self) -> None:
         async def answered() -> bool:
@@ -131,6 +138,115 @@ class UnitTests(ClusterTestCase):
         await self.systemd.control("stop", UNIT)
         shown = await self.systemd.control("show", "-p", "Result", UNIT)
         self.assertEqual(shown, "Result=success\n")
+
+    async def told(self, *words: str) -> list[dict[str, str]]:
+        """What the journal has of the node's own process."""
+        pid = await self.systemd.main_pid()
+        said = await self.systemd.journal("--output=json", f"--unit={UNIT}", f"_PID={pid}", *words)
+        return [json.loads(line) for line in said.splitlines()]
+
+    async def typed(self, command: str, call_id: str) -> str:
+        """A command of the documentation, about a call of this test; what it said."""
+        self.assertIn(f"\n{command}\n", (CHECKOUT / "docs" / "monitoring.md").read_text())
+        program = await self.systemd.run("sh", "-c", command.replace(DOCUMENTED_CALL, call_id))
+        self.assertEqual(program.status, 0, program.output)
+        return program.standard_output
+
+    async def broken(self) -> list[dict[str, str]]:
+        """A REGISTER that the database does not take; what the journal has of that, without its repetitions."""
+        path = self.primary.state_dir / "voipcluster.db"
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("ALTER TABLE location RENAME TO away")
+        await self.register(self.alice)
+        entries: list[dict[str, str]] = []
+
+        async def logged() -> bool:
+            entries[:] = await self.told("--priority=crit")
+            return any("no such table: location" in entry["MESSAGE"] for entry in entries)
+
+        await self.until(logged, "the traceback is in the journal")
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("ALTER TABLE away RENAME TO location")
+        again = [at for at, entry in enumerate(entries) if "could not be stored" in entry["MESSAGE"]]
+        return entries[: again[1]] if len(again) > 1 else entries
+
+    async def told_of_a_call(self) -> str:
+        """The Call-ID of a call that is over, and whose phones have reported how it sounded: the log tells of that."""
+        callers = await self.call()
+        call_id = callers[0].call_id
+
+        async def reported() -> bool:
+            (row,) = await self.primary.ask("calls", call_id=call_id)
+            return any(way["reports"] for way in row["streams"][0]["directions"])
+
+        await self.until(reported, "a phone has reported")
+        await self.bye(*callers)
+
+        async def logged() -> bool:
+            return any(f"call {call_id} " in entry["MESSAGE"] for entry in await self.told())
+
+        await self.until(logged, "its end is in the journal")
+        return call_id
+
+    async def refused_call(self) -> str:
+        """The Call-ID of a call to nobody."""
+        calling = self.alice.call(f"nobody@{DOMAIN}")
+        call_id = next(reversed(self.alice.calls))
+        await self.assertFailure(calling, CallFailed)
+        return call_id
+
+    async def test_journal(self) -> None:
+        """
+        In a real journald each line is an entry with its priority, once; of a traceback all lines have that of the error, and
+        nothing is between them. With JSON it is one entry, and what is logged of a call has its Call-ID, as documented.
+        """
+        await self.boot("userspace", rtcp=True)
+        self.breaks = True
+        call_id = await self.told_of_a_call()
+        self.configure("userspace", "[web]\nport = 8099\n")
+        await self.systemd.control("reload", UNIT)
+        wrong = await self.told("--priority=warning")
+        self.assertEqual(
+            [(entry["MESSAGE"], entry["PRIORITY"]) for entry in wrong],
+            [("web.port: takes effect at the next start", "4")],
+        )
+        entries = await self.told()
+        for entry in entries:
+            self.assertEqual(
+                (entry["SYSLOG_IDENTIFIER"], entry["_SYSTEMD_UNIT"], entry["_TRANSPORT"], entry["_COMM"]),
+                ("voipcluster", UNIT, "stdout", "twistd"),
+            )
+            self.assertNotIn("_LINE_BREAK", entry)  # systemd.journal-fields(7): the journal broke it
+            self.assertNotRegex(entry["MESSAGE"], r"\A<\d>|\n")
+        up = [entry for entry in entries if entry["MESSAGE"].startswith("SIP listens on")]
+        self.assertEqual([entry["PRIORITY"] for entry in up], ["6"])
+        self.assertIn(wrong[0]["MESSAGE"], await self.typed("journalctl -u voipcluster -p warning", call_id))
+        (line,) = (await self.typed(f"journalctl -u voipcluster -g {DOCUMENTED_CALL}", call_id)).splitlines()
+        self.assertIn(f": call {call_id} from ", line)
+        trace = await self.broken()
+        self.assertEqual({entry["PRIORITY"] for entry in trace}, {"2"})
+        self.assertEqual({entry["_STREAM_ID"] for entry in trace}, {up[0]["_STREAM_ID"]})
+        said = [entry["MESSAGE"] for entry in trace]
+        self.assertRegex(said[0], "changed registrations could not be stored")
+        self.assertEqual(said[1], "Traceback (most recent call last):")
+        numbers = [int(entry["__CURSOR"].split("i=")[1].split(";")[0], 16) for entry in trace]
+        self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(trace))))  # nothing between them
+
+        self.systemd.defaults('TWISTD_OPTIONS="--logger voipcluster.json_log.lines"\n')
+        await self.systemd.control("restart", UNIT)
+        await self.answers()
+        call_id = await self.refused_call()
+        found = await self.typed(
+            f"journalctl -u voipcluster -o cat | jq -R 'fromjson? | select(.call == \"{DOCUMENTED_CALL}\")'",
+            call_id,
+        )
+        self.assertRegex(json.loads(found)["text"], "^'INVITE' from 'alice@.* gets 404: no such user")
+        (entry,) = await self.broken()
+        self.assertRegex(json.loads(entry["MESSAGE"])["traceback"], "(?s)Traceback.*no such table: location")
+        levels = {"info": "6", "warn": "4", "critical": "2"}
+        entries = await self.told()
+        shown = [json.loads(entry["MESSAGE"]) for entry in entries]
+        self.assertEqual([entry["PRIORITY"] for entry in entries], [levels[line["level"]] for line in shown])
 
     async def test_sockets_are_kept(self) -> None:
         """In user space systemd keeps the sockets: what comes while no process is there arrives, media and a BYE."""

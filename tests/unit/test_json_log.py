@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger, LogLevel, LogPublisher
@@ -49,6 +51,34 @@ class LineTests(SynchronousTestCase):
         (line,) = self.logged()
         self.assertEqual((line["level"], line["text"]), ("error", "it broke"))
         self.assertIn("ZeroDivisionError: oh", line["traceback"])
+
+    def test_priority_in_the_journal(self) -> None:
+        """sd-daemon(3): the journal takes it off, and the line is JSON."""
+        with Path(self.mktemp()).open("w+", encoding="utf-8") as out:
+            status = os.fstat(out.fileno())
+            journal = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+            log = Logger("x", observer=LogPublisher(lines(out, journal)))
+            log.info("one")
+            log.warn("two\nlines")
+            log.info("")
+            out.seek(0)
+            written = out.read().splitlines()
+        self.assertEqual([line[:3] for line in written], ["<6>", "<4>"])
+        self.assertEqual([json.loads(line[3:])["text"] for line in written], ["one", "two\nlines"])
+
+    def test_a_long_line(self) -> None:
+        """The journal would break it: a traceback keeps its end, what else is long its beginning."""
+        self.log.warn("{what}", what="a" + "\N{TELEPHONE RECEIVER}" * 20000, call="c1@h")
+        try:
+            raise ZeroDivisionError("\n".join(map(str, range(20000))))
+        except ZeroDivisionError:
+            self.log.failure("it broke")
+        text, trace = self.logged()
+        for line in self.out.getvalue().splitlines():
+            self.assertLess(len(line), 48 * 1024)
+        self.assertEqual((text["text"][:2], text["call"]), ("a\N{TELEPHONE RECEIVER}", "c1@h"))
+        self.assertEqual(trace["text"], "it broke")
+        self.assertIn("\n19999", trace["traceback"][-10:])
 
     def test_nothing_to_say(self) -> None:
         self.log.info("")

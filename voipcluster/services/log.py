@@ -31,6 +31,9 @@ _PRIORITIES = {  # syslog(3)
     LogLevel.error: 3,
     LogLevel.critical: 2,
 }
+# Characters of a line: the journal breaks one of more than LineMax=48K octets (journald.conf(5)), four of which may be
+# one character, and what is behind the break has no priority.
+_LONGEST = 12000
 
 
 @implementer(ILogFilterPredicate)
@@ -79,10 +82,19 @@ def is_journal(out: TextIO, environment: Mapping[str, str]) -> bool:
     return (device, inode) == (str(status.st_dev), str(status.st_ino))
 
 
+def priority(event: LogEvent) -> str:
+    """What each line of an event begins with for the journal, which takes it off (sd-daemon(3))."""
+    return f"<{_PRIORITIES.get(event.get('log_level'), 6)}>"
+
+
 def journal_lines(event: LogEvent) -> str | None:
     """One event; each of its lines has the priority, for the journal takes every line for itself."""
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
     if not text:
         return None
-    prefix = f"<{_PRIORITIES.get(event.get('log_level'), 6)}>"
-    return "".join(f"{prefix}{line}\n" for line in text.splitlines() if line)
+    prefix = priority(event)
+    return "".join(
+        f"{prefix}{line[start : start + _LONGEST]}\n"
+        for line in text.splitlines()
+        for start in range(0, len(line), _LONGEST)
+    )

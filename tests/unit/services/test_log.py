@@ -88,6 +88,15 @@ class JournalTests(LogCase):
         self.assertIn("ZeroDivisionError: oh", lines[-1])
         self.assertIsNone(journal_lines({"log_format": ""}))
 
+    def test_a_long_line(self) -> None:
+        """It is broken here, before the journal does it: what is behind its break would have no priority."""
+        out = self.stream()
+        text = "\N{TELEPHONE RECEIVER}" * 30000
+        Logger("x", observer=LogPublisher(standard_log(out, self.journal(out)))).warn("{text}", text=text)
+        lines = self.logged(out)
+        self.assertEqual("".join(line.removeprefix("<4>") for line in lines), text)
+        self.assertTrue(all(len(line.encode()) < 48 * 1024 for line in lines))
+
     def test_another_stream(self) -> None:
         """What was redirected to a file is no journal, though the variable is there; nor is what has no descriptor."""
         out, other = self.stream(), self.stream()
