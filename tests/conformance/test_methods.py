@@ -131,8 +131,12 @@ class DialogTests(MethodCase):
         request = self.caller.request("SUBSCRIBE", "bob", ("Event", "presence"))
         await self.relayed(self.caller, self.callee, request)
         after = await self.counts()
-        for name in ("voipcluster_calls", "voipcluster_media_streams", "voipcluster_media_ports_free"):
-            self.assertEqual(after[name], numbers[name], name)
+        for name in ("voipcluster_calls", "voipcluster_media_streams"):
+            self.assertLessEqual(after[name], numbers[name], name)
+        # ports of calls before that waited to be used again may be free by now: the node has others' calls behind it
+        self.assertGreaterEqual(
+            after["voipcluster_media_ports_free"], numbers["voipcluster_media_ports_free"]
+        )
 
 
 class AloneTests(MethodCase):
