@@ -150,11 +150,10 @@ class _Reading:
         self._empty = not document
         for section, content in document.items():
             if section == "gateway":
-                if isinstance(content, list):
-                    content = [self._with_secret(table) for table in content]  # noqa: PLW2901 - the same, elsewhere
-                self._gateways, problems = read_gateways(content, where)
-                if isinstance(content, list):
-                    self._tables = [table if isinstance(table, dict) else {} for table in content]
+                found = [self._with_secret(one) for one in content] if isinstance(content, list) else content
+                self._gateways, problems = read_gateways(found, where)
+                if isinstance(found, list):
+                    self._tables = [table if isinstance(table, dict) else {} for table in found]
                 self.problems += problems
             elif section == "route":
                 self._routes = content, where
