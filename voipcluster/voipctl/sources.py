@@ -70,6 +70,7 @@ def rows_of_database(
 
 def _engine(url: str, option: str) -> Engine:
     """@raise UsageError: no such URL, or its driver is not installed."""
+    # imported late, as above
     from sqlalchemy import create_engine, make_url  # noqa: PLC0415 - see above
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - see above
 
