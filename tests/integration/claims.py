@@ -81,6 +81,18 @@ class ClaimTestCase(ClusterTestCase):
         await self.until(up, f"{count} calls are up", seconds)
         return found
 
+    async def are_at(
+        self, wanted: dict[str, int], limit: int = 2000, node: Node | None = None
+    ) -> list[dict[str, Any]]:
+        """
+        Return the calls once they are up, so many at each node; as of C{placed} when they are at others.
+
+        @param limit: C{limits.calls} of the nodes.
+        """
+        rows = await self.calls_up(sum(wanted.values()), node)
+        await self.placed(by_node(rows), wanted, [row["call_id"] for row in rows], limit=limit)
+        return rows
+
     async def explain(self, call_id: str, node: Node | None = None) -> list[dict[str, Any]]:
         """C{voipctl explain}: the decisions about one call, by hops."""
         rows: list[dict[str, Any]] = await (node or self.primary).ask("explain", call_id=call_id)

@@ -24,6 +24,7 @@ from twisted.trial.unittest import TestCase
 from demo.cluster import CHECKOUT, Cluster, Node
 from demo.programs import Program, ProgramFailed
 from tests.conformance.marks import Recorded
+from tests.integration.passed_over import Placing
 from tests.integration.run_baresip import Baresip
 from tests.integration.run_sipp import Sipp, credentials
 from voipcluster.address import Hop
@@ -89,7 +90,7 @@ class IntegrationTestCase(Recorded, TestCase):
 
     async def _soon(self, condition: Callable[[], bool]) -> bool:
         """Whether it is so in a moment: the kernel takes some milliseconds for the end of what was killed, or more when busy."""
-        deadline = self.reactor.seconds() + 5.0
+        deadline = self.reactor.seconds() + 15.0
         while not condition():
             if self.reactor.seconds() > deadline:
                 return False
@@ -117,7 +118,7 @@ class IntegrationTestCase(Recorded, TestCase):
         self.reactor.callLater(seconds, waiting.callback, None)
         return waiting
 
-    async def until(self, condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    async def until(self, condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
         """
         Return what C{condition()} gives (or resolves to) once that is true.
 
@@ -144,7 +145,7 @@ class IntegrationTestCase(Recorded, TestCase):
             await self.tick()
 
 
-class ClusterTestCase(IntegrationTestCase):
+class ClusterTestCase(Placing, IntegrationTestCase):
     """
     A cluster, its users and its clients.
 
@@ -188,7 +189,7 @@ class ClusterTestCase(IntegrationTestCase):
     def node(self, name: str) -> Node:
         return self.cluster.node(name)
 
-    async def left(self, node: Node, seconds: float = 20.0) -> None:
+    async def left(self, node: Node, seconds: float = 40.0) -> None:
         """Return once a node that was told to leave has ended well."""
         assert node.program is not None
         self._killed.add(node.program)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ class SharedClusterTestCase(ClaimTestCase):
     """
 
     _clusters: ClassVar[dict[object, Cluster]] = {}
+    _numbers: ClassVar[Iterator[int]] = count()
 
     def own(self, name: str) -> str:
         """The name of a user of this test alone."""
@@ -45,7 +47,7 @@ class SharedClusterTestCase(ClaimTestCase):
         if cluster is None:
             cluster = _SharedCluster(self.reactor, self.folder, (*COMMON, *options))
             network = self.network.rpartition(".")[0]  # 127.MODULE.0 is that of all tests
-            first = 1 + 10 * len(self._clusters)
+            first = 1 + 10 * next(self._numbers)
             for number, name in enumerate(nodes, first):
                 await (cluster.found if number == first else cluster.join)(name, f"{network}.0.{number}")
             await cluster.all_see_all()
@@ -58,6 +60,18 @@ class SharedClusterTestCase(ClaimTestCase):
     async def more(self, node: Node, name: str, /, **labels: str) -> float:
         """By how much a number of F{/metrics} has grown since this test began."""
         return await self.metric(node, name, **labels) - number_in(self._before[node.name], name, labels)
+
+    async def begin_anew(self) -> None:
+        """With other nodes: calls may be up at these that nobody ends any more."""
+        for key, cluster in list(self._clusters.items()):
+            if cluster is self.cluster:
+                del self._clusters[key]
+        for node in reversed(self.cluster.nodes):
+            assert isinstance(node, DetachedNode)
+            node.program.end()
+            self.assertEqual(node.tracebacks(), [])
+        self._closing.remove(self._goes_on)
+        await super().begin_anew()
 
     async def _goes_on(self) -> None:
         """The nodes run, hold no call, and have logged no traceback."""
