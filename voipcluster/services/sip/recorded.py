@@ -44,6 +44,8 @@ class RecordedForwarding(Forwarding):
         if status == _REQUEST_TERMINATED and branch not in self._gave_up:
             self._over(branch, status, self._why_stopped(), NODE)
         elif status >= 200:
+            if status >= 600 and branch in self._silent and self._context is not None and not self._context.ended:
+                self._is_heard(branch)  # who was silent says no for all the others (RFC 3261 section 16.7 step 5)
             self._over(branch, status, "", CALLER if status == _REQUEST_TERMINATED else CALLEE)
         super().response_received(branch, response)
         if self._silent:
@@ -52,6 +54,8 @@ class RecordedForwarding(Forwarding):
     def _why_stopped(self) -> str:
         if any(200 <= one.status < 300 for one in self._begun.values()):
             return "answered elsewhere"
+        if any(one.status >= 600 for one in self._begun.values()):
+            return "declined elsewhere"
         return "rang elsewhere" if self._rings else "rang too long"
 
     def _take_back(self) -> None:
@@ -60,11 +64,15 @@ class RecordedForwarding(Forwarding):
         if context is None or context.ended:
             return
         for branch in [number for number in self._silent if not context.is_given_up(number)]:
-            self._silent.discard(branch)
             self._rings = True
-            one = self._begun.get(branch)
-            if one is not None:
-                one.ended, one.status, one.cause, one.by = 0.0, 0, "", ""
+            self._is_heard(branch)
+
+    def _is_heard(self, branch: int) -> None:
+        """What was noted when it was given up is not its outcome."""
+        self._silent.discard(branch)
+        one = self._begun.get(branch)
+        if one is not None:
+            one.ended, one.status, one.cause, one.by = 0.0, 0, "", ""
 
     def _start(self, number: int, target: Target, server: Server | None = None) -> None:
         if number not in self._begun and len(self._call.tried) < MAX_TRIED:

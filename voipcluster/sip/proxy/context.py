@@ -237,6 +237,9 @@ class ProxyContext:
         if branch.state is _State.ENDED:
             return effects
         cancelling = branch.state is _State.CANCELLING
+        if status >= 600 and not self._final_sent:
+            # the user was asked and wants it nowhere, also where somebody else is asked by now (section 16.7 step 5)
+            branch.given_up = branch.stands_by = False
         if branch.given_up:
             if branch.stands_by and status not in _SAYS_NOTHING:
                 # it counts only where the next one's copy is merged (482), since the phone has answered to this one
@@ -284,9 +287,12 @@ class ProxyContext:
         return effects
 
     def _take_back(self, branch: _Branch) -> list[Effect]:
-        """A node that was given up is the first by whom a phone rings: the copy of the node that was asked after it is merged."""
+        """
+        A node that was given up is the first by whom a phone rings: the copy of the node that was asked after it is merged.
+
+        A gateway that rings late may fail yet, so that those which were not asked still wait behind it.
+        """
         branch.given_up = branch.stands_by = False
-        self._waiting.clear()
         return self._withdraw(lambda other: other is not branch)
 
     def _withdraw(self, whom: Callable[[_Branch], bool]) -> list[Effect]:
@@ -301,7 +307,7 @@ class ProxyContext:
 
     def _waits_on(self) -> bool:
         """Whether the phone has it already (482, section 8.2.2.2), over a node that was given up: that one is waited for then."""
-        if self._cancelled or not any(
+        if self._cancelled or self._stop or not any(
             b.final is not None and b.final.status == _MERGED for b in self._branches
         ):
             return False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.services.gateway.trunk_world import NUMBER, TrunkCase
+from tests.unit.services.gateway.trunk_world import NUMBER, TrunkCase, gateway
 from tests.unit.services.sip_world import Phone, WorldCase
+from voipcluster.gateway.routing import Route
 from voipcluster.services.sip.calls import Call
 
 BOB = "sip:bob@example.com"
@@ -75,6 +76,18 @@ class RecordedTests(WorldCase):
             {self.mobile: (200, "", "callee"), self.desk: (487, "answered elsewhere", "node")},
         )
         self.node.calls.end(call.key, "bye")
+
+    def test_declined(self) -> None:
+        """A 6xx of one phone stops the other one (RFC 3261 section 16.7 step 5)."""
+        self.register()
+        self.alice.send(self.node, "INVITE", BOB)
+        self.desk.reply(self.desk.request(), 180)
+        self.mobile.reply(self.mobile.request(), 603)
+        self.desk.reply(self.desk.request("INVITE"), 487)
+        self.assertEqual(
+            {one[0]: one[1:] for one in self.tried()},
+            {self.mobile: (603, "", "callee"), self.desk: (487, "declined elsewhere", "node")},
+        )
 
     def test_the_caller_gives_up(self) -> None:
         """CANCEL ends what has rung until then."""
@@ -182,6 +195,34 @@ class SilentGatewayTests(TrunkCase):
         """That says nothing any more."""
         self.a.reply(self.a.request("INVITE"), 503)
         self.assertEqual(self.outcomes()[0], ("a", 408, "no answer", "node"))
+
+    def test_it_declines_late(self) -> None:
+        """A 6xx is the answer of whoever is called, also for the gateway that rings by then (RFC 3261 section 16.7 step 5)."""
+        self.b.reply(self.b.request("INVITE"), 180)
+        self.a.reply(self.a.request("INVITE"), 603)
+        self.b.reply(self.b.request("INVITE"), 487)
+        self.assertEqual(
+            self.outcomes(), [("a", 603, "", "callee"), ("b", 487, "declined elsewhere", "node")]
+        )
+        self.assertEqual(self.alice.took()[-1], 603)
+
+
+class LateGatewayTests(TrunkCase):
+    """The first of three gateways rings when the second one is asked already."""
+
+    gateways = (gateway("a"), gateway("b"), gateway("c"))
+    routes = tuple(Route("+", name, priority) for priority, name in enumerate("abc", 1))
+
+    def test_it_fails_behind_that(self) -> None:
+        """The third one is asked then, as it would be behind any other failure of the first (RFC 3666 section 2.3)."""
+        self.invite()
+        self.world.wait(4.2)
+        self.b.reply(self.got(self.b), 100)
+        self.a.reply(self.got(self.a), 180)
+        self.b.reply(self.got(self.b), 487)
+        self.a.reply(self.got(self.a), 503)
+        self.c.reply(self.got(self.c), 486)
+        self.assertEqual(self.alice.took()[-1], 486)
 
 
 class ImpatientCallerTests(TrunkCase):

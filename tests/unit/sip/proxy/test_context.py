@@ -456,6 +456,30 @@ class HandOverTests(ContextCase):
             self.answers((0, status))
             self.assertEqual(self.answers((1, 482))[-2:], [Answer(500), Ended(500)])
 
+    def test_late_6xx(self) -> None:
+        """A 6xx says no for all whom the request may reach, whoever is asked by then (section 16.7 step 5)."""
+        self.next_is_asked()
+        self.answers((1, 180))
+        declined, effects = self.answer(0, 603)
+        self.assertEqual(effects, [CancelTimer("answer:0"), *super().ended(0), *self.cancelled(1)])
+        self.assertEqual(self.answers((1, 487))[-2:], [ForwardResponse(declined, 0), Ended(603)])
+
+    def test_late_6xx_and_nobody_else(self) -> None:
+        """So it does before another one is found, and behind one that has merged a copy."""
+        self.feed(TimerFired("answer:0"))
+        declined, effects = self.answer(0, 603)
+        self.assertEqual(effects[-2:], [ForwardResponse(declined, 0), Ended(603)])
+        self.assertEqual(self.locate(self.c), [])
+        self.setUp()
+        self.next_is_asked()
+        third = self.c._replace(uri="sip:bob@192.0.2.7", node="d")
+        self.feed(TimerFired("answer:1"))
+        self.locate(third)
+        self.assertEqual(self.answers((2, 482))[-1], super().ended(2)[-1])  # it waits for the first ones
+        declined, effects = self.answer(1, 603)
+        self.assertIn(CancelBranch(0), effects + self.answers((0, 100)))
+        self.assertEqual(self.answers((0, 487))[-2:], [ForwardResponse(declined, 1), Ended(603)])
+
     def test_merged_and_lost(self) -> None:
         """Without an answer of the first node it is a failure of ours: the caller has sent his request once."""
         for event in (BranchTimedOut(0), BranchFailed(0, ERROR)):
@@ -728,6 +752,17 @@ class SettlingTests(ContextCase):
         self.assertEqual(self.answers((0, 503))[-1], StartBranch(1, self.two))
         given, effects = self.answer(1, 486)
         self.assertEqual(effects[-2:], [ForwardResponse(given, 1), Ended(486)])
+
+    def test_next_behind_a_late_one(self) -> None:
+        """One that rings when the next one is asked already may fail yet: those behind both are asked then."""
+        self.setUp()
+        self.context = ProxyContext(True)
+        self.context.settles = lambda target, response: response.status < 500
+        three = C._replace(gateway="c", q=0)
+        self.locate(*(t._replace(answer_within=4.0) for t in (self.one, self.two)), three)
+        self.feed(TimerFired("answer:0"))
+        self.assertIn(ForwardResponse(*(ringing := self.answer(0, 180))[:1], 0), ringing[1])
+        self.assertEqual(self.answers((0, 503))[-1], StartBranch(2, three))
 
     def test_settled(self) -> None:
         """What settles it goes up at once, and the next target is not asked."""
