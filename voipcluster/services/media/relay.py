@@ -144,6 +144,8 @@ class MediaService(Service):
         self._ticks: LoopingCall | None = None
         self._look_next: IDelayedCall | None = None
         self._rate, self._counted, self._counted_at = 0.0, 0, 0.0
+        self._uncounted = False
+        self._unseen: set[CallKey] = set()  # calls that cannot be looked at, once each is told of
         self._ended = (0, 0)  # packets and octets of calls that are over
         self._sessions = self._timed_out = self._refused = 0
         self.listening = Listening(reactor.seconds, silence)
@@ -263,6 +265,7 @@ class MediaService(Service):
         relayed = self._calls.pop(call, None)
         if relayed is None:
             return
+        self._unseen.discard(call)
         self.listening.ended(relayed)
         relayed.close()
         packets, octets = relayed.traffic()
@@ -424,6 +427,20 @@ class MediaService(Service):
         return packets, octets
 
     def _tick(self) -> None:
+        """Once a second, whatever goes wrong in it: a loop that ends leaves every call without its media time-out."""
+        try:
+            self._count()
+        except Exception:
+            if not self._uncounted:  # a fault that stays would fill the log
+                self._log.failure("the packets of the relay cannot be counted; the watch over media goes on")
+            self._uncounted = True
+        else:
+            self._uncounted = False
+        if self._look_next is None:  # else a node that is late, which has not yet seen all of the last time
+            calls = list(self._calls)
+            self._look_on(calls, 0, PERIOD / (len(calls) // SLICE + 1))
+
+    def _count(self) -> None:
         if self._path.kernel is not None:
             self._path.kernel.discard_unclaimed()  # of an earlier process: L{adopt} came right after the start
         now, here = (
@@ -433,20 +450,25 @@ class MediaService(Service):
         if now > self._counted_at:
             self._rate = (here - self._counted) / (now - self._counted_at)
         self._counted, self._counted_at = here, now
-        if self._look_next is None:  # else a node that is late, which has not yet seen all of the last time
-            calls = list(self._calls)
-            self._look_on(calls, 0, PERIOD / (len(calls) // SLICE + 1))
 
     def _look_on(self, calls: Sequence[CallKey], at: int, pause: float) -> None:
         """Look at some of the calls, and at the next ones after a pause: thousands at once would keep all others waiting."""
         self._look_next = None
-        if at + SLICE < len(calls):  # first, so that a fault with one call does not end it
+        if at + SLICE < len(calls):
             self._look_next = self._reactor.callLater(pause, self._look_on, calls, at + SLICE, pause)
         now = self._reactor.seconds()
         for call in calls[at : at + SLICE]:
             relayed = self._calls.get(call)
-            if relayed is not None:
+            if relayed is None:
+                continue
+            try:
                 self._look(call, relayed, now)
+            except Exception:
+                if call not in self._unseen:
+                    self._unseen.add(call)
+                    self._log.failure(
+                        "the media of call {call} cannot be looked at; the others' are", call=call.call_id
+                    )
 
     def _look(self, call: CallKey, relayed: RelayedCall, now: float) -> None:
         for trouble in self.listening.look(relayed, now):

@@ -459,13 +459,13 @@ class EndingTests(MediaTestCase):
         media.stopService()  # in the midst of it
 
     def test_one_that_cannot_be_looked_at(self) -> None:
-        """A fault with one call takes neither the others of the next slices nor the looks of the seconds behind."""
+        """A fault with one call, be it the very first, keeps nobody from looking at the others, now and later; it is told once."""
         count, looked = 2 * SLICE + 10, []
         media = self.service(ports=(30000, 30000 + 4 * count - 1))
 
         def look(relayed: object, now: float) -> list[object]:
             looked.append(relayed)
-            if len(looked) == SLICE + 1:
+            if relayed in faulty:
                 raise ValueError("not to be looked at")
             return []
 
@@ -475,16 +475,43 @@ class EndingTests(MediaTestCase):
                 CallKey(f"c{number}", "t"), sender=A, method="INVITE", status=None, cseq=1, to_tag=None,
                 content_type="application/sdp", body=audio(ALICE, 4000), source=Hop("UDP", ALICE, 5060),
             )  # fmt: skip
+        relayed = [media.relayed(CallKey(f"c{number}", "t")) for number in range(count)]
+        faulty = [relayed[0], relayed[SLICE]]
+        for _ in range(39):
+            self.clock.advance(1 / 10)
+        self.assertEqual(len(looked), 3 * count)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+        faulty.clear()
+        media.call_ended(CallKey("c0", "t"), "over")
         self.clock.advance(1.0)
-        self.assertRaises(ValueError, self.clock.advance, 1 / 3)  # the reactor logs it
-        self.clock.advance(1 / 3)
-        self.assertEqual(len(looked), SLICE + 1 + 10)
-        looked.clear()
-        looked.extend([None] * count)
-        for _ in range(35):
-            self.clock.advance(1 / 30)
-        self.assertEqual(len(looked), 2 * count)
+        self.assertEqual(self.flushLoggedErrors(ValueError), [])
         media.stopService()
+
+    def test_what_cannot_be_counted(self) -> None:
+        """Calls have their media time-out all the same; it is told once until it is counted again."""
+        self.establish()
+        ended: list[CallKey] = []
+        self.media.on_timeout = ended.append
+        count = MediaService._count
+        broken = [True]
+
+        def fails(media: MediaService) -> None:
+            if broken:
+                raise ValueError("not to be counted")
+            count(media)
+
+        self.patch(MediaService, "_count", fails)
+        for _ in range(2):
+            for _ in range(3):
+                self.clock.advance(1.0)
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+            broken.clear()
+            self.clock.advance(1.0)
+            broken.append(True)
+        for _ in range(60):
+            self.clock.advance(1.0)
+        self.assertEqual(ended, [CALL])
+        self.flushLoggedErrors(ValueError)
 
     def test_snapshot(self) -> None:
         """What `voipctl calls` shows of a call."""
