@@ -44,8 +44,15 @@ class RecordedForwarding(Forwarding):
         if status == _REQUEST_TERMINATED and branch not in self._gave_up:
             self._over(branch, status, self._why_stopped(), NODE)
         elif status >= 200:
-            if status >= 600 and branch in self._silent and self._context is not None and not self._context.ended:
-                self._is_heard(branch)  # who was silent says no for all the others (RFC 3261 section 16.7 step 5)
+            if (
+                status >= 600
+                and branch in self._silent
+                and self._context is not None
+                and not self._context.ended
+            ):
+                self._is_heard(
+                    branch
+                )  # who was silent says no for all the others (RFC 3261 section 16.7 step 5)
             self._over(branch, status, "", CALLER if status == _REQUEST_TERMINATED else CALLEE)
         super().response_received(branch, response)
         if self._silent:

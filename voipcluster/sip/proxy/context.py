@@ -257,7 +257,7 @@ class ProxyContext:
             self._stop = True
             self._waiting.clear()
             effects += self._cancel_pending()
-        elif self.settles is not None and self.settles(branch.target, response):
+        elif self.settles is not None and not self._stop and self.settles(branch.target, response):
             self._waiting.clear()
             effects += self._cancel_pending()
             self._forget_others(branch)
@@ -307,8 +307,10 @@ class ProxyContext:
 
     def _waits_on(self) -> bool:
         """Whether the phone has it already (482, section 8.2.2.2), over a node that was given up: that one is waited for then."""
-        if self._cancelled or self._stop or not any(
-            b.final is not None and b.final.status == _MERGED for b in self._branches
+        if (
+            self._cancelled
+            or self._stop
+            or not any(b.final is not None and b.final.status == _MERGED for b in self._branches)
         ):
             return False
         first = [b for b in self._branches if b.stands_by and b.state is not _ENDED]

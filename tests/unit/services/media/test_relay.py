@@ -459,7 +459,7 @@ class EndingTests(MediaTestCase):
         media.stopService()  # in the midst of it
 
     def test_one_that_cannot_be_looked_at(self) -> None:
-        """A fault with one call, be it the very first, keeps nobody from looking at the others, now and later; it is told once."""
+        """A fault with one call, be it the very first, takes the looks from no other one, now and later; it is told once."""
         count, looked = 2 * SLICE + 10, []
         media = self.service(ports=(30000, 30000 + 4 * count - 1))
 
