@@ -15,7 +15,7 @@ from attrs import define, field
 
 from voipcluster.balance.inflight import Assignments
 from voipcluster.balance.messages import Member
-from voipcluster.balance.report import Report
+from voipcluster.balance.report import NOTHING, Report
 from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.trigger import is_urgent
@@ -23,6 +23,7 @@ from voipcluster.balance.trigger import is_urgent
 SILENT_PERIODS = 3
 FAILURES = 2
 STRANGERS = 64  # nodes heard before they were listed
+LONGEST = 3600.0  # s of waiting, as in the reports
 
 
 class MembersListed(NamedTuple):
@@ -188,7 +189,14 @@ class Node:
     def wait(self) -> float:
         """Seconds that a request handed to it now would wait, by its report and our unanswered requests."""
         pending = self.assigned.pending
-        return self.delay + pending / self.capacity if pending and self.capacity else self.delay
+        if not pending or not self.capacity:
+            return self.delay
+        return min(LONGEST, self.delay + pending / self.capacity)
+
+    @property
+    def serves_nothing(self) -> bool:
+        """It says so; one that does not know its capacity yet says nothing."""
+        return 0.0 < self.capacity <= NOTHING
 
     def age(self, now: float) -> float:
         """Seconds since it was heard of, by a report or with a request; -1 without a report."""

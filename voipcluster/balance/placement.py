@@ -35,6 +35,7 @@ from voipcluster.balance.membership import (
 )
 from voipcluster.balance.policy import Even, IBalancingPolicy, ILevelling, IPlan, Rand
 from voipcluster.balance.reasons import STANDING, Reasons
+from voipcluster.balance.report import NOTHING
 from voipcluster.balance.state import NodeState
 
 OPEN, SHED, FULL, DRAIN, UNKNOWN = (
@@ -46,6 +47,7 @@ OPEN, SHED, FULL, DRAIN, UNKNOWN = (
 )
 STARTING = "it has just started, and takes a part of its share"
 OVERDUE = "has not answered what was handed to it"
+NO_CAPACITY = "can serve nothing now, as it says"
 EPSILON = 1e-9  # workloads are quotients: 0.85 - 0.80 is a little less than 0.05
 REFUSED_FOR = 0.5  # s, the default of oc-validity (RFC 7339 section 4.3)
 SLOW_TIMES, LATE_TIMES = 2.0, 3.0  # of the mean wait of all: from there on Gates.slow and Gates.late count
@@ -192,7 +194,9 @@ class Placement:
         next one, and is the one that has the time.
         """
         own, why = search.own, f"{search.own.workload.leading} at the hard limit for too long"
-        if may_leave and own.arrival_rate * self.gates.hand_over_cost <= (own.capacity or math.inf):
+        # what a node could serve while it was stopped says nothing of what it can hand over now that it runs again
+        most = own.capacity if own.capacity > NOTHING else math.inf
+        if may_leave and own.arrival_rate * self.gates.hand_over_cost <= most:
             plan = self._current_plan(own, search.now)
             name = self._first(search, plan, rand, planned=False)
             if name:
@@ -283,6 +287,8 @@ class Placement:
             return "its report is too old"
         if search.now < node.refused_until and not search.levelling:
             return "refused a request just now"
+        if node.serves_nothing:
+            return NO_CAPACITY
         if node.assigned.overdue(search.now) > self.gates.answer:
             return OVERDUE
         if report.spontaneous:
@@ -374,11 +380,11 @@ class Placement:
 
     def _overdue(self, search: _Search) -> str:
         """
-        A node that is fit but for an answer that we wait for, or an empty string.
+        A node that is fit but for an answer that we wait for, or for what it could serve of late, or an empty string.
 
-        It is better than a refusal: when this node itself was stopped, all answers wait to be read.
+        It is better than a refusal: when this node itself was stopped, all answers and reports wait to be read.
         """
-        late = (self.table.get(name) for name, why in search.seen.items() if why is OVERDUE)
+        late = (self.table.get(name) for name, why in search.seen.items() if why in (OVERDUE, NO_CAPACITY))
         return next(
             (node.name for node in late if node and node.state is OPEN and node.load < self.gates.threshold),
             "",

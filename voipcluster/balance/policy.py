@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 from zope.interface import Attribute, Interface, implementer
 
 from voipcluster.balance.membership import Node
+from voipcluster.balance.report import NOTHING
 from voipcluster.balance.state import NodeState
 
 OPEN, DRAIN, UNKNOWN = NodeState.OPEN, NodeState.DRAIN, NodeState.UNKNOWN
@@ -215,8 +216,12 @@ def rank(node: Node, hot: float) -> tuple[bool, float, float]:
 
 
 def capacities(nodes: Sequence[Node]) -> list[float]:
-    """The nodes' capacities; one that is not known yet counts as the mean of the known ones, or 1."""
-    known = [node.capacity for node in nodes if node.capacity > 0.0]
+    """
+    The nodes' capacities, all above 0.
+
+    One that is not known yet counts as the mean of those that can serve something, or 1.
+    """
+    known = [node.capacity for node in nodes if node.capacity > NOTHING]
     mean = sum(known) / len(known) if known else 1.0
     return [node.capacity or mean for node in nodes]
 

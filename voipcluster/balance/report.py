@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import field, frozen
 
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
+
+# requests per second: a node that measures this or less can serve nothing. It is not 0, which says that nothing was measured
+# yet, also to nodes of former releases; and it is the same in the 32 bits of a rider.
+NOTHING: Final = 2.0**-10
 
 
 @frozen(slots=True, kw_only=True)
@@ -22,7 +28,8 @@ class Report:
     @ivar value: the workload as one number; the greatest component, unless a later version knows more components.
     @ivar delay: seconds that a request waits before the reactor comes to it ("d").
     @ivar arrival_rate: new requests per second from clients, not from other nodes ("lambda").
-    @ivar capacity: requests that it completes per second of busy CPU ("mu"); 0 when not known yet.
+    @ivar capacity: requests that it completes per second of busy CPU ("mu"); 0 when not known yet, L{NOTHING} when it can serve
+        none.
     @ivar refusal_rate: new requests per second that overload control refuses unread, and that C{arrival_rate} does not count.
     @ivar weight: part of its share that it takes: less than 1 after a start (L{voipcluster.balance.start}).
     @ivar calls: calls in progress; C{calls_limit} is what counts as workload 1.0.

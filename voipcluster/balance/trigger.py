@@ -6,6 +6,7 @@ from attrs import define, field
 
 from voipcluster.balance.decision import Own
 from voipcluster.balance.rate import Bucket
+from voipcluster.balance.report import NOTHING
 from voipcluster.balance.workload import Workload
 
 REPORTS, BURST = 45.0, 5.0  # per second, and at once after a pause: never more than 50 in any second
@@ -19,8 +20,12 @@ URGENT_CAPACITY = 0.6  # of what was told: less is another machine
 
 
 def is_urgent(told_delay: float, told_capacity: float, delay: float, capacity: float) -> bool:
-    """Whether a node has become so much slower that no plan of before holds."""
-    if capacity < URGENT_CAPACITY * told_capacity:
+    """
+    Whether a node has become so much slower that no plan of before holds.
+
+    A capacity of 0 is not known: nobody has become slower by that, but by L{NOTHING}.
+    """
+    if 0.0 < capacity < URGENT_CAPACITY * told_capacity or (not told_capacity and 0.0 < capacity <= NOTHING):
         return True
     return delay >= told_delay + URGENT_DELAY and delay >= URGENT_TIMES * told_delay
 

@@ -288,7 +288,9 @@ class WorkloadService(Service):
             self._looked_at = min(self._looked_at, now)
             return  # the same moment, or a clock that was set back
         held, area = (waited.held, waited.area) if waited else (0.0, 0.0)
-        self._delay.looked(elapsed, busy, held, area, self._completed, now)
+        if self._delay.looked(elapsed, busy, held, area, self._completed, now):
+            # it is given next to nothing for what it could do while it was stopped: that it can do more now is to be tried
+            self._start = SlowStart(now, self._start.step)
         self._looked_at, self._looked_cpu, self._completed = now, cpu, 0
 
     def _measure_rates(self, elapsed: float) -> None:

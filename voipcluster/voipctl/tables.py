@@ -116,7 +116,9 @@ _MEASURED = (
 def _measured(name: str, factor: float) -> Callable[[Mapping[str, Any]], str]:
     def cell(row: Mapping[str, Any]) -> str:
         value = (row.get("measured") or {}).get(name)
-        return "-" if value is None else f"{value * factor:.1f}"
+        if value is None or (name == "capacity" and not value):  # a node that has measured nothing yet says 0
+            return "-"
+        return f"{value * factor:.1f}"
 
     return cell
 

@@ -126,7 +126,10 @@ CATALOGUE = {
         Described("voipcluster_link_dropped_total", "Messages of other nodes dropped.", "reason"),
         Described("voipcluster_queueing_delay_seconds", "How long messages wait for the node."),
         Described("voipcluster_arrival_rate", "New requests of clients per second."),
-        Described("voipcluster_capacity", "Requests completed per second of busy CPU; 0: not known yet."),
+        Described(
+            "voipcluster_capacity",
+            "Requests completed per second of busy CPU; 0: not known yet, 0.001 or less: none.",
+        ),
         Described("voipcluster_refusal_rate", "New requests per second refused for overload."),
         Described("voipcluster_overload", "1 while new requests are limited for overload, else 0."),
         Described("voipcluster_reactor_delay_seconds", "How late timers run."),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.balance.delay import NOISE, Delay
+from voipcluster.balance.delay import ANEW, NOISE, OVER, Delay
+from voipcluster.balance.report import NOTHING
 
 
 class DelayTests(SynchronousTestCase):
@@ -63,6 +64,85 @@ class DelayTests(SynchronousTestCase):
         self.assertAlmostEqual(self.delay.capacity, 1000.0)
         self.look(0.5, 0.001, held=0.5, area=0.125)
         self.assertLess(self.delay.capacity, 100.0)
+
+    def known(self, capacity: int = 1000) -> None:
+        for _ in range(20):
+            self.look(0.1, 0.05, held=0.05, completed=capacity // 20)
+        self.assertAlmostEqual(self.delay.capacity, capacity)
+
+    def stop(self, seconds: float) -> None:
+        self.look(seconds, 0.001, held=seconds, area=seconds**2 / 2)
+
+    def idle(self, seconds: float) -> bool:
+        """Little to do, and nothing waits; whether it is forgotten what pauses have taught."""
+        forgets = 0
+        for _ in range(round(seconds / 0.1)):
+            self.now += 0.1
+            forgets += self.delay.looked(0.1, 0.01, 0.0, 0.0, 1, self.now)
+        self.assertLess(forgets, 2)
+        return bool(forgets)
+
+    def test_nothing_at_all(self) -> None:
+        """A second in which something waited and nothing was worked off: it can serve nothing, and says so until it can."""
+        self.known()
+        self.stop(0.1)
+        self.assertAlmostEqual(self.delay.capacity, 10.0, msg="less than one in that time, for all one knows")
+        self.stop(0.5)
+        self.assertGreater(self.delay.capacity, NOTHING)
+        self.stop(0.5)
+        self.assertEqual(self.delay.capacity, NOTHING)
+        for _ in range(5):
+            self.look(0.1, 0.1, held=0.1, area=0.1 * 0.05, completed=100)
+        self.assertGreater(self.delay.capacity, 500.0)
+
+    def test_a_stop_says_nothing_of_a_node_that_has_done_nothing(self) -> None:
+        """Unknown stays unknown: nothing was asked of it, so that nothing was done says nothing."""
+        self.stop(3.0)
+        self.assertEqual(self.delay.capacity, 0.0)
+        self.assertFalse(self.idle(2 * OVER))
+        self.assertEqual(self.delay.capacity, 0.0)
+
+    def test_pauses_are_over(self) -> None:
+        """What is given nothing cannot measure anything: some time after the last pause it is what it was before."""
+        self.known()
+        for _ in range(3):
+            self.stop(0.5)
+        self.assertFalse(self.idle(OVER - 0.5))
+        self.assertEqual(self.delay.capacity, NOTHING)
+        self.assertTrue(self.idle(0.6))
+        self.assertAlmostEqual(self.delay.capacity, 1000.0)
+        self.look(0.1, 0.05, held=0.05, completed=40)
+        self.assertApproximates(
+            self.delay.capacity, 1000.0, 20.0, "and that is not thrown over by the next look"
+        )
+        self.assertFalse(self.idle(2 * OVER), "once")
+
+    def test_pauses_are_over_where_nothing_was_known(self) -> None:
+        """What was learnt in pauses alone is forgotten with them."""
+        self.look(0.135, 0.013, held=0.12, area=0.12**2 / 2, completed=1)
+        self.assertGreater(self.delay.capacity, 0.0)
+        self.assertTrue(self.idle(OVER + 0.1))
+        self.assertEqual(self.delay.capacity, 0.0)
+
+    def test_a_node_that_has_worked_since_knows_better(self) -> None:
+        """What it measured by working stays, be it much less than before the pauses."""
+        self.known()
+        self.stop(0.5)
+        for _ in range(ANEW):
+            self.look(0.1, 0.1, held=0.1, area=1e-4, completed=10)
+        found = self.delay.capacity
+        self.assertApproximates(found, 100.0, 20.0)
+        self.assertFalse(self.idle(2 * OVER))
+        self.assertEqual(self.delay.capacity, found)
+
+    def test_a_pause_that_made_little_difference(self) -> None:
+        """It is forgotten without a word."""
+        self.known()
+        self.look(0.1, 0.02, held=0.05, area=0.05**2 / 2, completed=40)
+        found = self.delay.capacity
+        self.assertGreater(found, 500.0)
+        self.assertFalse(self.idle(2 * OVER))
+        self.assertEqual(self.delay.capacity, found)
 
     def test_idle_work_and_other_work(self) -> None:
         """A node with little to do has no capacity to tell; work of which no request was completed is other work."""

@@ -22,7 +22,7 @@ from voipcluster.balance.membership import (
     Tick,
 )
 from voipcluster.balance.messages import Member
-from voipcluster.balance.report import Report
+from voipcluster.balance.report import NOTHING, Report
 from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
@@ -180,6 +180,16 @@ class MembershipTests(SynchronousTestCase):
             node.assigned.answered(ticket, True, 0.01)
         self.table.feed(ReportReceived(report("b", seq=2, calls=12), 0.02))
         self.assertEqual((node.load, node.wait), (0.6, 0.0))
+
+    def test_serves_nothing(self) -> None:
+        """A node that can serve nothing is told from one that does not know yet; a wait for it is bounded as in the reports."""
+        for seq, (capacity, nothing) in enumerate(((0.0, False), (NOTHING, True), (1.0, False)), 1):
+            self.table.feed(ReportReceived(report("b", seq=seq, capacity=capacity), 0.0))
+            self.assertEqual((self.node("b").capacity, self.node("b").serves_nothing), (capacity, nothing))
+        self.table.feed(ReportReceived(report("b", seq=9, capacity=NOTHING), 0.0))
+        for _ in range(9):
+            self.node("b").assigned.assigned(True, 0.0)
+        self.assertEqual(self.node("b").wait, 3600.0)
 
     def test_heartbeat(self) -> None:
         """The table shows a node as it is while no report is overdue and it reports spontaneously."""

@@ -13,9 +13,10 @@ from tests.unit.balance.test_membership import members, report
 from voipcluster.balance.codec import decode, encode
 from voipcluster.balance.decision import Decision, Gates, HandOver, Own, PlacementRequest, Refuse, Serve
 from voipcluster.balance.membership import LinkLost, Membership, ReportReceived, Resumed, Tick
-from voipcluster.balance.placement import OVERDUE, REFUSED_FOR, STUCK, Placement
+from voipcluster.balance.placement import NO_CAPACITY, OVERDUE, REFUSED_FOR, STUCK, Placement
 from voipcluster.balance.planned import SETTLE_OWN, Planned
-from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded
+from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, TwoChoices
+from voipcluster.balance.report import NOTHING
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 
@@ -459,6 +460,10 @@ class DrowningTests(PlacementCase):
         self.assertIn("lag at the hard limit for too long", decision.explanation.reason)
         self.drown(capacity=0.0)  # not known yet: it has served next to nothing, so this is no flood
         self.assertHanded("c")
+        self.drown(
+            capacity=NOTHING
+        )  # while it was stopped; that it decides something shows that it runs again
+        self.assertHanded("c")
 
     def test_asks_the_next_one(self) -> None:
         """Who refused is passed over; with nobody left it is refused, not served."""
@@ -570,6 +575,29 @@ class TicketTests(PlacementCase):
         )
         self.placement.answered(handed.ticket, 180, self.now)
         self.assertHanded("b")
+
+    def test_who_can_serve_nothing(self) -> None:
+        """A node that says so gets nothing, whatever the policy; one that has not measured yet does."""
+        for policy in (LeastLoaded(), TwoChoices(), Planned(), InSequence(("b", "c", "d", "a"))):
+            self.placement.use(policy, Gates())
+            for capacity in (NOTHING, 0.0):
+                self.seq += 1
+                self.table.feed(ReportReceived(report("b", seq=self.seq, capacity=capacity), self.now))
+                if capacity:
+                    decision = self.place()
+                    assert isinstance(decision, Serve), (policy, decision)
+                    why = [row.reason for row in decision.explanation.candidates if row.node == "b"]
+                    self.assertEqual(why, [NO_CAPACITY], policy)
+                else:
+                    self.placement.answered(self.assertHanded("b").ticket, 486, self.now)
+
+    def test_who_can_serve_nothing_is_better_than_a_refusal(self) -> None:
+        """It may have been stopped, and run by now; but who has not stopped comes first."""
+        self.at(19)
+        self.table.feed(ReportReceived(report("b", capacity=NOTHING), 0.0))
+        self.assertHanded("b")
+        self.table.feed(ReportReceived(report("c", calls=14), 0.0))
+        self.assertHanded("c")
 
     def test_no_answer_is_better_than_a_refusal(self) -> None:
         """When nobody else can take it it goes there all the same: it may be we who were stopped, and read the answers next."""

@@ -12,7 +12,7 @@ from tests.unit.balance.test_policy import OWN, first, node
 from voipcluster.balance.membership import Node
 from voipcluster.balance.planned import SETTLE, Planned, rate_plan
 from voipcluster.balance.policy import Even
-from voipcluster.balance.report import Report
+from voipcluster.balance.report import NOTHING, Report
 from voipcluster.balance.state import NodeState
 
 SHED, FULL, DRAIN = NodeState.SHED, NodeState.FULL, NodeState.DRAIN
@@ -45,6 +45,15 @@ class RatePlanTests(SynchronousTestCase):
         plan = rate_plan(evolve(OWN, arrival_rate=150.0), [node("b"), node("c", capacity=100.0)])
         self.assertEqual(plan.rooms[0], 0.0)
         self.assertGreater(plan.base, 0.0)
+
+    def test_no_capacity(self) -> None:
+        """A node that can serve nothing takes nothing, and gives what its clients send; one that does not know keeps it."""
+        others = [node("b", capacity=NOTHING), node("c", arrival_rate=50.0, capacity=1000.0)]
+        plan = rate_plan(evolve(OWN, arrival_rate=150.0), others)
+        self.assertLess(plan.rooms[0], NOTHING)
+        self.assertGreater(plan.base, 0.3)
+        plan = rate_plan(evolve(OWN, capacity=NOTHING, arrival_rate=9.0), [node("b", capacity=500.0)])
+        self.assertApproximates(plan.base, 1.0, 0.001)
 
     def test_hand_over_costs(self) -> None:
         """What handing over costs is given away, too: all nodes end with the same utilisation."""

@@ -18,8 +18,10 @@ from voipcluster.balance.policy import (
     IPlan,
     LeastLoaded,
     TwoChoices,
+    capacities,
     rank,
 )
+from voipcluster.balance.report import NOTHING
 from voipcluster.balance.state import NodeState
 
 
@@ -107,12 +109,27 @@ class LeastLoadedTests(SynchronousTestCase):
         self.assertApproximates(shares["c"], 0.5, 0.05)
 
 
+class CapacitiesTests(SynchronousTestCase):
+    def test_not_known_and_nothing(self) -> None:
+        """Who has not measured yet counts like the others; who can serve nothing does not, and says nothing of them."""
+        nodes = [node("b", capacity=100.0), node("c"), node("d", capacity=NOTHING), node("e", capacity=300.0)]
+        self.assertEqual(capacities(nodes), [100.0, 200.0, NOTHING, 300.0])
+        self.assertEqual(capacities([node("b"), node("c", capacity=NOTHING)]), [1.0, NOTHING])
+
+
 class TwoChoicesTests(SynchronousTestCase):
     def test_by_capacity(self) -> None:
         """Equal nodes are drawn in proportion to what they can do."""
         plan = TwoChoices().plan(OWN, [node("b", capacity=100.0), node("c", capacity=300.0)], True)
         # The first drawn one of two equals is taken.
         self.assertApproximates(first(plan)["c"], 0.75, 0.03)
+
+    def test_nothing(self) -> None:
+        """Who can serve nothing is not drawn; who has not measured yet is, as often as the others."""
+        others = [node("b", capacity=100.0), node("c", capacity=NOTHING), node("d")]
+        shares = first(TwoChoices().plan(OWN, others, True))
+        self.assertNotIn("c", shares)
+        self.assertApproximates(shares["d"], 0.5, 0.03)
 
     def test_better_of_two(self) -> None:
         """The less loaded one comes first unless the other was drawn twice."""

@@ -6,7 +6,8 @@ from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.balance.report import Report
+from voipcluster.balance.codec import decode, encode
+from voipcluster.balance.report import NOTHING, Report
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 
@@ -39,6 +40,16 @@ class ReportTests(SynchronousTestCase):
         report = Report(node="a", epoch=1, seq=1)
         self.assertEqual((report.state, report.calls, report.capacity), (NodeState.OPEN, 0, 0.0))
         self.assertTrue(report.spontaneous)
+
+    def test_nothing_and_not_known(self) -> None:
+        """Both travel in the one field that nodes of former releases know, to which 0 is "not known" and all above a capacity."""
+        for capacity in (0.0, NOTHING):
+            sent = encode(Report(node="a", epoch=1, seq=1, capacity=capacity))
+            self.assertEqual(sent["capacity"], capacity)
+            self.assertEqual(decode("report", sent).capacity, capacity)
+        del sent["capacity"]
+        self.assertEqual(decode("report", sent).capacity, 0.0, "who does not say it does not know it")
+        self.assertGreater(NOTHING, 0.0)
 
     def test_nobody_changes_it(self) -> None:
         """It is shared by everything that places requests."""

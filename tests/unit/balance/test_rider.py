@@ -7,6 +7,7 @@ import struct
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.balance.decision import Own
+from voipcluster.balance.report import NOTHING
 from voipcluster.balance.rider import Riders
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
@@ -34,6 +35,12 @@ class RiderTests(SynchronousTestCase):
             (rider.value, rider.delay, rider.arrival_rate, rider.capacity, rider.weight),
             (0.5, 0.25, 100.0, 200.0, 0.5),
         )
+
+    def test_nothing_and_not_known(self) -> None:
+        """A capacity of nothing is that at the other end, too, in 32 bits, and not the 0 of one that is not known."""
+        for capacity in (0.0, NOTHING):
+            text = self.riders.seal("b", 1, 1, 1, Own(Workload(), capacity=capacity))
+            self.assertEqual(self.riders.open("b", text).capacity, capacity)
 
     def test_bounded(self) -> None:
         """A node that is beyond all bounds says the bound."""

@@ -6,6 +6,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.balance.decision import Own
+from voipcluster.balance.report import NOTHING
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.trigger import Changes, Pace
 from voipcluster.balance.workload import Workload
@@ -67,6 +68,20 @@ class ChangesTests(SynchronousTestCase):
             self.assertEqual(changes().urgent(evolve(TOLD, **changed)), urgent, changed)
         slow = evolve(TOLD, delay=0.2)
         self.assertFalse(changes(slow).urgent(evolve(slow, delay=0.3)))
+
+    def test_nothing_and_not_known(self) -> None:
+        """That it can serve nothing is urgent, whatever was known; that a capacity is not known any more says nothing bad."""
+        unknown, nothing = evolve(TOLD, capacity=0.0), evolve(TOLD, capacity=NOTHING)
+        for told, own, urgent in (
+            (TOLD, nothing, True),
+            (unknown, nothing, True),
+            (nothing, nothing, False),
+            (TOLD, unknown, False),
+            (nothing, unknown, False),
+            (unknown, evolve(TOLD, capacity=5.0), False),
+        ):
+            self.assertEqual(changes(told).urgent(own), urgent, (told.capacity, own.capacity))
+        self.assertTrue(changes(unknown).matter(nothing, 10, LIMIT))
 
 
 class PaceTests(SynchronousTestCase):

@@ -8,7 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.clock import HeapClock
-from voipcluster.balance.report import Report
+from voipcluster.balance.delay import OVER
+from voipcluster.balance.report import NOTHING, Report
 from voipcluster.balance.state import Levels, NodeState
 from voipcluster.net.waiting import Waited
 from voipcluster.services.workload import Limits, Sources, WorkloadService, resident_bytes
@@ -257,15 +258,29 @@ class WorkloadServiceTests(WorkloadServiceCase):
 
 
 class SourcesTests(WorkloadServiceCase):
-    """What comes from the sockets and from overload control."""
+    """
+    What comes from the sockets and from overload control.
 
-    def made(self, waits: list[Waited | None]) -> WorkloadService:
+    @ivar since: since when something has waited all the time; L{None}: nothing does.
+    """
+
+    since: float | None = None
+
+    def waited(self) -> Waited | None:
+        """Something has waited since this was last called, ever longer."""
+        if self.since is None:
+            return None
+        since, self.since = self.since, self.clock.seconds()
+        held = self.since - since
+        return Waited(0.0, held, held * 0.05)
+
+    def made(self, waits: list[Waited | None], slow_start: float = 0.0) -> WorkloadService:
         service = WorkloadService(
             self.clock,
             node="a",
             epoch=1,
             sources=Sources(
-                waited=lambda: waits.pop(0) if waits else None,
+                waited=lambda: waits.pop(0) if waits else self.waited(),
                 refused=lambda: self.calls,
                 cpu=self.cpu,
                 memory=lambda: 0,
@@ -273,6 +288,7 @@ class SourcesTests(WorkloadServiceCase):
             limits=Limits(),
             levels=Levels(),
             controlled=True,
+            slow_start=slow_start,
         )
         service.startService()
         self.addCleanup(self.stop, service)
@@ -329,6 +345,30 @@ class SourcesTests(WorkloadServiceCase):
         self.clock.advance(0.1)
         service._look(self.clock.seconds())
         self.assertAlmostEqual(service._delay.capacity, 10.0)
+
+    def test_stopped_and_run_again(self) -> None:
+        """
+        Stopped for a second a node says that it can serve nothing, and gets nothing. Some time later it is what it was before,
+        and takes a small part of its share at first, as after a start.
+        """
+        service = self.made([], slow_start=5.0)
+        self.busy = 0.5
+        for _ in range(250):
+            service.request_completed()
+            self.clock.advance(0.1)
+        self.assertEqual(service.own().weight, 1.0)
+        self.assertApproximates(service.own().capacity, 20.0, 0.1)
+        self.busy, self.since = 0.0, self.clock.seconds()
+        told: list[Report] = []
+        service.on_change = lambda: told.append(service.report(len(told)))
+        self.clock.advance(1.2)
+        self.assertEqual((told[-1].capacity, told[-1].weight), (NOTHING, 1.0))
+        self.since = None
+        self.clock.advance(OVER + 0.2)
+        self.assertApproximates(told[-1].capacity, 20.0, 0.1)
+        self.assertEqual(told[-1].weight, 0.1)
+        self.clock.advance(20.0)
+        self.assertEqual(told[-1].weight, 1.0)
 
     def test_refusals(self) -> None:
         """They are told as a rate, to those who plan, and that somebody stands in front."""

@@ -53,6 +53,13 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(titles.split()[-4:], ["DELAY/MS", "ARRIVE/S", "CAPACITY/S", "REFUSED/S"])
         self.assertEqual((one.split()[-4:], other.split()[-4:]), (["12.3", "7.2", "900.0", "0.0"], ["-"] * 4))
 
+    def test_no_capacity(self) -> None:
+        """A capacity that is not known yet is no number; that of a node that can serve nothing is."""
+        for capacity, shown in ((0.0, "-"), (0.001, "0.0")):
+            nodes = [{**STATUS["nodes"][0], "measured": {"capacity": capacity}}]
+            row = tables.status({"cluster": "c", "nodes": nodes}, True).splitlines()[2]
+            self.assertEqual(row.split()[-2], shown)
+
     def test_why_not_the_kernel(self) -> None:
         """Below the nodes: who relays media itself although it might not, one line a reason, safe to print."""
         reasons = (
