@@ -11,7 +11,7 @@ recovery on virtual time, with the real controller (tests/simulation/overload_mo
 C{refusal}: what a refusal takes beside a call that is served (bench/refusal.py).
 
 C{processes}: a real node that is held to a share of a CPU, under several times its capacity, by the scale of a twin that runs at
-the same time (bench/twin.py), and Kamailio in the same run.
+the same time (bench/twin.py), and Kamailio beside it (bench/rounds.py).
 
 C{steady}, C{recovery}: such a node (bench/steady.py): refusals at 0.90 of its capacity, and what is taken behind a minute of five
 times.
@@ -27,9 +27,9 @@ import sys
 from bench.common import enter_namespace
 from bench.overloaded import MEASURE, PROXIES, SETTLE, Plan
 from bench.refusal import refusal
+from bench.rounds import processes
 from bench.slowed import slowed
 from bench.steady import recovery, steady
-from bench.twin import processes
 from tests.simulation.overload_model import Load, Model
 from voipcluster.balance.throttle import LOSS, RATE
 

@@ -3,7 +3,7 @@ A real node, held to a share of a CPU, under more calls than it can take, and Ka
 
 Each proxy is one process with one worker, held to a share of one CPU by the scheduler (cgroup), so that sipp on the other CPU
 can offer ten times what it takes. Nobody takes part in overload control; INVITE and BYE are repeated after 500 ms and then ever
-later, as RFC 3261 asks. Goodput counts the calls whose BYE was answered. bench/twin.py compares it with the capacity.
+later, as RFC 3261 asks. Goodput counts the calls whose BYE was answered. bench/rounds.py compares it with the capacity.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import csv
 import itertools
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -29,10 +30,14 @@ from tests.integration.quota import Quota
 
 SETTLE, MEASURE = 4, 7  # seconds
 GOALS = {3.0: 0.95, 10.0: 0.80}
+COUNTED = ("OutgoingCall(C)", "done(C)", "refused(C)", "Retransmissions(C)")
 ENDING = 3.0  # s for the calls in progress when no new ones are begun any more
 
 Proxy = Callable[[Path], AbstractContextManager["Popen[str]"]]
+Rate = Callable[[], float]  # calls a second, that callers offer from now on
 SIPP = ("sipp", "-i", "127.0.0.1", "-nostdin", "-deadcall_wait", 0, "-buff_size", 1 << 21)
+CONTROL = 8990  # the port at which callers are told another rate
+FOLLOW = 1.0  # s after which they are
 
 
 def guarded(folder: Path) -> AbstractContextManager[Popen[str]]:
@@ -89,14 +94,38 @@ class Bed:
     process: Popen[str]
 
     def call(
-        self, name: str, rate: float, seconds: float, scenario: Path | None = None, most: int = 0
+        self,
+        name: str,
+        rate: float,
+        seconds: float,
+        scenario: Path | None = None,
+        most: int = 0,
+        port: int = CALLER,
     ) -> Popen[str]:
         """Begin to offer calls; C{most}: how many at a time, not limited if 0."""
         scenario = scenario or HERE / "sipp" / "uac_overload.xml"
-        most = most or max(1000, round(rate * (seconds + 5)))
-        argv = [*SIPP, "-sf", scenario, "-p", CALLER, "-r", max(1, round(rate)), "-l", most, "-trace_stat"]
-        argv += ["-stf", self.statistics(name), "-fd", 1, PROXY]
+        most = most or max(1000, round(2 * rate * (seconds + 5)))  # the rate may come to be another one
+        argv = [*SIPP, "-sf", scenario, "-p", port, "-r", max(1, round(rate)), "-l", most, "-trace_stat"]
+        argv += ["-stf", self.statistics(name), "-fd", 1, "-cp", CONTROL + port - CALLER, PROXY]
         return start(argv, self.folder / f"{name}.log", 1 - CPU)
+
+    @staticmethod
+    def offer(rate: float) -> None:
+        """The callers are to offer so many from now on."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            control.sendto(b"cset rate %d" % max(1, round(rate)), ("127.0.0.1", CONTROL))
+
+    def wait(self, seconds: float, rate: Rate, look: Callable[[], None] = lambda: None) -> None:
+        """Let time pass, while the callers offer what C{rate} says; C{look} is called ten times a second."""
+        now = time.monotonic()
+        end, told = now + seconds, now
+        while now < end:
+            look()
+            if now - told >= FOLLOW:
+                self.offer(rate())
+                told = now
+            time.sleep(0.1)
+            now = time.monotonic()
 
     def statistics(self, name: str) -> Path:
         return self.folder / f"{name}.csv"
@@ -106,24 +135,25 @@ class Bed:
         return rows(self.statistics(name))
 
     def measure(
-        self, rate: float, settle: int, measure: int, scenario: Path | None = None, most: int = 0
+        self, rate: Rate, settle: int, measure: int, scenario: Path | None = None, most: int = 0
     ) -> Run:
-        """Offer calls at one rate, from the moment at which this is called; the rest as of L{call}."""
+        """Offer calls, from the moment at which this is called; the rest as of L{call}."""
         self.statistics("caller").unlink(missing_ok=True)
         used: list[tuple[float, float, float]] = []
-        with running(self.call("caller", rate, settle + measure, scenario, most)) as caller:
-            end = time.monotonic() + settle + measure + 0.5
-            while time.monotonic() < end:
+        with running(self.call("caller", rate(), settle + measure, scenario, most)) as caller:
+
+            def look() -> None:
                 used.append((time.time(), cpu_seconds(self.process.pid), cpu_seconds(caller.pid)))
-                time.sleep(0.1)
-            _let_end(caller)
+
+            self.wait(settle + measure + 0.5, rate, look)
+            let_end(caller)
         read = self.rows("caller")
         if len(read) < settle + measure:
             raise SystemExit(f"sipp ended early: {len(read)} of {settle + measure} s")
         return counted(read[settle - 1], read[settle + measure - 1], used)
 
 
-def _let_end(caller: Popen[str]) -> None:
+def let_end(caller: Popen[str]) -> None:
     """No new calls; those in progress may end, else their callee sends 200 again and again while the next ones are measured."""
     caller.send_signal(SIGUSR1)
     with suppress(TimeoutExpired):
@@ -159,8 +189,7 @@ def counted(first: dict[str, str], last: dict[str, str], used: list[tuple[float,
         known = [(sample[0], sample[which]) for sample in used]
         return (between(known, ended) - between(known, begun)) / (ended - begun)
 
-    names = ("OutgoingCall(C)", "done(C)", "refused(C)", "Retransmissions(C)")
-    return Run(begun, ended, *(rise(name) for name in names), spent(1), spent(2))
+    return Run(begun, ended, *(rise(name) for name in COUNTED), spent(1), spent(2))
 
 
 def between(known: list[tuple[float, float]], when: float) -> float:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sys
 import time
+from signal import SIGUSR1
 
 from bench.common import HERE, running
-from bench.overloaded import SETTLE, Plan, bed, guarded
+from bench.overloaded import COUNTED, SETTLE, Bed, Plan, bed, guarded, let_end
+from bench.proxies import CALLER
 from bench.twin import open_capacity, twin
 
 RECOVERED, FALSE = 0.99, 0  # goals: of what is offered, from the first second on; refusals at 0.90
-AFTER = 20  # seconds that are looked at behind the flood
+AFTER = 15  # seconds that are looked at behind the first one after the flood
 
 
 def steady(plan: Plan) -> bool:
@@ -30,8 +32,9 @@ def steady(plan: Plan) -> bool:
         text = (HERE / "sipp" / "uac_overload.xml").read_text()
         pause = '<pause distribution="uniform" min="0" max="4000"/>\n  <send retrans="500">'
         scenario.write_text(text.replace('<send retrans="500">', pause, 1))
-        result = there.measure(0.9 * capacity * beside.lately(), SETTLE, plan.seconds, scenario)
-        load = result.offered / beside.done(result.begun, result.ended) / capacity
+        part = 0.9 * capacity.part
+        result = there.measure(lambda: part * beside.lately(), SETTLE, plan.seconds, scenario)
+        load = result.offered / beside.done(result.begun, result.ended) / capacity.part
     refused = round(result.refused * plan.seconds)
     print(f"  {result}")
     print(
@@ -41,34 +44,47 @@ def steady(plan: Plan) -> bool:
 
 
 def recovery(plan: Plan) -> bool:
-    """Five times the capacity for a minute; then those callers are gone, and others offer 0.8 of it."""
+    """
+    Five times the capacity for a minute; then those callers are gone, and others offer 0.8 of it.
+
+    Those who call in the first second do not count; of the others each call does, to its end.
+    """
     seconds = plan.seconds
     with bed(guarded, plan.share) as there, twin("voipcluster", plan.share) as beside:
-        capacity = open_capacity(there, beside, "voipcluster")
-        flood = there.call("flood", 5 * capacity * beside.lately(), seconds)
-        time.sleep(seconds)
-        rate = 0.8 * capacity * beside.lately()
-        flood.kill()
-        flood.wait()
-        with running(there.call("after", rate, AFTER + 10)):
+        part = open_capacity(there, beside, "voipcluster").part
+
+        def much() -> float:
+            return 5.0 * part * beside.lately()
+
+        def enough() -> float:
+            return 0.8 * part * beside.lately()
+
+        begun = time.time()
+        with running(there.call("flood", much(), seconds)) as flood:
+            there.wait(seconds, much)
+            times = _offered(there, "flood") / seconds / beside.done(begun, time.time()) / part
+            flood.kill()
+        with running(there.call("first", enough(), 1.0, port=CALLER + 1)) as first:
+            time.sleep(1.0)
+            first.send_signal(SIGUSR1)  # no new calls
             begun = time.time()
-            time.sleep(AFTER)
-            load = rate / beside.done(begun, time.time()) / capacity
-        rows = there.rows("after")
-
-    def count(second: int, column: str) -> int:
-        return int(rows[second - 1].get(column) or 0)
-
-    # a call takes a moment: what was begun from the first second on up to the eleventh ought to be done in the twelfth
-    offered = count(11, "OutgoingCall(C)") - count(1, "OutgoingCall(C)")
-    lost = max(0, count(11, "OutgoingCall(C)") - count(13, "done(C)")) + count(13, "refused(C)")
-    before = max(0, count(1, "OutgoingCall(C)") - count(3, "done(C)"))
-    taken = 1.0 - max(0, lost - before) / max(1, offered)
+            with running(there.call("after", enough(), AFTER)) as after:
+                there.wait(AFTER, enough)
+                load = _offered(there, "after") / AFTER / beside.done(begun, time.time()) / part
+                let_end(after)
+        last = there.rows("after")[-1]
+    offered, done, refused, copies = (int(last[column]) for column in COUNTED)
+    taken = done / max(1, offered)
     print(
-        f"behind {seconds} s of 5 times, at {load:.2f}: {taken:.4f} of {offered} calls from the first second on "
-        f"(goal {RECOVERED})"
+        f"behind {seconds} s of {times:.1f} times, at {load:.2f}: {taken:.4f} of {offered} calls from the first second on "
+        f"(goal {RECOVERED}); {refused} refused, {copies} copies"
     )
     return taken >= RECOVERED
+
+
+def _offered(there: Bed, name: str) -> int:
+    """Calls that were begun so far."""
+    return int(there.rows(name)[-1]["OutgoingCall(C)"])
 
 
 if __name__ == "__main__":

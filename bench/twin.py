@@ -1,5 +1,5 @@
 """
-Goodput under several times the capacity, by the scale of a twin under the same quota at the same time.
+The scale for what a proxy does under a quota: a twin under the same quota at the same time.
 
 The machine's own speed shifts within seconds, so a capacity that was searched before says little of the half minute behind it.
 So a second proxy of the same kind runs beside the one that is asked for too much: on the same CPU, held to the same share of
@@ -8,7 +8,9 @@ each that ends. What it does is the most that such a proxy can do at that very t
 they are.
 
 The capacity is what a proxy carries when calls come as they like: the highest rate with at most 1 % of copies, searched as a
-part of what the twin does. The figures are by that capacity; by the twin, which no open load reaches, they are printed beside.
+part of what the twin does. One try of six seconds is decided by chance near it, so it is a staircase: up behind a try that is
+carried, down behind one that is not, and the capacity is the mean of the parts where it goes up and down. All loads follow what
+the twin does.
 """
 
 from __future__ import annotations
@@ -21,25 +23,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import mean
 
 from attrs import define, frozen
 
 from bench.common import INSIDE, cpu_seconds, enter_namespace, running, start, wait_until
-from bench.overloaded import GOALS, PROXIES, Bed, Plan, Run, bed, between, moment, rows
+from bench.overloaded import PROXIES, Bed, Run, bed, between, moment, rows
 
 # Calls in progress: some 0.3 s of work, which is more than enough to fill a quota, and too little for any copy.
 WINDOW = {"voipcluster": 32, "kamailio": 128}
 EVER = 10_000  # calls a second, that nobody takes: the window is what limits them
-ALIKE = (4, 6)  # s in which both are saturated: before what is measured, and measured
 PATIENCE = 3.0  # s, for a line of sipp's that comes once a second
 LATELY = 5.0  # s over which the twin's rate is taken for a load that is about to begin
 
-# The search for the capacity: parts of what the twin does, from one on in such steps, each tried twice; s before, and measured.
-FIRST, STEP, TRIES, SEARCH = 0.71, 1.12, 2, (2, 6)
+# The search for the capacity: parts of what the twin does, from one on in coarse steps until it turns, then in fine ones; so many
+# tries count from the second turn on, since the first one may be a disturbed try's. s before, and measured: what is a twentieth
+# too much has to show in copies or in calls that are not done.
+FIRST, COARSE, FINE, TURNS, TRIES, SEARCH = 0.75, 1.12, 1.06, 2, 6, (4, 10)
 LEAST = 0.2
 CARRIED, COPIES = 0.97, 0.01  # of what is offered: done at least, and sent again at most
-UNSERVED = 0.02  # goal: what an offered call that is not served takes, of one that is
 
 
 @define
@@ -114,12 +116,12 @@ class Compared:
     What the first of both did, beside what the twin did meanwhile.
 
     @ivar capacity: calls a second that the twin did.
-    @ivar unserved: CPU time of a call that was offered and not served, by that of one of the twin's.
+    @ivar worth: calls a second that the twin would have done in the CPU time that the first of both took.
     """
 
     run: Run
     capacity: float
-    unserved: float
+    worth: float
 
     @property
     def goodput(self) -> float:
@@ -127,90 +129,70 @@ class Compared:
         return self.run.done / self.capacity
 
     @property
+    def offered(self) -> float:
+        """The same of what was offered."""
+        return self.run.offered / self.capacity
+
+    @property
     def carried(self) -> bool:
         """Whether all of it was, with at most 1 % of copies."""
         run = self.run
         return run.done >= CARRIED * run.offered and run.copies <= COPIES * run.offered
 
+    def unserved(self, served: float = 1.0) -> float:
+        """
+        CPU time of a call that was offered and not served, by that of one of the twin's.
+
+        @param served: the same of a call that was served.
+        """
+        return (self.worth - served * self.run.done) / max(1e-9, self.run.offered - self.run.done)
+
+
+@frozen
+class Capacity:
+    """
+    @ivar part: the highest rate that is carried, by what the twin does.
+    @ivar served: CPU time of a call at such rates, by that of one of the twin's, which takes them in greater batches.
+    """
+
+    part: float
+    served: float
+
 
 def compared(
-    there: Bed, beside: Twin, what: str, rate: float, settle: int, measure: int, most: int = 0
+    there: Bed, beside: Twin, what: str, part: float, settle: int, measure: int, most: int = 0
 ) -> Compared:
-    """Offer calls to the first of both; a line is printed."""
-    run = there.measure(rate, settle, measure, most=most)
+    """
+    Offer calls to the first of both; a line is printed.
+
+    @param part: of what the twin does, which the callers follow.
+    """
+    run = there.measure(lambda: part * beside.lately(), settle, measure, most=most)
     capacity, cost = beside.done(run.begun, run.ended), beside.cost(run.begun, run.ended)
-    unserved = max(1e-9, run.offered - run.done)
-    found = Compared(run, capacity, (run.cpu / cost - run.done) / unserved)
+    found = Compared(run, capacity, run.cpu / cost)
     print(f"  {what}: {found.goodput:.3f} of {capacity:6.1f}/s   {run}", flush=True)
     return found
 
 
-def open_capacity(there: Bed, beside: Twin, name: str) -> float:
-    """
-    The highest rate that is carried, as a part of what the twin does at the same time.
-
-    From a rate on that is, up to the first one that is not in two tries.
-    """
-    share, best, step = FIRST, 0.0, STEP
-    while True:
-        found = [0.0]
-        for _ in range(TRIES):
-            tried = compared(
-                there, beside, f"{name:12} {share:8.2f} offered", share * beside.lately(), *SEARCH
-            )
-            if tried.carried:
-                found.append(tried.run.offered / tried.capacity)
-                break
-        carried = max(found)
-        if carried and step < 1.0:  # the first one that is, from above
-            return carried
-        if carried:
-            best = max(best, carried)
-        elif best:
-            return best
-        else:
-            step = 1.0 / STEP
-        share *= step
-        if share < LEAST:
+def open_capacity(there: Bed, beside: Twin, name: str) -> Capacity:
+    """The highest rate that is carried, as a part of what the twin does at the same time: see above."""
+    part, step, turns = FIRST, COARSE, 0
+    before: bool | None = None
+    parts: list[float] = []
+    costs: list[float] = []
+    while len(parts) < TRIES:
+        tried = compared(there, beside, f"{name:12} {part:8.2f} offered", part, *SEARCH)
+        if before not in (None, tried.carried):
+            step, turns = FINE, turns + 1
+        before = tried.carried
+        if turns >= TURNS:
+            parts.append(tried.offered)
+        if tried.carried:
+            costs.append(tried.worth / tried.run.done)
+        part *= step if tried.carried else 1.0 / step
+        if part < LEAST:
             raise SystemExit(f"{name} carries nothing; the machine is too busy for this")
-
-
-def processes(plan: Plan) -> bool:
-    """Prints a line for each run; whether voipcluster reaches its goals, and no less than Kamailio."""
-    by_twin: dict[tuple[str, float], list[float]] = {}
-    by_capacity: dict[tuple[str, float], list[float]] = {}
-    unserved: dict[float, list[float]] = {}
-    for _ in range(plan.rounds):
-        for name in plan.names:
-            with bed(PROXIES[name], plan.share) as there, twin(name, plan.share) as beside:
-                compared(there, beside, f"{name:12} both saturated", EVER, *ALIKE, most=WINDOW[name])
-                capacity = open_capacity(there, beside, name)
-                print(f"  {name:12} capacity: {capacity:.3f} of what its twin does", flush=True)
-                for times in plan.loads:
-                    if name != "voipcluster" and times > plan.most:
-                        continue
-                    rate = times * capacity * beside.lately()
-                    what = f"{name:12} {times:8g} times"
-                    found = compared(there, beside, what, rate, plan.settle, plan.measure)
-                    by_twin.setdefault((name, times), []).append(found.goodput)
-                    by_capacity.setdefault((name, times), []).append(found.goodput / capacity)
-                    if name == "voipcluster":
-                        unserved.setdefault(times, []).append(found.unserved)
-    reached = True
-    for times in plan.loads:
-        if "voipcluster" not in plan.names:
-            continue
-        goodput, goal = median(by_capacity["voipcluster", times]), GOALS.get(times, 0.0)
-        others = by_capacity.get(("kamailio", times))
-        beside_it = "" if others is None else f"; Kamailio {median(others):.3f} of its own"
-        print(
-            f"{times:g} times: {goodput:.3f} of the capacity (goal {goal:g}{beside_it}), "
-            f"{median(by_twin['voipcluster', times]):.3f} of what a saturated twin does; "
-            f"a call that is not served takes {median(unserved[times]):.3f} of one that is (goal {UNSERVED:g})",
-            flush=True,
-        )
-        reached = reached and goodput >= max(goal, median(others or [0.0]))
-    return reached
+    return Capacity(mean(parts), mean(costs))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.overloaded import Bed, Run
-from bench.twin import LATELY, Compared, Twin, open_capacity
+from bench.overloaded import Bed, Rate, Run
+from bench.twin import COARSE, FINE, FIRST, LATELY, TRIES, Capacity, Compared, Twin, open_capacity
 
 CSV = """CurrentTime;OutgoingCall(C);done(C)
 2026-11-26\t11:00:00\t100.0;0;0
@@ -42,13 +42,22 @@ class TwinTests(SynchronousTestCase):
         self.assertAlmostEqual(self.twin.cost(100.0, 103.0), 0.6 / 50)
 
 
-class CarriedTests(SynchronousTestCase):
+class ComparedTests(SynchronousTestCase):
     def test_carried(self) -> None:
         """With few copies, and nearly all done."""
-        self.assertTrue(Compared(run(100, 98, 1.0), 120.0, 0.0).carried)
-        self.assertFalse(Compared(run(100, 98, 1.1), 120.0, 0.0).carried)
-        self.assertFalse(Compared(run(100, 96), 120.0, 0.0).carried)
-        self.assertAlmostEqual(Compared(run(100, 90), 120.0, 0.0).goodput, 0.75)
+        self.assertTrue(Compared(run(100, 98, 1.0), 120.0, 100.0).carried)
+        self.assertFalse(Compared(run(100, 98, 1.1), 120.0, 100.0).carried)
+        self.assertFalse(Compared(run(100, 96), 120.0, 100.0).carried)
+
+    def test_by_the_twin(self) -> None:
+        self.assertAlmostEqual(Compared(run(300, 90), 120.0, 100.0).goodput, 0.75)
+        self.assertAlmostEqual(Compared(run(300, 90), 120.0, 100.0).offered, 2.5)
+
+    def test_what_is_not_served(self) -> None:
+        """What is left of the CPU time, for each call that was not served."""
+        found = Compared(run(190, 90), 120.0, 100.0)
+        self.assertAlmostEqual(found.unserved(), 0.1)
+        self.assertAlmostEqual(found.unserved(served=1.1), 0.01)
 
 
 class Scale:
@@ -65,38 +74,44 @@ class Scale:
 
 
 class OneProxy:
-    """Carries up to a rate, and C{hiccups} of the tries are disturbed by something else."""
+    """Carries up to a rate, and C{hiccups} of the tries are disturbed by something else. A call takes it 1.25 ms."""
 
     def __init__(self, most: float, hiccups: tuple[int, ...] = ()) -> None:
         self.most, self.hiccups = most, hiccups
         self.offered: list[float] = []
 
-    def measure(self, rate: float, settle: int, measure: int, **more: object) -> Run:
-        self.offered.append(round(rate))
-        carried = rate <= self.most and len(self.offered) not in self.hiccups
-        return run(rate, rate if carried else 0.8 * rate, 0.0 if carried else rate)
+    def measure(self, rate: Rate, settle: int, measure: int, **more: object) -> Run:
+        asked = rate()
+        self.offered.append(asked / 100.0)
+        carried = asked <= self.most and len(self.offered) not in self.hiccups
+        done = asked if carried else 0.8 * asked
+        return Run(100.0, 103.0, asked, done, 0.0, 0.0 if carried else asked, 0.00125 * done, 0.2)
 
 
 class OpenCapacityTests(SynchronousTestCase):
-    def find(self, proxy: OneProxy) -> float:
+    def find(self, proxy: OneProxy) -> Capacity:
         with redirect_stdout(StringIO()):
             return open_capacity(cast(Bed, proxy), cast(Any, Scale()), "voipcluster")
 
-    def test_the_last_that_is_carried(self) -> None:
-        """Up in steps of 1.12; what is too much is tried twice."""
-        proxy = OneProxy(92.0)
-        self.assertAlmostEqual(self.find(proxy), 0.71 * 1.12**2)
-        self.assertEqual(proxy.offered, [71, 80, 89, 100, 100])
+    def test_a_staircase(self) -> None:
+        """Up until it is too much, then down and up around what is carried."""
+        proxy = OneProxy(90.0)
+        found = self.find(proxy)
+        below = FIRST * COARSE**2 / FINE
+        self.assertTrue(below < 0.9 < below * FINE)
+        self.assertApproximates(found.part, 0.9, 0.03)
+        for part in proxy.offered[-TRIES:]:
+            self.assertAlmostEqual(part, below * FINE if part > 0.9 else below)
+        self.assertAlmostEqual(found.served, 1.25)
+
+    def test_whatever_it_is(self) -> None:
+        for most in (35.0, 60.0, 74.0, 76.0, 83.0, 110.0):
+            self.assertApproximates(self.find(OneProxy(most)).part, most / 100.0, 0.05 * most / 100.0)
 
     def test_a_try_that_was_disturbed(self) -> None:
-        proxy = OneProxy(92.0, hiccups=(2,))
-        self.assertAlmostEqual(self.find(proxy), 0.71 * 1.12**2)
-
-    def test_from_above(self) -> None:
-        """Where already the first one is too much."""
-        proxy = OneProxy(60.0)
-        self.assertAlmostEqual(self.find(proxy), 0.71 / 1.12**2)
-        self.assertEqual(proxy.offered, [71, 71, 63, 63, 57])
+        """It moves the figure by less than a step."""
+        for disturbed in range(1, 12):
+            self.assertApproximates(self.find(OneProxy(90.0, hiccups=(disturbed,))).part, 0.9, 0.05)
 
     def test_nothing_is_carried(self) -> None:
         self.assertRaises(SystemExit, self.find, OneProxy(0.0))
