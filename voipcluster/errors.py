@@ -38,6 +38,10 @@ class TransportError(PeerError):
         super().__init__(message, 503)
 
 
+class Unusable(PeerError):
+    """A response may go on neither as it is nor changed: its branch comes to nothing."""
+
+
 class UsageError(VoipclusterError):
     """The caller, the command line or the configuration is wrong; the text is one line for its author."""
 

@@ -12,6 +12,7 @@ from tests.conformance.rtp import Address, MediaPort, media_of
 
 FRAGMENT = "application/trickle-ice-sdpfrag"
 FREE = "voipcluster_media_ports_free"
+BROKEN = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio\r\n"
 
 
 class FaxPort(MediaPort):
@@ -267,6 +268,79 @@ class OfferTests(FlowTestCase):
         host, port = (found[1], found[2]) if found[1] else (found[4], found[3])
         self.assertEqual(host.decode(), self.node.address)
         return host.decode(), int(port)
+
+
+class BrokenAnswerTests(FlowTestCase):
+    """A description that the relay can do nothing with, where no proxy may refuse it any more (docs/calls.md)."""
+
+    options = FaxTests.options
+
+    async def both_are_told(self, ours: Dialog, theirs: Dialog) -> None:
+        """BYE to both, each in the name of the other one, and nothing is left of the call."""
+        for told, other in ((ours, theirs), (theirs, ours)):
+            bye = await told.peer.expect("BYE", where=lambda m: m.call_id == ours.call_id)
+            self.assertEqual((bye.uri, bye["from"], bye["to"]), (told.peer.uri, other.local, told.local))
+            self.assertIn("SIP;cause=488", bye["reason"])
+            self.assertEqual(len(bye.values("via")), 1)
+            told.peer.reply(bye, 200)
+        [row] = await self.node.ask("calls", call_id=ours.call_id)
+        self.assertTrue(row["reason"].startswith("not relayed (SDP line m="), row)
+
+    async def test_answer(self) -> None:
+        """The 200 arrives as it was sent, with its ACK, then each party hears BYE of the other one (RFC 3261 section 16.7)."""
+        alice, bob = self.udp("alice"), await self.phone("bob")
+        base = await self.counts()
+        invite = alice.invite("bob", body=self.media(alice).sdp())
+        alice.send(invite)
+        arrived = await bob.expect("INVITE")
+        ok = bob.reply(arrived, 200, body=BROKEN)
+        final = await alice.final(invite)
+        self.assertEqual((final.status, final.body), (200, BROKEN))
+        await alice.silence("BYE")
+        ours, theirs = Dialog.of_caller(alice, invite, final), Dialog.of_callee(bob, arrived, ok)
+        ours.ack()
+        await bob.expect("ACK")
+        await self.both_are_told(ours, theirs)
+        await self.returns_to(base)
+
+    async def test_answer_in_ack(self) -> None:
+        """A late offer: the ACK arrives as it was sent, so that the callee repeats nothing (section 13.3.1.4)."""
+        alice, bob = self.udp("alice"), await self.phone("bob")
+        invite = alice.invite("bob", body=b"")
+        alice.send(invite)
+        arrived = await bob.expect("INVITE")
+        ok = bob.reply(arrived, 200, body=self.media(bob).sdp())
+        final = await alice.final(invite)
+        ours, theirs = Dialog.of_caller(alice, invite, final), Dialog.of_callee(bob, arrived, ok)
+        ours.ack(BROKEN)
+        self.assertEqual((await bob.expect("ACK")).body, BROKEN)
+        await self.both_are_told(ours, theirs)
+
+    async def test_later_answer(self) -> None:
+        """A call in which both hear each other ends by the answer to a re-INVITE of the callee."""
+        alice, bob = self.udp("alice"), await self.phone("bob")
+        talk = await self.talk(alice, bob)
+        offer = talk.answered.sdp(version=2)
+        await self.passes(talk.callee, talk.caller, "INVITE", body=offer, answer=BROKEN)
+        await self.both_are_told(talk.caller, talk.callee)
+
+    async def test_reliable_answer(self) -> None:
+        """A 183 with 100rel is the answer: it goes nowhere, and its branch is cancelled (RFC 3262 section 5)."""
+        alice, bob = self.udp("alice"), await self.phone("bob")
+        invite = alice.invite("bob", ("Supported", "100rel"), body=self.media(alice).sdp())
+        alice.send(invite)
+        arrived = await bob.expect("INVITE")
+        bob.reply(arrived, 183, ("Require", "100rel"), ("RSeq", "1"), body=BROKEN)
+        bob.reply(await bob.expect("CANCEL"), 200)
+        bob.reply(arrived, 487)
+        final = await alice.final(invite)
+        self.assertEqual(final.status, 502)
+        alice.ack(invite, final)
+        self.assertEqual([m for m in alice.heard if m.start.startswith("SIP/2.0 183")], [])
+
+
+class KernelBrokenAnswerTests(BrokenAnswerTests):
+    options = KernelFaxTests.options
 
 
 class TrickleTests(FlowTestCase):

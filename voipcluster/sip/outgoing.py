@@ -22,6 +22,8 @@ from voipcluster.sip.message import (
 from voipcluster.sip.overload import without_params
 from voipcluster.sip.values import Via, split_list
 
+_OF_BODIES = ("content-length", "content-type", "content-disposition", "content-encoding", "content-language")
+
 
 def forward_request(
     request: Request,
@@ -94,7 +96,7 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
     Whoever answers cannot say to those before us what they may send: what is for one hop is taken out of their Vias (RFC 7339
     section 5.4).
 
-    @param body: the new body, or L{None}: as it came.
+    @param body: the new body, or L{None}: as it came; with an empty one goes what describes the former one.
     """
     layout, lines, top = response.layout, response.lines, response.layout.via
     received = response.received
@@ -115,7 +117,10 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
         body = response.body
     if body is not response.body or layout.content_length < 0:
         lines.append(b"Content-Length: %d" % len(body))
-        for index in reversed(layout.indexes("content-length")):
+        gone = layout.indexes("content-length")
+        if not body and response.body:
+            gone = sorted(index for key in _OF_BODIES for index in layout.indexes(key))
+        for index in reversed(gone):
             del lines[index]
             top -= index < top
     rest = split_list(value_of(lines[top]))[1:] if COMMA in lines[top] else None

@@ -75,6 +75,19 @@ class ForwardTests(SynchronousTestCase):
             self.assertEqual((copy.start, copy.reason, copy.body), (b"SIP/2.0 200 Fine", "Fine", b"ok"))
         self.assertEqual(response(forward_response(response(data), b"new")).body, b"new")
 
+    def test_a_body_that_is_left_out(self) -> None:
+        """What describes a body goes with it (sections 20.11 to 20.15); who had none keeps what he says of it."""
+        head = (
+            b"SIP/2.0 183 Session Progress\r\nc: application/sdp\r\nVia: " + VIA.encode() + b"\r\nl: %d\r\n"
+        )
+        rest = b"Content-Language: en\r\nv: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKa\r\nContent-Disposition: session\r\n\r\n"
+        copy = response(forward_response(response(head % 2 + rest + b"ok"), b""))
+        self.assertEqual((copy.body, set(copy.keys)), (b"", {"via", "content-length"}))
+        self.assertEqual(copy.top_via.host, "192.0.2.10")
+        empty = response(head % 0 + rest)
+        kept = response(forward_response(empty, bytes(bytearray())))
+        self.assertEqual(kept.get("content-type"), "application/sdp")
+
     def test_what_came_is_cut(self) -> None:
         """A response as nearly all are leaves as it came, without our line; whatever else there is, the copy is the same."""
         via = b"Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKa"

@@ -50,7 +50,7 @@ class Asking:
         self._core, self._method, self._make, self._patience = core, method, make, patience
         self._done: Done | None = done
         self._servers: list[Server] = []
-        self._tried: list[Server] = []
+        self._tried: list[Server | None] = []
         self._clients: list[ClientTransaction | None] = []
         self._open = 0  # attempts that may be answered yet
         self._refusal: Response | None = None  # the 503 that counts when nobody says more
@@ -74,6 +74,13 @@ class Asking:
             located.addCallbacks(self._located, self._not_located).addErrback(self._broken)
         else:
             self._located([Server(hop, uri.host)])
+
+    def begin_over(self, flow: Flow) -> None:
+        """Ask whoever is at the end of a flow, and nobody else."""
+        try:
+            self._ask(flow, None)
+        except (TransportError, ParseError) as error:
+            self._end(None, str(error))
 
     def give_up(self) -> None:
         """Nobody wants to hear of it any more."""
@@ -99,26 +106,29 @@ class Asking:
         while self._servers and self._done is not None:
             server = self._servers.pop(0)
             try:
-                flow = core.flow_to_server(server)
-                branch = core.new_branch()
-                via = f"SIP/2.0/{flow.transport} {core.sent_by(flow)};branch={branch};rport"
-                wire = self._make(flow, via).to_bytes()
+                number = self._ask(core.flow_to_server(server), server)
             except (TransportError, ParseError) as error:
                 why = str(error)
                 continue
-            self.flow = flow
-            number = len(self._tried)
-            self._tried.append(server)
-            self._clients.append(None)
-            self._open += 1
-            self._clients[number] = core.transactions.send_request(
-                wire, self._method, branch, flow, self, number
-            )
             if self._servers:
                 self._timer = core.wheel.start(self._patience, self._silent, number)
             return
         if not self._open:
             self._end(self._refusal, why)
+
+    def _ask(self, flow: Flow, server: Server | None) -> int:
+        """@raise TransportError: there is no way; L{ParseError}: nothing to send."""
+        core = self._core
+        branch = core.new_branch()
+        via = f"SIP/2.0/{flow.transport} {core.sent_by(flow)};branch={branch};rport"
+        wire = self._make(flow, via).to_bytes()
+        self.flow = flow
+        number = len(self._tried)
+        self._tried.append(server)
+        self._clients.append(None)
+        self._open += 1
+        self._clients[number] = core.transactions.send_request(wire, self._method, branch, flow, self, number)
+        return number
 
     def _silent(self, number: int) -> None:
         self._timer = None
@@ -126,8 +136,9 @@ class Asking:
         self._next("no answer")
 
     def _failed(self, number: int, why: str) -> None:
-        if self._core.resolving is not None:
-            self._core.resolving.failed(self._tried[number], why)
+        server = self._tried[number]
+        if self._core.resolving is not None and server is not None:
+            self._core.resolving.failed(server, why)
 
     def _end(self, response: Response | None, why: str) -> None:
         done, self._done = self._done, None
@@ -157,8 +168,9 @@ class Asking:
             return
         resolving = self._core.resolving
         if response.status != 503:
-            if resolving is not None:
-                resolving.answered(self._tried[branch].hop)
+            server = self._tried[branch]
+            if resolving is not None and server is not None:
+                resolving.answered(server.hop)
             self._end(response, "")
             return
         self._failed(branch, UNAVAILABLE)

@@ -86,6 +86,7 @@ class RelayedCall:
     _ports: tuple[RtpPort, ...] | None = None  # all of them, for counting every second; None after a change
     agents: Agents | None = None
     passed: frozenset[int] = frozenset()  # lines that are left to the ICE of both sides
+    _unheard: dict[str | None, str] | None = None  # To tags whose early answer did not go on, and why
 
     def passes(self, message: MessagePassed, sdp: bytes | None, arrival: Arrival, now: float) -> bytes | None:
         """
@@ -105,6 +106,10 @@ class RelayedCall:
                 fault = error  # of no matter unless it is an offer or answer
         if description is not None and self._is_ours(description.media):
             return sdp  # the request came back to us on its way (a spiral), and was translated before
+        if self._unheard and sdp is None and message.method == "INVITE" and (message.status or 0) >= 200:
+            why = self._unheard.get(message.to_tag)
+            if why is not None:  # it has answered in a 1xx or to an UPDATE, and believes that it was heard
+                raise PeerError(why, 488)
         effects = self._negotiation.feed(message)
         used = any(not isinstance(effect, RolledBack) for effect in effects)
         try:
@@ -118,8 +123,12 @@ class RelayedCall:
                 translated = self._translate(description, message, arrival, offer, owners)
             for effect in effects:
                 self._apply(effect, described, now)
-        except PeerError:
+        except PeerError as error:
             self._undo(message, now)
+            if message.status is not None and not self.answered:
+                self._unheard = self._unheard or {}
+                if len(self._unheard) < MAX_FORKS:
+                    self._unheard[message.to_tag] = str(error)
             raise
         return translated
 

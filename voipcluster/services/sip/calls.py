@@ -56,6 +56,7 @@ class Call:
     @ivar moved: by how much the caller's CSeq is greater behind us, see L{voipcluster.sip.renumbering}; C{proves_to}: the
         gateway there, if its challenges are answered in the caller's place.
     @ivar reached: the URI of the place where it was tried, if it was one; C{tried}: those where it was, if they were several.
+    @ivar fault: why the relay can do nothing with what its callee has answered, for a call that comes to nothing by that.
     @ivar ended_by: C{caller} or C{callee}, when that one has sent BYE.
     @ivar started: C{rang} and C{answered}: seconds since 1970; the latter two are 0 until then.
     """
@@ -85,6 +86,7 @@ class Call:
     proves_to: str = ""
     reached: str = ""
     tried: tuple[Tried, ...] = ()
+    fault: str = ""
     ended_by: str = ""
     origin: str = field(init=False)
 
@@ -158,7 +160,7 @@ class CallTable:
     @ivar settled: called with each call that was answered, and when a later exchange has changed it.
     @ivar over: called with each call that has ended, and why, before it is released.
     @ivar adopted: called with each call of an earlier process that goes on.
-    @ivar any_moved: whether the CSeq of any call was moved yet.
+    @ivar any_noted: whether the ACK of any call means more than that it passes: its CSeq was moved, or its dialog ends behind it.
     @ivar ended: how many ended, by reason.
     @ivar unanswered: how many are not answered yet, by their origin: each may hold ports of the relay until Timer C.
     """
@@ -174,7 +176,7 @@ class CallTable:
         self.released: Callable[[CallKey, str], object] = lambda key, reason: None
         self.over: Callable[[Call, str], object] = lambda call, reason: None
         self.adopted: Callable[[Call], object] = lambda call: None
-        self.any_moved = False
+        self.any_noted = False
         self.started = 0
         self.answered_count = 0
         self.ended: Counter[str] = Counter()
@@ -213,7 +215,7 @@ class CallTable:
     def adopt(self, call: Call) -> None:
         """A call that was answered in an earlier process is one of ours from now on; it is no news to anybody."""
         call.pending = 0
-        self.any_moved = self.any_moved or bool(call.moved)
+        self.any_noted = self.any_noted or bool(call.moved)
         self._calls[call.key] = call
         self.adopted(call)
 
@@ -222,7 +224,7 @@ class CallTable:
         call = self._calls.get(key)
         if call is not None:
             call.moved, call.proves_to = by, gateway
-            self.any_moved = self.any_moved or by > 0
+            self.any_noted = self.any_noted or by > 0
 
     def answered(self, key: CallKey, now: float) -> None:
         call = self._calls.get(key)
@@ -247,7 +249,7 @@ class CallTable:
         if call is not None:
             call.pending -= 1
             if call.pending <= 0 and not call.answered:
-                self.end(key, reason, why)
+                self.end(key, reason, why or call.fault)
 
     def end_overdue(self, now: float, longest: float, watched: Callable[[CallKey], bool]) -> None:
         """

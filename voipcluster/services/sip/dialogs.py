@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 from voipcluster.address import SECURE, UDP, Flow, is_ipv6, join_host_port
 from voipcluster.balance.handover import Handover
@@ -28,6 +29,13 @@ from voipcluster.sip.uri import SipUri, is_sips, parse_uri
 PLACE_SIZE = 8  # octets of a L{place_hash} in a token: no 2**64 names are tried to find one for somebody else
 BEHIND = b"\x01"  # in the place of a L{place_hash}: the caller is somewhere behind the far end of its flow
 _GRUU = b"gruu"  # stands for the contact address of a party whose Contact is a GRUU: it has none that a URI could match
+
+
+class Along(NamedTuple):
+    """How a request within a dialog goes on from here: Route values behind ours, and our call token."""
+
+    routes: Sequence[str]
+    token: str
 
 
 class Dialogs:
@@ -192,6 +200,32 @@ class Dialogs:
             return self.foreign(values[: max(0, len(values) - before)])
         except ParseError:
             return []
+
+    def ways(self, response: Response, names: tuple[str, str]) -> tuple[Along, Along] | None:
+        """
+        Where the requests of a dialog go from here, to the callee and to the caller, by the Record-Route of the response that has
+        made it (sections 12.1.1 and 12.1.2).
+
+        @param names: Call-ID and the caller's tag.
+        @return: L{None} when there is no value of ours for that dialog: then its requests do not come here.
+        """
+        try:
+            values = response.values("record-route")
+            tokens = [route_uri(value).param("call") for value in values]
+        except ParseError:
+            return None
+        dialog = dialog_hash(*names)
+        ours = [(n, token) for n, token in enumerate(tokens) if token and self._is_of(token, dialog)]
+        if not ours:
+            return None
+        (first, to_callee), (last, to_caller) = ours[0], ours[-1]
+        return Along(values[:first][::-1], to_callee), Along(values[last + 1 :], to_caller)
+
+    def _is_of(self, token: str, dialog: bytes) -> bool:
+        try:
+            return self._core.call_tokens.open(token).dialog == dialog
+        except PeerError:
+            return False
 
     def target_in_dialog(self, request: Request, uri: str, text: str) -> tuple[Target, bool]:
         """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from voipcluster.errors import ParseError, Throttled, TransportError
+from voipcluster.errors import ParseError, Throttled, TransportError, Unusable
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.net.timers import NamedTimers
 from voipcluster.services.sip.attempts import Attempts
@@ -27,6 +27,7 @@ from voipcluster.sip.proxy.events import (
     BranchAnswered,
     BranchFailed,
     BranchTimedOut,
+    BranchUnusable,
     CancelBranch,
     Cancelled,
     Effect,
@@ -62,7 +63,8 @@ class Forwarding(NamedTimers):
 
     @ivar locate: asked for targets, first with nothing, then with those that took nothing and what came of the last ones;
         answers by C{located}.
-    @param on_response: sees each response before it goes up, and gives the body to forward (L{None}: as it came).
+    @param on_response: sees each response before it goes up, and gives the body to forward (L{None}: as it came), or raises
+        L{Unusable} for a 1xx: then that goes nowhere, and its branch is cancelled.
     @param on_end: told once with the final status, 0 when there is none.
     @param on_heard: told of the status of every response, and of the response when there is one, before anything is done with it.
     """
@@ -317,7 +319,11 @@ class Forwarding(NamedTimers):
         if self._on_response is not None:
             target = self._target if self._context is None else self._target_of(self._context, branch)
             if target is not None:
-                body = self._on_response(target, response)
+                try:
+                    body = self._on_response(target, response)
+                except Unusable as error:
+                    self._feed(BranchUnusable(branch, error.status_hint))
+                    return True
         self._incoming.respond(response.status, forward_response(response, body))
         return True
 

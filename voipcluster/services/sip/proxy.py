@@ -262,7 +262,7 @@ class ProxyService:
                 copy = Copy(request, None, max_forwards, [])
                 copy.via = via
                 target, from_caller = self._dialogs.target_in_dialog(request, request.uri, own_token)
-                self._within.ack(request, flow, copy, target, from_caller)
+                self._within.ack(request, flow, copy, target, from_caller, own_token)
                 return
             routed = preprocess_route(request, self._core.names)
             if routed.own is None or self._is_elsewhere(routed.own):
@@ -277,7 +277,7 @@ class ProxyService:
             copy.via = via
             if call is not None:
                 target, from_caller = self._dialogs.target_in_dialog(request, routed.uri, call)
-                self._within.ack(request, flow, copy, target, from_caller)
+                self._within.ack(request, flow, copy, target, from_caller, call)
             elif flow_token is not None:
                 copy.over_flow = True
                 copy.send_ack(self._core, self._target_of(routed.uri, flow_token))

@@ -12,7 +12,7 @@ from voipcluster.machine import TimerFired
 from voipcluster.services.sip.calls import MAX_TRIED, Call, Tried
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.sip.message import Response
-from voipcluster.sip.proxy.events import BranchFailed, BranchTimedOut, Event, Target
+from voipcluster.sip.proxy.events import BranchFailed, BranchTimedOut, BranchUnusable, Event, Target
 from voipcluster.sip.resolution import Server
 
 CALLER, CALLEE, NODE = "caller", "callee", "node"  # who has ended an attempt, or a call
@@ -93,6 +93,8 @@ class RecordedForwarding(Forwarding):
                 self._over(branch, 408, "no answer", NODE)
             case BranchFailed(branch, error):
                 self._over(branch, 503, f"not sent: {error}", NODE)
+            case BranchUnusable(branch, status):
+                self._over(branch, status, "its answer cannot be relayed", NODE)
             case TimerFired(name) if name.startswith("answer:"):
                 # the next place is tried now; should this one ring or have the call all the same, that counts
                 branch = int(name.partition(":")[2])

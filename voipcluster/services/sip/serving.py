@@ -333,7 +333,7 @@ class Serving:
         on_response = None
         if call is not None:
             proved = bool(call.user) and client.user == call.user
-            call.learn_contact(True, request.contact_uri, proved)
+            call.learn_contact(True, contact := request.contact_uri, proved)
             call.reached = targets[0].uri
             proxies, recorded = self._dialogs.proxies_before_us(request)
             if proxies:
@@ -349,6 +349,8 @@ class Serving:
                 session,
                 recorded,
                 looked_up,
+                contact,
+                None,
             )
         # one that may be tried at several places notes each of them; so does one to no phone that registered, but to a name or an
         # address: it may lead nowhere

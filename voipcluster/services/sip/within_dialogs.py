@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from voipcluster.address import Flow, Hop
+from voipcluster.errors import PeerError
 from voipcluster.media.offer_answer import Side
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.access import ASSERTED
@@ -15,6 +16,7 @@ from voipcluster.services.sip.challenged_branch import Challenges, Credentials
 from voipcluster.services.sip.claims import FREE, STARTS_NOTHING, Arrival, Claims
 from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
+from voipcluster.services.sip.dialogs import Along
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.transaction.transactions import ServerTransaction
 from voipcluster.sip.message import Request
@@ -48,10 +50,17 @@ class WithinDialogs:
         self._relays = media.relays
         self._calls = calls
         self._claims = claims
-        self._answers = answers
+        self.answers = answers
         self._timer_c = timer_c
         self.session_timer = session_timer
-        self.identity: Callable[[str], Credentials | None] = lambda gateway: None
+
+    @property
+    def identity(self) -> Callable[[str], Credentials | None]:
+        return self.answers.releasing.identity
+
+    @identity.setter
+    def identity(self, identity: Callable[[str], Credentials | None]) -> None:
+        self.answers.releasing.identity = identity
 
     def serve(
         self,
@@ -96,8 +105,9 @@ class WithinDialogs:
             receiver = Side.CALLEE if from_caller else Side.CALLER
             proved = self._claims.answers_prove(call, target, not from_caller, routes)
             on_response = partial(
-                self._answers.answered, key, request.cseq[0], method, receiver, session, -1, proved
-            )
+                self.answers.answered, key, request.cseq[0], method, receiver, session, -1, proved,
+                request.contact_uri, Along(() if routes is None else routes, token),
+            )  # fmt: skip
         incoming.accept()
         if method == "INVITE":
             incoming.answer(100)
@@ -126,21 +136,40 @@ class WithinDialogs:
             else None,
         ).start_at(target)
 
-    def ack(self, request: Request, flow: Flow, copy: Copy, target: Target, from_caller: bool) -> None:
-        """Bring the ACK for a 2xx to the callee: a request of its own, without transaction (17.1.1.3, 16.11)."""
+    def ack(
+        self, request: Request, flow: Flow, copy: Copy, target: Target, from_caller: bool, token: str
+    ) -> None:
+        """
+        Bring the ACK for a 2xx to the callee: a request of its own, without transaction (17.1.1.3, 16.11).
+
+        @param token: that of our Route.
+        """
         if request.body:
             key = self._key(request, from_caller)
             if self._calls.get(key) is not None:
                 sender = Side.CALLER if from_caller else Side.CALLEE
-                copy.body = self._media_request(key, sender, request, flow.hop)
+                try:
+                    copy.body = self._media_request(key, sender, request, flow.hop)
+                except PeerError as error:
+                    along = Along(copy.routes or (), token)
+                    self.answers.not_acknowledged(error, request, flow, from_caller, along, target.uri)
                 self._calls.settled(key)
         copy.drop_lines = request.layout.indexes(ASSERTED)
-        if from_caller and self._calls.any_moved:
-            moved = self._calls.get(self._key(request, from_caller))
-            if moved is not None:
-                drop, copy.add = renumbered(request, moved.moved)
-                copy.drop_lines = (*copy.drop_lines, *drop)
+        if self._calls.any_noted:
+            self._send_noted(request, copy, target, from_caller)
+            return
         copy.send_ack(self._core, target)
+
+    def _send_noted(self, request: Request, copy: Copy, target: Target, from_caller: bool) -> None:
+        """Of some call, perhaps this one, the CSeq was moved, or it ends behind this ACK."""
+        key = self._key(request, from_caller)
+        call = self._calls.get(key)
+        if call is not None and from_caller:
+            drop, copy.add = renumbered(request, call.moved)
+            copy.drop_lines = (*copy.drop_lines, *drop)
+        copy.send_ack(self._core, target)
+        if call is not None:
+            self.answers.releasing.acknowledged(key, _callee_tag(request, from_caller))
 
     def _challenges(self, call: Call) -> Challenges:
         """For a later request of a caller over a gateway that asked us for a password, or may."""

@@ -22,6 +22,7 @@ _REASONS = {
     "media time-out": "ended: no media any more",
     "session expired": "ended: its session timer was not refreshed",
     "too long": "ended: nobody ended it",
+    "not relayed": "ended by the node: its media cannot be relayed",
 }
 
 Row = dict[str, Any]

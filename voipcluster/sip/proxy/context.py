@@ -18,6 +18,7 @@ from voipcluster.sip.proxy.events import (
     BranchAnswered,
     BranchFailed,
     BranchTimedOut,
+    BranchUnusable,
     CancelBranch,
     Cancelled,
     Effect,
@@ -48,7 +49,7 @@ _CALLING, _PROCEEDING, _ENDED = _State.CALLING, _State.PROCEEDING, _State.ENDED
 
 class _Branch:
     __slots__ = (
-        "final", "given_up", "heard", "rang_out", "stands_by", "state", "target", "throttled", "unreachable",
+        "final", "given_up", "heard", "rang_out", "stands_by", "state", "target", "throttled", "unreachable", "unusable",
     )  # fmt: skip
 
     def __init__(self, target: Target) -> None:
@@ -60,6 +61,7 @@ class _Branch:
             False  # a node that was given up, and may bring the request to the phone before the next one does
         )
         self.unreachable = self.throttled = self.rang_out = False
+        self.unusable = 0  # a status of our own: what it had to say is of no use
         self.final: Response | None = None
 
 
@@ -137,6 +139,8 @@ class ProxyContext:
                 self._branches[number].unreachable = True
                 self._branches[number].throttled = isinstance(error, Throttled)
                 return self._branch_ended(number)
+            case BranchUnusable(number, status):
+                return self._unusable(number, status)
             case Cancelled():
                 return self._cancel()
             case TimerFired(name):
@@ -244,7 +248,7 @@ class ProxyContext:
             if branch.stands_by and status not in _SAYS_NOTHING:
                 # it counts only where the next one's copy is merged (482), since the phone has answered to this one
                 branch.final = response
-        elif not (branch.rang_out and status == 487):
+        elif not ((branch.rang_out or branch.unusable) and status == 487):
             branch.final = response  # the 487 is our own doing, and says nothing of the callee
         effects += self._end(number, branch)
         if status in _FLOW_DEAD and not cancelling and self._another_way(branch):
@@ -347,6 +351,15 @@ class ProxyContext:
             return effects + self._take_other_way(branch)
         return effects + self._finish_when_done()
 
+    def _unusable(self, number: int, status: int) -> list[Effect]:
+        """Its 1xx cannot go up, and so neither can what it agrees on: CANCEL, and its 487 says nothing of the callee."""
+        branch = self._branches[number]
+        branch.unusable = status
+        if branch.state is not _PROCEEDING:
+            return []
+        branch.state = _State.CANCELLING
+        return [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
+
     def _another_way(self, branch: _Branch) -> bool:
         return bool(branch.target.alternatives) and not (self._final_sent or self._cancelled or self._stop)
 
@@ -444,6 +457,9 @@ class ProxyContext:
         best = best_response([b.final for b in branches if b.final is not None and not b.given_up])
         if best is not None:
             return best.status
+        unusable = [b.unusable for b in branches if b.unusable]
+        if unusable:
+            return unusable[0]
         return 408 if any(b.rang_out or b.heard for b in branches) else 0
 
     def _number_of(self, best: Response) -> int:
@@ -456,6 +472,9 @@ class ProxyContext:
         """No branch brought a response: nobody there (480), all unreachable (480 or 500), or silence (408)."""
         if not self._branches:
             return [Answer(480), *self._final(480)]
+        for branch in self._branches:
+            if branch.unusable:
+                return [Answer(branch.unusable), *self._final(branch.unusable)]
         if all(b.unreachable for b in self._branches):
             if any(b.throttled for b in self._branches):
                 # RFC 7339 section 5.10: who holds a request back says so as the server would, without Retry-After

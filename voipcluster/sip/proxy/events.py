@@ -68,6 +68,16 @@ class BranchFailed(NamedTuple):
     error: TransportError
 
 
+class BranchUnusable(NamedTuple):
+    """
+    Event: nothing good can come of a branch that has answered with a 1xx: it is cancelled, and counts as C{status}, a response of
+    our own, behind whatever others bring.
+    """
+
+    branch: int
+    status: int
+
+
 class Cancelled(NamedTuple):
     """Event: the caller gave up."""
 
@@ -117,7 +127,7 @@ class Ended(NamedTuple):
     status: int
 
 
-Event = Located | BranchAnswered | BranchTimedOut | BranchFailed | Cancelled | TimerFired
+Event = Located | BranchAnswered | BranchTimedOut | BranchFailed | BranchUnusable | Cancelled | TimerFired
 Effect = (
     LocateTargets | StartBranch | CancelBranch | ForwardResponse | Answer | Ended | SetTimer | CancelTimer
 )

@@ -46,6 +46,25 @@ class AskingTests(NamesCase):
         self.world.wait(33.0)
         self.assertEqual(len(self.node.transactions.clients), 0)
 
+    def test_over_a_flow(self) -> None:
+        """Whoever is at its end is asked and nobody else, also when he says 503; and not without a transport."""
+        flow = self.node.core.flow_towards(parse_uri(f"sip:{ONE}"))
+        for local, end in ((flow.local, [(503, "503")]), (("192.0.2.99", 5060), None)):
+            self.done.clear()
+            asking = Asking(
+                self.node.core, "OPTIONS", self.make, 1.0,
+                lambda response, why: self.done.append((0 if response is None else response.status, why)),
+            )  # fmt: skip
+            asking.begin_over(flow._replace(local=local))
+            self.world.run()
+            if end is not None:
+                self.one.reply(self.one.request("OPTIONS"), 503)
+                self.assertEqual(self.done, end)
+            else:
+                [(status, why)] = self.done
+                self.assertEqual((status, bool(why)), (0, True))
+        self.assertEqual(self.two.took(), [])
+
     def test_silent(self) -> None:
         """A silent one: the next is asked, too, and whoever speaks first has answered; the silent one is last from then on."""
         self.ask()

@@ -16,10 +16,11 @@ from tests.unit.services.media.media_case import (
     sdp,
 )
 from voipcluster.address import Hop
+from voipcluster.errors import PeerError
 from voipcluster.media.sdp import SessionDescription
 from voipcluster.media.target import Address
 from voipcluster.services.media.call import MAX_FORKS
-from voipcluster.services.media.relay import RelayAddress
+from voipcluster.services.media.relay import CallKey, RelayAddress
 
 
 class NegotiationTests(MediaTestCase):
@@ -79,6 +80,25 @@ class NegotiationTests(MediaTestCase):
         self.passes(B, "INVITE", audio(other, 6000), 200, to_tag="y")
         self.network.deliver(RTP, Address(ALICE, 4000), for_alice)
         self.assertEqual([to for _, to in self.network.sent()], [Address(BOB, 5000)])
+
+    def test_answer_that_was_not_heard(self) -> None:
+        """
+        An early answer that did not go on: what the 2xx says is the answer then, and a 2xx that says nothing is of no use, since
+        its phone believes that it was heard (RFC 3262 section 5). Another fork has nothing to do with that.
+        """
+        for status, method in ((183, "INVITE"), (200, "UPDATE")):
+            call = CallKey(f"c{method}", "t")
+            self.passes(A, "INVITE", audio(ALICE, 4000), call=call)
+            if method == "UPDATE":
+                self.passes(B, "INVITE", audio(BOB, 5000), 183, to_tag="x", call=call)
+                self.passes(A, "UPDATE", audio(ALICE, 4000), cseq=2, to_tag="x", call=call)
+            broken = b"v=0\r\nm=audio\r\n"
+            cseq = 2 if method == "UPDATE" else 1
+            self.assertRaises(PeerError, self.passes, B, method, broken, status, cseq, to_tag="x", call=call)
+            error = self.assertRaises(PeerError, self.passes, B, "INVITE", status=200, to_tag="x", call=call)
+            self.assertEqual(error.status_hint, 488)
+            self.address(self.passes(B, "INVITE", audio(BOB, 5000), 200, to_tag="x", call=call))
+            self.media.call_ended(call, "over")
 
     def test_branch_that_fails_before_another_answers(self) -> None:
         """A refusal from one branch leaves the offer to the others (RFC 3261 section 16.7)."""

@@ -153,15 +153,15 @@ class CallTableTests(SynchronousTestCase):
         """By how much a caller's CSeq differs behind us is known of each call, also in the next process."""
         self.table.start(call())
         self.table.move(KEY, "carrier", 0)
-        self.assertFalse(self.table.any_moved)
+        self.assertFalse(self.table.any_noted)
         self.table.move(KEY, "carrier", 2)
         self.table.move(CallKey("other", "x"), "carrier", 1)
         found = self.table.get(KEY)
         assert found is not None
-        self.assertEqual((found.moved, found.proves_to, self.table.any_moved), (2, "carrier", True))
+        self.assertEqual((found.moved, found.proves_to, self.table.any_noted), (2, "carrier", True))
         after = CallTable()
         after.adopt(found)
-        self.assertTrue(after.any_moved)
+        self.assertTrue(after.any_noted)
 
     def test_unknown(self) -> None:
         """What is said of an unknown call changes nothing."""

@@ -17,6 +17,7 @@ from voipcluster.sip.proxy.events import (
     BranchAnswered,
     BranchFailed,
     BranchTimedOut,
+    BranchUnusable,
     CancelBranch,
     Cancelled,
     Effect,
@@ -547,6 +548,56 @@ class HandOverTests(ContextCase):
         self.feed(Cancelled())
         self.assertEqual(self.feed(TimerFired("answer:0")), [])
         self.assertEqual(self.feed(BranchTimedOut(0))[-2:], [Answer(487), Ended(487)])
+
+
+class UnusableTests(ContextCase):
+    """A branch whose 1xx can neither go up nor be changed."""
+
+    def test_alone(self) -> None:
+        """It is cancelled at any time (section 16.10), its 487 is our doing, and the caller hears the status of our own."""
+        self.locate(A)
+        self.answers((0, 183))
+        self.assertEqual(self.feed(BranchUnusable(0, 502)), self.cancelled(0))
+        self.assertEqual(self.feed(BranchUnusable(0, 502)), [])  # a copy of that 1xx
+        self.assertEqual(self.answers((0, 487)), [*self.ended(0), Answer(502), Ended(502)])
+
+    def test_no_487_comes(self) -> None:
+        """Nor is the caller kept waiting by a phone that answers no CANCEL (section 9.1)."""
+        self.locate(A)
+        self.answers((0, 183))
+        self.feed(BranchUnusable(0, 502))
+        self.assertEqual(self.feed(TimerFired("X:0")), [*self.ended(0), Answer(502), Ended(502)])
+
+    def test_what_others_bring(self) -> None:
+        """Any response of another branch says more, and the next target is tried (section 16.7 step 6)."""
+        self.locate(A, B, LOW)
+        self.answers((0, 183))
+        self.feed(BranchUnusable(0, 502))
+        self.answers((0, 487))
+        self.assertIn(StartBranch(2, LOW), self.answers((1, 486)))
+        self.assertEqual(self.answers((2, 404))[-1], Ended(486))
+
+    def test_2xx_crosses(self) -> None:
+        """A 2xx goes up all the same (section 16.7 step 5), and a caller who gave up hears that."""
+        self.locate(A)
+        self.answers((0, 183))
+        self.feed(BranchUnusable(0, 502))
+        ok, effects = self.answer(0, 200)
+        self.assertEqual(effects[-2:], [ForwardResponse(ok, 0), Ended(200)])
+        self.setUp()
+        self.locate(A)
+        self.answers((0, 183))
+        self.feed(BranchUnusable(0, 502))
+        self.feed(Cancelled())
+        self.assertEqual(self.answers((0, 487))[-2:], [Answer(487), Ended(487)])
+
+    def test_diverted(self) -> None:
+        """It is what came of a phone, for who decides where the call goes next."""
+        self.context = ProxyContext(True, diverts=True)
+        self.locate(A)
+        self.answers((0, 183))
+        self.feed(BranchUnusable(0, 502))
+        self.assertEqual(self.answers((0, 487))[-1], LocateTargets((A,), 502))
 
 
 class DivertingTests(ContextCase):
