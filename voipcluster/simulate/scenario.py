@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from attrs import field, frozen
 
 from voipcluster.errors import UsageError
 
+MOST_NODES = 10_000  # each hears of all others: more is hours and gigabytes before the first figure
 POLICIES = ("planned", "two-choices", "least-loaded", "literal", "none")
 
 
@@ -88,13 +91,15 @@ class Scenario:
         for fault in self.faults:
             if not 0 <= fault.node < self.nodes:
                 raise UsageError(f"fault: there is no node {fault.node}, they are 0 to {self.nodes - 1}")
-            if not (0.0 <= fault.at < fault.until and 0.0 <= fault.speed < 1.0):
+            if not (0.0 <= fault.at < fault.until < inf and 0.0 <= fault.speed < 1.0):
                 raise UsageError(f"fault of node {fault.node}: 0 <= at < until and 0 <= speed < 1 are wanted")
 
     def _above_zero(self) -> None:
         for name in ("nodes", "offered", "period", "service", "give_up", "monitor", "duration"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < inf:
                 raise UsageError(f"{name}: more than 0 is wanted, not {getattr(self, name)}")
+        if self.nodes > MOST_NODES:
+            raise UsageError(f"nodes: at most {MOST_NODES} are simulated, not {self.nodes}")
         for name in (
             "skew",
             "forward_cost",
@@ -104,11 +109,11 @@ class Scenario:
             "warm_up",
             "hop_budget",
         ):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < inf:
                 raise UsageError(f"{name}: 0 or more is wanted, not {getattr(self, name)}")
         if not 0.0 <= self.report_loss <= 1.0:
             raise UsageError(f"report_loss: 0 to 1 is wanted, not {self.report_loss}")
-        if not self.speeds or min(self.speeds) <= 0.0:
+        if not self.speeds or not all(0.0 < speed < inf for speed in self.speeds):
             raise UsageError("speeds: one or more numbers above 0 are wanted")
 
     def speed(self, node: int) -> float:

@@ -52,6 +52,9 @@ class MainTests(SynchronousTestCase):
             (1, "there is no node 9", *TINY, "--fault", "9:0@1-2"),
             (1, "goal 'x' is none of level,", "goals", "x"),
             (1, "must end with", "--plot", "x"),
+            (1, "duration: more than 0", "--duration", "inf"),
+            (1, "speeds", "--speeds", "1,nan"),
+            (1, "nodes: at most", "--nodes", "1000000000"),
             (2, "--fault", "--fault", "x"),
             (2, "--offered", "--offered", "much"),
         ):

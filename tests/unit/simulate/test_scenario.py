@@ -28,6 +28,14 @@ class ScenarioTests(SynchronousTestCase):
         self.assertWrong("threshold", threshold=0.9, hard_limit=0.8)
         for name in ("nodes", "offered", "period", "service", "give_up", "monitor", "duration"):
             self.assertWrong(f"{name}: more than 0", **{name: 0})
+            if name != "nodes":
+                for value in (float("inf"), float("nan")):  # else it never ends, or its figures say nothing
+                    self.assertWrong(f"{name}: more than 0", **{name: value})
+        self.assertWrong("nodes: at most 10000", nodes=1_000_000_000)
+        self.assertWrong("warm_up: 0 or more", warm_up=float("inf"))
+        self.assertWrong("speeds", speeds=(1.0, float("nan")))
+        self.assertWrong("speeds", speeds=(float("inf"),))
+        self.assertWrong("fault of node 0", faults=(Fault(0, 0.0, float("inf")),))
         self.assertWrong("skew: 0 or more", skew=-1.0)
         self.assertWrong("report_loss: 0 to 1", report_loss=1.5)
         self.assertWrong("speeds", speeds=())
