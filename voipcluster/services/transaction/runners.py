@@ -34,6 +34,7 @@ from voipcluster.sip.transaction.events import (
     SendFailed,
     SendRequest,
     SendResponse,
+    SendTrying,
 )
 from voipcluster.sip.transaction.hop_by_hop import build_cancel
 from voipcluster.sip.transaction.invite_client import InviteClient
@@ -201,7 +202,12 @@ class ServerTransaction(NamedTimers):
 
     def feed_copy(self) -> None:
         assert self._machine is not None
-        self._carry_out(self._machine.feed(_COPY))
+        effects = self._machine.feed(_COPY)
+        if effects and type(effects[0]) is SendTrying:
+            if self.request is not _NO_REQUEST:
+                self.answer(100)
+            return
+        self._carry_out(effects)
 
     def feed_ack(self) -> bool:
         """@return: whether the ACK ends here; that for a 2xx is for our user (RFC 6026 section 7.1)."""

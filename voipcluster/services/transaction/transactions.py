@@ -44,6 +44,7 @@ from voipcluster.sip.message import (
     parse,
     plain_cseq,
 )
+from voipcluster.sip.outgoing import reply
 from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.transaction.events import STANDARD, Durations
 from voipcluster.sip.transaction.invite_client import InviteClient
@@ -366,7 +367,9 @@ class TransactionService:
             incoming.refuse(481)
             return
         incoming.accept()
-        incoming.answer(200)
+        # with the tag that our own response to the INVITE has, or would have (section 9.2)
+        ok = reply(incoming.request, 200, None, invite.to_tag, received_via=incoming.via)
+        incoming.respond(200, ok.to_bytes())
         self._user.cancel_received(invite)
 
     def _response(self, response: Response) -> None:

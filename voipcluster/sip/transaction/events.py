@@ -67,6 +67,10 @@ class SendResponse(NamedTuple):
     wire: bytes
 
 
+class SendTrying(NamedTuple):
+    """Effect: a 100 is due, which our user has not sent (RFC 4320 section 4.1)."""
+
+
 class PassResponse(NamedTuple):
     """Effect: our user gets this response."""
 

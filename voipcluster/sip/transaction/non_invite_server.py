@@ -14,10 +14,15 @@ from voipcluster.sip.transaction.events import (
     RequestReceived,
     Respond,
     SendResponse,
+    SendTrying,
 )
 
 Event = RequestReceived | Respond | TimerFired
-Effect = SendResponse | SetTimer | Finished
+Effect = SendResponse | SendTrying | SetTimer | Finished
+
+# Timer E of a client is at T2 with the third one, from 7*T1 on; no 100 may be sent before, and one has to be then (RFC 4320
+# section 4.1). Over a connection there are no copies, and nothing that a 100 would spare.
+_COPIES_UNTIL_T2 = 3
 
 
 class State(Enum):
@@ -38,6 +43,7 @@ class NonInviteServer:
     durations: Durations = STANDARD
     state: State = State.TRYING
     _sent: bytes = b""
+    _copies: int = 0
 
     def feed(self, event: Event) -> list[Effect]:
         match self.state, event:
@@ -49,6 +55,9 @@ class NonInviteServer:
                 self.state = State.COMPLETED
                 timer_j = 0.0 if self.reliable else 64 * self.durations.t1
                 return [SendResponse(wire), SetTimer("J", timer_j)]
+            case State.TRYING, RequestReceived():
+                self._copies += 1
+                return [SendTrying()] if self._copies >= _COPIES_UNTIL_T2 else []
             case ((State.PROCEEDING | State.COMPLETED), RequestReceived()):
                 return [SendResponse(self._sent)]
             case State.COMPLETED, TimerFired("J"):

@@ -221,6 +221,31 @@ class ServerTests(TransactionCase):
         self.assertEqual(self.sent(), [(200, ALICE)] * 2)
         self.user.incoming[0].answer(487)
 
+    def test_not_answered_for_long(self) -> None:
+        """What is no INVITE gets a 100 when its client asks each T2 from then on, and none before (RFC 4320 section 4.1)."""
+        incoming = self.accepted(method="OPTIONS")
+        for copies, answers in ((2, []), (1, [(100, ALICE)]), (1, [(100, ALICE)])):
+            for _ in range(copies):
+                self.receive(request(method="OPTIONS"))
+            self.assertEqual(self.sent(), answers)
+        incoming.answer(200)
+        self.assertEqual(self.sent(), [(200, ALICE)])
+        incoming.release_request()
+        self.receive(request(method="OPTIONS"))
+        self.assertEqual(self.sent(), [(200, ALICE)])
+
+    def test_tag_of_a_cancel(self) -> None:
+        """The 200 to CANCEL has the To tag of our response to its INVITE (RFC 3261 section 9.2)."""
+        incoming = self.accepted()
+        self.receive(request(method="CANCEL"))
+        incoming.answer(487)
+        tags = {
+            message.to_tag for _, _, data in self.network.log if isinstance(message := parse(data), Response)
+        }
+        self.assertEqual(len(tags), 1)
+        self.assertEqual(self.sent(), [(200, ALICE), (487, ALICE)])
+        self.receive(request(method="ACK"))
+
     def test_drop(self) -> None:
         """A dropped request is forgotten unanswered (RFC 4320 section 4.2)."""
         self.accepted(method="BYE").drop()

@@ -6,7 +6,13 @@ from itertools import product
 
 from tests.unit.sip.transaction.machine_case import MachineCase
 from voipcluster.machine import SetTimer, TimerFired
-from voipcluster.sip.transaction.events import Finished, RequestReceived, Respond, SendResponse
+from voipcluster.sip.transaction.events import (
+    Finished,
+    RequestReceived,
+    Respond,
+    SendResponse,
+    SendTrying,
+)
 from voipcluster.sip.transaction.non_invite_server import NonInviteServer, State
 
 COPY = RequestReceived()
@@ -18,8 +24,13 @@ class NonInviteServerTests(MachineCase):
         self.machine = NonInviteServer(reliable=False)
 
     def test_copy_in_trying(self) -> None:
-        """A copy before any response is discarded (section 17.2.2)."""
-        self.assertEqual(self.machine.feed(COPY), [])
+        """A copy before any response is discarded (section 17.2.2), until Timer E of the client is at T2 (RFC 4320 4.1)."""
+        for _ in range(2):
+            self.assertEqual(self.machine.feed(COPY), [])
+        for _ in range(2):  # until our user has sent it
+            self.assertEqual(self.machine.feed(COPY), [SendTrying()])
+        self.machine.feed(TRYING)
+        self.assertEqual(self.machine.feed(COPY), [SendResponse(b"100")])
 
     def test_provisional(self) -> None:
         """A 1xx is sent, each copy gets the last one (section 17.2.2)."""
