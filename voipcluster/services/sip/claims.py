@@ -106,7 +106,7 @@ class Claims:
             self._note(arrival, error)
             if incoming.request.method != "INVITE":
                 raise
-            self._keep(incoming)
+            self.keep(incoming)
             self._core.transactions.reject(incoming, error)
         else:
             if isinstance(found, Passage):
@@ -114,7 +114,7 @@ class Claims:
                     # no answer to a challenge of ours goes further than to us (RFC 3261 section 22.3)
                     return found._replace(drop=self._access.used_up(incoming.request))
                 return found
-            self._keep(incoming)
+            self.keep(incoming)
             incoming.answer(407, None, found)
         incoming.release_request()
         return None
@@ -132,7 +132,7 @@ class Claims:
             call=incoming.request.call_id,
         )
 
-    def _keep(self, incoming: ServerTransaction) -> None:
+    def keep(self, incoming: ServerTransaction) -> None:
         """With state the ACK ends here; without, it would go on to the other party, as one for a 2xx does."""
         incoming.accept()
         incoming.limit_repeats(AMPLIFICATION * incoming.request.wire_size)

@@ -165,7 +165,15 @@ class ProxyService:
             # to a user agent that is a phone which cannot be reached; the caller of a BYE is not to try again
             self._within.flow_lost(request)
             raise PeerError(str(error), 480) from None
-        self._within.serve(incoming, target, from_caller, routes, max_forwards, token, told)
+        try:
+            self._within.serve(incoming, target, from_caller, routes, max_forwards, token, told)
+        except PeerError as error:
+            transactions = self._core.transactions
+            if request.method != "INVITE" or incoming.key in transactions.servers:
+                raise
+            self._claims.keep(incoming)
+            transactions.reject(incoming, error)
+            incoming.release_request()
 
     def _along_another_node(self, incoming: ServerTransaction, routed: Routed, max_forwards: int) -> bool:
         """

@@ -55,6 +55,22 @@ class WithinDialogsTests(WorldCase):
         self.bob.reply(self.bob.request("BYE"), 200)
         self.assertEqual((call.legs, len(self.node.calls)), (("another",), 1))
 
+    def test_refused_reinvite(self) -> None:
+        """The ACK for a refusal of ours is for us, though it has the Route of the dialog (17.1.1.3)."""
+        self.calls_left = 1
+        self.bob.took()
+        for cseq, method, headers, statuses in (
+            (2, "INVITE", ["Session-Expires: 5", "Supported: timer"], [422]),
+            (2, "INVITE", ["Session-Expires: 5", "Supported: timer"], [422]),
+            (2, "ACK", [], []),
+        ):
+            self.alice.took()
+            self.alice.send(
+                self.node, method, self.bob.uri, cseq=cseq, to_tag=self.bob.tag, routes=self.routes,
+                headers=headers, branch="again",
+            )  # fmt: skip
+            self.assertEqual((self.alice.took(), self.bob.took()), (statuses, []))
+
     def test_info_is_no_end(self) -> None:
         """What is refused with 481 but is neither INVITE nor BYE ends nothing here."""
         self.calls_left = 1
