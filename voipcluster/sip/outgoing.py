@@ -117,7 +117,7 @@ def forward_response(response: Response, body: bytes | None = None) -> bytes:
         body = response.body
     if body is not response.body or layout.content_length < 0:
         lines.append(b"Content-Length: %d" % len(body))
-        gone = layout.indexes("content-length")
+        gone: Sequence[int] = layout.indexes("content-length")
         if not body and response.body:
             gone = sorted(index for key in _OF_BODIES for index in layout.indexes(key))
         for index in reversed(gone):

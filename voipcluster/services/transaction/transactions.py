@@ -7,7 +7,6 @@ This module is on the path of every message; its figures are in C{bench/proxy.py
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
@@ -17,12 +16,13 @@ from zope.interface import Interface, implementer
 
 from voipcluster.address import DEFAULT_PORT, UDP, Flow, Hop, is_ip
 from voipcluster.balance.feedback import Upstream
-from voipcluster.errors import ParseError, PeerError, TransportError
+from voipcluster.errors import PeerError, TransportError
 from voipcluster.net.sink import ISipSink
 from voipcluster.net.timers import TimerWheel
 from voipcluster.services.transaction.downstream import Downstreams, DownstreamTransaction
 from voipcluster.services.transaction.feedback import FeedbackTransaction
 from voipcluster.services.transaction.limiting import Limiting
+from voipcluster.services.transaction.own_vias import OUR_VIA, OwnVias
 from voipcluster.services.transaction.refusal_lines import RefusalLines
 from voipcluster.services.transaction.refusals import Refusals
 from voipcluster.services.transaction.resolving import Resolving
@@ -34,6 +34,7 @@ from voipcluster.services.transaction.runners import (
     response_flow,
 )
 from voipcluster.services.transaction.transport import TransportService
+from voipcluster.services.transaction.unreadable import Unreadable, warning
 from voipcluster.sip.limits import BUSY
 from voipcluster.sip.message import (
     MAX_HEADERS,
@@ -48,7 +49,7 @@ from voipcluster.sip.outgoing import reply
 from voipcluster.sip.proxy.validation import Refused
 from voipcluster.sip.transaction.events import STANDARD, Durations
 from voipcluster.sip.transaction.invite_client import InviteClient
-from voipcluster.sip.transaction.matching import ClientKey, ServerKey, client_key, server_key
+from voipcluster.sip.transaction.matching import ClientKey, ServerKey, server_key
 from voipcluster.sip.transaction.non_invite_client import NonInviteClient
 from voipcluster.sip.values import Via
 
@@ -123,7 +124,8 @@ class TransactionService:
         self._overhearing: Callable[[bytes, Flow], None] | None = None
         self.transport: TransportService
         self._user: ITransactionUser
-        self._own_vias: set[bytes] = set()  # the begin of each Via line of ours that came back
+        self._vias, self._unreadable = OwnVias(self), Unreadable(self)
+        self._own_vias = self._vias.begins
 
     def connect(self, transport: TransportService, user: ITransactionUser) -> None:
         """Say whom we send over, and who answers requests."""
@@ -189,28 +191,14 @@ class TransactionService:
             else:
                 self._request(message, flow)
         except MalformedMessage as error:
-            self._malformed(error, flow)
+            self._unreadable.came(error, flow)
         except PeerError as error:
             # no Via or CSeq that says which transaction it is
             request = message if isinstance(message, Request) else None
-            self._malformed(MalformedMessage(str(error), error.status_hint, request), flow)
-
-    def _note_malformed(self, error: PeerError, flow: Flow) -> None:
-        self.limiting.notices.warn(
-            "malformed", "{peer} sent what is not SIP: {error!r:.120}", peer=str(flow), error=str(error)
-        )
+            self._unreadable.came(MalformedMessage(str(error), error.status_hint, request), flow)
 
     def framing_failed(self, head: bytes, flow: Flow, status_hint: int, reason: str) -> None:
-        try:
-            message = parse(head)
-        except MalformedMessage as error:
-            if error.request is not None:
-                self._malformed(MalformedMessage(reason, status_hint, error.request), flow)
-            return
-        except PeerError:
-            return
-        if isinstance(message, Request):
-            self._malformed(MalformedMessage(reason, status_hint, message), flow)
+        self._unreadable.head_came(head, flow, status_hint, reason)
 
     def connection_lost(self, flow: Flow) -> None:
         error = TransportError(f"the connection to {flow} is gone")
@@ -241,29 +229,7 @@ class TransactionService:
 
     # -- requests and responses
 
-    def _malformed(self, error: MalformedMessage, flow: Flow) -> None:
-        self.malformed += 1
-        self._note_malformed(error, flow)
-        request = error.request
-        if (
-            self.limiting.check(flow.remote, self.limiting.seconds())
-            or request is None
-            or request.method == "ACK"
-            or not {"via", "from", "to", "call-id", "cseq"} <= request.layout.at.keys()
-        ):
-            return
-        if not _has_via(request):
-            # where its sender waits cannot be read: the answer goes where it came from
-            request.assume_top_via(Via(flow.transport, *flow.remote))
-        try:
-            via = request.top_via
-            received, key = self._true_source(via, flow), server_key(request)
-            incoming = self._new_server(request, via, flow, received, key, self.taking_part)
-        except PeerError:
-            return
-        incoming.refuse(error.status_hint, None, (("Warning", _warning(error)),))
-
-    def _true_source(self, via: Via, flow: Flow) -> Via | None:
+    def true_source(self, via: Via, flow: Flow) -> Via | None:
         host, port = flow.remote
         if via.host == host and (via.is_plain or (via.param("rport") is None and via.received is None)):
             return None
@@ -284,21 +250,21 @@ class TransactionService:
         if known is not None:
             if method == "ACK":
                 if not known.feed_ack():
-                    self._user.ack_received(request, flow, self._true_source(via, flow))
+                    self._user.ack_received(request, flow, self.true_source(via, flow))
             else:
                 known.feed_copy()
             return
         params, remote = via.params, flow.remote
         if via.host == remote[0] and len(params) == 1 and params[0][0] == "branch":
-            received = None  # as _true_source() says it, without its call
+            received = None  # as true_source() says it, without its call
         else:
-            received = self._true_source(via, flow)
+            received = self.true_source(via, flow)
         self.received[method if method in _COUNTED else "other"] += 1
         if method == "ACK":
             self._user.ack_received(request, flow, received)
             return
         if len(params) > 1 and self.taking_part is not None:
-            incoming = self._new_server(request, via, flow, received, key, self.taking_part)
+            incoming = self.new_server(request, via, flow, received, key, self.taking_part)
         else:
             incoming = ServerTransaction(self, request, flow, received, key)
         if method == "CANCEL":
@@ -321,7 +287,7 @@ class TransactionService:
             self._log.failure("{method} of call {call} failed", method=method, call=request.call_id)
             self.reject(incoming, PeerError("internal error", 500))
 
-    def _new_server(
+    def new_server(
         self,
         request: Request,
         via: Via,
@@ -343,8 +309,8 @@ class TransactionService:
         """A request beyond the limits: a user whom we know hears of it, a stranger does not, and is disconnected."""
         if verdict == BUSY:
             via = request.top_via
-            received = self._true_source(via, flow)
-            incoming = self._new_server(request, via, flow, received, key, self.taking_part)
+            received = self.true_source(via, flow)
+            incoming = self.new_server(request, via, flow, received, key, self.taking_part)
             incoming.refuse(503, None, [("retry-after", str(self.limiting.retry_after(flow)))])
         elif flow.connection:
             self.transport.close(flow)
@@ -354,7 +320,7 @@ class TransactionService:
         headers = list(getattr(error, "headers", ()))
         self.refusal_lines.note(incoming.request, incoming.flow, error.status_hint, str(error))
         if error.status_hint in (400, 403):
-            headers.append(("Warning", _warning(error)))
+            headers.append(("Warning", warning(error)))
         if incoming.key in self.servers:
             incoming.answer(error.status_hint, None, headers)
         else:
@@ -375,50 +341,18 @@ class TransactionService:
     def _response(self, response: Response) -> None:
         layout, lines = response.layout, response.lines
         line = lines[layout.via] if layout.via >= 0 else b""
-        ours = _OUR_VIA.match(line)
+        ours = OUR_VIA.match(line)
         cseq = plain_cseq(lines[layout.cseq]) if layout.cseq >= 0 else None
         client: ClientTransaction | None
         if ours is not None and cseq is not None and ours[1] in self._own_vias and QUOTE not in line:
             # as we write it and nearly everybody CSeq: client_key() without its call, and nothing more to check
             client = self.clients.get((ours[2].decode(), cseq[1]))
         else:
-            client = self._client_of(response)
+            client = self._vias.client_of(response)
         if client is None:
             self.stray_responses += 1  # RFC 6026 section 8.9: dropped, 2xx to INVITE included
             return
         client.feed_response(response)
-
-    def _client_of(self, response: Response) -> ClientTransaction | None:
-        """The transaction of a response whose Via or CSeq is not as usual, or is to be checked."""
-        try:
-            client = self.clients.get(client_key(response))
-            if client is None:
-                return None
-            if QUOTE in response.lines[response.layout.via]:
-                response.values("via")  # what cannot be taken apart is dropped before anything has changed
-            self._check_via(response, client)
-            if response.status >= 300:
-                _ = response.cseq  # so is a number that none of ours can be (RFC 4475 section 3.1.2.5)
-        except ParseError:
-            return None
-        return client
-
-    def _check_via(self, response: Response, client: ClientTransaction) -> None:
-        """
-        Check that the topmost Via is the one we have sent (18.1.2); how ours begin is learned, so each is parsed once.
-
-        @raise ParseError: it names somebody else.
-        """
-        via = response.top_via
-        try:
-            ours = self.transport.sent_by(client.flow)
-        except TransportError as error:
-            raise ParseError(f"a response for an address that is closed: {error}") from None
-        if (via.host, via.port or DEFAULT_PORT.get(via.transport, 5060)) != ours:
-            raise ParseError("the topmost Via is not ours")
-        begin, semicolon, _ = response.lines[response.layout.via].partition(b";")
-        if len(self._own_vias) < _KEPT_VIAS:
-            self._own_vias.add(begin + semicolon)
 
     def send_request(
         self,
@@ -484,17 +418,6 @@ class TransactionService:
         self._log.debug("a response was not sent: {error}", error=str(error))
 
 
-def _has_via(request: Request) -> bool:
-    """Whether its topmost Via can be read."""
-    try:
-        return bool(request.top_via)
-    except ParseError:
-        return False
-
-
-# Via as we write it: what is before the branch, and the branch
-_OUR_VIA = re.compile(rb"([^;]*+;)branch=([!-+\-.0-:=?-~]+)")
-_KEPT_VIAS = 16  # spellings: transports by addresses, and few who write them anew
 _COUNTED = frozenset(
     [
         "INVITE",
@@ -513,9 +436,3 @@ _COUNTED = frozenset(
         "INFO",
     ]
 )
-
-
-def _warning(error: PeerError) -> str:
-    """A Warning value that says what was wrong (20.43, code 399); only our own words and safe characters."""
-    text = "".join(c if " " <= c <= "~" and c not in '"\\' else "?" for c in str(error))[:120]
-    return f'399 voipcluster "{text}"'
