@@ -17,7 +17,7 @@ from voipcluster.address import DEFAULT_PORT, Hop
 from voipcluster.errors import UsageError
 from voipcluster.voipctl.client import SocketClient
 
-START_LIMIT = 30.0  # seconds until a node answers, on a machine that is busy
+START_LIMIT = 60.0  # seconds until a node answers, on a machine that is busy
 _LOOK_AGAIN = 0.1
 CHECKOUT = Path(__file__).parent.parent
 
@@ -211,7 +211,7 @@ class Cluster:
         answer = await (node or self.primary).ask("status")
         return {row["name"]: row for row in answer["nodes"]}
 
-    async def when(self, condition: Any, what: str, seconds: float = 20.0, node: Node | None = None) -> Any:
+    async def when(self, condition: Any, what: str, seconds: float = 30.0, node: Node | None = None) -> Any:
         """
         Ask for the status until C{condition(status)} holds; gives that status.
 

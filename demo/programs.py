@@ -145,7 +145,7 @@ class Program(ProcessProtocol):
 
     # what one waits for
 
-    def saw(self, pattern: str, seconds: float = 20.0, start: int = 0) -> Deferred[re.Match[str]]:
+    def saw(self, pattern: str, seconds: float = 40.0, start: int = 0) -> Deferred[re.Match[str]]:
         """
         Fires with the match once the output holds the regular expression (multi-line mode).
 
@@ -201,7 +201,7 @@ class Program(ProcessProtocol):
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.Signals[f"SIG{name}"])
 
-    async def stop(self, seconds: float = 8.0) -> int:
+    async def stop(self, seconds: float = 20.0) -> int:
         """Ask it to end, then kill it and all of its session; gives its exit status."""
         self.send_signal("TERM")
         try:

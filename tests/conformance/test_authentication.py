@@ -267,7 +267,7 @@ def _timed(node: tuple[str, int], requests: list[tuple[str, bytes]]) -> list[tup
             if host not in sockets:
                 sockets[host] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 sockets[host].bind((host, 0))
-                sockets[host].settimeout(5.0)
+                sockets[host].settimeout(20.0)
             began = time.perf_counter()
             sockets[host].sendto(data, node)
             answer = sockets[host].recv(65535)

@@ -132,11 +132,11 @@ class OneSourceTests(FloodCase):
             for n in range(3000)
         ]
         flooding = self.flood_in_background(attacker, data)
-        begin = self.reactor.seconds()
+        watch = self.stopwatch()
         alice.send(before.request("BYE"))
         bob.reply(await bob.expect("BYE"), 200)
         await alice.expect(200, "BYE")
-        self.assertLess(self.reactor.seconds() - begin, 2.0)
+        self.assertLess(watch.seconds, 2.0)
         for _ in range(10):
             call = await self.authorized_call(alice, bob)
             alice.send(call.request("BYE"))
@@ -312,9 +312,9 @@ class ManyTests(FloodCase):
         large = good.replace(b"\r\nContent-Length", b"\r\nX: y" * 8000 + b"\r\nContent-Length")
         self.assertGreater(len(large), 48_000)
         for _ in range(5):
-            begin = self.reactor.seconds()
+            watch = self.stopwatch()
             await self.flood([attacker], [large] * 40, 10)
-            self.assertLess(self.reactor.seconds() - begin, 5.0)
+            self.assertLess(watch.seconds, 5.0)
 
 
 class FullTests(FloodCase):
@@ -453,10 +453,12 @@ class ConnectionTests(FloodCase):
             one.send(b"OPTIONS sip:x SIP/2.0\r\nVia: "[: 1 + number % 25])
         good = await self.tcp("alice", host=self.address(120))
         request = good.request("OPTIONS", f"sip:{self.node_uri_host}")
-        self.assertEqual((await good.exchange(request, 2.0)).status, 200)
-        begin = self.reactor.seconds()
-        await self.until(lambda: all(one.connection.is_closed for one in slow), "all are closed", 15.0)
-        self.assertLess(self.reactor.seconds() - begin, 12.0)
+        watch = self.stopwatch()
+        self.assertEqual((await good.exchange(request)).status, 200)
+        self.assertLess(watch.seconds, 2.0)
+        watch = self.stopwatch()
+        await self.until(lambda: all(one.connection.is_closed for one in slow), "all are closed", 30.0)
+        self.assertLess(watch.seconds, 12.0)
         assert good.connection is not None
         self.assertFalse(good.connection.is_closed)
 

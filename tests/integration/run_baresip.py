@@ -114,7 +114,7 @@ class Baresip:
         """
         await self.program.saw(r"200 OK \(.*\)|: 200 OK", seconds)
         if self._control is None:
-            endpoint = TCP4ClientEndpoint(self._reactor, HOST, self._control_port, timeout=5)
+            endpoint = TCP4ClientEndpoint(self._reactor, HOST, self._control_port, timeout=30)
             self._control = await connectProtocol(endpoint, _Control())
 
     def dial(self, uri: str) -> Deferred[Any]:

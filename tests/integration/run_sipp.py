@@ -69,6 +69,8 @@ class Sipp:
         self._log_read = 0
         self._audio = AudioClock(reactor)
         self._aiming = LoopingCall(self._aim)
+        self._hanging_up = LoopingCall(self.hang_up)
+        self._told: set[str] = set()  # Call-IDs of those that were to end
         mode = {"UDP": "u1", "TCP": "t1"}[transport]
         count = calls if calls is not None else len(rows)
         words = ["sipp", *([join_host_port(target.host, target.port)] if target else [])]
@@ -130,10 +132,16 @@ class Sipp:
         return dict(_UP.findall(self._text("log")))
 
     def hang_up(self, *call_ids: str) -> None:
-        """End these of the calls that are held, all of them when none is named."""
+        """
+        End these of the calls that are held; when none is named all of them, also one whose answer sipp has not read yet: for
+        the node it is up already.
+        """
+        if not call_ids and not self._hanging_up.running:
+            self._hanging_up.start(0.5, now=False)
         up = self.up
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-            for call_id in call_ids or up:
+            for call_id in [one for one in call_ids or up if one not in self._told]:
+                self._told.add(call_id)
                 # a message of that dialog is what the scenario waits for; what it sends next copies To from it
                 lines = ["MESSAGE sip:sipp SIP/2.0", f"Via: SIP/2.0/UDP {self.host};branch=z9hG4bK{call_id}"]
                 lines += ["From: <sip:test>;tag=t", up[call_id], f"Call-ID: {call_id}", "CSeq: 9 MESSAGE"]
@@ -196,8 +204,9 @@ class Sipp:
             )
 
     async def stop(self) -> None:
-        if self._aiming.running:
-            self._aiming.stop()
+        for repeated in (self._aiming, self._hanging_up):
+            if repeated.running:
+                repeated.stop()
         for stream in self.streams.values():
             stream.close()
         if self.program.status is None:

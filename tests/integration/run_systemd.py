@@ -275,4 +275,4 @@ def analyze_offline(unit: Path, threshold: int) -> subprocess.CompletedProcess[s
     """What C{systemd-analyze security} says of a unit; its status is not 0 for an exposure above C{threshold} tenths."""
     command = ["systemd-analyze", "security", "--no-pager", "--offline=true"]
     command += [f"--threshold={threshold}", str(unit)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)

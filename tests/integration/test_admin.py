@@ -44,7 +44,7 @@ def run(*argv: str, program: str = VOIPCTL) -> Deferred[tuple[bytes, bytes, int]
 
 
 class AdminSocketTests(TestCase):
-    timeout = 60
+    timeout = 150
 
     def setUp(self) -> None:
         self.state = self.mktemp()
@@ -122,7 +122,7 @@ class AdminSocketTests(TestCase):
 
 
 class WebTests(TestCase):
-    timeout = 60
+    timeout = 150
 
     @inlineCallbacks
     def test_voipctl_over_the_web(self) -> Any:

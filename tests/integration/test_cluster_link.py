@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.conformance.marks import Recorded, attack
+from tests.stopwatch import Stopwatch
 from tests.unit.net.test_gate import ClientTls
 from tests.unit.services.cluster_nodes import User
 from voipcluster.balance.messages import Account, Binding, Ha1
@@ -134,7 +135,7 @@ class Proxy(Factory):
 
 
 class LinkCase(Recorded, TestCase):
-    timeout = 60
+    timeout = 150
 
     def setUp(self) -> None:
         self.base = Path(self.mktemp())
@@ -328,6 +329,7 @@ class Attacks(LinkCase):
         self.addCleanup(foreign_state.close)
         foreign = load_identity(foreign_state)
         with capturedLogs() as events:
+            watch = Stopwatch()
             tries = [
                 self.connect(Raw()),
                 self.connect(Raw(b"GET / HTTP/1.1\r\n\r\n")),
@@ -340,8 +342,8 @@ class Attacks(LinkCase):
                 *[self.connect(Raw(), ClientTls(None, [ALPN_PB])) for _ in range(50)],
             ]
             for one in tries:
-                took = yield one.closed
-                self.assertLess(took, 5.0)
+                yield one.closed
+                self.assertLess(watch.seconds, 5.0)
                 self.assertNotIn(b"pb", one.heard)
                 self.assertNotIn(b"none", one.heard)
         self.assertLess(len([one for one in events if "refused" in str(one.get("log_format"))]), 4)
@@ -350,13 +352,13 @@ class Attacks(LinkCase):
     @inlineCallbacks
     def test_half_open_handshakes(self) -> Generator[Any, Any, None]:
         """P4: 600 connections that send one octet and wait do not keep a node from joining, and are closed."""
+        watch = Stopwatch()
         tries = [self.connect(Raw(b"\x16")) for _ in range(600)]
-        begin = time.monotonic()
         yield self.member("b", "127.0.8.2")
-        self.assertLess(time.monotonic() - begin, 5.0)
+        self.assertLess(watch.seconds, 5.0)
         for one in tries:
-            took = yield one.closed
-            self.assertLess(took, 8.0)
+            yield one.closed
+        self.assertLess(watch.seconds, 8.0)
 
     @attack("P3")
     @inlineCallbacks
@@ -440,11 +442,11 @@ class Attacks(LinkCase):
         user.own["x"] = Binding(
             node="b", epoch=1, seq=1, aor="x@example.com", contact="sip:x@192.0.2.1", expires=60, call_id="c", cseq=1
         )  # fmt: skip
-        begin = time.monotonic()
+        watch = Stopwatch()
         proxy.cut()
         yield until(lambda: ("a", False) in user.changes, "loss noticed")
         yield until(lambda: self.users["a"].others, "binding at a")
-        self.assertLess(time.monotonic() - begin, 2.0)
+        self.assertLess(watch.seconds, 2.0)
 
     @inlineCallbacks
     def test_a_restarted_peer_is_heard_at_once(self) -> Generator[Any, Any, None]:
@@ -459,13 +461,13 @@ class Attacks(LinkCase):
             yield until(lambda: not self.services["a"].is_up("b"), "loss noticed")
             state = open_member(self.base / "b", "secondary", "b", "127.0.8.2", port)
             self.assertGreater(state.epoch, epoch)
-            begin = time.monotonic()
+            watch = Stopwatch()
             self.start("b", state, "127.0.8.2", port)
             yield until(
                 lambda new=state.epoch: any(r.epoch == new for r in self.users["a"].reports),
                 "report of the new life",
             )
-            took.append(time.monotonic() - begin)
+            took.append(watch.seconds)
         self.assertLess(took[-1], 0.5, took)
 
 

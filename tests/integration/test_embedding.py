@@ -177,7 +177,7 @@ class EmbeddingTests(ClusterTestCase):
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
         self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -219,7 +219,7 @@ class PluginPolicyTests(ClusterTestCase):
         file.write_text('[cluster]\npolicy = "spares-last"\n')
         done = subprocess.run(
             [sys.executable, "-m", "voipcluster.voipctl", "check", str(file)],
-            cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False,
+            cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         self.assertEqual(done.returncode, 1)
         self.assertIn('unknown policy "spares-last"', done.stderr)

@@ -31,7 +31,7 @@ class MissingTests(IntegrationTestCase):
             env={**os.environ, "PATH": str(there), "VOIPCLUSTER_VENV": str(self.folder / "venv")},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=150,
             check=False,
         )
 
@@ -66,7 +66,7 @@ class NetworkTests(IntegrationTestCase):
             },
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=150,
             check=False,
         )  # fmt: skip
         self.assertEqual(done.returncode, 1)

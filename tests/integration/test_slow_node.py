@@ -12,14 +12,14 @@ from twisted.internet.protocol import DatagramProtocol
 from demo.cluster import Node
 from tests.integration.claims import CALLERS, ClaimTestCase
 
-SHED = 0.5  # seconds until the slow node's share has fallen
+SHED = 0.5  # seconds until the slow node's share has fallen, in requests: on a busy machine they come late like all the rest
 STOPPED, RUNS = (
     0.19,
     0.01,
 )  # seconds in turn: a twentieth of the processor is left, less than what is asked of the node takes
 EVERY = 0.01  # seconds between requests, of which three nodes serve some hundreds a second
 WAIT = 20.0  # seconds for an answer to the last ones
-TRIES = 2
+TRIES = 6  # at most
 FIRST_C = ("--set", "cluster.policy=sequence", "--set", 'cluster.sequence=["c", "a", "b"]')
 KNOWN = ("--set", "auth.required=false", "--set", 'limits.trusted=["127.0.0.0/8"]')
 
@@ -71,8 +71,9 @@ class SlowNodeTests(ClaimTestCase):
 
         self.at_end(stop_asking)
         ask()
-        took = []
-        for _ in range(TRIES):
+        took: list[float] = []
+        # the best of some, because any process may have to wait for the processor
+        while min(took, default=SHED) >= SHED and len(took) < TRIES:
             await self.cluster.when(lambda nodes: nodes["c"]["state"] == "open", "c is open to a", node=a)
             before = await self.to_c(a)
 
@@ -80,12 +81,11 @@ class SlowNodeTests(ClaimTestCase):
                 return await self.to_c(a) > before + 30
 
             await self.until(flows, "what comes to a goes to c")
-            began = self.reactor.seconds()
+            began = clients.sent
             self._hogging = True
             self._hog(c)
-            took.append(await self.until_past(a, clients) - began)
+            took.append(EVERY * (await self.until_past(a, clients) - began))
             self._hogging = False
-        # the best of two, because any process may have to wait for the processor
         self.assertLess(min(took), SHED, took)
         await self.cluster.when(lambda nodes: nodes["c"]["state"] == "open", "c is open to a again", node=a)
         self._asking = False
@@ -97,8 +97,8 @@ class SlowNodeTests(ClaimTestCase):
         """What a has handed to c so far."""
         return await self.metric(a, "handed_over_total", node="c")
 
-    async def until_past(self, a: Node, clients: Clients) -> float:
-        """When a handed the last request to c before it handed twenty others past it; seconds of the reactor's clock."""
+    async def until_past(self, a: Node, clients: Clients) -> int:
+        """How many requests were sent when a handed the last one to c before it handed twenty others past it."""
         count, last, sent = await self.to_c(a), self.reactor.seconds(), clients.sent
         while clients.sent < sent + 20:
             await self.tick(0.01)
@@ -106,7 +106,7 @@ class SlowNodeTests(ClaimTestCase):
             if handed > count:
                 count, last, sent = handed, now, clients.sent
             self.assertLess(now, last + WAIT, "a still hands everything to c")
-        return last
+        return sent
 
     def _hog(self, node: Node) -> None:
         """Leave a node a small part of its time, for as long as C{_hogging}."""

@@ -86,7 +86,7 @@ class TlsTestCase(ClusterTestCase):
         secure = TLSMemoryBIOFactory(
             CertificateOptions(trustRoot=trusted, **own), True, Factory.forProtocol(lambda: line)
         )
-        await TCP4ClientEndpoint(self.reactor, host or self.primary.address, 5061, timeout=5).connect(secure)
+        await TCP4ClientEndpoint(self.reactor, host or self.primary.address, 5061, timeout=30).connect(secure)
         self.at_end(line.close)
         return line
 
@@ -192,7 +192,7 @@ class PeerTests(TlsTestCase):
         await self.start()
         silent = []
         for begin in (b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"):
-            endpoint = TCP4ClientEndpoint(self.reactor, self.primary.address, 5061, timeout=5)
+            endpoint = TCP4ClientEndpoint(self.reactor, self.primary.address, 5061, timeout=30)
             line = await connectProtocol(endpoint, Line())
             line.wire.write(begin)
             silent.append(line)

@@ -47,7 +47,7 @@ class HepTests(TlsTestCase, ClaimTestCase):
     async def over_websocket(self) -> None:
         """An OPTIONS over a WebSocket, answered."""
         client: Client = await connectProtocol(
-            TCP4ClientEndpoint(self.reactor, self.primary.address, 8080, timeout=5), Client()
+            TCP4ClientEndpoint(self.reactor, self.primary.address, 8080, timeout=30), Client()
         )
         self.at_end(client.close)
         headers = HEADERS | {"Host": f"{self.primary.address}:8080"}

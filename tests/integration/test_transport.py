@@ -104,7 +104,7 @@ class Datagrams(DatagramProtocol):
 
 
 class TransportTestCase(Recorded, TestCase):
-    timeout = 30
+    timeout = 120
     limits = StreamLimits()
 
     def setUp(self) -> None:

@@ -61,14 +61,12 @@ class UpgradeCase(ClaimTestCase):
         }
 
         def heard(user: str) -> bool:
-            stream = self.held[user][1]
-            return stream.packets_received - before[user][1] >= packets and stream.heard_hz == 700
+            stream, (sent_before, received_before) = self.held[user][1], before[user]
+            sent, received = stream.packets_sent - sent_before, stream.packets_received - received_before
+            # some may be on their way still, on a machine that is busy
+            return received >= max(packets, 0.8 * sent) and stream.heard_hz == 700
 
         await self.until(lambda: all(map(heard, before)), "every caller hears the callee")
-        for user, (sent_before, received_before) in before.items():
-            stream = self.held[user][1]
-            sent, received = stream.packets_sent - sent_before, stream.packets_received - received_before
-            self.assertGreater(received, 0.8 * sent, f"{user}: of {sent} packets {received} came back")
 
     def hang_up(self, calls: Iterable[dict[str, Any]]) -> None:
         """Hang up these of the calls that are held."""

@@ -90,7 +90,7 @@ class OperatorTests(ClaimTestCase):
     def registers_with_script(self, host: str) -> None:
         """Blocks."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(10)
+            client.settimeout(30)
             client.bind((host, 5060))
             more = ""
             for cseq in (1, 2):

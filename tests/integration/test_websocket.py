@@ -130,7 +130,7 @@ class ClientTests(ClusterTestCase):
     async def connect(self, **changed: str | None) -> Client:
         """Open a WebSocket at the primary, with other headers (underscores for hyphens)."""
         client: Client = await connectProtocol(
-            TCP4ClientEndpoint(self.reactor, self.primary.address, 8080, timeout=5), Client()
+            TCP4ClientEndpoint(self.reactor, self.primary.address, 8080, timeout=30), Client()
         )
         self.at_end(client.close)
         headers = HEADERS | {"Host": f"{self.primary.address}:8080"}
