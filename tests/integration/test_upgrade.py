@@ -177,7 +177,7 @@ class LaterReleaseTests(UpgradeCase):
         await self.hear()
         self.assertEqual({call["node"] for call in rows}, {"a", "b"})
         self.assertIn("message 'forecast' is not known to voipcluster", b.log.read_text())
-        self.assertTrue((await self.cluster.status(a))["b"]["report_age"] < 3)
+        await self.cluster.when(lambda nodes: nodes["b"]["report_age"] < 3, "a hears of b")
         self.hang_up(rows)
         await self.all_recorded()
 
