@@ -41,7 +41,7 @@ def status(answer: Mapping[str, Any], verbose: bool) -> str:
         if any(node.get("measured") for node in nodes):  # nodes of an earlier version do not say it
             columns += [(title, _measured(name, factor), True) for title, name, factor in _MEASURED]
     lines = [f"cluster {clean(answer.get('cluster'))}", table(columns, nodes), *_media_reasons(nodes)]
-    lines += [*_versions(nodes), *_database(nodes)]
+    lines += [*_versions(nodes), *_database(nodes), *_records_waiting(nodes)]
     if missing := answer.get("no_node"):
         names = ", ".join(clean(name) for name in missing)
         lines.append(
@@ -98,6 +98,28 @@ def _database(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
             lines.append(f"{clean(database['records'])} {records} for it")
         for line in lines:
             by_line.setdefault(line, []).append(clean(node.get("name")))
+    return [f"{line} (node {', '.join(names)})" for line, names in by_line.items()]
+
+
+def _records_waiting(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Where call records do not go that are to go there; one line a thing, with the nodes that say so."""
+    by_line: dict[str, list[str]] = {}
+    for node in nodes:
+        database = node.get("database")
+        known = isinstance(database, Mapping) and bool(database.get("trouble"))  # it is told already
+        told = node.get("records")  # missing from nodes of an earlier version
+        for row in told if isinstance(told, list) else ():
+            where, trouble, disk = clean(row.get("to")), row.get("trouble"), row.get("disk")
+            waiting = f"{clean(row.get('waiting'))} {'waits' if row.get('waiting') == 1 else 'wait'}"
+            lines = []
+            if where == "disk":
+                lines.append(f"call records cannot be written: {clean(trouble)}; {waiting} in memory")
+            elif trouble and not (where == "database" and known):
+                lines.append(f"the {where} takes no call records: {clean(trouble)}; {waiting}")
+            if disk:
+                lines.append(f"the queue of call records for the {where} cannot be used: {clean(disk)}")
+            for line in lines:
+                by_line.setdefault(line, []).append(clean(node.get("name")))
     return [f"{line} (node {', '.join(names)})" for line, names in by_line.items()]
 
 

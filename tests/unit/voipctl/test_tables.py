@@ -98,6 +98,29 @@ class AnswerTests(SynchronousTestCase):
             database["records"] = records
             self.assertEqual(tables.status(answer, False).splitlines()[-1], line)
 
+    def test_records_that_wait(self) -> None:
+        """Who takes none is named with why, once for all that say so; what the database's own line says is not repeated."""
+        gone = {"to": "webhook", "trouble": "connection refused\x1b", "disk": "", "waiting": 12}
+        database = {"to": "database", "trouble": "not reached", "disk": "disk I/O error", "waiting": 3}
+        full = {"to": "disk", "trouble": "No space left on device", "disk": "", "waiting": 1}
+        nodes = [
+            {"name": "a", "records": [gone, full], "database": None},
+            {"name": "b", "records": [gone, database], "database": {"trouble": "not reached"}},
+            {"name": "c", "records": [database], "database": {"trouble": ""}},
+            {"name": "d", "records": []},
+            {"name": "e"},
+        ]
+        lines = tables.status({"cluster": "c", "nodes": nodes}, False).splitlines()[2 + len(nodes) :]
+        self.assertEqual(
+            lines[1:],
+            [
+                "the webhook takes no call records: connection refused?; 12 wait (node a, b)",
+                "call records cannot be written: No space left on device; 1 waits in memory (node a)",
+                "the queue of call records for the database cannot be used: disk I/O error (node b, c)",
+                "the database takes no call records: not reached; 3 wait (node c)",
+            ],
+        )
+
     def test_registrations_and_bans(self) -> None:
         """Times are left, and a User-Agent with an escape sequence is harmless."""
         text = tables.registrations(listing_of([BINDING]))

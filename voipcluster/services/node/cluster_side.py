@@ -320,6 +320,7 @@ class ClusterSide:
                 return {
                     "handed_over": node.placing.total_handed_over, "media": node.view.own_media(),
                     "database": node.view.own_database(),
+                    "records": node.keeping.shown(),
                     "stopping": node.stopping,
                 }  # fmt: skip
             case page_access.KEPT:

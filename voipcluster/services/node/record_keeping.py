@@ -132,6 +132,21 @@ class RecordKeeping:
         """Rows that wait for the shared database, as far as it is known: they are counted whenever it takes none."""
         return sum(one.waiting for one in self.forwarders if one.name == SharedRecords.name)
 
+    def shown(self) -> list[Row]:
+        """
+        For C{voipctl status}: what keeps records from where they are to be. C{to}: a consumer, or C{disk}; C{trouble}, in words,
+        C{disk}: of the queue on it, and how many are C{waiting}; empty while all is well.
+        """
+        rows: list[Row] = []
+        if self.book is not None and self.book.trouble:
+            rows.append({"to": "disk", "trouble": self.book.trouble, "disk": "", "waiting": len(self.book)})
+        for one in self.forwarders:
+            if one.trouble or one.disk_trouble:
+                rows.append(
+                    {"to": one.name, "trouble": one.trouble, "disk": one.disk_trouble, "waiting": one.waiting}
+                )
+        return rows
+
     def numbers(self) -> dict[str, Any]:
         """For C{/metrics}."""
         if self.book is None:

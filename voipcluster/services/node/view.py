@@ -73,6 +73,7 @@ class NodeView:
                     "handed_over": node.placing.total_handed_over,
                     "media": self.own_media(),
                     "database": self.own_database(),
+                    "records": node.keeping.shown(),
                     "components": _components(own.workload),
                     "measured": _measured(own),
                 }
@@ -95,7 +96,8 @@ class NodeView:
         if known is None or report is None:
             return {
                 "state": NodeState.UNKNOWN.value, "stopping": False, "workload": None, "calls": 0, "registrations": 0,
-                "report_age": None, "handed_over": 0, "media": None, "database": None, "components": {}, "measured": {},
+                "report_age": None, "handed_over": 0, "media": None, "database": None, "records": None,
+                "components": {}, "measured": {},
             }  # fmt: skip
         return {
             "state": "stopped" if known.left else known.state.value,
@@ -107,6 +109,7 @@ class NodeView:
             "handed_over": counters.get(name, {}).get("handed_over", 0),
             "media": counters.get(name, {}).get("media"),
             "database": counters.get(name, {}).get("database"),
+            "records": counters.get(name, {}).get("records"),
             "components": _components(report.workload),
             "measured": _measured(report),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface
 
 from voipcluster.services.node.records import CallRecord
+from voipcluster.services.records.forwarding import in_one_line
 from voipcluster.services.records.rows import Row
 
 GATHER = 0.25  # s
@@ -37,6 +38,18 @@ class ICallLog(Interface):
         """Remove what ended earlier."""
 
 
+class _Made(NamedTuple):
+    """
+    What is to be written of some records.
+
+    @ivar rows: to keep; C{queued}: consumer and JSON; C{bad}: the number of each record of which no row can be made, and why.
+    """
+
+    rows: list[Row]
+    queued: list[tuple[str, str]]
+    bad: list[tuple[int, Failure]]
+
+
 class RecordBook:
     """
     @param run: does work in another thread.
@@ -44,6 +57,7 @@ class RecordBook:
     @param consumers: names of those who are to have each row.
     @param keep: s for which rows are kept here; 0: not at all.
     @ivar written: called when new rows are on the disk.
+    @ivar trouble: why the disk takes nothing now; empty while it does.
     @ivar lost: records that were given up since the disk took nothing for too long, and those that cannot be made.
     """
 
@@ -67,7 +81,7 @@ class RecordBook:
         self._writing: Deferred[None] | None = None
         self._under_way = 0  # records that are being written
         self._stopped = True
-        self._failing = False
+        self.trouble = ""
         self.written: Callable[[], object] = lambda: None
         self.lost = 0
         self.count = 0
@@ -129,49 +143,44 @@ class RecordBook:
         done: Deferred[None] = Deferred()
         self._writing = done
         made = self._run(partial(self._rows, [record for record, _ in batch]))
-        made.addCallback(self._store_rows)
+        made.addCallback(self._store_rows, batch)
         made.addCallbacks(self._wrote, self._failed, callbackArgs=(batch,), errbackArgs=(batch,))
         made.addErrback(lambda failure: self._log.failure("call records", failure=failure))
         made.chainDeferred(done)
         return done
 
-    def _rows(
-        self, records: Sequence[CallRecord]
-    ) -> tuple[list[Row], list[tuple[str, str]], list[tuple[CallRecord, Failure]]]:
-        """
-        In another thread: making JSON of calls is not worth the reactor's time.
-
-        @return: rows to keep, what is to be queued, and records of which no row can be made.
-        """
-        rows: list[Row] = []
-        bad: list[tuple[CallRecord, Failure]] = []
-        for record in records:
+    def _rows(self, records: Sequence[CallRecord]) -> _Made:
+        """In another thread: making JSON of calls is not worth the reactor's time."""
+        made = _Made([], [], [])
+        for number, record in enumerate(records):
             try:
-                rows.append(self._make(record))
+                row = self._make(record)
+                text = json.dumps(row, separators=(",", ":")) if self._consumers else ""
             except Exception:
-                bad.append((record, Failure()))
-        kept = rows if self._keep else []
-        if not self._consumers:
-            return kept, [], bad
-        texts = [json.dumps(row, separators=(",", ":")) for row in rows]
-        queued = [(consumer, text) for text in texts for consumer in self._consumers]
-        return kept, queued, bad
+                made.bad.append((number, Failure()))
+                continue
+            if self._keep:
+                made.rows.append(row)
+            made.queued.extend((consumer, text) for consumer in self._consumers)
+        return made
 
-    def _store_rows(
-        self, made: tuple[list[Row], list[tuple[str, str]], list[tuple[CallRecord, Failure]]]
-    ) -> Deferred[int]:
-        rows, queued, bad = made
-        # a fault of ours, which keeps no other call waiting
-        for record, failure in bad:
+    def _store_rows(self, made: _Made, batch: list[_Waiting]) -> Deferred[None]:
+        # a fault of ours, which keeps no other call waiting, and is the same one the next time
+        gone = [batch[number] for number, _ in made.bad]
+        for (record, _), (_, failure) in zip(gone, made.bad, strict=True):
             self._log.failure("no record of call {call}", failure=failure, call=record.call.key.call_id)
-        written: Deferred[None] = self._store.write(rows, queued)
-        return written.addCallback(lambda _: len(bad))
+        for number, _ in reversed(made.bad):
+            del batch[number]
+        self.lost += len(gone)
+        self._under_way = len(batch)
+        self._tell(gone)
+        written: Deferred[None] = self._store.write(made.rows, made.queued)
+        return written
 
-    def _wrote(self, bad: int, batch: list[_Waiting]) -> None:
+    def _wrote(self, _: None, batch: list[_Waiting]) -> None:
         self._writing, self._under_way = None, 0
-        self.lost += bad
-        if self._failing:
-            self._failing = False
+        if self.trouble:
+            self.trouble = ""
             self._log.info("call records are written again")
         self._schedule(GATHER if len(self._waiting) < AT_A_TIME else 0.0)
         self._tell(batch)
@@ -189,11 +198,10 @@ class RecordBook:
     def _failed(self, failure: Failure, batch: list[_Waiting]) -> None:
         self._writing, self._under_way = None, 0
         self._waiting = batch + self._waiting
-        if not self._failing:
-            self._failing = True
-            self._log.error(
-                "call records cannot be written, and wait in memory: {error}", error=failure.getErrorMessage()
-            )
+        reason = in_one_line(failure)
+        if not self.trouble:
+            self._log.error("call records cannot be written, and wait in memory: {error}", error=reason)
+        self.trouble = reason
         self._schedule(RETRY)
 
     def _clean(self) -> None:

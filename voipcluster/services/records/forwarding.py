@@ -34,7 +34,8 @@ class RecordForwarder:
     @ivar most: rows that may wait; the oldest are given up beyond that.
     @param what: they are, for the log.
     @ivar waiting: rows that wait; C{taken}: those that were taken since the start, C{lost} given up.
-    @ivar trouble: why the consumer takes nothing now; empty while it does.
+    @ivar trouble: why the consumer takes nothing now; empty while it does. C{disk_trouble}: why our own disk does not give, or
+        does not let go of, what waits on it.
     """
 
     _log = Logger()
@@ -51,7 +52,7 @@ class RecordForwarder:
         self._delay = FIRST_RETRY
         self._bounded = clock.seconds()  # when the queue was last looked at
         self.waiting = self.taken = self.lost = 0
-        self.trouble = ""
+        self.trouble = self.disk_trouble = ""
 
     @property
     def name(self) -> str:
@@ -92,26 +93,31 @@ class RecordForwarder:
     def _next(self) -> None:
         self._call, self._again = None, False
         done = self._store.waiting(self.name, BATCH)
-        done.addCallback(self._read)
-        done.addErrback(self._failed)
+        done.addCallbacks(self._read, self._disk_failed)
+        done.addErrback(lambda failure: self._log.failure("{what}", failure=failure, what=self._what))
         self._busy = done
         done.addCallback(self._go_on)
 
     def _read(self, rows: list[Any]) -> Any:
         if not rows:
+            self._disk_is_well()
             return False
         taken = maybeDeferred(self._consumer.take, rows)
-        return taken.addCallback(lambda _: self._store.taken(self.name, rows[-1].id)).addCallback(
-            lambda _: self._took(rows)
-        )
+        return taken.addCallbacks(self._taken, self._failed, callbackArgs=(rows,))
 
-    def _took(self, rows: list[Any]) -> bool | Deferred[bool]:
-        self.taken += len(rows)
-        self.waiting = max(0, self.waiting - len(rows))
-        self._delay = FIRST_RETRY
+    def _taken(self, _: None, rows: list[Any]) -> Any:
         if self.trouble:
             self.trouble = ""
             self._log.info("{consumer} takes {what} again", consumer=self.name, what=self._what)
+        off = self._store.taken(self.name, rows[-1].id)
+        # until the disk lets go of them they are told again, which a consumer knows by their uid
+        return off.addCallbacks(self._let_go, self._disk_failed, callbackArgs=(rows,))
+
+    def _let_go(self, _: None, rows: list[Any]) -> bool | Deferred[bool]:
+        self._disk_is_well()
+        self.taken += len(rows)
+        self.waiting = max(0, self.waiting - len(rows))
+        self._delay = FIRST_RETRY
         more = len(rows) == BATCH
         # one that takes rows, but fewer than come, has its bound, too
         if more and self._clock.seconds() - self._bounded >= LAST_RETRY:
@@ -119,7 +125,7 @@ class RecordForwarder:
         return more
 
     def _failed(self, failure: Failure) -> Deferred[None]:
-        reason = " ".join(failure.getErrorMessage().split())[:300]
+        reason = in_one_line(failure)
         if not self.trouble:
             self._log.warn(
                 "{consumer} takes no {what}, they wait on the disk: {error}",
@@ -127,8 +133,27 @@ class RecordForwarder:
                 consumer=self.name,
                 error=reason,
             )
-        self.trouble = reason or type(failure.value).__name__
+        self.trouble = reason
         return self._bound()
+
+    def _disk_failed(self, failure: Failure) -> None:
+        """Nothing of it is the consumer's fault, nor is more given up for it."""
+        reason = in_one_line(failure)
+        if not self.disk_trouble:
+            self._log.error(
+                "the queue of {what} for the {consumer} cannot be used: {error}",
+                what=self._what,
+                consumer=self.name,
+                error=reason,
+            )
+        self.disk_trouble = reason
+
+    def _disk_is_well(self) -> None:
+        if self.disk_trouble:
+            self.disk_trouble = ""
+            self._log.info(
+                "the queue of {what} for the {consumer} is used again", what=self._what, consumer=self.name
+            )
 
     def _bound(self) -> Deferred[None]:
         """Give up what is too much. The consumer is asked nothing meanwhile: what it is taking is not given up."""
@@ -157,3 +182,8 @@ class RecordForwarder:
                 count=given_up,
                 consumer=self.name,
             )
+
+
+def in_one_line(failure: Failure) -> str:
+    """Why something failed; never empty."""
+    return " ".join(failure.getErrorMessage().split())[:300] or type(failure.value).__name__

@@ -47,6 +47,8 @@ class FakeLog:
 def row(one: CallRecord) -> dict[str, Any]:
     if one.call.key.call_id == "bad":
         raise ZeroDivisionError
+    if one.call.key.call_id == "no JSON":
+        return {"callid": object()}
     return {"callid": one.call.key.call_id}
 
 
@@ -123,7 +125,34 @@ class BookTests(SynchronousTestCase):
             self.book.add(record(name), lambda name=name: done.append(name))
         self.clock.advance(GATHER)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual((self.ids(), done, self.book.lost), (["x", "y"], ["x", "bad", "y"], 1))
+        self.assertEqual((self.ids(), done, self.book.lost), (["x", "y"], ["bad", "x", "y"], 1))
+
+    def test_a_record_that_is_no_json(self) -> None:
+        """The same of one that nobody can be given: those beside it go to the disk and to the consumers."""
+        book = self.made(("webhook",))
+        done: list[str] = []
+        for name in ("x", "no JSON", "y"):
+            book.add(record(name), lambda name=name: done.append(name))
+        self.clock.advance(GATHER)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        ((rows, waiting),) = self.log.batches
+        self.assertEqual([one["callid"] for one in rows], ["x", "y"])
+        self.assertEqual([json.loads(text)["callid"] for _, text in waiting], ["x", "y"])
+        self.assertEqual((sorted(done), book.lost, len(book)), (["no JSON", "x", "y"], 1, 0))
+
+    def test_a_record_that_cannot_be_made_while_the_disk_is_full(self) -> None:
+        """It is told and counted once, however often the others have to be written again."""
+        self.log.full = True
+        done: list[str] = []
+        for name in ("x", "bad", "y"):
+            self.book.add(record(name), lambda name=name: done.append(name))
+        self.clock.advance(GATHER)
+        self.assertEqual((len(self.book), done), (2, ["bad"]))
+        self.clock.pump([RETRY] * 3)
+        self.log.full = False
+        self.clock.advance(RETRY)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((self.ids(), done, self.book.lost), (["x", "y"], ["bad", "x", "y"], 1))
 
     def test_one_who_waits_for_the_disk_fails(self) -> None:
         """The others are told all the same, and what comes is written."""

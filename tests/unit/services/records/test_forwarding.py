@@ -19,15 +19,20 @@ class Queue:
         self.rows: list[Waiting] = []
         self.last = 0
         self.hold: Deferred[None] | None = None  # until when it does not say how many there are
+        self.broken: set[str] = set()  # what the disk does not do
 
     def put(self, count: int) -> None:
         self.rows += [Waiting(self.last + n, "{}") for n in range(1, count + 1)]
         self.last += count
 
     def waiting(self, consumer: str, most: int) -> Deferred[list[Waiting]]:
+        if "waiting" in self.broken:
+            return fail(OSError("disk I/O error"))
         return succeed(self.rows[:most])
 
     def taken(self, consumer: str, last: int) -> Deferred[None]:
+        if "taken" in self.broken:
+            return fail(OSError("disk I/O error"))
         self.rows = [row for row in self.rows if row.id > last]
         return succeed(None)
 
@@ -181,6 +186,29 @@ class ForwarderTests(SynchronousTestCase):
         held.errback(OSError("cut"))
         self.clock.advance(FIRST_RETRY)
         self.assertEqual(self.queue.rows, [])
+
+    def test_the_disk_fails(self) -> None:
+        """That is not the consumer's trouble: the log says whose it is, once, and what was not let go of comes again."""
+        for broken, got in (("waiting", [1]), ("taken", [2, 2, 2, 2])):
+            self.lines.clear()
+            self.consumer.got.clear()
+            self.queue.broken = {broken}
+            self.queue.put(1)
+            self.forwarder.startService() if broken == "waiting" else self.forwarder.poke()
+            self.clock.advance(FIRST_RETRY)
+            self.clock.advance(2 * FIRST_RETRY)
+            self.assertEqual(
+                self.lines, ["the queue of call records for the database cannot be used: disk I/O error"]
+            )
+            self.assertEqual(
+                (self.forwarder.trouble, self.forwarder.disk_trouble), ("", "disk I/O error"), broken
+            )
+            self.queue.broken.clear()
+            self.clock.advance(LAST_RETRY)
+            self.assertEqual((self.consumer.got, self.queue.rows, self.forwarder.disk_trouble), (got, [], ""))
+            self.assertEqual(
+                self.lines[1:], ["the queue of call records for the database is used again"], broken
+            )
 
     def test_stopped_while_asking(self) -> None:
         """Waits for the answer, so that nothing that was taken comes twice."""
