@@ -28,7 +28,8 @@ _DTMF: Final = re.compile(rb"\n(?:content-type|c)[ \t]*:[ \t]*application/dtmf")
 _SIGNAL: Final = re.compile(rb"signal[ \t]*=[ \t]*([^\r\n]+)")  # of application/dtmf-relay
 # RFC 3261 section 19.1.1, where it says how unwise it is to write a password there; with more characters than it allows, since
 # who does that hardly escapes them. In a user is no colon, and no password is longer: so each octet is looked at a few times.
-_PASSWORD: Final = re.compile(rb"""sips?:[^\s"<>:@\[]++:([^\s"<>@]{1,256}+)@""")
+# There may be no user in front of it at all.
+_PASSWORD: Final = re.compile(rb"""sips?:[^\s"<>:@\[]*+:([^\s"<>@]{1,256}+)@""")
 _PASSWORD_IN_TEXT: Final = re.compile(_PASSWORD.pattern.decode("ascii"), re.IGNORECASE)
 _HIDDEN: Final = bytes(range(0x21)) + b"*" * (0x100 - 0x21)  # lines and words stay as long as they are
 
@@ -56,7 +57,7 @@ def masked(data: bytes) -> bytes:
 def without_password(uri: str) -> str:
     """A URI as people may see it; the same text when there is no password in it."""
     # behind the scheme no colon in front of the host: so it is with nearly all, of which there may be a hundred thousand
-    if uri.find(":", 5, uri.find("@")) < 0:
+    if uri.find(":", uri.find(":") + 1, uri.find("@")) < 0:
         return uri
     return _PASSWORD_IN_TEXT.sub(lambda found: f"{found[0][: found.start(1) - found.start() - 1]}@", uri)
 

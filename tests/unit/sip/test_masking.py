@@ -89,6 +89,16 @@ class MaskedTests(SynchronousTestCase):
             self.assertIn(b"Call-ID: c@h", shown)
             self.assertEqual(without_password(f"sip:alice:{secret}@h"), "sip:alice@h")
 
+    def test_password_without_a_user(self) -> None:
+        """Nor is that a URI, and it is a secret all the same; only the colon of the scheme is none."""
+        for uri in ("sip::s3cret@h", "SIPS::s3cret@h:5061", "sip::s3:cret@h"):
+            secret = uri.partition(":")[2].partition("@")[0][1:]
+            shown = masked(message(f"From: <{uri}>;tag=1", f"To: {uri}", "Call-ID: c@h"))
+            self.assertEqual(shown.count(b"::" + b"*" * len(secret) + b"@h"), 2, uri)
+            self.assertEqual(without_password(uri), uri.replace(f":{secret}@", "@"))
+        for plain in ("sip::@h", "sips:a@h", "sip:@h:5060", "sip::5060"):
+            self.assertIs(without_password(plain), plain)
+
     def test_uri_as_text(self) -> None:
         """As people see it the password is left out; what has none is the same text."""
         for uri, shown in (
