@@ -11,13 +11,13 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP, IReactorTime
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.internet.interfaces import IListeningPort, IReactorTCP, IReactorTime
 from twisted.web import http
 from twisted.web.resource import EncodingResourceWrapper, IResource, Resource
 from twisted.web.server import GzipEncoderFactory, Request, Site
 
 from voipcluster.web.actions import Drain, Login, Logout, SessionPage
+from voipcluster.web.connections import CappedFactory, Upgradable
 from voipcluster.web.gate import Gate, Refusal
 from voipcluster.web.pages import Api, Asset, Calls, Metrics, Missing, OfCall, Refused, Routes
 from voipcluster.web.view import INodeView
@@ -25,7 +25,6 @@ from voipcluster.web.view import INodeView
 STATIC = Path(__file__).parent / "static"
 IDLE = 60  # s; a page asks each second, a scraper usually each 15 s
 LARGEST = 65_536  # octets of a body that is read at all; twisted.web keeps up to 100,000 in memory
-MOST_CONNECTIONS = 256  # at once; a browser opens six
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -86,6 +85,9 @@ class PageRequest(ReadOnlyRequest):
 
     def process(self) -> None:
         if not self._too_long:
+            connection: Any = self.channel.transport
+            if isinstance(connection, Upgradable):
+                connection.request = self
             super().process()
 
 
@@ -163,30 +165,6 @@ def _seconds(text: str) -> float:
 
 def _zipped(resource: Resource) -> EncodingResourceWrapper:
     return EncodingResourceWrapper(resource, [GzipEncoderFactory()])
-
-
-class Upgradable(ProtocolWrapper):
-    """One connection, which may become something else than HTTP."""
-
-    def upgraded(self) -> None:
-        """It counts elsewhere from now on."""
-        self.factory.unregisterProtocol(self)
-
-
-class CappedFactory(WrappingFactory):
-    """Closes new connections at once while there are too many, so that they cannot take the files that calls need."""
-
-    noisy = False
-    protocol: type[Upgradable] = Upgradable
-
-    def unregisterProtocol(self, p: ProtocolWrapper) -> None:
-        self.protocols.pop(p, None)  # a second time when a connection ends that was upgraded
-
-    # Every factory may return None to close the connection; only the type of this parent does not say so.
-    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]  # None refuses, as with any factory
-        if len(self.protocols) >= MOST_CONNECTIONS:
-            return None
-        return super().buildProtocol(addr)
 
 
 class WebService(Service):

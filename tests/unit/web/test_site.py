@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
-from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.python.failure import Failure
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.static import Data
 from zope.interface.verify import verifyObject
 
 from tests.unit.fake_node import FakeNode
 from tests.unit.web.site_case import Answer, SiteCase
-from voipcluster.web import site as site_module
+from voipcluster.web.connections import CappedFactory
 from voipcluster.web.gate import Gate, GateOptions
 from voipcluster.web.hosts import Hosts
-from voipcluster.web.site import STATIC, CappedFactory, WebService, node_site
+from voipcluster.web.site import STATIC, WebService, node_site
 from voipcluster.web.view import INodeView
 
 PEER = IPv4Address("TCP", "127.0.0.1", 40000)
@@ -101,32 +98,6 @@ class SiteTests(SiteCase):
         answer = self.get("/api/status", host="evil.example")
         self.assertEqual(answer.code, 403)
         self.assertIn("web.hosts", answer.json["error"])
-
-    def test_too_many_connections(self) -> None:
-        """Beyond the limit a connection is closed at once; one that left makes room."""
-        self.patch(site_module, "MOST_CONNECTIONS", 2)
-        factory = CappedFactory(self.site)
-        opened = []
-        for _ in range(2):
-            protocol = factory.buildProtocol(PEER)
-            assert protocol is not None
-            protocol.makeConnection(StringTransport(peerAddress=PEER))
-            opened.append(protocol)
-        self.assertIsNone(factory.buildProtocol(PEER))
-        opened[0].connectionLost(Failure(ConnectionDone()))
-        self.assertIsNotNone(factory.buildProtocol(PEER))
-        opened[1].connectionLost(Failure(ConnectionDone()))
-
-    def test_upgraded_connections_count_elsewhere(self) -> None:
-        """What has become something else than HTTP takes no room; its end is harmless."""
-        self.patch(site_module, "MOST_CONNECTIONS", 1)
-        factory = CappedFactory(self.site)
-        protocol: Any = factory.buildProtocol(PEER)
-        protocol.makeConnection(StringTransport(peerAddress=PEER))
-        protocol.upgraded()
-        self.assertEqual(len(factory.protocols), 0)
-        self.assertIsNotNone(factory.buildProtocol(PEER))
-        protocol.connectionLost(Failure(ConnectionDone()))
 
     def test_sip(self) -> None:
         """What takes WebSockets is under /sip, and nothing is there without it."""

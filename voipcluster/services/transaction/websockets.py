@@ -8,7 +8,6 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IListeningPort,
     IReactorTCP,
@@ -16,13 +15,13 @@ from twisted.internet.interfaces import (
     ITransport,
 )
 from twisted.logger import Logger
-from twisted.protocols.policies import ProtocolWrapper
 from twisted.web import http
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from voipcluster.address import join_host_port
-from voipcluster.web.site import MOST_CONNECTIONS, CappedFactory, ReadOnlyRequest, Upgradable
+from voipcluster.web.connections import MOST_CONNECTIONS, CappedFactory, Upgradable
+from voipcluster.web.site import ReadOnlyRequest
 
 OPENING = 10.0  # seconds for TLS and the opening handshake
 
@@ -61,12 +60,12 @@ class OpeningFactory(CappedFactory):
         super().__init__(site)
         self.clock = clock
 
-    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]  # None refuses, as with any factory
+    def make_room(self, source: str) -> bool:
         if len(self.protocols) >= MOST_CONNECTIONS:
             oldest: Any = next(iter(self.protocols))
             self.unregisterProtocol(oldest)
             oldest.abortConnection()
-        return super().buildProtocol(addr)
+        return True
 
 
 class _Site(Site):

@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 
 from tests.unit.net.fakes import FakeReactor, FakeTransport
 from voipcluster.services.transaction.websockets import OPENING, WebSocketService
-from voipcluster.web.site import MOST_CONNECTIONS
+from voipcluster.web.connections import MOST_CONNECTIONS
 
 
 class _Upgrading(Resource):
