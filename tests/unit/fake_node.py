@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -109,6 +109,7 @@ class FakeNode:
     @ivar asked: each question with its arguments.
     @ivar later: when set, C{calls} answers with this Deferred; C{drained} likewise.
     @ivar silent: the nodes that do not answer when calls are asked for.
+    @ivar parts: of a list that comes in parts.
     @ivar states: of nodes, where it is another one than usual.
     """
 
@@ -119,6 +120,7 @@ class FakeNode:
         self.states: dict[str, str] = {}
         self.drained: Deferred[Any] | None = None
         self.silent: list[str] = []
+        self.parts: Iterable[Any] = ()
 
     def status(self) -> Any:
         nodes = [{**node, "state": self.states.get(node["name"], node["state"])} for node in STATUS["nodes"]]
@@ -132,11 +134,13 @@ class FakeNode:
         self.asked.append(("call_records", node, since, until, after))
         return {"rows": [], "next": None}
 
-    def registrations(
-        self, aor: str | None, limit: int | None = None, after: int | None = None, flat: bool | None = None
-    ) -> Any:
+    def registrations(self, aor: str | None, limit: int | None = None, after: int | None = None) -> Any:
         self.asked.append(("registrations", aor))
         return [] if after else [BINDING]
+
+    def registration_parts(self, most: int) -> Any:
+        self.asked.append(("registration_parts", most))
+        return iter(self.parts)
 
     def calls(
         self,
@@ -228,10 +232,13 @@ class FakeNode:
         limit: int | None = None,
         after: int | None = None,
         full: bool | None = None,
-        flat: bool | None = None,
     ) -> Any:
         self.asked.append(("user_list", domain, full))
         return None if after else ["alice@example.com", "bob@example.com"]
+
+    def user_parts(self, domain: str | None) -> Any:
+        self.asked.append(("user_parts", domain))
+        return iter(self.parts)
 
     def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Any:
         self.asked.append(("user_set", name, domain, preferences))

@@ -2,7 +2,9 @@
 The admin socket: newline-delimited JSON on a UNIX socket that only the node's own user can open.
 
 A request is C{{"command": name, "arguments": {...}}}, its answer C{{"result": ...}} or C{{"error": "one line"}}. Requests of one
-connection are answered one after the other, in their order.
+connection are answered one after the other, in their order. What comes in parts (L{INodeControl.registration_parts}) has an
+answer for each, and C{{"result": null}} behind the last; a part is made when the one before has left, and other work is done in
+between.
 """
 
 from __future__ import annotations
@@ -11,17 +13,18 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IReactorUNIX
+from twisted.internet.interfaces import IListeningPort, IPullProducer, IReactorUNIX
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from voipcluster.errors import UsageError, VoipclusterError
 from voipcluster.paths import ADMIN_SOCKET, ShortPath
@@ -32,8 +35,9 @@ MAX_CONNECTIONS = 64
 MAX_WAITING = 64  # requests of one connection
 
 
+@implementer(IPullProducer)
 class AdminProtocol(LineOnlyReceiver):
-    """One connection of voipctl."""
+    """One connection of voipctl; a producer while an answer goes out in parts."""
 
     delimiter = b"\n"
     MAX_LENGTH = MAX_REQUEST
@@ -44,6 +48,7 @@ class AdminProtocol(LineOnlyReceiver):
         self._waiting: list[bytes] = []
         self._answering = False
         self._lost = False
+        self._parts: Iterator[Any] | None = None  # of what is being answered
 
     def connectionMade(self) -> None:
         if not self._factory.open(self):
@@ -52,6 +57,7 @@ class AdminProtocol(LineOnlyReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = True
         self._waiting.clear()
+        self._parts = None
         self._factory.closed(self)
 
     def lineReceived(self, line: bytes) -> None:
@@ -77,9 +83,32 @@ class AdminProtocol(LineOnlyReceiver):
             self._factory.answer(self._waiting.pop(0)).addCallback(self._answered)
 
     def _answered(self, answer: Mapping[str, Any]) -> None:
+        if isinstance(answer.get("result"), Iterator) and not self._lost:
+            self._parts = answer["result"]
+            transport: Any = self.transport
+            transport.registerProducer(self, False)
+            return
         self._write(answer)
         self._answering = False
         self._answer_next()
+
+    # -- IPullProducer
+
+    def resumeProducing(self) -> None:
+        """All that was written has left: one more part."""
+        if self._parts is None:
+            return
+        answer = self._factory.next_part(self._parts)
+        if answer is None or "error" in answer:
+            self._parts = None
+            transport: Any = self.transport
+            transport.unregisterProducer()
+            self._answered(answer or {"result": None})
+        else:
+            self._write(answer)
+
+    def stopProducing(self) -> None:
+        self._parts = None
 
     def _write(self, answer: Mapping[str, Any]) -> None:
         if self.transport is not None and not self._lost:
@@ -123,6 +152,15 @@ class AdminFactory(ServerFactory):
         Nothing of a request is ever logged: it may hold a password.
         """
         return maybeDeferred(self._ask, line).addCallbacks(lambda result: {"result": result}, self._error)
+
+    def next_part(self, parts: Iterator[Any]) -> dict[str, Any] | None:
+        """The answer with one more part, or with an error, which is the last one; L{None}: there are no more."""
+        try:
+            return {"result": next(parts)}
+        except StopIteration:
+            return None
+        except Exception:
+            return self._error(Failure())
 
     def _ask(self, line: bytes) -> Any:
         try:

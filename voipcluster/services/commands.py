@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from attrs import frozen
@@ -10,7 +10,7 @@ from attrs import frozen
 from voipcluster.config.kinds import NODE_NAME, Domain, Flag, Kind, Number, Whole
 from voipcluster.errors import UsageError
 from voipcluster.web.slices import NAMES, ROWS
-from voipcluster.web.view import INodeView, Later
+from voipcluster.web.view import INodeView, Later, Row
 
 MAX_TTL = 30 * 86_400.0  # s; a join token is to be used, not to be kept
 MAX_TRACE = 86_400.0  # s; what is forgotten costs calls their time
@@ -25,6 +25,15 @@ class INodeControl(INodeView):
 
     C{node} is a name, or L{None} for the node that is asked.
     """
+
+    def registration_parts(most: int) -> Iterator[Row]:
+        """
+        The bindings of all as L{registrations} has them, in no order, in parts of which each is made when it is asked for and
+        costs a few ms: C{{"names": [of columns], "rows": [[...]]}}. Who is registered all the time comes once, whoever else
+        comes and goes meanwhile.
+
+        @param most: rows after which they may end, 0: all.
+        """
 
     def create_token(ttl: float, uses: int) -> Later:
         """
@@ -57,14 +66,17 @@ class INodeControl(INodeView):
         limit: int | None = None,
         after: int | None = None,
         full: bool | None = None,
-        flat: bool | None = None,
     ) -> Later:
         """
         Accounts as C{NAME@DOMAIN}, of one domain or of all, in no order: those among at most C{limit} that come behind the first
         C{after} of all; L{None} behind the last.
 
         @param full: each as C{{"user": NAME@DOMAIN, "digests": ["MD5", "SHA-256"], "disabled"}} instead.
-        @param flat: these as L{INodeView.registrations} has them then.
+        """
+
+    def user_parts(domain: str | None) -> Iterator[Row]:
+        """
+        The same of all, in full, in parts as L{registration_parts} has them: each account that is there all the time comes once.
         """
 
     def user_set(name: str, domain: str, preferences: Mapping[str, str]) -> Later:
@@ -300,8 +312,12 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "status": Command({}, lambda node, given: node.status()),
     "registrations": Command(
-        {"aor": _Optional(AOR), **_PART, "flat": _Optional(Flag())},
-        lambda node, given: node.registrations(given["aor"], given["limit"], given["after"], given["flat"]),
+        {"aor": _Optional(AOR), **_PART, "parts": _Optional(Whole(0, 1 << 31))},
+        lambda node, given: (
+            node.registrations(given["aor"], given["limit"], given["after"])
+            if given["parts"] is None
+            else node.registration_parts(given["parts"])
+        ),
     ),
     "calls": Command(
         {"call_id": _Optional(CALL_ID), **_PART, "silent": _Optional(Flag())},
@@ -361,10 +377,12 @@ COMMANDS: dict[str, Command] = {
             "limit": _Optional(Whole(1, NAMES)),
             "after": _PART["after"],
             "full": _Optional(Flag()),
-            "flat": _Optional(Flag()),
+            "parts": _Optional(Flag()),
         },
-        lambda node, given: node.user_list(
-            given["domain"], given["limit"], given["after"], given["full"], given["flat"]
+        lambda node, given: (
+            node.user_parts(given["domain"])
+            if given["parts"]
+            else node.user_list(given["domain"], given["limit"], given["after"], given["full"])
         ),
     ),
     "drain": Command({**_ONE_NODE, "on": Flag()}, lambda node, given: node.drain(given["node"], given["on"])),

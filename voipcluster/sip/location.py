@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from attrs import define, field, frozen
@@ -127,10 +127,18 @@ class Location:
         for record in islice(self._records.values(), after, min(after + count, sys.maxsize)):
             yield from record.bindings
 
-    @property
-    def aors(self) -> int:
-        """Addresses of record that have a binding."""
-        return len(self._records)
+    def aors(self) -> list[str]:
+        """The addresses of record that have a binding, in a list that stays as it is whoever comes and goes meanwhile."""
+        return list(self._records)
+
+    def of_aors(self, aors: Iterable[str], now: float) -> Iterator[Binding]:
+        """All bindings of these that have not run out."""
+        records = self._records
+        for aor in aors:
+            if (record := records.get(aor)) is not None:
+                for binding in record.bindings:
+                    if binding.expires_at > now:
+                        yield binding
 
     def bindings(self, aor: str, now: float) -> list[Binding]:
         """Those that have not run out, in the order they were added."""

@@ -117,6 +117,10 @@ class Accounts:
         """At most C{count} accounts, behind the first C{after} ones."""
         return islice(self._accounts.values(), after, after + count)
 
+    def keys(self) -> list[tuple[str, str]]:
+        """User name and domain of each, in a list that stays as it is whoever comes and goes meanwhile."""
+        return list(self._accounts)
+
     def get(self, username: str, domain: str) -> Account | None:
         """The account, also when it is disabled."""
         return self._accounts.get((username, domain.lower()))

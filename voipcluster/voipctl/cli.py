@@ -8,19 +8,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from getpass import getpass
 from typing import Any, NoReturn
 
 from voipcluster import __version__
 from voipcluster.errors import UsageError
-from voipcluster.paths import DEFAULT_STATE_DIR
-from voipcluster.voipctl import gateways, importing, lists, records, reloading, tables, trace
-from voipcluster.voipctl.client import Client, SocketClient
+from voipcluster.voipctl import asked, gateways, importing, lists, records, reloading, tables, trace, users
+from voipcluster.voipctl.asked import UNSET, Given, add_common, sentence
 from voipcluster.voipctl.columns import clean
-
-Given = argparse.Namespace
-SHORT = 8  # characters: a shorter password is taken, with a warning
-PASSWORD_STDIN = "read the password from standard input, for scripts"  # noqa: S105 - a help text
+from voipcluster.voipctl.passwords import PASSWORD_STDIN, password_of
+from voipcluster.voipctl.showing import say_rest, say_silent, show, show_listing, show_rows, show_warned
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,237 +54,116 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _client(given: Given) -> Client:
-    if not given.url:
-        return SocketClient(given.state_dir or DEFAULT_STATE_DIR)
-    # Here, because HTTP takes as long to import as all the rest, and hardly anybody asks over it.
-    from voipcluster.voipctl.web_client import WebClient  # noqa: PLC0415 - see above
-
-    return WebClient(given.url)
-
-
-def _show(given: Given, answer: Any, text: Callable[[Any], str]) -> int:
-    print(json.dumps(answer, indent=2) if given.json else text(answer))
-    return 0
-
-
-def _show_rows(given: Given, answer: Any, text: Callable[[Any], str], none: str) -> int:
-    """A table; in its place the words for none at all."""
-    return _show(given, answer, lambda rows: text(rows) if rows else none)
-
-
-def _show_warned(given: Given, answer: Any, text: str) -> int:
-    """What was done, and on standard error what about it is hardly meant."""
-    for line in (answer or {}).get("warnings", ()):
-        print(f"voipctl: warning: {clean(line)}", file=sys.stderr)
-    return _show(given, answer, lambda _: text)
-
-
 def _status(given: Given) -> int:
-    return _show(given, _client(given).ask("status"), lambda answer: tables.status(answer, given.verbose))
+    return show(
+        given, asked.client_of(given).ask("status"), lambda answer: tables.status(answer, given.verbose)
+    )
 
 
 def _registrations(given: Given) -> int:
-    client = _client(given)
+    client = asked.client_of(given)
     if given.aor:
         found = lists.listing_of(client.ask("registrations", aor=given.aor))
         total = len(found)
     else:
         found, total = lists.registrations(client, given.limit)
     none = f"{given.aor} is not registered" if given.aor else "there are no registrations"
-    _show_listing(given, found, lambda found: tables.registrations(found) if len(found) else none)
-    return _say_rest(given, len(found), total, "registrations")
-
-
-def _show_listing(given: Given, found: lists.Listing, text: Callable[[lists.Listing], str]) -> int:
-    print(lists.as_json(found.dicts()) if given.json else text(found))
-    return 0
-
-
-def _say_rest(given: Given, shown: int, total: int, what: str) -> int:
-    """On standard error where the list is for programs."""
-    if line := lists.rest(shown, total, what):
-        print(line, file=sys.stderr if given.json else sys.stdout)
-    return 0
-
-
-def _say_silent(silent: Sequence[str] | None, what: str, missing: str) -> int:
-    """On standard error each node that did not answer. @return: the exit status: 1 when there is one."""
-    for name in map(clean, silent or ()):
-        print(f"voipctl: {what} node {name} {missing}: node {name} is not reachable", file=sys.stderr)
-    return 1 if silent else 0
+    show_listing(given, found, lambda found: tables.registrations(found) if len(found) else none)
+    return say_rest(given, len(found), total, "registrations")
 
 
 def _calls(given: Given) -> int:
-    client = _client(given)
+    client = asked.client_of(given)
     if not given.call_id:
         rows, total, silent = lists.calls(client, given.limit)
         none = "there are no calls" if not silent else "there are no calls at the nodes that answered"
         print(lists.as_json(rows) if given.json else tables.calls(rows) if rows else none)
-        _say_rest(given, len(rows), total, "calls")
-        return _say_silent(silent, "the calls of", "are missing")
+        say_rest(given, len(rows), total, "calls")
+        return say_silent(silent, "the calls of", "are missing")
     answer = client.ask("calls", call_id=given.call_id)
     if not answer:
         raise UsageError(f"no call in progress, nor one that ended lately, has the Call-ID {given.call_id}")
-    return _show(given, answer, tables.one_call)
+    return show(given, answer, tables.one_call)
 
 
 def _explain(given: Given) -> int:
-    answer = _client(given).ask("explain", call_id=given.call_id)
+    answer = asked.client_of(given).ask("explain", call_id=given.call_id)
     if not answer:
         raise UsageError(f"no placement is remembered for the Call-ID {given.call_id}")
-    return _show(given, answer, tables.explain)
+    return show(given, answer, tables.explain)
 
 
 def _metrics(given: Given) -> int:
-    return _show(given, _client(given).ask("metrics"), lambda answer: str(answer).rstrip("\n"))
+    return show(given, asked.client_of(given).ask("metrics"), lambda answer: str(answer).rstrip("\n"))
 
 
 def _join_token(given: Given) -> int:
-    return _show(given, _client(given).ask("join-token", ttl=given.ttl, uses=given.uses), str)
-
-
-def _account(text: str) -> tuple[str, str]:
-    name, at, domain = text.removeprefix("sip:").rpartition("@")
-    if not at or not name or not domain:
-        raise UsageError(f"{text!r} is not NAME@DOMAIN")
-    return name, domain
-
-
-def _password(given: Given, whose: str) -> str:
-    """The password from standard input or typed twice, unseen; never from the command line, which others can see."""
-    if not sys.stdin.isatty():
-        if not given.password_stdin:
-            raise UsageError("no terminal to ask for the password; use --password-stdin")
-        try:
-            password = sys.stdin.readline().rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise UsageError("the password is not text in UTF-8") from None
-    else:
-        try:
-            password = getpass(f"password for {whose}: ")
-            repeated = getpass("again: ")
-        except EOFError:
-            raise UsageError("no password was typed") from None
-        if password != repeated:
-            raise UsageError("the two passwords differ")
-    if not password:
-        raise UsageError("the password is empty")
-    return password
-
-
-def _user_set(given: Given) -> int:
-    name, domain = _account(given.account)
-    client = _client(given)
-    if given.url:
-        client.ask(f"user-{given.user_command}")  # which only reads, and says so before a password is typed
-    if given.user_command == "passwd":
-        client.ask("user-show", name=name, domain=domain)  # nobody types a password for who is not there
-    password = _password(given, given.account)
-    answer = client.ask(f"user-{given.user_command}", name=name, domain=domain, password=password)
-    if len(password) < SHORT:
-        how_long = "1 character" if len(password) == 1 else f"{len(password)} characters"
-        print(
-            f"voipctl: warning: the password of {name}@{domain} has {how_long} and is soon guessed; {SHORT} are better",
-            file=sys.stderr,
-        )
-    done = "added" if given.user_command == "add" else "password changed"
-    return _show(given, answer, lambda _: f"{name}@{domain}: {done}")
-
-
-def _user_prefer(given: Given) -> int:
-    name, domain = _account(given.account)
-    preferences = {}
-    for pair in given.preferences:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise UsageError(f"{pair[:80]}: NAME=TEXT is expected; NAME= ends a preference")
-        preferences[key.strip()] = text.strip()
-    answer = _client(given).ask("user-set", name=name, domain=domain, preferences=preferences)
-    return _show_warned(given, answer, f"{name}@{domain}: changed")
-
-
-def _user_show(given: Given) -> int:
-    name, domain = _account(given.account)
-    return _show(given, _client(given).ask("user-show", name=name, domain=domain, full=True), tables.one_user)
-
-
-def _user_rm(given: Given) -> int:
-    name, domain = _account(given.account)
-    answer = _client(given).ask("user-rm", name=name, domain=domain)
-    return _show(given, answer, lambda _: f"{name}@{domain}: removed")
-
-
-def _user_list(given: Given) -> int:
-    found = lists.users(_client(given), given.domain)
-    return _show_listing(
-        given, found, lambda found: tables.users(found) if len(found) else "there are no users"
-    )
+    return show(given, asked.client_of(given).ask("join-token", ttl=given.ttl, uses=given.uses), str)
 
 
 def _import(given: Given) -> int:
-    return _show(given, importing.run(_client(given), given).splitlines(), "\n".join)
+    return show(given, importing.run(asked.client_of(given), given).splitlines(), "\n".join)
 
 
 def _records(given: Given) -> int:
-    return records.run(_client(given), given)
+    return records.run(asked.client_of(given), given)
 
 
 def _trace(given: Given) -> int:
-    return trace.run(_client(given), given)
+    return trace.run(asked.client_of(given), given)
 
 
 def _gateway(given: Given) -> int:
-    client, verb = _client(given), given.gateway_command
+    client, verb = asked.client_of(given), given.gateway_command
     if verb == "list":
         rows = client.ask("gateways")
-        _show_rows(given, rows, gateways.listing, "there are no gateways")
-        return _say_silent(rows[0].get("silent") if rows else (), "what", "counts is missing")
+        show_rows(given, rows, gateways.listing, "there are no gateways")
+        return say_silent(rows[0].get("silent") if rows else (), "what", "counts is missing")
     name = given.name
     if verb == "show":
         answer = client.ask("gateway-show", name=name)
-        _show(given, answer, gateways.one)
-        return _say_silent(answer.get("silent"), "what", "counts is missing")
+        show(given, answer, gateways.one)
+        return say_silent(answer.get("silent"), "what", "counts is missing")
     if verb in ("add", "set"):
         options = gateways.options_of(given.options)
         if given.password_stdin:
             options["password"] = sys.stdin.readline().rstrip("\r\n")
         answer = client.ask(f"gateway-{verb}", name=name, options=options)
-        return _show_warned(given, answer, f"{name}: {'added' if verb == 'add' else 'changed'}")
+        return show_warned(given, answer, f"{name}: {'added' if verb == 'add' else 'changed'}")
     if verb == "rm":
         answer = client.ask("gateway-rm", name=name)
-        return _show_warned(given, answer, gateways.removed(name, answer))
+        return show_warned(given, answer, gateways.removed(name, answer))
     on = verb == "enable"
     answer = client.ask("gateway-switch", name=name, on=on)
     text = "enabled" if on else "disabled; no new call uses it, running calls go on"
-    return _show(given, answer, lambda _: f"{name}: {text}")
+    return show(given, answer, lambda _: f"{name}: {text}")
 
 
 def _drain(given: Given) -> int:
     on = given.command == "drain"
-    answer = _client(given).ask("drain", node=given.node, on=on)
+    answer = asked.client_of(given).ask("drain", node=given.node, on=on)
     whose = given.node or "the node"
     text = f"{whose} takes no new requests; calls go on" if on else f"{whose} takes requests again"
-    return _show(given, answer, lambda _: text)
+    return show(given, answer, lambda _: text)
 
 
 def _web_password(given: Given) -> int:
-    client = _client(given)
+    client = asked.client_of(given)
     if given.url:
-        client.ask("web-password")  # as above
-    password = None if given.remove else _password(given, "the web page")
+        client.ask("web-password")  # which only reads, and says so before a password is typed
+    password = None if given.remove else password_of(given, "the web page")
     answer = client.ask("web-password", password=password)
     now = "nobody can log in" if given.remove else "it lets you log in"
-    return _show(
+    return show(
         given, answer, lambda _: f"{now} at the web page of every node; who was logged in no longer is"
     )
 
 
 def _routes(given: Given) -> int:
-    answer = _client(given).ask("routes", number=given.number, caller=given.caller)
+    answer = asked.client_of(given).ask("routes", number=given.number, caller=given.caller)
     if given.number and not answer:
         raise UsageError(f"no route leads to {given.number}")
-    return _show_rows(given, answer, tables.routes, "there are no routes")
+    return show_rows(given, answer, tables.routes, "there are no routes")
 
 
 def _config(given: Given) -> int:
@@ -296,27 +171,27 @@ def _config(given: Given) -> int:
     from voipcluster.config import Config  # noqa: PLC0415 - see above
     from voipcluster.config.document import values_of, written  # noqa: PLC0415 - see above
 
-    values = values_of(Config()) if given.defaults else _client(given).ask("config")
-    return _show(given, values, lambda values: written(values).rstrip("\n"))
+    values = values_of(Config()) if given.defaults else asked.client_of(given).ask("config")
+    return show(given, values, lambda values: written(values).rstrip("\n"))
 
 
 def _reload(given: Given) -> int:
-    answer = _client(given).ask("reload", everywhere=given.all, dry=given.dry_run)
+    answer = asked.client_of(given).ask("reload", everywhere=given.all, dry=given.dry_run)
     return reloading.show(answer, given)
 
 
 def _bans(given: Given) -> int:
-    return _show_rows(given, _client(given).ask("bans"), tables.bans, "nobody is banned here")
+    return show_rows(given, asked.client_of(given).ask("bans"), tables.bans, "nobody is banned here")
 
 
 def _unban(given: Given) -> int:
-    answer = _client(given).ask("unban", who=given.who)
-    return _show(given, answer, lambda _: f"{given.who} is served again")
+    answer = asked.client_of(given).ask("unban", who=given.who)
+    return show(given, answer, lambda _: f"{given.who} is served again")
 
 
 def _stop(given: Given) -> int:
-    answer = _client(given).ask("stop", node=given.node)
-    return _show(
+    answer = asked.client_of(given).ask("stop", node=given.node)
+    return show(
         given,
         answer,
         lambda _: f"{given.node or 'the node'} takes no new requests, and stops when its last call has ended",
@@ -324,8 +199,8 @@ def _stop(given: Given) -> int:
 
 
 def _forget(given: Given) -> int:
-    answer = _client(given).ask("forget", node=given.node)
-    return _show(given, answer, lambda _: f"{given.node}: forgotten; its certificate counts no more")
+    answer = asked.client_of(given).ask("forget", node=given.node)
+    return show(given, answer, lambda _: f"{given.node}: forgotten; its certificate counts no more")
 
 
 def _check(given: Given) -> int:
@@ -361,20 +236,20 @@ def command_line() -> argparse.ArgumentParser:
         " command line; 130 when it was interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"voipctl {__version__}")
-    _add_common(parser, {})
+    add_common(parser, {})
     parser.set_defaults(state_dir=None, url=None, json=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[Given], int], text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=_sentence(text))
+        command = commands.add_parser(name, help=text, description=sentence(text))
         command.set_defaults(run=run)
-        _add_common(command, UNSET)
+        add_common(command, UNSET)
         return command
 
     status = add("status", _status, "show the nodes: role, state, workload, calls, age of the report")
     status.add_argument("-v", "--verbose", action="store_true", help="what each node's workload is made of")
-    _add_user(commands)
-    gateways.add_arguments(commands, _gateway, lambda parser: _add_common(parser, UNSET))
+    users.add_arguments(commands)
+    gateways.add_arguments(commands, _gateway, lambda parser: add_common(parser, UNSET))
     token = add("join-token", _join_token, "print a token for one more node: TOKEN@ADDRESS")
     token.add_argument("--ttl", type=float, default=3600.0, help="seconds until it expires [%(default)g]")
     token.add_argument("--uses", type=int, default=1, help="how many nodes may join with it [%(default)s]")
@@ -428,90 +303,23 @@ def command_line() -> argparse.ArgumentParser:
     return parser
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-UNSET: dict[str, Any] = {"default": argparse.SUPPRESS}  # so that one in front of the command is not forgotten
-
-
-def _add_common(parser: argparse.ArgumentParser, default: dict[str, Any]) -> None:
-    """What may stand in front of the command or behind it."""
-    parser.add_argument(
-        "--state-dir",
-        metavar="DIR",
-        help=f"state directory of a node on this machine [{DEFAULT_STATE_DIR}]",
-        **default,
-    )
-    parser.add_argument(
-        "--url", help="or the address of a node's web page, to read only: http://127.0.0.1:8080/", **default
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON for programs", **default)
-
-
 def _add_route(commands: Any) -> None:
     route = commands.add_parser(
         "route",
         help="show which gateways numbers go to: list; or read the file again: reload",
         description="The routes of numbers to gateways.",
     )
-    _add_common(route, UNSET)
+    add_common(route, UNSET)
     verbs = route.add_subparsers(dest="route_command", required=True, metavar="list|reload")
     for verb, run, text in (
         ("list", _routes, "show all routes, or what a call to a number would take and why"),
         ("reload", _reload, "the same as voipctl reload: routes are read again with all the rest"),
     ):
-        command = verbs.add_parser(verb, help=text, description=_sentence(text))
+        command = verbs.add_parser(verb, help=text, description=sentence(text))
         command.set_defaults(run=run)
-        _add_common(command, UNSET)
+        add_common(command, UNSET)
         if verb == "list":
             command.add_argument("number", nargs="?", metavar="NUMBER", help="as it is dialled, or a URI")
             command.add_argument("--caller", metavar="NAME@DOMAIN", help="whose call it would be")
         else:
             reloading.add_arguments(command)
-
-
-def _add_user(commands: Any) -> None:
-    user = commands.add_parser(
-        "user",
-        help="change or show the accounts: add, rm, list, passwd, set, show",
-        description="The accounts of the cluster.",
-    )
-    _add_common(user, UNSET)
-    verbs = user.add_subparsers(dest="user_command", required=True, metavar="add|rm|list|passwd|set|show")
-    for verb, run, text in (
-        ("add", _user_set, "add an account"),
-        ("passwd", _user_set, "change the password of an account"),
-        ("rm", _user_rm, "remove an account"),
-        (
-            "set",
-            _user_prefer,
-            "change what a user wants done with calls: forwarding, find-me, screening, limits",
-        ),
-        (
-            "show",
-            _user_show,
-            "show what a user wants done with calls, and which digests of his password there are",
-        ),
-    ):
-        command = verbs.add_parser(verb, help=text, description=_sentence(text))
-        command.set_defaults(run=run)
-        _add_common(command, UNSET)
-        command.add_argument("account", metavar="NAME@DOMAIN")
-        if run is _user_prefer:
-            command.add_argument(
-                "preferences",
-                nargs="+",
-                metavar="NAME=TEXT",
-                help="such as forward.busy=voicemail; NAME= ends it",
-            )
-        if run is _user_set:
-            command.add_argument(
-                "--password-stdin",
-                action="store_true",
-                help=PASSWORD_STDIN,
-            )
-    listing = verbs.add_parser("list", help="list the accounts", description="List the accounts.")
-    listing.set_defaults(run=_user_list)
-    _add_common(listing, UNSET)
-    listing.add_argument("domain", nargs="?", metavar="DOMAIN", help="only those of this domain")

@@ -21,6 +21,8 @@ LOOKS = frozenset(
     )
 )  # fmt: skip
 MAX_ANSWER = 64 << 20  # octets; a hundred thousand registrations as JSON are a third of it
+_STREAM = 1 << 18  # octets that are read at once where there are many
+_CUT, _TOO_LONG = "the node's answer breaks off", "the node's answer is too long"
 
 
 class Client(Protocol):
@@ -34,10 +36,18 @@ class Client(Protocol):
 
     def parts(self, command: str, size: int, wanted: int = 0, **arguments: object) -> Iterator[Any]:
         """
-        The parts of a long list, without an end: who asks stops at the last one. The web page has one only.
+        The parts of a long list, each asked for by itself, without an end: who asks stops at the last one. The web page has one
+        only.
 
         @param size: rows of a part at most.
         @param wanted: rows after which the list is probably left, 0: never.
+        @raise UsageError: as L{ask}.
+        """
+
+    def stream(self, command: str, **arguments: object) -> Iterator[Any]:
+        """
+        The parts of a list that a node tells one after the other, asked once. The web page has one only.
+
         @raise UsageError: as L{ask}.
         """
 
@@ -73,6 +83,18 @@ class SocketClient:
                 yield _result(answer, str(self._path))
                 if not ahead:
                     send()
+
+    def stream(self, command: str, **arguments: object) -> Iterator[Any]:
+        with self._connected(command) as connection, connection.makefile("rb", _STREAM) as answers:
+            connection.sendall(_request(command, arguments))
+            while True:
+                answer = answers.readline(MAX_ANSWER)
+                if not answer.endswith(b"\n"):
+                    raise UsageError(_CUT if len(answer) < MAX_ANSWER else _TOO_LONG)
+                part = _result(answer, str(self._path))
+                if part is None:
+                    return
+                yield part
 
     @contextmanager
     def _connected(self, command: str) -> Iterator[socket.socket]:
@@ -110,9 +132,7 @@ def _read_line(connection: socket.socket) -> bytes:
         size += len(piece)
         if piece.endswith(b"\n"):  # one answer to one request: nothing comes behind it
             return b"".join(pieces)
-    raise UsageError(
-        "the node's answer breaks off" if size <= MAX_ANSWER else "the node's answer is too long"
-    )
+    raise UsageError(_CUT if size <= MAX_ANSWER else _TOO_LONG)
 
 
 def _result(answer: bytes, where: str) -> Any:

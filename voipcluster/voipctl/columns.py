@@ -23,6 +23,12 @@ def cleaned(values: Iterable[object]) -> list[str]:
     return texts if "".join(texts).isprintable() else list(map(clean, texts))
 
 
+def each(function: Callable[[Any], str], values: Sequence[Any]) -> list[str]:
+    """What a function makes of each value, asked once for those that are alike: most columns have few that are not."""
+    made = {value: function(value) for value in set(values)}
+    return list(map(made.__getitem__, values))
+
+
 def clock(seconds: float | None) -> str:
     """A duration as C{m:ss} or C{h:mm:ss}."""
     if seconds is None:
@@ -41,7 +47,9 @@ def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> str:
 def aligned(columns: Sequence[tuple[str, Sequence[str], bool]]) -> str:
     """The same of whole columns: title, texts, and whether they are aligned to the right."""
     widths = [max(len(title), max(map(len, cells), default=0)) for title, cells, _ in columns]
-    sides = [">" if right else "<" for _, _, right in columns]
-    line = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True)).format
-    lines = [line(*(title for title, _, _ in columns)), *map(line, *(cells for _, cells, _ in columns))]
+    sides = ["" if right else "-" for _, _, right in columns]
+    # the percent sign formats a hundred thousand rows in half the time of str.format
+    line = "  ".join(f"%{side}{width}s" for side, width in zip(sides, widths, strict=True))
+    titles = tuple(title for title, _, _ in columns)
+    lines = map(line.__mod__, [titles, *zip(*(cells for _, cells, _ in columns), strict=True)])
     return "\n".join(map(str.rstrip, lines))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from voipcluster.voipctl.columns import Column, aligned, clean, cleaned, clock, table
+from voipcluster.voipctl.columns import Column, aligned, clean, cleaned, clock, each, table
 from voipcluster.voipctl.lists import Listing
 
 
@@ -193,10 +193,11 @@ def _digests(row: Mapping[str, Any]) -> str:
 def users(found: Listing) -> str:
     disabled = ["yes" if one else "no" for one in found.column("disabled")]
     digests = [", ".join(names or ()) or "none" for names in found.column("digests")]
+    digests = each(clean, digests)
     return aligned(
         [
             ("USER", cleaned(found.column("user")), False),
-            ("DIGESTS", cleaned(digests), False),
+            ("DIGESTS", digests, False),
             ("DISABLED", disabled, False),
         ]
     )
@@ -215,11 +216,11 @@ def registrations(found: Listing) -> str:
         [
             ("AOR", cleaned(found.column("aor")), False),
             ("CONTACT", cleaned(found.column("contact")), False),
-            ("NODE", cleaned(found.column("node")), False),
+            ("NODE", each(clean, found.column("node")), False),
             ("SOURCE", cleaned(found.column("source")), False),
-            ("TRANSPORT", cleaned(found.column("transport")), False),
-            ("EXPIRES", list(map(clock, found.column("expires"))), True),
-            ("USER AGENT", cleaned(found.column("user_agent")), False),
+            ("TRANSPORT", each(clean, found.column("transport")), False),
+            ("EXPIRES", each(clock, found.column("expires")), True),
+            ("USER AGENT", each(clean, found.column("user_agent")), False),
         ]
     )
 

@@ -92,7 +92,11 @@ class WebClient:
 
     def parts(self, command: str, size: int, wanted: int = 0, **arguments: object) -> Iterator[Any]:
         """The only one."""
-        arguments.pop("flat", None)
+        yield self.ask(command, **arguments)
+
+    def stream(self, command: str, **arguments: object) -> Iterator[Any]:
+        """The same, and it is not asked for parts."""
+        arguments.pop("parts", None)
         yield self.ask(command, **arguments)
 
 

@@ -31,15 +31,11 @@ class INodeView(Interface):
         null), "handed_over" (requests it gave to others), "components": {resource: 0..1}}}.
         """
 
-    def registrations(
-        aor: str | None, limit: int | None = None, after: int | None = None, flat: bool | None = None
-    ) -> Later:
+    def registrations(aor: str | None, limit: int | None = None, after: int | None = None) -> Later:
         """
         The bindings of C{user@domain}, or of all; then those of at most C{limit} users, behind the first C{after} ones, in no
         order; an empty list behind the last. What is registered meanwhile may be missing. C{[{"aor", "contact", "node", "source",
         "transport", "user_agent", "expires" (s left)}]}.
-
-        @param flat: of all, and C{{"names": [of columns], "rows": [[...]], "next": what to ask with as C{after}, or null}}.
         """
 
     def calls(

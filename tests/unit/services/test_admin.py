@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -44,6 +46,7 @@ class AdminTests(SynchronousTestCase):
     def test_fake(self) -> None:
         """The fake node is one."""
         self.assertTrue(verifyObject(INodeControl, self.node))
+        self.assertTrue(verifyObject(IPullProducer, self.connection))
 
     def test_every_command(self) -> None:
         """Each command asks the node with its arguments; what is optional may be missing."""
@@ -130,6 +133,60 @@ class AdminTests(SynchronousTestCase):
         self.assertEqual(self.answers(), [])
         self.node.later.errback(UsageError("node b is slow"))
         self.assertEqual(self.answers(), [{"error": "node b is slow"}, {"result": STATUS}])
+
+    def test_parts(self) -> None:
+        """A list goes out a part at a time, each when the one before has left; what was asked behind it waits for its end."""
+        self.node.parts = [{"rows": [1]}, {"rows": [2]}]
+        self.send("registrations", parts=0)
+        self.send("status")
+        producer = self.transport.producer
+        self.assertEqual((self.answers(), self.transport.streaming), ([], False))
+        told = []
+        for _ in range(3):
+            producer.resumeProducing()
+            told.append(self.answers())
+        self.assertEqual(
+            told,
+            [
+                [{"result": {"rows": [1]}}],
+                [{"result": {"rows": [2]}}],
+                [{"result": None}, {"result": STATUS}],
+            ],
+        )
+        self.assertIsNone(self.transport.producer)
+        self.assertEqual(self.node.asked, [("registration_parts", 0)])
+        self.send("user-list", parts=True, domain="a.b")
+        self.assertEqual(self.node.asked[1:], [("user_parts", "a.b")])
+
+    def test_a_part_that_fails(self) -> None:
+        """It ends the list with an error, once, and the connection goes on."""
+
+        def parts() -> Iterator[Any]:
+            yield {"rows": [1]}
+            raise ZeroDivisionError
+
+        self.node.parts = parts()
+        self.send("registrations", parts=0)
+        producer = self.transport.producer
+        producer.resumeProducing()
+        producer.resumeProducing()
+        first, second = self.answers()
+        self.assertEqual(first, {"result": {"rows": [1]}})
+        self.assertIn("the node failed at this", second["error"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.ask("status"), {"result": STATUS})
+
+    def test_client_leaves_amid_parts(self) -> None:
+        """Nothing more is made for it."""
+        self.node.parts = iter([{"rows": [1]}, {"rows": [2]}])
+        self.send("registrations", parts=0)
+        producer = self.transport.producer
+        producer.resumeProducing()
+        producer.stopProducing()
+        self.connection.connectionLost()
+        producer.resumeProducing()
+        self.assertEqual(self.answers(), [{"result": {"rows": [1]}}])
+        self.assertEqual(next(self.node.parts), {"rows": [2]})
 
     def test_client_leaves(self) -> None:
         """The answer to a client that has left goes nowhere, and what it asked after that is not done."""

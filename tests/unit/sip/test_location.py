@@ -76,6 +76,28 @@ class LookupTests(SynchronousTestCase):
         self.assertFalse(base.replaces(tie))
 
 
+class WholeTests(SynchronousTestCase):
+    def test_who_is_there_all_the_time(self) -> None:
+        """
+        Read in parts by addresses of record, each binding that stays comes once, whoever leaves, comes back or comes anew
+        meanwhile; one that has run out does not come.
+        """
+        table = Location()
+        users = [f"u{number}@example.com" for number in range(6)]
+        for user in users:
+            table.put(binding(aor=user, expires_at=100.0))
+        table.put(binding("sip:b@h", aor=users[5], expires_at=5.0))
+        aors = table.aors()
+        found = [one.aor for one in table.of_aors(aors[:3], 10.0)]
+        table.remove(binding(aor=users[0]))
+        table.remove(binding(aor=users[1]))
+        table.put(binding(aor=users[0], expires_at=100.0))  # behind all others now
+        table.remove(binding(aor=users[4]))
+        table.put(binding(aor="new@example.com", expires_at=100.0))
+        found += [one.aor for one in table.of_aors(aors[3:], 10.0)]
+        self.assertEqual(found, [*users[:4], users[5]])
+
+
 class ExpiryTests(SynchronousTestCase):
     def test_what_ran_out_is_removed(self) -> None:
         """In time, and only that."""
@@ -88,7 +110,7 @@ class ExpiryTests(SynchronousTestCase):
         self.assertEqual([b.contact for b in table.expire(10.0)], ["sip:a@h"])
         self.assertEqual(table.next_due, 15.0)
         self.assertEqual([b.contact for b in table.expire(99.0)], ["sip:c@h", "sip:b@h"])
-        self.assertEqual((table.next_due, len(table), table.aors), (None, 0, 0))
+        self.assertEqual((table.next_due, len(table), table.aors()), (None, 0, []))
 
     def test_a_refresh_puts_it_off(self) -> None:
         """The old time passes without effect."""

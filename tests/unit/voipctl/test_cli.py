@@ -2,102 +2,19 @@
 
 from __future__ import annotations
 
-import gc
-import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.unit.fake_node import BAN, BINDING, CALL, GATEWAY, HOP, NUMBER_ROUTE, RELOADED, ROUTE, STATUS
+from tests.unit.fake_node import BAN, GATEWAY, NUMBER_ROUTE, STATUS
+from tests.unit.voipctl.cli_case import CliCase, Terminal
 from voipcluster.config.document import defaults
 from voipcluster.errors import UsageError
-from voipcluster.voipctl import cli
-from voipcluster.voipctl.lists import listing_of
-
-ALICE = {"user": "alice@example.com", "digests": ["MD5", "SHA-256"], "disabled": False}
+from voipcluster.voipctl import asked, passwords
 
 
-class FakeClient:
-    """Answers from a table; an exception there is raised, and of a list there is one part with rows."""
-
-    def __init__(self, answers: dict[str, Any]) -> None:
-        self.answers = answers
-        self.silent: list[str] = []
-        self.asked: list[tuple[str, dict[str, object]]] = []
-
-    def ask(self, command: str, **arguments: object) -> Any:
-        self.asked.append((command, arguments))
-        answer = self.answers[command]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def parts(
-        self,
-        command: str,
-        size: int,
-        wanted: int = 0,
-        flat: bool = False,
-        silent: bool = False,
-        **arguments: object,
-    ) -> Iterator[Any]:
-        answer = self.ask(command, **arguments)
-        if silent:
-            yield {"calls": answer, "silent": self.silent}
-            yield {"calls": [], "silent": self.silent}
-            return
-        found = listing_of(answer)
-        yield {"names": found.names, "rows": found.rows, "next": None} if flat else answer
-        yield []
-
-
-class Terminal(io.StringIO):
-    """Standard input of somebody who types; nothing is to be read from it but by getpass."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class VoipctlTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.client = FakeClient(
-            {
-                "status": STATUS, "calls": [CALL], "explain": [HOP], "registrations": [BINDING], "join-token": "T0KEN@10.0.0.1",
-                "user-add": None, "user-passwd": None, "user-rm": UsageError("there is no user x@a.b"),
-                "user-list": [ALICE], "bans": [BAN], "unban": None,
-                "routes": [ROUTE], "reload": [RELOADED],
-                "user-set": None, "user-show": {**ALICE, "preferences": {"forward.silent": "yes", "forward.busy": "carol\x1b"}},
-                "gateways": [GATEWAY], "gateway-show": {**GATEWAY, "options": {"channels": 30}}, "gateway-add": None,
-                "gateway-set": None, "gateway-switch": None, "gateway-rm": UsageError("there is no gateway x"),
-                "drain": None, "web-password": None, "stop": None, "forget": None, "metrics": "voipcluster_calls 1.0\n",
-            }
-        )  # fmt: skip
-        self.original = cli._client
-        self.addCleanup(gc.enable)  # a process of its own does not need it
-        self.patch(cli, "_client", lambda given: self.client)
-        self.terminal: io.TextIOBase | None = None
-
-    def run_main(self, *argv: str, typed: str = "") -> tuple[int, str, str]:
-        out, err = io.StringIO(), io.StringIO()
-        self.patch(sys, "stdout", out)
-        self.patch(sys, "stderr", err)
-        self.patch(sys, "stdin", self.terminal or io.StringIO(typed))
-        try:
-            status = cli.main(argv)
-        except SystemExit as leaving:
-            status = int(leaving.code or 0)
-        return status, out.getvalue(), err.getvalue()
-
-    def shown(self, *argv: str, typed: str = "") -> str:
-        status, out, err = self.run_main(*argv, typed=typed)
-        self.assertEqual((status, err), (0, ""))
-        return out
-
+class VoipctlTests(CliCase):
     def test_status(self) -> None:
         """The nodes stand in aligned columns; what is not known is a dash."""
         lines = self.shown("status").splitlines()
@@ -122,68 +39,15 @@ class VoipctlTests(SynchronousTestCase):
         self.assertIn("drain, will stop", rows[0])
         self.assertNotIn("will stop", rows[1])
 
-    def test_json(self) -> None:
-        """With --json, the answer is printed as it came."""
-        self.assertEqual(json.loads(self.shown("--json", "status")), STATUS)
-        self.assertEqual(json.loads(self.shown("--json", "calls")), [CALL])
-        self.assertEqual(json.loads(self.shown("calls", "--json")), [CALL])
-        self.assertEqual(json.loads(self.shown("user", "list", "--json")), [ALICE])
-        self.assertEqual(json.loads(self.shown("--json", "user", "list")), [ALICE])
-
-    def test_a_list_that_is_cut(self) -> None:
-        """It says how many there are; as JSON it stays JSON, and that goes to standard error."""
-        self.client.answers["status"] = {**STATUS, "registrations": 100_000}
-        self.assertEqual(
-            self.shown("registrations", "--limit", "1").splitlines()[-1],
-            "... 1 of 100,000 registrations; --limit 0 shows all",
-        )
-        status, out, err = self.run_main("registrations", "--limit", "1", "--json")
-        self.assertEqual((status, json.loads(out)), (0, [BINDING]))
-        self.assertEqual(err, "... 1 of 100,000 registrations; --limit 0 shows all\n")
-        self.assertEqual(self.run_main("registrations", "--limit", "-1")[0], 2)
-
-    def test_calls_of_a_node_that_is_silent(self) -> None:
-        """What is there is shown, as a table and as JSON; that something is missing is told, and is the exit status."""
-        self.client.silent = ["b\x1b"]
-        told = "voipctl: the calls of node b? are missing: node b? is not reachable\n"
-        for argv in (("calls",), ("calls", "--json")):
-            status, out, err = self.run_main(*argv)
-            self.assertEqual((status, err), (1, told))
-            self.assertIn(CALL["call_id"], out)
-        self.client.answers["calls"] = []
-        self.assertEqual(self.run_main("calls")[:2], (1, "there are no calls at the nodes that answered\n"))
-        self.assertEqual(self.run_main("calls", "--json")[:2], (1, "[]\n"))
-
     def test_no_password_is_asked_for_in_vain(self) -> None:
         """The web page changes nothing: that is told before somebody types a password."""
-        self.patch(cli, "_client", self.original)
+        self.patch(asked, "client_of", self.original)
         self.terminal = Terminal()
-        self.patch(cli, "getpass", lambda prompt: self.fail("asked"))
+        self.patch(passwords, "getpass", lambda prompt: self.fail("asked"))
         for command in (("user", "add", "x@a.b"), ("user", "passwd", "x@a.b"), ("web-password",)):
             status, out, err = self.run_main("--url", "http://192.0.2.1/", *command)
             self.assertEqual((status, out), (1, ""))
             self.assertIn("needs the admin socket", err)
-
-    def test_gateways_without_a_node_that_is_silent(self) -> None:
-        """What the others count is shown, and who is missing is told."""
-        self.client.answers["gateways"] = [{**GATEWAY, "silent": ["b"]}]
-        self.client.answers["gateway-show"] = {**GATEWAY, "silent": ["b"]}
-        told = "voipctl: what node b counts is missing: node b is not reachable\n"
-        for argv in (("gateway", "list"), ("gateway", "show", "x"), ("gateway", "list", "--json")):
-            status, out, err = self.run_main(*argv)
-            self.assertEqual((status, err), (1, told))
-            self.assertIn(GATEWAY["name"], out)
-
-    def test_empty_lists(self) -> None:
-        """In the place of a table without rows there are words; programs get an empty list."""
-        for command, none in (
-            ("calls", "there are no calls"),
-            ("registrations", "there are no registrations"),
-        ):
-            self.client.answers[command] = []
-            self.assertEqual(self.shown(command), f"{none}\n")
-            self.assertEqual(self.shown(command, "--json"), "[]\n")
-        self.assertEqual(self.shown("registrations", "x@a.b"), "x@a.b is not registered\n")
 
     def test_calls_and_explain(self) -> None:
         """A call shows its true client; its explanation shows each candidate with a reason, the chosen one marked."""
@@ -209,97 +73,6 @@ class VoipctlTests(SynchronousTestCase):
         self.assertEqual(self.shown("join-token", "--ttl", "60", "--uses", "3"), "T0KEN@10.0.0.1\n")
         self.assertEqual(self.client.asked, [("join-token", {"ttl": 60.0, "uses": 3})])
 
-    def test_password_of_standard_input(self) -> None:
-        """The password is the first line of standard input, spaces included; it is not repeated on the screen."""
-        out = self.shown("user", "add", "alice@example.com", "--password-stdin", typed=" sec ret \nrest\n")
-        self.assertEqual(out, "alice@example.com: added\n")
-        self.assertEqual(
-            self.client.asked,
-            [("user-add", {"name": "alice", "domain": "example.com", "password": " sec ret "})],
-        )
-
-    def test_a_short_password(self) -> None:
-        """It is taken, since a phone may have it already, and warned of; not with a word of it."""
-        for verb, done, typed, length in (
-            ("add", "added", "x", "1 character"),
-            ("passwd", "password changed", "passwor", "7 characters"),
-        ):
-            status, out, said = self.run_main("user", verb, "a@b.c", "--password-stdin", typed=f"{typed}\n")
-            self.assertEqual((status, out), (0, f"a@b.c: {done}\n"))
-            self.assertEqual(
-                said,
-                f"voipctl: warning: the password of a@b.c has {length} and is soon guessed; 8 are better\n",
-            )
-
-    def test_preferences(self) -> None:
-        """Any number of them at once, as NAME=TEXT; they are shown so that they can be given again."""
-        shown = self.shown(
-            "user", "set", "bob@a.b", "forward.busy = carol", "find-me=me 5, sip:x@y;a=b 9", "voicemail="
-        )
-        self.assertEqual(shown, "bob@a.b: changed\n")
-        wanted = {"forward.busy": "carol", "find-me": "me 5, sip:x@y;a=b 9", "voicemail": ""}
-        self.assertEqual(
-            self.client.asked, [("user-set", {"name": "bob", "domain": "a.b", "preferences": wanted})]
-        )
-        shown = self.shown("user", "show", "bob@a.b")
-        self.assertEqual(
-            [line.partition("=")[0] for line in shown.splitlines()],
-            ["# alice@example.com: digests MD5, SHA-256", "forward.busy", "forward.silent"],
-        )
-        self.assertNotIn("\x1b", shown)
-        status, _, said = self.run_main("user", "set", "bob@a.b", "forward.busy")
-        self.assertEqual(
-            (status, said), (1, "voipctl: forward.busy: NAME=TEXT is expected; NAME= ends a preference\n")
-        )
-
-    def test_which_digests(self) -> None:
-        """A user who came with MD5 only is to be found again; one without preferences is not shown as nothing."""
-        old = {"user": "old@example.com", "digests": ["MD5"], "disabled": True}
-        self.client.answers["user-list"] = [old, ALICE]
-        self.assertEqual(
-            [line.split(None, 1) for line in self.shown("user", "list").splitlines()],
-            [
-                ["USER", "DIGESTS       DISABLED"],
-                ["alice@example.com", "MD5, SHA-256  no"],
-                ["old@example.com", "MD5           yes"],
-            ],
-        )
-        self.client.answers["user-show"] = shown = {**old, "preferences": {}}
-        self.assertEqual(
-            self.shown("user", "show", "old@example.com").splitlines(),
-            [
-                "# old@example.com: digests MD5; disabled: he can neither register nor call",
-                "# no preferences",
-            ],
-        )
-        self.assertEqual(json.loads(self.shown("user", "show", "old@example.com", "--json")), shown)
-        self.client.answers["user-list"] = []
-        self.assertEqual(self.shown("user", "list"), "there are no users\n")
-        self.assertEqual(self.shown("user", "list", "--json"), "[]\n")
-
-    def test_typed_password(self) -> None:
-        """On a terminal it is asked for twice without showing it, also with --password-stdin, and must be the same."""
-        self.terminal = Terminal("shown\n")
-        typed = iter(["one", "two", "same word", "same word", "third word", "third word"])
-        self.patch(cli, "getpass", lambda prompt: next(typed))
-        self.assertEqual(
-            self.run_main("user", "passwd", "a@b.c"), (1, "", "voipctl: the two passwords differ\n")
-        )
-        self.assertEqual(self.shown("user", "passwd", "a@b.c"), "a@b.c: password changed\n")
-        self.shown("user", "add", "a@b.c", "--password-stdin")
-        self.assertEqual(self.client.asked[-1][1]["password"], "third word")
-
-    def test_password_for_nobody(self) -> None:
-        """That there is no such user is said before a password is typed."""
-        self.client.answers["user-show"] = UsageError("there is no user x@a.b")
-        self.terminal = Terminal()
-        prompts: list[str] = []
-        self.patch(cli, "getpass", lambda prompt: prompts.append(prompt) or "typed horse")
-        self.assertEqual(
-            self.run_main("user", "passwd", "x@a.b"), (1, "", "voipctl: there is no user x@a.b\n")
-        )
-        self.assertEqual(prompts, [])
-
     def test_web_password(self) -> None:
         """It is typed or read, never an argument, and can be taken away."""
         out = self.shown("web-password", "--password-stdin", typed="correct horse\n")
@@ -316,15 +89,10 @@ class VoipctlTests(SynchronousTestCase):
         )
         self.terminal = Terminal()
         prompts: list[str] = []
-        self.patch(cli, "getpass", lambda prompt: prompts.append(prompt) or "typed horse")
+        self.patch(passwords, "getpass", lambda prompt: prompts.append(prompt) or "typed horse")
         self.shown("web-password")
         self.assertEqual(prompts, ["password for the web page: ", "again: "])
         self.assertEqual(len(self.client.asked), asked + 1)
-
-    def test_octets_that_are_no_text(self) -> None:
-        self.terminal = io.TextIOWrapper(io.BytesIO(b"\xff\xfe horse\n"), "utf-8")
-        status, _, said = self.run_main("web-password", "--password-stdin")
-        self.assertEqual((status, said), (1, "voipctl: the password is not text in UTF-8\n"))
 
     def test_nobody_types(self) -> None:
         """Without a terminal the password comes with --password-stdin or not at all; who gives up typing gets 130."""
@@ -341,7 +109,7 @@ class VoipctlTests(SynchronousTestCase):
             def gives_up(prompt: str, error: BaseException = error) -> str:
                 raise error
 
-            self.patch(cli, "getpass", gives_up)
+            self.patch(passwords, "getpass", gives_up)
             self.assertEqual(self.run_main("user", "add", "a@b.c"), end)
         self.assertEqual(self.client.asked, [])
 
@@ -465,21 +233,6 @@ class VoipctlTests(SynchronousTestCase):
         Path(path).write_text("[limits]\ncalls = 1\n")
         self.assertEqual(self.shown("check", path), f"{path}: good\n")
         self.assertEqual(json.loads(self.shown("--json", "check", path)), {"errors": [], "warnings": []})
-
-    def test_where(self) -> None:
-        """The node to ask may be named in front of the command or behind it; one that is left out is the usual place."""
-        self.patch(cli, "_client", self.original)
-        for argv, place in (
-            (("--state-dir", "no/a", "status"), "no/a"),
-            (("status", "--state-dir", "no/b"), "no/b"),
-            (("user", "list", "--state-dir", "no/c"), "no/c"),
-            (("user", "--state-dir", "no/d", "list"), "no/d"),
-            (("status",), "voipcluster-state"),
-        ):
-            text = f"voipctl: no node is running on the state directory {place} (--state-dir)\n"
-            self.assertEqual(self.run_main(*argv), (1, "", text))
-        status, _, err = self.run_main("user", "list", "--url", "http://127.0.0.1:9/")
-        self.assertEqual((status, "'user list'" in err), (1, True), err)
 
     def test_metrics(self) -> None:
         """metrics prints what /metrics says."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import socket
-from typing import Any
+from typing import Any, BinaryIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -45,6 +46,10 @@ class FakeSocket:
 
     def sendall(self, data: bytes) -> None:
         self.asked.append(("sent", data))
+
+    def makefile(self, mode: str, buffering: int) -> BinaryIO:
+        assert mode == "rb"
+        return io.BytesIO(b"".join(self._pieces))
 
     def recv(self, size: int) -> bytes:
         return self._pieces.pop(0) if self._pieces else b""
@@ -146,6 +151,35 @@ class SocketTests(SynchronousTestCase):
         self.assertEqual(len(self.sent()), 1)
         self.assertEqual(next(parts), [2])
         self.assertEqual([one["after"] for one in self.sent()], [0, 2])
+
+    def test_stream(self) -> None:
+        """One question, and an answer for each part, up to the one that is none; what is not wanted is not read."""
+        self.node([b'{"result": {"rows": [1]}}\n{"result": {"rows": [2]}}\n', b'{"result": null}\n'])
+        found = list(self.client.stream("registrations", parts=0))
+        self.assertEqual(found, [{"rows": [1]}, {"rows": [2]}])
+        self.assertEqual(self.sent(), [{"parts": 0}])
+        self.assertEqual(FakeSocket.asked[-1], ("closed", None))
+        parts = self.client.stream("registrations", parts=0)
+        self.assertEqual(next(parts), {"rows": [1]})
+        parts.close()
+        self.assertEqual(FakeSocket.asked[-1], ("closed", None))
+
+    def test_stream_that_is_cut(self) -> None:
+        """A part of a list is not taken for all of it: neither when the node dies, nor when it fails at a later part."""
+        for rest, told in (
+            (b"", "the node's answer breaks off"),
+            (b'{"result": {"ro', "the node's answer breaks off"),
+            (b'{"error": "the node failed"}\n', "the node failed"),
+            (b"hello\n", "/var/lib/voipcluster/admin.sock: not an answer of a node"),
+        ):
+            self.node([b'{"result": {"rows": [1]}}\n' + rest])
+            parts = self.client.stream("registrations", parts=0)
+            self.assertEqual(next(parts), {"rows": [1]})
+            self.assertEqual(str(self.assertRaises(UsageError, next, parts)), told)
+        self.patch(client, "MAX_ANSWER", 10)
+        self.node([b"x" * 16])
+        told = str(self.assertRaises(UsageError, next, self.client.stream("registrations", parts=0)))
+        self.assertEqual(told, "the node's answer is too long")
 
     def test_parts_refused(self) -> None:
         """Errors are those of one question."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.voipctl.columns import aligned, clean, cleaned, clock, table
+from voipcluster.voipctl.columns import aligned, clean, cleaned, clock, each, table
 
 
 class CellTests(SynchronousTestCase):
@@ -24,6 +24,17 @@ class CellTests(SynchronousTestCase):
             (360000, "100:00:00"), (None, "-"),
         ):  # fmt: skip
             self.assertEqual(clock(seconds), text)
+
+    def test_each(self) -> None:
+        """As one value after the other; a function is asked once for all that are alike."""
+        asked: list[object] = []
+
+        def shown(value: object) -> str:
+            asked.append(value)
+            return clean(value)
+
+        self.assertEqual(each(shown, ["a", None, "a\n", "a"]), ["a", "-", "a?", "a"])
+        self.assertEqual((len(asked), each(shown, [])), (3, []))
 
     def test_columns(self) -> None:
         """Each is as wide as its widest cell, numbers to the right, and no line ends in blanks."""

@@ -20,7 +20,7 @@ class Node:
     A node with so many registrations, calls at each of two nodes, and users; the longest call first.
 
     @ivar gone: of how many users the first registrations have just run out.
-    @ivar old: it is of a release that knows no C{flat}. C{web}: it is the page, with one part and no C{flat}.
+    @ivar old: it is of a release that tells no list in parts. C{web}: it is the page, with one part.
     """
 
     def __init__(
@@ -42,23 +42,27 @@ class Node:
         return {"registrations": self.registrations, "nodes": nodes}
 
     def parts(self, command: str, size: int, wanted: int = 0, **arguments: Any) -> Iterator[Any]:
-        flat = arguments.pop("flat", False)
         arguments.pop("silent", None)
-        if flat and self.old:
-            raise UsageError("unknown argument 'flat'")
         if self.web:
             yield self.part(command, 0, SHOWN, **arguments)
             return
         for after in range(0, 1 << 31, size):
             part = self.part(command, after, size, **arguments)
             self.sizes.append(len(part or ()))
-            if flat:
-                (total,) = (len(self.users) if command == "user-list" else self.registrations,)
-                found = listing_of(part)
-                more = after + size if after + size < total else None
-                yield {"names": found.names, "rows": found.rows, "next": more}
-            else:
-                yield part if part or command != "user-list" else None
+            yield part if part or command != "user-list" else None
+
+    def stream(self, command: str, parts: Any, **arguments: Any) -> Iterator[Any]:
+        if self.old:
+            raise UsageError("unknown argument 'parts'")
+        if self.web:
+            yield self.part(command, 0, SHOWN, **arguments)
+            return
+        total = len(self.users) if command == "user-list" else self.registrations
+        for after in range(0, total, ROWS):
+            part = self.part(command, after, ROWS, **arguments)
+            self.sizes.append(len(part))
+            found = listing_of(part)
+            yield {"names": found.names, "rows": found.rows}
 
     def part(self, command: str, after: int, size: int, full: bool = True, domain: None = None) -> list[Any]:
         if command == "user-list":
@@ -101,12 +105,8 @@ class ListTests(SynchronousTestCase):
     def test_two_alike(self) -> None:
         """Two flows of one phone to one node (RFC 5626) are two rows, also where they are of one contact."""
         node = Node()
-        part = {
-            "names": ["aor", "contact", "source"],
-            "rows": [["a", "c", "1"], ["a", "c", "2"]],
-            "next": None,
-        }
-        node.parts = lambda *given, **arguments: iter([part])
+        part = {"names": ["aor", "contact", "source"], "rows": [["a", "c", "1"], ["a", "c", "2"]]}
+        node.stream = lambda *given, **arguments: iter([part])
         found, total = lists.registrations(node, 0)
         self.assertEqual((found.column("source"), total), (["1", "2"], 2))
 
@@ -174,8 +174,8 @@ class ListTests(SynchronousTestCase):
     def test_an_answer_that_is_none(self) -> None:
         """What is no list is said in one line, and what the node says is not taken for something else."""
         node = Node()
-        for answer in ({"nodes": []}, 7, None, {"names": None, "rows": None, "next": None}):
-            node.parts = lambda *given, answer=answer, **arguments: iter([answer])
+        for answer in ({"nodes": []}, 7, {"names": None, "rows": None}, {"names": ["aor"], "rows": [7]}):
+            node.stream = lambda *given, answer=answer, **arguments: iter([answer])
             self.assertRaises(UsageError, lists.registrations, node, 5)
         node.parts = lambda *given, **arguments: iter([{"nodes": []}])
         self.assertRaises(UsageError, lists.calls, node, 5)
@@ -183,7 +183,7 @@ class ListTests(SynchronousTestCase):
         def refused(*given: Any, **arguments: Any) -> Iterator[Any]:
             raise UsageError("too many admin connections")
 
-        node.parts = refused
+        node.stream = refused
         self.assertIn("too many", str(self.assertRaises(UsageError, lists.registrations, node, 5)))
 
 
@@ -193,7 +193,20 @@ class ListingTests(SynchronousTestCase):
         found = Listing(["b", "a"], [[1, 9], [2, 8], [1, 7]])
         self.assertEqual((found.column("a"), found.column("c")), ([9, 8, 7], [None] * 3))
         found.sort("b", "a")
-        self.assertEqual(found.dicts(), [{"b": 1, "a": 7}, {"b": 1, "a": 9}, {"b": 2, "a": 8}])
+        self.assertEqual(found.rows, [[1, 7], [1, 9], [2, 8]])
+
+    def test_parts(self) -> None:
+        """They become one list; what is no part of it is refused before anything of it is taken."""
+        found = Listing()
+        found.add({"names": ["a", "b"], "rows": [[1, 2]]})
+        found.add({"names": ["a", "b"], "rows": []})
+        found.add({"names": ["a", "b"], "rows": [[3, 4]]})
+        for wrong in (
+            7, {}, {"names": ["b", "a"], "rows": [[1, 2]]}, {"names": ["a", "b"], "rows": [[1, 2], [1]]},
+            {"names": ["a", "b"], "rows": [7]}, {"names": ["a", "b"], "rows": None},
+        ):  # fmt: skip
+            self.assertRaises((TypeError, KeyError, ValueError), found.add, wrong)
+        self.assertEqual((found.names, found.rows), (["a", "b"], [[1, 2], [3, 4]]))
 
     def test_of_rows_with_names(self) -> None:
         """Rows need not have the same ones."""
@@ -201,13 +214,12 @@ class ListingTests(SynchronousTestCase):
         self.assertEqual((found.names, found.rows), (["a", "b"], [[1, None], [3, 2]]))
 
     def test_json(self) -> None:
-        """A row a line; of very many all on one."""
-        rows = [{"a": "\u00e4\n"}, {"a": None}]
-        self.assertEqual(json.loads(as_json(rows)), rows)
-        self.assertEqual(len(as_json(rows).splitlines()), len(rows) + 2)
-        self.assertEqual(as_json([]), "[]")
-        many = rows * lists.MOST
-        self.assertEqual((json.loads(as_json(many)), as_json(many).count("\n")), (many, 0))
+        """A row a line, as any program reads it."""
+        rows = [{"a": '\u00e4\n"', "100 %s": 1.5, "c": [True, "x"]}, {"a": None, "100 %s": -7, "c": {}}]
+        for text in (as_json(rows), listing_of(rows).json()):
+            self.assertEqual(json.loads(text), rows)
+            self.assertEqual(len(text.splitlines()), len(rows) + 2)
+        self.assertEqual((as_json([]), Listing().json()), ("[]", "[]"))
 
     def test_limit(self) -> None:
         """No number below 0."""

@@ -74,7 +74,7 @@ class WebTests(SynchronousTestCase):
     def test_one_part(self) -> None:
         """Of a list the page has one part, and no other form of it."""
         web = self.node(b'[{"aor": "alice@example.com"}]')
-        self.assertEqual(list(web.parts("registrations", 500, flat=True)), [[{"aor": "alice@example.com"}]])
+        self.assertEqual(list(web.stream("registrations", parts=0)), [[{"aor": "alice@example.com"}]])
         self.assertEqual(list(web.parts("calls", 500, 3)), [[{"aor": "alice@example.com"}]])
         self.assertEqual(
             self.opener.asked,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from voipcluster.sip.location import Binding
@@ -18,15 +18,24 @@ BINDING = ("aor", "contact", "node", "source", "transport", "user_agent", "expir
 USER = ("user", "digests", "disabled")
 
 
-def registrations(
-    node: NodeParts, aor: str | None, limit: int | None, after: int | None, flat: bool | None
-) -> list[Row] | Row:
+def registrations(node: NodeParts, aor: str | None, limit: int | None, after: int | None) -> list[Row]:
     """As L{voipcluster.web.view.INodeView.registrations}."""
-    start, most = after or 0, min(limit or SHOWN, ROWS if flat else PAGE)
-    rows = _binding_rows(node.registrar.registrations(aor, start, most), node.core.seconds())
-    if flat:
-        return _part(BINDING, rows, start + most, node.registrar.location.aors)
+    found = node.registrar.registrations(aor, after or 0, min(limit or SHOWN, PAGE))
+    rows = _binding_rows(found, node.core.seconds())
     return [dict(zip(BINDING, row, strict=True)) for row in sorted(rows)]
+
+
+def registration_parts(node: NodeParts, most: int) -> Iterator[Row]:
+    """As L{voipcluster.services.commands.INodeControl.registration_parts}."""
+    location, told = node.registrar.location, 0
+    aors = location.aors()
+    for start in range(0, len(aors), ROWS):
+        now = node.core.seconds()
+        rows = _binding_rows(location.of_aors(aors[start : start + ROWS], now), now)
+        yield {"names": BINDING, "rows": rows}
+        told += len(rows)
+        if 0 < most <= told:
+            return
 
 
 def _binding_rows(bindings: Iterable[Binding], now: float) -> list[tuple[Any, ...]]:
@@ -39,27 +48,28 @@ def _binding_rows(bindings: Iterable[Binding], now: float) -> list[tuple[Any, ..
 
 
 def users(
-    node: NodeParts,
-    domain: str | None,
-    limit: int | None,
-    after: int | None,
-    full: bool | None,
-    flat: bool | None,
-) -> list[str] | list[Row] | Row | None:
+    node: NodeParts, domain: str | None, limit: int | None, after: int | None, full: bool | None
+) -> list[str] | list[Row] | None:
     """As L{voipcluster.services.commands.INodeControl.user_list}."""
     accounts, start = node.accounts, after or 0
-    if start and start >= len(accounts) and not flat:
+    if start and start >= len(accounts):
         return None
-    most = min(limit or NAMES, ROWS if full or flat else NAMES)
+    most = min(limit or NAMES, ROWS if full else NAMES)
     found = (one for one in accounts.page(start, most) if domain is None or one.domain == domain.lower())
-    if flat:
-        rows = [
-            (f"{one.username}@{one.domain}", [of.algorithm for of in one.ha1], one.disabled) for one in found
-        ]
-        return _part(USER, rows, start + most, len(accounts))
     return [shown(one) for one in found] if full else [f"{one.username}@{one.domain}" for one in found]
 
 
-def _part(names: tuple[str, ...], rows: list[tuple[Any, ...]], after: int, total: int) -> Row:
-    """Without the names in each row, which would be half of all that is written and read."""
-    return {"names": names, "rows": rows, "next": after if after < total else None}
+def user_parts(node: NodeParts, domain: str | None) -> Iterator[Row]:
+    """As L{voipcluster.services.commands.INodeControl.user_parts}."""
+    wanted = None if domain is None else domain.lower()
+    keys = node.accounts.keys()
+    for start in range(0, len(keys), ROWS):
+        some = (key for key in keys[start : start + ROWS] if wanted is None or key[1] == wanted)
+        yield {
+            "names": USER,
+            "rows": [
+                (f"{one.username}@{one.domain}", [of.algorithm for of in one.ha1], one.disabled)
+                for one in (node.accounts.get(*key) for key in some)
+                if one is not None
+            ],
+        }

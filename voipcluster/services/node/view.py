@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -138,10 +138,11 @@ class NodeView:
             else directory.shown() | {"records": self._node.keeping.waiting_for_shared()}
         )
 
-    def registrations(
-        self, aor: str | None, limit: int | None = None, after: int | None = None, flat: bool | None = None
-    ) -> list[Row] | Row:
-        return lists.registrations(self._node, aor, limit, after, flat)
+    def registrations(self, aor: str | None, limit: int | None = None, after: int | None = None) -> list[Row]:
+        return lists.registrations(self._node, aor, limit, after)
+
+    def registration_parts(self, most: int) -> Iterator[Row]:
+        return lists.registration_parts(self._node, most)
 
     def calls(
         self,
@@ -370,9 +371,11 @@ class NodeView:
         limit: int | None = None,
         after: int | None = None,
         full: bool | None = None,
-        flat: bool | None = None,
-    ) -> list[str] | list[Row] | Row | None:
-        return lists.users(self._node, domain, limit, after, full, flat)
+    ) -> list[str] | list[Row] | None:
+        return lists.users(self._node, domain, limit, after, full)
+
+    def user_parts(self, domain: str | None) -> Iterator[Row]:
+        return lists.user_parts(self._node, domain)
 
     def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Deferred[Row]:
         node, domain = self._node, domain.lower()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.world import World
-from voipcluster.services.node.lists import BINDING, USER, registrations, users
+from voipcluster.balance.messages import Account
+from voipcluster.services.node import lists
+from voipcluster.services.node.lists import BINDING, registration_parts, registrations, user_parts
+from voipcluster.store.accounts import new_account
 
 
 class ListsTests(SynchronousTestCase):
@@ -15,19 +19,46 @@ class ListsTests(SynchronousTestCase):
         self.node = world.nodes["a"].service
 
     def test_registrations_in_parts(self) -> None:
-        """Each part says where the next one begins, the last one that there is none; all of them are the list."""
-        whole = registrations(self.node, None, None, None, None)
-        rows, after = [], 0
-        while after is not None:
-            part = registrations(self.node, None, 1, after, True)
-            self.assertEqual(part["names"], BINDING)
-            self.assertLessEqual(len(part["rows"]), 1)
-            rows += part["rows"]
-            after = part["next"]
-        self.assertGreater(len(rows), 1)
-        self.assertEqual(sorted(rows), [tuple(row[name] for name in BINDING) for row in whole])
+        """All of them are the list, whose rows have names; a part has no more than one may, and who wants few gets few."""
+        whole = registrations(self.node, None, None, None)
+        self.assertGreater(len(whole), 1)
+        self.patch(lists, "ROWS", 1)
+        parts = list(registration_parts(self.node, 0))
+        self.assertEqual({part["names"] for part in parts}, {BINDING})
+        self.assertEqual({len(part["rows"]) for part in parts}, {1})
+        rows = sorted(row for part in parts for row in part["rows"])
+        self.assertEqual([dict(zip(BINDING, row, strict=True)) for row in rows], whole)
+        self.assertEqual(len(list(registration_parts(self.node, 1))), 1)
 
-    def test_users(self) -> None:
-        """A part behind the end is empty, and the last one."""
-        part = users(self.node, None, None, 1000, None, True)
-        self.assertEqual((part["names"], part["rows"], part["next"]), (USER, [], None))
+    def test_who_registers_meanwhile(self) -> None:
+        """A phone that leaves and comes back while the list is read is in no second part, and hides no other one."""
+        self.patch(lists, "ROWS", 1)
+        location = self.node.registrar.location
+        users = location.aors()
+        parts = registration_parts(self.node, 0)
+        told = [row[0] for row in next(parts)["rows"]]
+        (first,) = location.bindings(users[0], 0.0)
+        location.remove(first)
+        location.put(first)
+        told += [row[0] for part in parts for row in part["rows"]]
+        self.assertEqual(told, users)
+
+    def test_users_in_parts(self) -> None:
+        """Of all domains or of one, however it is spelt; who is removed meanwhile is left out, and nobody else is."""
+        accounts = self.node.accounts
+        for name in ("carol", "dave", "erin"):
+            accounts.put(evolve(new_account(name, "example.com", "pw"), disabled=name == "dave"))
+        self.patch(lists, "ROWS", 1)
+        whole = [row for part in user_parts(self.node, None) for row in part["rows"]]
+        self.assertIn(("dave@example.com", ["MD5", "SHA-256"], True), whole)
+        self.assertEqual(len(whole), len(accounts))
+        self.assertEqual(
+            [row for part in user_parts(self.node, "Example.COM") for row in part["rows"]], whole
+        )
+        self.assertEqual([row for part in user_parts(self.node, "elsewhere.org") for row in part["rows"]], [])
+        parts = user_parts(self.node, None)
+        told = [row[0] for row in next(parts)["rows"]]
+        for name in ("carol", "dave"):
+            accounts.put(Account(username=name, domain="example.com", removed=True))
+        told += [row[0] for part in parts for row in part["rows"]]
+        self.assertEqual(told, ["carol@example.com", "erin@example.com"])
