@@ -194,7 +194,7 @@ class PluginPolicyTests(ClusterTestCase):
         self.patch(os, "environ", {**os.environ, "PYTHONPATH": str(site)})
         await self.start_cluster("--set", "cluster.policy=spares-last", nodes=["spare-1", "b", "c"])
         config = self.folder / "cluster.toml"
-        config.write_text('[cluster]\npolicy = "spares-last"\n')
+        config.write_text('[cluster]\ndomain = ["example.com"]\npolicy = "spares-last"\n')
         self.assertEqual(await self.primary.voipctl("check", str(config)), f"{config}: good\n")
 
         await self.add_users("alice", "bob")

@@ -100,7 +100,7 @@ def load_config(
     if reading.problems:
         raise ConfigError(sorted(reading.problems, key=_line_number))
     config = reading.config(path)
-    found = [*reading.check_empty(path), *cautions(config, reading.place), *unknown]
+    found = [*reading.check_domain(path), *cautions(config, reading.place), *unknown]
     return evolve(config, cautions=tuple(sorted(found, key=_line_number)))
 
 
@@ -178,15 +178,12 @@ class _Reading:
             return table
         return {**table, "secret": self._file(table["secret"])}
 
-    def check_empty(self, path: str | None) -> Iterator[Problem]:
-        """Such a file can be used, and hardly anybody has the domain of the default, which is for examples."""
-        if self._empty and "cluster.domain" not in self._where:
+    def check_domain(self, path: str | None) -> Iterator[Problem]:
+        """A file without one can be used, and hardly anybody has the domain of the default, which is for examples."""
+        if path is not None and "cluster.domain" not in self._where:
             domain = ", ".join(Config().cluster.domain)
-            yield Problem(
-                f"{path}",
-                "cluster.domain",
-                f"is not set, nor is anything else: only users of {domain} are served",
-            )
+            also = ", nor is anything else" if self._empty else ""
+            yield Problem(path, "cluster.domain", f"is not set{also}: only users of {domain} are served")
 
     def take_flag(self, setting: Setting) -> None:
         option = self._known.get(setting.key)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.config import look_into
+from voipcluster.config import load_config, look_into, parse_set
 
 GATEWAY = '[[gateway]]\nname = "a"\nservers = ["192.0.2.1"]\n'
 ROUTE = '[[route]]\nprefix = "+49"\ngateway = "a"\n'
 
 
 class CautionsTests(SynchronousTestCase):
-    def warnings(self, text: str) -> list[str]:
+    def warnings(self, text: str, domain: str = '[cluster]\ndomain = ["a.b"]\n') -> list[str]:
         path = self.mktemp()
-        Path(path).write_text(text, encoding="utf-8")
+        Path(path).write_text(text + domain, encoding="utf-8")
         errors, warnings = look_into(path)
         self.assertEqual(errors, [])
         return [line.removeprefix(f"{path}:") for line in warnings]
@@ -27,14 +27,24 @@ class CautionsTests(SynchronousTestCase):
         self.assertEqual(self.warnings(f'{text}[[route]]\nprefix = "112"\ngateway = "a"\n'), [])
         self.assertEqual(self.warnings("[auth]\nrequired = false\n"), [])
 
-    def test_an_empty_file(self) -> None:
-        """Such as the wrong one: it serves the domain of the examples."""
-        for text in ("", "# domain = mine\n"):
-            (found,) = self.warnings(text)
-            self.assertIn(
-                "cluster.domain: is not set, nor is anything else: only users of example.com", found
-            )
-        self.assertEqual(self.warnings('[cluster]\ndomain = ["a.b"]\n'), [])
+    def test_no_domain(self) -> None:
+        """It serves the domain of the examples; a file without anything may be the wrong one."""
+        for text, told in (
+            ("", "is not set, nor is anything else: only users of example.com"),
+            ("# domain = mine\n", "is not set, nor is anything else: only users of example.com"),
+            ("[limits]\ncalls = 20\n", "is not set: only users of example.com"),
+            ("[cluster]\nthreshold = 0.5\n", "is not set: only users of example.com"),
+        ):
+            (found,) = self.warnings(text, "")
+            self.assertIn(f"cluster.domain: {told}", found)
+        self.assertEqual(self.warnings(""), [])
+
+    def test_a_domain_that_is_told_besides(self) -> None:
+        """By a flag, or there is no file: then nobody has forgotten it in one."""
+        path = self.mktemp()
+        Path(path).write_text("[limits]\ncalls = 20\n")
+        flag = parse_set('cluster.domain=["a.b"]')
+        self.assertEqual((load_config(path, [flag]).cautions, load_config(None).cautions), ((), ()))
 
     def test_codec(self) -> None:
         """A codec that nobody knows, with the one that may be meant; a new one is allowed."""

@@ -39,6 +39,7 @@ class SecretTests(SynchronousTestCase):
             self.assertNotIn("s3cret", error)
 
 
+DOMAIN = '[cluster]\ndomain = ["a.b"]\n'
 HEP = '[hep]\nserver = "192.0.2.9"\nauth_key_file = '
 HOOK = '[records]\nwebhook = "http://192.0.2.9/"\nwebhook_secret_file = '
 DATABASE = '[database]\nurl = "postgresql://v@192.0.2.9/v"\npassword_file = '
@@ -60,7 +61,7 @@ class FilesTests(SynchronousTestCase):
         return str(path)
 
     def look(self, text: str) -> Verdict:
-        self.path.write_text(text)
+        self.path.write_text(text + DOMAIN)
         self.path.chmod(0o644)
         found = look_into(str(self.path), files=True)
         place = f"{self.path}:"
@@ -121,7 +122,7 @@ class FilesTests(SynchronousTestCase):
     def test_not_for_this_user(self) -> None:
         """Who checks may be another user than the node: that is a caution to him, and a mistake to the node."""
         secret = self.file("secret", "s3cret\n", 0o600 if os.geteuid() == 0 else 0)
-        text = f'{HEP}"{secret}"\n[tls]\ncertificate = "{secret}"\n{GATEWAY}"{secret}"\n'
+        text = f'{HEP}"{secret}"\n[tls]\ncertificate = "{secret}"\n{GATEWAY}"{secret}"\n{DOMAIN}'
         self.path.write_text(text)
         if os.geteuid() == 0:
             os.seteuid(65534)

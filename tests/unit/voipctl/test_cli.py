@@ -230,7 +230,7 @@ class VoipctlTests(CliCase):
         status, out, err = self.run_main("check", path)
         self.assertEqual((status, out), (1, ""))
         self.assertEqual([line.partition(": ")[0] for line in err.splitlines()], [f"{path}:2", f"{path}:3"])
-        Path(path).write_text("[limits]\ncalls = 1\n")
+        Path(path).write_text('[cluster]\ndomain = ["a.b"]\n[limits]\ncalls = 1\n')
         self.assertEqual(self.shown("check", path), f"{path}: good\n")
         self.assertEqual(json.loads(self.shown("--json", "check", path)), {"errors": [], "warnings": []})
 
