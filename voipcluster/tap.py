@@ -405,8 +405,11 @@ def _start_error(error: BaseException) -> StartError:
 
 
 def _line(text: str) -> str:
-    """C{text} on one line, without control characters."""
-    return "voipcluster: " + "".join(c if c.isprintable() else " " for c in text).strip()
+    """C{text} on one line, without control characters, for standard error."""
+    from voipcluster.services.log import error_line  # noqa: PLC0415 - as makeService has it
+
+    line = "voipcluster: " + "".join(c if c.isprintable() else " " for c in text).strip()
+    return error_line(line, sys.__stderr__, os.environ)
 
 
 def _exit(text: str) -> NoReturn:

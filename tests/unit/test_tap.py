@@ -100,6 +100,25 @@ class OptionsTests(SynchronousTestCase):
             tap._print_join_line([], "TOKEN@10.0.0.1")
         self.assertEqual(path.read_text(), "")
 
+    def test_mistakes_in_the_journal(self) -> None:
+        """Where systemd reads standard error a refusal is an error there (sd-daemon(3)), before and behind the start."""
+        with open(self.mktemp(), "w+") as journal:  # noqa: PTH123 - a file with a descriptor, as standard error is
+            status = os.fstat(journal.fileno())
+            self.patch(sys, "__stderr__", journal)
+            for environment, begin in (
+                ({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}, "<3>voipcluster: "),
+                ({"JOURNAL_STREAM": "1:1"}, "voipcluster: "),
+                ({}, "voipcluster: "),
+            ):
+                self.patch(os, "environ", environment)
+                leaving = self.assertRaises(SystemExit, Options().parseOptions, ["--set", "x"])
+                self.assertTrue(str(leaving).startswith(f"{begin}--set"), str(leaving))
+                journal.seek(0)
+                journal.truncate()
+                tap._print_error("cannot\nstart")
+                journal.seek(0)
+                self.assertEqual(journal.read(), f"{begin}cannot start\n")
+
     def test_mistakes(self) -> None:
         """A mistake is one line and no help text."""
         for arguments, text in (

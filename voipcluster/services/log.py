@@ -82,6 +82,13 @@ def is_journal(out: TextIO, environment: Mapping[str, str]) -> bool:
     return (device, inode) == (str(status.st_dev), str(status.st_ino))
 
 
+def error_line(text: str, out: TextIO | None, environment: Mapping[str, str]) -> str:
+    """A line that is written to a stream past the log, as the journal wants an error where that reads it."""
+    if out is None or not is_journal(out, environment):
+        return text
+    return priority({"log_level": LogLevel.error}) + text
+
+
 def priority(event: LogEvent) -> str:
     """What each line of an event begins with for the journal, which takes it off (sd-daemon(3))."""
     return f"<{_PRIORITIES.get(event.get('log_level'), 6)}>"
