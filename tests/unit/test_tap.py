@@ -102,7 +102,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_mistakes_in_the_journal(self) -> None:
         """Where systemd reads standard error a refusal is an error there (sd-daemon(3)), before and behind the start."""
-        with open(self.mktemp(), "w+") as journal:  # noqa: PTH123 - a file with a descriptor, as standard error is
+        with open(self.mktemp(), "w+") as journal:
             status = os.fstat(journal.fileno())
             self.patch(sys, "__stderr__", journal)
             for environment, begin in (

@@ -120,6 +120,7 @@ _ACCOUNT = Schema(
         Field("removed", bool, default=False),
         Field("preferences", _PREFERENCE, default=(), many=64),
         Field("version", int, 0, U53, 0),
+        Field("new", bool, default=False),
     ),
 )
 _PREFERENCE_CHANGE = Schema(
@@ -209,6 +210,7 @@ _GATEWAY = Schema(
         Field("switch", bool, default=False),
         Field("removed", bool, default=False),
         Field("version", int, 0, U53, 0),
+        Field("new", bool, default=False),
     ),
 )
 _GATEWAYS = Schema(

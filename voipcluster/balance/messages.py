@@ -111,6 +111,7 @@ class Account:
     """
     One user.
 
+    @ivar new: to the primary: only if there is none yet; L{False} in what is kept.
     @ivar removed: the account exists no more.
     @ivar version: of two states of it the one with the greater counts: microseconds since 1970, or more where it was changed
         twice within one. 0 from a node that does not tell.
@@ -124,6 +125,7 @@ class Account:
     removed: bool = False
     preferences: tuple[Preference, ...] = ()
     version: int = 0
+    new: bool = False
 
 
 @frozen(slots=True, kw_only=True)
@@ -165,7 +167,7 @@ class StoredGateway:
 
     @ivar password: ours at the gateway, a secret.
     @ivar switch: it is a gateway of the file, and only C{enabled} counts.
-    @ivar version: as that of an L{Account}.
+    @ivar version: and C{new}: as those of an L{Account}.
     """
 
     name: str
@@ -196,6 +198,7 @@ class StoredGateway:
     switch: bool = False
     removed: bool = False
     version: int = 0
+    new: bool = False
 
 
 @frozen(slots=True, kw_only=True)

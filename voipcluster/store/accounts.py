@@ -188,12 +188,16 @@ class Accounts:
         """
         An account as it is with a change, which says nothing of the rest.
 
-        @raise UsageError: no such account, or a preference that is none.
+        @raise UsageError: no such account, one that was to be new and is there, or a preference that is none.
         """
         known = self.get(change.username, change.domain)
         if isinstance(change, Account):
+            if change.new and known is not None:
+                raise UsageError(
+                    f"user {known.username}@{known.domain} exists already: somebody has added him meanwhile"
+                )
             if known is None or change.removed:
-                return change
+                return evolve(change, new=False)
             return evolve(change, preferences=known.preferences, disabled=known.disabled)
         if known is None:
             raise UsageError(f"there is no user {change.username}@{change.domain}")

@@ -19,7 +19,7 @@ from voipcluster.store.gateways import destination_of
 
 # what has a column of its own, or is nobody's option
 _APART = (
-    "v", "name", "servers", "transport", "sources", "enabled", "password", "removed", "version", "switch",
+    "v", "name", "servers", "transport", "sources", "enabled", "password", "removed", "version", "switch", "new",
 )  # fmt: skip
 MOST = (1 << 53) - 1  # of a version: what the link between nodes carries
 

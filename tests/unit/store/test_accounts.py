@@ -103,6 +103,18 @@ class TheAccounts(DatabaseCase):
             self.successResultOf(accounts.put(accounts.account_with(change)))
             self.assertEqual(accounts.ha1("bob", "example.com", "MD5"), known)
 
+    def test_one_that_is_to_be_new(self) -> None:
+        """Somebody else may have added him since it was asked for: he keeps his password then; later he can be added again."""
+        accounts = Accounts(self.open())
+        bob = new_account("bob", "example.com", "pw")
+        self.successResultOf(accounts.put(accounts.account_with(evolve(bob, new=True))))
+        self.assertEqual(accounts.get("bob", "example.com"), bob)
+        late = evolve(new_account("bob", "Example.com", "other"), new=True)
+        told = str(self.assertRaises(UsageError, accounts.account_with, late))
+        self.assertIn("user bob@example.com exists already", told)
+        self.successResultOf(accounts.put(Account(username="bob", domain="example.com", removed=True)))
+        self.assertFalse(accounts.account_with(late).new)
+
     def test_preferences_go_with_their_user(self) -> None:
         """Who is added again later starts without any."""
         accounts = Accounts(self.open())

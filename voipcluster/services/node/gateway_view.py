@@ -114,7 +114,8 @@ class GatewayView:
         """@return: C{warnings} about what is hardly meant."""
         if self._node.gateways.get(name) is not None:
             raise UsageError(f"gateway {name} exists already; to change it: voipctl gateway set {name} ...")
-        return self._declare(gateway_of(_table({"name": name}, options)))
+        # as of users: at the same moment somebody may add it at another node
+        return self._declare(gateway_of(_table({"name": name}, options)), new=True)
 
     def import_all(
         self, tables: Sequence[tuple[str, Mapping[str, Any]]], replace: bool, dry: bool
@@ -162,7 +163,7 @@ class GatewayView:
         table = table_of(gateway)
         return self._declare(gateway_of(_table(table, options)))
 
-    def _declare(self, gateway: Gateway) -> Deferred[Row]:
+    def _declare(self, gateway: Gateway, new: bool = False) -> Deferred[Row]:
         self._check_tls(gateway)
         warnings = [f"codecs: {text}" for text in codec_cautions(gateway)]
         if not gateway.servers:
@@ -171,7 +172,7 @@ class GatewayView:
                 warnings.append(
                     "sources, username, certificates: there are none, so nobody is ever known as it"
                 )
-        return self._change(stored(gateway)).addCallback(lambda _: {"warnings": warnings})
+        return self._change(evolve(stored(gateway), new=new)).addCallback(lambda _: {"warnings": warnings})
 
     def _check_tls(self, gateway: Gateway) -> None:
         if gateway.transport == "tls" and not self._node.config.tls.certificate:

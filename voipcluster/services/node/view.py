@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict
+from attrs import asdict, evolve
 from twisted.internet.defer import Deferred, DeferredList
 from zope.interface import implementer
 
@@ -337,7 +337,8 @@ class NodeView:
         domain = self._own_domain(domain)
         if self._node.accounts.get(name, domain) is not None:
             raise UsageError(f"user {name}@{domain} exists already")
-        return self._node.cluster.change_account(new_account(name, domain, password))
+        # another operator may add him at another node at the same moment: the primary sees who was first
+        return self._node.cluster.change_account(evolve(new_account(name, domain, password), new=True))
 
     def user_import(self, users: Sequence[Imported], replace: bool, dry: bool) -> Deferred[Row] | Row:
         accounts = [

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from voipcluster.balance.messages import StoredGateway, Way
 from voipcluster.config import Config
-from voipcluster.errors import UsageError, VoipclusterError
+from voipcluster.errors import PeerError, UsageError, VoipclusterError
 from voipcluster.gateway.gateway import Gateway
 from voipcluster.gateway.routing import Route
 from voipcluster.services.cluster.tallies import Tallies
@@ -48,7 +48,9 @@ class Cluster:
         if row.removed:
             self.test.rows.pop(row.name, None)
         else:
-            self.test.rows[row.name] = row
+            if row.new and row.name in self.test.rows:
+                return fail(PeerError(f"gateway {row.name} exists already"))
+            self.test.rows[row.name] = evolve(row, new=False)
         self.test.merge()
         return succeed(None)
 

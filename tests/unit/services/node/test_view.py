@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -19,6 +20,7 @@ from voipcluster.services.node.records import CallRecord
 from voipcluster.services.node.view import NodeView, durations
 from voipcluster.services.sip.calls import Call
 from voipcluster.sip.location import Binding
+from voipcluster.store.accounts import new_account
 from voipcluster.web.slices import PAGE, ROWS, SHOWN
 
 AT_B = {"cluster": {"policy": "sequence", "sequence": ("b", "a")}}
@@ -253,6 +255,31 @@ class ViewTests(SynchronousTestCase):
         view.user_remove("alice", "example.com")
         self.nodes.run(0.1)
         self.assertEqual(view.user_list(None), [])
+
+    def test_two_operators(self) -> None:
+        """
+        One new user, and one new gateway, added at two nodes at the same moment: the primary sees who was first, and the other
+        operator is told. With what he has typed nothing happens.
+        """
+        self.world()
+        servers = ["192.0.2.1"], ["192.0.2.2"]
+        added = [self.view(name).user_add("alice", "example.com", f"secret of {name}") for name in "ab"]
+        added += [
+            self.view(name).gateway_add("carrier", {"servers": of})
+            for name, of in zip("ab", servers, strict=True)
+        ]
+        told: list[Any] = [None] * 4
+        for number, one in enumerate(added):
+            one.addErrback(lambda failure, number=number: told.__setitem__(number, str(failure.value)))
+        self.nodes.run(1.0)
+        self.assertEqual((told[0], told[2]), (None, None))
+        self.assertIn("user alice@example.com exists already: somebody has added him meanwhile", told[1])
+        self.assertIn("gateway carrier exists already: somebody has added it meanwhile", told[3])
+        for name in "ab":
+            node = self.nodes.nodes[name].service
+            kept = evolve(new_account("alice", "example.com", "secret of a"), version=0)
+            self.assertEqual(evolve(node.accounts.get("alice", "example.com"), version=0), kept)
+            self.assertEqual(node.stored_gateways.get("carrier").servers, tuple(servers[0]))
 
     def test_durations(self) -> None:
         """Times become durations: of what is over up to its end, and what is left of a session."""
