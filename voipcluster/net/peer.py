@@ -91,6 +91,7 @@ class PeerLink:
     @param on_up: called with this link when it is up.
     @param on_lost: called with this link and the reason when it was up and is lost; not after L{stop}.
     @param own_address: connections leave from it, when it is an address of the same family.
+    @param advice: what may help where there is no connection; empty when nothing is known.
     """
 
     _log = Logger()
@@ -107,11 +108,12 @@ class PeerLink:
         own_address: str = "",
         random: Callable[[], float] = RANDOM,
         wall_clock: Callable[[], float] = time.time,
+        advice: Callable[[], str] = str,
     ) -> None:
         self.name, self.up, self.leaving = name, False, False
         self._reactor, self._tls, self._where, self._stamp = reactor, tls, where, stamp
         self._on_up, self._on_lost, self._own_address, self._random = on_up, on_lost, own_address, random
-        self._wall_clock = wall_clock
+        self._wall_clock, self._advice = wall_clock, advice
         self._running, self._delay, self._spoke, self._fault = False, FIRST_DELAY, 0.0, ""
         self._up_since = 0.0
         self._timer: IDelayedCall | None = (
@@ -177,8 +179,8 @@ class PeerLink:
         try:
             host, port = self._where()
         except PeerError as error:
-            self._fault = ""
-            self.attempt_ended(str(error))
+            self._fault = str(error)
+            self.attempt_ended("")
             return
         bind = None
         if is_ip(self._own_address) and is_ip(host) and is_ipv6(host) == is_ipv6(self._own_address):
@@ -252,7 +254,8 @@ class PeerLink:
         self._connector = None
         if not self._running:
             return
-        reason = self._fault or reason
+        advice = self._advice()
+        reason = self._fault or (f"{reason.rstrip('.')}. {advice}" if advice else reason)
         if self._limiter.take(reason, self._reactor.seconds()) is not None:
             self._log.info("no link to node {name} yet: {reason}", name=self.name, reason=reason)
         delay = self._delay * (0.5 + self._random())

@@ -83,6 +83,9 @@ class ArgumentTests(SynchronousTestCase):
 
         for name, command in COMMANDS.items():
             command.call(Node(), take_arguments(command, GOOD.get(name, {})))
-        for name, parts in (("registrations", 0), ("user-list", True)):  # all of it in parts is another question
+        for name, parts in (
+            ("registrations", 0),
+            ("user-list", True),
+        ):  # all of it in parts is another question
             COMMANDS[name].call(Node(), take_arguments(COMMANDS[name], {"parts": parts}))
         self.assertEqual(sorted(asked), sorted(INodeControl.names(all=True)))

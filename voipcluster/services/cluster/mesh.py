@@ -112,6 +112,7 @@ class Mesh:
         self._greeted: set[str] = set()
         self._ordering, self._limiter = Ordering(), LogLimiter()
         self._sequence = 0
+        self._moved_from = ""
         self._renewal: IDelayedCall | None = None
         self._listening: IListeningPort | None = None
         self._gates = GateFactory(
@@ -144,6 +145,9 @@ class Mesh:
             raise UsageError(f"cluster link: cannot listen on {where}: {reason}") from None
         self._listening, self.port = listening, listening.getHost().port
         self._log.info("cluster link listens on {where}", where=join_host_port(self.address, self.port))
+        own = self.roster.get(self.node)
+        if own is not None and (own.address, own.port) != (self.address, self.port):
+            self._moved_from = join_host_port(own.address, own.port)
         if self.admission is not None:
             self.admission.move(self.node, self.address, self.port)
         self._make_links()
@@ -222,9 +226,19 @@ class Mesh:
                 link = PeerLink(
                     self._reactor, self._tls, member.name, partial(self._where, member.name), self.stamp,
                     self._link_up, self._link_lost, self.address, self._random, self._wall_clock,
+                    partial(self._advice, member.name),
                 )  # fmt: skip
                 self.links[member.name] = link
                 link.start()
+
+    def _advice(self, name: str) -> str:
+        """Of two that have moved at once neither knows where the other one is, and nobody else tells it when they are alone."""
+        if not self._moved_from or name in self.releases:
+            return ""
+        return (
+            f"This node was at {self._moved_from} before: if {name} has moved, too, start one of the two at its former address "
+            "until they are linked; or forget it and let it join again"
+        )
 
     def _where(self, name: str) -> tuple[str, int]:
         member = self.roster.get(name)

@@ -199,6 +199,28 @@ class MeshTests(ClusterCase):
         self.restart_at(a="127.0.0.2")
         self.assertTrue(self.cluster.service("a").is_up("b") and self.cluster.service("b").is_up("a"))
 
+    def test_two_nodes_move_to_fresh_addresses(self) -> None:
+        """Nobody is where the other one looks: each says that it has moved, and what to do; one that has not moved does not."""
+        self.cluster.join("b", "127.0.0.2")
+        self.network.pass_time(1.5)
+        with capturedLogs() as events:
+            self.restart_at(a="127.0.0.11", b="127.0.0.22")
+        lines = {formatEvent(event) for event in events}
+        for name, former in (("b", "127.0.0.1:8787"), ("a", "127.0.0.2:8787")):
+            (line,) = [line for line in lines if line.startswith(f"no link to node {name} yet")]
+            self.assertIn(
+                f"This node was at {former} before: if {name} has moved, too, start one of the two", line
+            )
+        with capturedLogs() as events:
+            self.restart_at(b="127.0.0.2")
+        self.assertTrue(self.cluster.service("a").is_up("b") and self.cluster.service("b").is_up("a"))
+        with capturedLogs() as events:
+            self.cluster["b"].crash()
+            self.network.pass_time(70)
+        told = [formatEvent(event) for event in events if "no link" in formatEvent(event)]
+        self.assertTrue(told)
+        self.assertEqual([line for line in told if "before" in line], [])
+
     def test_a_taken_port_is_one_line(self) -> None:
         """A second listener on the link's address and port is refused with both named."""
         self.cluster.join("b", "127.0.0.2", start=False)
