@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from attrs import Factory, define
-from sqlalchemy import Connection, delete, func, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, func, select, tuple_
 from twisted.internet.defer import Deferred
 
 from voipcluster.balance.messages import Account, StoredGateway
@@ -221,10 +221,7 @@ class SharedDirectory:
         kept = [one for one in newer if not one.removed]
         if kept:
             names = ("ha1", "ha1_sha256", "ha1b", "disabled", "last_modified", "version")
-            connection.execute(
-                _newer_only(subscriber, ["username", "domain"], names),
-                [subscriber_row(one, now) for one in kept],
-            )
+            _put(connection, ACCOUNT, subscriber, names, [subscriber_row(one, now) for one in kept])
             stored = {(row.username, row.domain): row.version for row in connection.execute(versions)}
             kept = [one for one in kept if stored.get(account_key(one)) == max(1, one.version)]
         # of rows that are locked now: what belongs to a newer one that came meanwhile stays
@@ -259,7 +256,7 @@ class SharedDirectory:
             written = [dispatcher_row(one, now, self._seal) for one in kept]
             # what others keep in setid, priority and description is theirs
             options = ("destination", "flags", "attrs", "password", "last_modified", "version")
-            connection.execute(_newer_only(dispatcher, ["name"], options), written)
+            _put(connection, GATEWAY, dispatcher, options, written)
             stored = {row.name: row.version for row in connection.execute(versions)}
             kept = [one for one in kept if stored.get(one.name) == max(1, one.version)]
         # as with accounts
@@ -317,16 +314,33 @@ def _insert(table: Any) -> Any:
     return insert(table)
 
 
-def _upsert(table: Any, keys: Sequence[str], names: Iterable[str], where: Any = None) -> Any:
+def _upsert(table: Any, keys: Sequence[str], names: Iterable[str]) -> Any:
     statement = _insert(table)
     return statement.on_conflict_do_update(
-        index_elements=list(keys), set_={name: statement.excluded[name] for name in names}, where=where
+        index_elements=list(keys), set_={name: statement.excluded[name] for name in names}
     )
 
 
-def _newer_only(table: Any, keys: Sequence[str], names: Iterable[str]) -> Any:
-    """A row that somebody has made since it was looked for stays when it is newer: no lock could hold what was not there."""
-    return _upsert(table, keys, names, table.c.version < _insert(table).excluded.version)
+def _put(
+    connection: Connection, kind: str, table: Any, names: Iterable[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """
+    Insert rows, or update what has an older version: what somebody else has made or removed since it was looked for stays when
+    it is newer, since no lock could hold what was not there.
+    """
+    bound = {name: bindparam(f"of_{name}", type_=table.c[name].type) for name in rows[0]}
+    keys = [column.name for column in table.primary_key]
+    key = bound[keys[0]] if len(keys) == 1 else bound[keys[0]] + "@" + bound[keys[1]]
+    gone = select(removed_rows.c.key).where(
+        removed_rows.c.kind == kind, removed_rows.c.key == key, removed_rows.c.version >= bound["version"]
+    )
+    statement = _insert(table).from_select([*bound], select(*bound.values()).where(~gone.exists()))
+    statement = statement.on_conflict_do_update(
+        index_elements=keys,
+        set_={name: statement.excluded[name] for name in names},
+        where=table.c.version < statement.excluded.version,
+    )
+    connection.execute(statement, [{f"of_{name}": value for name, value in row.items()} for row in rows])
 
 
 def _batches(values: Sequence[Any]) -> Iterator[list[Any]]:

@@ -134,6 +134,24 @@ class DirectoryTests(SynchronousTestCase):
         found = self.read()
         self.assertEqual([one.version for one in (*found.accounts, *found.gateways)], [50, 50])
 
+    def test_a_newer_removal_of_what_was_not_there(self) -> None:
+        """What somebody has removed since it was looked for is not brought back by an older state, nor is what belongs to it."""
+        gone = {"version": 50, "removed_at": 1000.0, "changed": 100}
+        for kind, key, value, table in (
+            ("account", "alice@example.com", evolve(WANTS, version=20), "subscriber"),
+            ("gateway", "trunk", evolve(TRUNK, version=20), "dispatcher"),
+        ):
+            self.meanwhile(f"INSERT INTO {table}", insert(removed_rows), {**gone, "kind": kind, "key": key})
+            self.write(value)
+        found = self.read()
+        self.assertEqual(
+            [(one.removed, one.version) for one in (*found.accounts, *found.gateways)], [(True, 50)] * 2
+        )
+        for left in (subscriber, dispatcher, usr_preferences, address):
+            self.assertEqual(self.shared.run(select(left)), [])
+        self.write(evolve(WANTS, version=60), evolve(TRUNK, version=60))
+        self.assertEqual([one.version for one in (*self.read().accounts, *self.read().gateways)][:1], [60])
+
     def test_what_belongs_to_a_newer_row_that_comes_meanwhile(self) -> None:
         """Preferences and addresses are those of the row that stays, and not of the one that was too old."""
         dave, erin = (Preference(name="forward.busy", text=name) for name in ("dave", "erin"))
