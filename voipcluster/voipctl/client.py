@@ -34,13 +34,16 @@ class Client(Protocol):
         @raise UsageError: the node cannot be reached, or it refuses; one line.
         """
 
-    def parts(self, command: str, size: int, wanted: int = 0, **arguments: object) -> Iterator[Any]:
+    def parts(
+        self, command: str, size: int, wanted: int = 0, overlap: int = 0, **arguments: object
+    ) -> Iterator[Any]:
         """
         The parts of a long list, each asked for by itself, without an end: who asks stops at the last one. The web page has one
         only.
 
         @param size: rows of a part at most.
         @param wanted: rows after which the list is probably left, 0: never.
+        @param overlap: rows that a part has from the one before: where so many have gone meanwhile none is passed over.
         @raise UsageError: as L{ask}.
         """
 
@@ -66,7 +69,9 @@ class SocketClient:
             answer = _read_line(connection)
         return _result(answer, str(self._path))
 
-    def parts(self, command: str, size: int, wanted: int = 0, **arguments: object) -> Iterator[Any]:
+    def parts(
+        self, command: str, size: int, wanted: int = 0, overlap: int = 0, **arguments: object
+    ) -> Iterator[Any]:
         after = 0
         with self._connected(command) as connection:
 
@@ -76,7 +81,7 @@ class SocketClient:
             send()
             while True:
                 answer = _read_line(connection)
-                after += size
+                after += size - overlap
                 ahead = not 0 < wanted <= after
                 if ahead:  # the node makes the next one while this one is read
                     send()

@@ -90,7 +90,9 @@ class WebClient:
             raise UsageError(f"{address}: not an answer of a node") from None
         return {"calls": answer, "silent": missing.split(", ") if missing else []} if silent else answer
 
-    def parts(self, command: str, size: int, wanted: int = 0, **arguments: object) -> Iterator[Any]:
+    def parts(
+        self, command: str, size: int, wanted: int = 0, overlap: int = 0, **arguments: object
+    ) -> Iterator[Any]:
         """The only one."""
         yield self.ask(command, **arguments)
 

@@ -38,6 +38,7 @@ class FakeClient:
         command: str,
         size: int,
         wanted: int = 0,
+        overlap: int = 0,
         silent: bool = False,
         **arguments: object,
     ) -> Iterator[Any]:

@@ -143,6 +143,14 @@ class SocketTests(SynchronousTestCase):
         self.assertEqual([name for name, _ in FakeSocket.asked].count("connect"), 1)
         self.assertEqual(FakeSocket.asked[-1], ("closed", None))
 
+    def test_parts_that_overlap(self) -> None:
+        """Each begins with the last rows of the one before."""
+        self.node([b'{"result": [1, 2, 3]}\n', b'{"result": [3, 4, 5]}\n'])
+        parts = self.client.parts("calls", 3, overlap=1)
+        next(parts)
+        next(parts)
+        self.assertEqual([(one["limit"], one["after"]) for one in self.sent()], [(3, 0), (3, 2), (3, 4)])
+
     def test_parts_that_are_not_wanted(self) -> None:
         """Where one part is probably enough, the node is not asked for the next one; it is when it was not."""
         self.node([b'{"result": [1]}\n', b'{"result": [2]}\n'])

@@ -41,12 +41,14 @@ class Node:
         nodes = [{"name": name, "calls": self.calls} for name in "ab"]
         return {"registrations": self.registrations, "nodes": nodes}
 
-    def parts(self, command: str, size: int, wanted: int = 0, **arguments: Any) -> Iterator[Any]:
+    def parts(
+        self, command: str, size: int, wanted: int = 0, overlap: int = 0, **arguments: Any
+    ) -> Iterator[Any]:
         arguments.pop("silent", None)
         if self.web:
             yield self.part(command, 0, SHOWN, **arguments)
             return
-        for after in range(0, 1 << 31, size):
+        for after in range(0, 1 << 31, size - overlap):
             part = self.part(command, after, size, **arguments)
             self.sizes.append(len(part or ()))
             yield part if part or command != "user-list" else None
@@ -96,6 +98,24 @@ class ListTests(SynchronousTestCase):
             self.assertEqual((len(rows), total, silent), (2 * PAGE + 2, 2 * PAGE + 2, []))
             self.assertEqual([row["duration"] for row in rows[:3]], [PAGE + 1, PAGE + 1, PAGE])
             self.assertLessEqual(max(node.sizes), PAGE)
+
+    def test_calls_that_end_meanwhile(self) -> None:
+        """Those behind them are not passed over, and none is there twice."""
+        size = PAGE // 2
+        running = [{"node": "a", "call_id": f"{n}", "duration": 9000 - n} for n in range(3 * size)]
+        stays = [row["call_id"] for row in running[size // 20 :]]
+
+        def parts(command: str, size: int, wanted: int, overlap: int, **arguments: Any) -> Iterator[Any]:
+            for after in range(0, 1 << 31, size - overlap):
+                yield {"calls": running[after : after + size], "silent": []}
+                if not after:
+                    del running[: size // 20]
+
+        node = Node()
+        node.parts = parts
+        rows, _, _ = lists.calls(node, 0)
+        told = [row["call_id"] for row in rows]
+        self.assertEqual((len(told), set(stays) - set(told)), (len(set(told)), set()))
 
     def test_a_part_without_rows(self) -> None:
         """Where all registrations of a part have run out, those behind it are not forgotten."""
