@@ -9,8 +9,7 @@ from typing import NamedTuple, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.logger import Logger
 
 from voipcluster.address import Hop
@@ -42,9 +41,8 @@ from voipcluster.services.media.listening import Listening, Trouble
 from voipcluster.services.media.ports import OpenPort, RelayAddress, RelayPorts, by_family, targets_for
 from voipcluster.services.media.saved import Latches, SavedMedia, Traffic
 from voipcluster.services.media.snapshots import MediaSnapshot, MediaStatistics, stream_snapshot
+from voipcluster.services.media.watching import Watch
 
-PERIOD = 1.0  # seconds between looks at the counters
-SLICE = 50  # calls that are looked at without a pause: a millisecond, for which new calls wait
 SOCKETS_PER_PAIR = 2
 OTHER_DESCRIPTORS = 4096  # connections, database, log
 
@@ -141,11 +139,8 @@ class MediaService(Service):
         self._path = Path()
         self._readers: IReaders | None = None
         self._calls: dict[CallKey, RelayedCall] = {}
-        self._ticks: LoopingCall | None = None
-        self._look_next: IDelayedCall | None = None
+        self._watch = Watch[CallKey](reactor, lambda: list(self._calls), self._look, self._count)
         self._rate, self._counted, self._counted_at = 0.0, 0, 0.0
-        self._uncounted = False
-        self._unseen: set[CallKey] = set()  # calls that cannot be looked at, once each is told of
         self._ended = (0, 0)  # packets and octets of calls that are over
         self._sessions = self._timed_out = self._refused = 0
         self.listening = Listening(reactor.seconds, silence)
@@ -179,18 +174,11 @@ class MediaService(Service):
         self._readers = self._make_readers(cast(IReactorFDSet, self._reactor))
         self._path = choose_path(self._settings, self._reactor, self._readers, self._kernel)
         self._counted_at = self._reactor.seconds()
-        self._ticks = LoopingCall(self._tick)
-        self._ticks.clock = self._reactor
-        self._ticks.start(PERIOD, now=False)
+        self._watch.start()
 
     def stopService(self) -> None:
         super().stopService()
-        ticks, self._ticks = self._ticks, None
-        if ticks is not None:
-            ticks.stop()
-        look_next, self._look_next = self._look_next, None
-        if look_next is not None:
-            look_next.cancel()
+        self._watch.stop()
         if self._path.kernel is not None:  # what it relays of calls in progress goes on, for the next process
             self._path.kernel.close(keep=len(self._path.kernel) > 0)
         for call in list(self._calls):
@@ -265,7 +253,7 @@ class MediaService(Service):
         relayed = self._calls.pop(call, None)
         if relayed is None:
             return
-        self._unseen.discard(call)
+        self._watch.forget(call)
         self.listening.ended(relayed)
         relayed.close()
         packets, octets = relayed.traffic()
@@ -426,20 +414,6 @@ class MediaService(Service):
             packets, octets = packets + more_packets, octets + more_octets
         return packets, octets
 
-    def _tick(self) -> None:
-        """Once a second, whatever goes wrong in it: a loop that ends leaves every call without its media time-out."""
-        try:
-            self._count()
-        except Exception:
-            if not self._uncounted:  # a fault that stays would fill the log
-                self._log.failure("the packets of the relay cannot be counted; the watch over media goes on")
-            self._uncounted = True
-        else:
-            self._uncounted = False
-        if self._look_next is None:  # else a node that is late, which has not yet seen all of the last time
-            calls = list(self._calls)
-            self._look_on(calls, 0, PERIOD / (len(calls) // SLICE + 1))
-
     def _count(self) -> None:
         if self._path.kernel is not None:
             self._path.kernel.discard_unclaimed()  # of an earlier process: L{adopt} came right after the start
@@ -451,26 +425,10 @@ class MediaService(Service):
             self._rate = (here - self._counted) / (now - self._counted_at)
         self._counted, self._counted_at = here, now
 
-    def _look_on(self, calls: Sequence[CallKey], at: int, pause: float) -> None:
-        """Look at some of the calls, and at the next ones after a pause: thousands at once would keep all others waiting."""
-        self._look_next = None
-        if at + SLICE < len(calls):
-            self._look_next = self._reactor.callLater(pause, self._look_on, calls, at + SLICE, pause)
-        now = self._reactor.seconds()
-        for call in calls[at : at + SLICE]:
-            relayed = self._calls.get(call)
-            if relayed is None:
-                continue
-            try:
-                self._look(call, relayed, now)
-            except Exception:
-                if call not in self._unseen:
-                    self._unseen.add(call)
-                    self._log.failure(
-                        "the media of call {call} cannot be looked at; the others' are", call=call.call_id
-                    )
-
-    def _look(self, call: CallKey, relayed: RelayedCall, now: float) -> None:
+    def _look(self, call: CallKey) -> None:
+        relayed, now = self._calls.get(call), self._reactor.seconds()
+        if relayed is None:
+            return
         for trouble in self.listening.look(relayed, now):
             self._tell(call, trouble)
         if relayed.answered and relayed.lines:

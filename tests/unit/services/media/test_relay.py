@@ -28,7 +28,8 @@ from voipcluster.media.shares import Holder, ShareTaken
 from voipcluster.media.target import Address
 from voipcluster.net.nft.counters import CounterReading
 from voipcluster.services.media.line import Line
-from voipcluster.services.media.relay import SLICE, CallKey, MediaService
+from voipcluster.services.media.relay import CallKey, MediaService
+from voipcluster.services.media.watching import SLICE
 
 
 class ServiceTests(MediaTestCase):
@@ -486,32 +487,6 @@ class EndingTests(MediaTestCase):
         self.clock.advance(1.0)
         self.assertEqual(self.flushLoggedErrors(ValueError), [])
         media.stopService()
-
-    def test_what_cannot_be_counted(self) -> None:
-        """Calls have their media time-out all the same; it is told once until it is counted again."""
-        self.establish()
-        ended: list[CallKey] = []
-        self.media.on_timeout = ended.append
-        count = MediaService._count
-        broken = [True]
-
-        def fails(media: MediaService) -> None:
-            if broken:
-                raise ValueError("not to be counted")
-            count(media)
-
-        self.patch(MediaService, "_count", fails)
-        for _ in range(2):
-            for _ in range(3):
-                self.clock.advance(1.0)
-            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
-            broken.clear()
-            self.clock.advance(1.0)
-            broken.append(True)
-        for _ in range(60):
-            self.clock.advance(1.0)
-        self.assertEqual(ended, [CALL])
-        self.flushLoggedErrors(ValueError)
 
     def test_snapshot(self) -> None:
         """What `voipctl calls` shows of a call."""
