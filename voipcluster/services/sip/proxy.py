@@ -16,6 +16,7 @@ from voipcluster.services.gateway.routing import SCHEMES, NumberRouting
 from voipcluster.services.registrar.registrar import RegistrarService
 from voipcluster.services.sip.accepted import Accepted
 from voipcluster.services.sip.access import ASSERTED, Access
+from voipcluster.services.sip.capabilities import tell
 from voipcluster.services.sip.claims import ANNOUNCES_NOTHING, Claims
 from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
@@ -39,7 +40,6 @@ from voipcluster.sip.values import Via
 
 FLOW_FAILED = 430  # RFC 5626 section 11.5: between the nodes of the cluster
 FLOW_GRACE = 1.5  # flow timers after which a connection without keep-alives is dead
-ALLOW = "INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, REFER, UPDATE, PRACK, INFO"
 
 
 @implementer(ITransactionUser)
@@ -318,11 +318,7 @@ class ProxyService:
             target, _, local, _ = core.names.meaning(uri)
         local = local and not routes
         if request.method == "OPTIONS" and not target.user and local:
-            incoming.refuse(
-                200,
-                None,
-                [("allow", ALLOW), ("accept", "application/sdp"), ("supported", self._registrar.supported)],
-            )
+            tell(incoming, self._registrar.supported)
             return
         self.arrived()
         registering = request.method == "REGISTER" and local
