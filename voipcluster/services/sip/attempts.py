@@ -182,7 +182,7 @@ class Attempts:
 
     def response_received(self, attempt: int, response: Response) -> None:
         status, client, server = response.status, self._clients[attempt], self._tried[attempt]
-        if attempt != len(self._clients) - 1:
+        if self._over or attempt != len(self._clients) - 1:
             self._late(client, response)
             return
         self._stop_timer()
@@ -201,12 +201,18 @@ class Attempts:
             client.cancel()  # the caller's CANCEL had to wait for this (9.1); no more than one is sent
 
     def _late(self, client: ClientTransaction | None, response: Response) -> None:
-        """A server that was given up as silent speaks: it is to stop; if it has a call already, the caller decides."""
+        """
+        A server speaks that was given up as silent, or where another one has brought the end: it is to stop. If it has a call
+        already, the caller decides; and whatever it is that ends the branch, who was asked last is to stop (16.7 steps 5 and 10).
+        """
         if response.status < 200:
             if client is not None:
                 client.cancel()
-        elif response.status < 300 and self._invite:
+        elif (response.status < 300 and self._invite) or response.status >= 600:
+            last, ringing = self._clients[-1], self._heard and not self._over
             self._finish()
+            if last is not None and last is not client and ringing:
+                last.cancel()  # else when it speaks (9.1)
             self._user.response_received(self._number, response)
 
     def timed_out(self, attempt: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from tests.unit.services.names_world import NET, ONE, TWO, NamesCase
 from voipcluster.address import Hop
 from voipcluster.services.node.records import CallRecord
@@ -75,6 +77,42 @@ class FailoverTests(AttemptsCase):
         self.one.reply(self.one.request("INVITE"), 200)
         self.assertEqual(self.alice.took(), [100, 200])
         self.world.wait(6.0)
+
+    def test_late_answer_while_the_next_one_rings(self) -> None:
+        """That one is cancelled then, at once or as soon as it speaks (16.7 step 10, 9.1); a 200 that crosses goes up, too."""
+        for rings_before, crosses in product((True, False), repeat=2):
+            with self.subTest(rings_before=rings_before, crosses=crosses):
+                self.invite()
+                self.world.wait(5.2)
+                one, two = self.one.request("INVITE"), self.two.request("INVITE")
+                if rings_before:
+                    self.two.reply(two, 180)
+                self.one.reply(one, 200)
+                if not rings_before:
+                    self.assertNotIn("CANCEL", self.two.took())
+                    self.two.reply(two, 180)
+                self.two.reply(self.two.request("CANCEL"), 200)
+                self.alice.took()
+                self.two.reply(two, 200 if crosses else 487)
+                self.assertEqual(self.alice.took(), [200] if crosses else [])
+                for call in list(self.node.calls):
+                    self.node.calls.end(call.key, "bye")
+                self.resolving.answered(Hop("UDP", ONE, 5060))
+                self.world.wait(70, step=0.5)
+                for phone in (self.alice, self.one, self.two):
+                    phone.took()
+
+    def test_late_decline(self) -> None:
+        """A 6xx is the answer of whoever is called, over whichever server: the other one is cancelled (16.7 step 5)."""
+        self.invite()
+        self.world.wait(5.2)
+        self.two.reply(self.two.request("INVITE"), 180)
+        self.alice.took()
+        self.one.reply(self.one.request("INVITE"), 603)
+        self.assertEqual(self.alice.took(), [603])
+        self.two.reply(self.two.request("CANCEL"), 200)
+        self.two.reply(self.two.request("INVITE"), 487)
+        self.assertEqual(self.alice.took(), [])
 
     def test_503(self) -> None:
         """503 from the first server: the second one is asked at once; the ACK goes to the first one (17.1.1.3)."""
