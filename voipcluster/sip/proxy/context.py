@@ -7,14 +7,13 @@ Targets in groups by q, forks, CANCEL, Timer C, and the best response.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
 
 from voipcluster.errors import Throttled
 from voipcluster.machine import CancelTimer, SetTimer, TimerFired
 from voipcluster.sip.message import Response
+from voipcluster.sip.proxy.branch import Branch, State
 from voipcluster.sip.proxy.breadth import RECOMMENDED
 from voipcluster.sip.proxy.events import (
-    Answer,
     BranchAnswered,
     BranchFailed,
     BranchTimedOut,
@@ -30,39 +29,12 @@ from voipcluster.sip.proxy.events import (
     StartBranch,
     Target,
 )
-from voipcluster.sip.proxy.responses import best_response
-
-
-class _State(Enum):
-    CALLING = auto()  # nothing heard
-    PROCEEDING = auto()  # a provisional response came
-    CANCELLING = auto()  # CANCEL is sent or waits for a provisional response
-    ENDED = auto()
-
+from voipcluster.sip.proxy.outcome import MERGED, last_word, outcome
 
 _FLOW_DEAD = frozenset({408, 430})  # RFC 5626 section 7
-_MERGED = 482  # section 8.2.2.2: the request is there already, over another way
 # by a node that was given up: nothing of the phone that it was to bring the request to
-_SAYS_NOTHING = frozenset({_MERGED, 487, 503})
-_CALLING, _PROCEEDING, _ENDED = _State.CALLING, _State.PROCEEDING, _State.ENDED
-
-
-class _Branch:
-    __slots__ = (
-        "final", "given_up", "heard", "rang_out", "stands_by", "state", "target", "throttled", "unreachable", "unusable",
-    )  # fmt: skip
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.state = _State.CALLING
-        self.heard = False
-        self.given_up = False  # the next node is asked instead; only a 2xx counts any more
-        self.stands_by = (
-            False  # a node that was given up, and may bring the request to the phone before the next one does
-        )
-        self.unreachable = self.throttled = self.rang_out = False
-        self.unusable = 0  # a status of our own: what it had to say is of no use
-        self.final: Response | None = None
+_SAYS_NOTHING = frozenset({MERGED, 487, 503})
+_CALLING, _PROCEEDING, _ENDED = State.CALLING, State.PROCEEDING, State.ENDED
 
 
 class ProxyContext:
@@ -101,7 +73,7 @@ class ProxyContext:
         self._located_from = 0  # the first branch to what was located last
         self.breadth = self.share = RECOMMENDED
         self.settles: Callable[[Target, Response], bool] | None = None
-        self._branches: list[_Branch] = []
+        self._branches: list[Branch] = []
         self._waiting: list[Target] = []
         self._final_sent = False
         self._cancelled = False
@@ -154,7 +126,7 @@ class ProxyContext:
         """
         if self._branches or self._cancelled or self._final_sent or target.answer_within or target.ring:
             return False
-        self._branches.append(_Branch(target))
+        self._branches.append(Branch(target))
         return True
 
     def passes(self, status: int) -> bool:
@@ -211,7 +183,7 @@ class ProxyContext:
         effects: list[Effect] = []
         for target in targets:
             number = len(self._branches)
-            self._branches.append(_Branch(target))
+            self._branches.append(Branch(target))
             if target.answer_within:
                 effects.append(SetTimer(f"answer:{number}", target.answer_within))
             if self.invite:
@@ -238,9 +210,9 @@ class ProxyContext:
             if not self._final_sent:
                 effects += self._final(status)
             return effects
-        if branch.state is _State.ENDED:
+        if branch.state is State.ENDED:
             return effects
-        cancelling = branch.state is _State.CANCELLING
+        cancelling = branch.state is State.CANCELLING
         if status >= 600 and not self._final_sent:
             # the user was asked and wants it nowhere, also where somebody else is asked by now (section 16.7 step 5)
             branch.given_up = branch.stands_by = False
@@ -267,17 +239,17 @@ class ProxyContext:
             self._forget_others(branch)
         return effects + self._finish_when_done()
 
-    def _forget_others(self, branch: _Branch) -> None:
+    def _forget_others(self, branch: Branch) -> None:
         """What those before it could not do is of no interest to the caller: this one's answer is that of the number."""
         for other in self._branches:
             if other is not branch:
                 other.final = None
 
-    def _provisional(self, number: int, branch: _Branch, response: Response) -> list[Effect]:
+    def _provisional(self, number: int, branch: Branch, response: Response) -> list[Effect]:
         effects: list[Effect] = []
-        if branch.state is _State.CALLING:
-            branch.state = _State.PROCEEDING
-        elif branch.state is _State.CANCELLING and not branch.final:
+        if branch.state is State.CALLING:
+            branch.state = State.PROCEEDING
+        elif branch.state is State.CANCELLING and not branch.final:
             # CANCEL had to wait for this (section 9.1); the transaction layer sends one CANCEL a branch at most
             effects += [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
         if response.status > 100 and branch.stands_by and not (self._final_sent or self._cancelled):
@@ -285,12 +257,12 @@ class ProxyContext:
         if response.status > 100 and not (self._final_sent or branch.given_up):
             if len(self._branches) > 1:
                 effects += self._withdraw(lambda other: other.stands_by)
-            if self.invite and branch.state is _State.PROCEEDING:
+            if self.invite and branch.state is State.PROCEEDING:
                 effects.append(SetTimer(f"C:{number}", self.timer_c))
             effects.append(ForwardResponse(response, number))
         return effects
 
-    def _take_back(self, branch: _Branch) -> list[Effect]:
+    def _take_back(self, branch: Branch) -> list[Effect]:
         """
         A node that was given up is the first by whom a phone rings: the copy of the node that was asked after it is merged.
 
@@ -299,14 +271,14 @@ class ProxyContext:
         branch.given_up = branch.stands_by = False
         return self._withdraw(lambda other: other is not branch)
 
-    def _withdraw(self, whom: Callable[[_Branch], bool]) -> list[Effect]:
+    def _withdraw(self, whom: Callable[[Branch], bool]) -> list[Effect]:
         """These are asked no more, now that another one rings: CANCEL as soon as that may be sent (section 9.1)."""
         effects: list[Effect] = []
         for number, branch in enumerate(self._branches):
             if branch.state in (_CALLING, _PROCEEDING) and whom(branch):
                 if self.invite and branch.state is _PROCEEDING:
                     effects += [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
-                branch.state, branch.given_up, branch.stands_by = _State.CANCELLING, True, False
+                branch.state, branch.given_up, branch.stands_by = State.CANCELLING, True, False
         return effects
 
     def _waits_on(self) -> bool:
@@ -314,7 +286,7 @@ class ProxyContext:
         if (
             self._cancelled
             or self._stop
-            or not any(b.final is not None and b.final.status == _MERGED for b in self._branches)
+            or not any(b.final is not None and b.final.status == MERGED for b in self._branches)
         ):
             return False
         first = [b for b in self._branches if b.stands_by and b.state is not _ENDED]
@@ -322,15 +294,8 @@ class ProxyContext:
             branch.given_up = branch.stands_by = False
         return bool(first)
 
-    def _is_of_ours(self) -> bool:
-        """Whether a 482 may come of it that the request was placed more than once: nobody knows what became of one copy."""
-        return any(
-            branch.target.node and (branch.given_up or (branch.final is None and branch.state is _ENDED))
-            for branch in self._branches
-        )
-
-    def _end(self, number: int, branch: _Branch) -> list[Effect]:
-        branch.state = _State.ENDED
+    def _end(self, number: int, branch: Branch) -> list[Effect]:
+        branch.state = State.ENDED
         if not self.invite:
             return []
         effects: list[Effect] = [CancelTimer(f"C:{number}"), CancelTimer(f"X:{number}")]
@@ -341,9 +306,9 @@ class ProxyContext:
     def _branch_ended(self, number: int) -> list[Effect]:
         """A branch ended without a response: it counts as a 408 or 503 that says nothing (sections 16.8, 16.9)."""
         branch = self._branches[number]
-        if branch.state is _State.ENDED:
+        if branch.state is State.ENDED:
             return []
-        silent = branch.state is _State.CALLING or (branch.unreachable and branch.state is _State.PROCEEDING)
+        silent = branch.state is State.CALLING or (branch.unreachable and branch.state is State.PROCEEDING)
         effects = self._end(number, branch)
         if branch.target.answer_within:
             effects.append(CancelTimer(f"answer:{number}"))
@@ -357,13 +322,13 @@ class ProxyContext:
         branch.unusable = status
         if branch.state is not _PROCEEDING:
             return []
-        branch.state = _State.CANCELLING
+        branch.state = State.CANCELLING
         return [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
 
-    def _another_way(self, branch: _Branch) -> bool:
+    def _another_way(self, branch: Branch) -> bool:
         return bool(branch.target.alternatives) and not (self._final_sent or self._cancelled or self._stop)
 
-    def _take_other_way(self, branch: _Branch) -> list[Effect]:
+    def _take_other_way(self, branch: Branch) -> list[Effect]:
         """The phone of a branch has other flows; what this one brought says nothing about the phone."""
         branch.final = None
         following, *others = branch.target.alternatives
@@ -381,33 +346,33 @@ class ProxyContext:
         if not self.invite:
             return effects  # only INVITE is cancelled (section 9.1)
         for number, branch in enumerate(self._branches):
-            if branch.state is _State.PROCEEDING:
+            if branch.state is State.PROCEEDING:
                 effects += [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
-                branch.state = _State.CANCELLING
-            elif branch.state is _State.CALLING:
-                branch.state = _State.CANCELLING
+                branch.state = State.CANCELLING
+            elif branch.state is State.CALLING:
+                branch.state = State.CANCELLING
         return effects
 
     def _timer(self, name: str) -> list[Effect]:
         kind, _, index = name.partition(":")
         number = int(index)
         branch = self._branches[number]
-        if branch.state is _State.ENDED:
+        if branch.state is State.ENDED:
             return []
         match kind, branch.state:
-            case "C", _State.PROCEEDING:
-                branch.state = _State.CANCELLING
+            case "C", State.PROCEEDING:
+                branch.state = State.CANCELLING
                 return [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
-            case ("C", _State.CALLING) | ("X", _):
+            case ("C", State.CALLING) | ("X", _):
                 return self._branch_ended(number)
-            case "ring", _State.PROCEEDING:
-                branch.state, branch.rang_out = _State.CANCELLING, True
+            case "ring", State.PROCEEDING:
+                branch.state, branch.rang_out = State.CANCELLING, True
                 return [CancelBranch(number), SetTimer(f"X:{number}", self.timer_cancel)]
-            case "ring", _State.CALLING:
+            case "ring", State.CALLING:
                 # nobody is waited for who has said nothing; should he answer yet, CANCEL goes out then (section 9.1)
-                branch.state, branch.rang_out, branch.given_up = _State.CANCELLING, True, True
+                branch.state, branch.rang_out, branch.given_up = State.CANCELLING, True, True
                 return self._finish_when_done()
-            case "answer", _State.CALLING:
+            case "answer", State.CALLING:
                 # the node may be alive and slow: it gets CANCEL as soon as a phone rings over another one
                 branch.given_up = branch.stands_by = True
                 return self._finish_when_done()
@@ -416,77 +381,29 @@ class ProxyContext:
     def _finish_when_done(self) -> list[Effect]:
         if self._final_sent:
             return []
-        pending = [b for b in self._branches if b.state is not _State.ENDED and not b.given_up]
+        pending = [b for b in self._branches if b.state is not State.ENDED and not b.given_up]
         if pending:
             return []
         if self._waits_on():
             return []
         if self._waiting:
             return self._next_group()
-        finals = [b.final for b in self._branches if b.final is not None and not b.given_up]
         failed = tuple(
             b.target for b in self._branches if b.final is None or b.given_up or b.final.status == 503
         )
         if self.relocate and not (self._cancelled or self._stop) and len(failed) == len(self._branches):
             return [LocateTargets(failed)]
         if self.diverts and not (self._cancelled or self._stop):
-            status, self._located_from = self._outcome(), len(self._branches)
+            status = outcome(self._branches[self._located_from :])
+            self._located_from = len(self._branches)
             return [LocateTargets(failed, status)]
-        if self._cancelled and not any(f.status >= 600 for f in finals):
-            return [Answer(487), *self._final(487)]
-        best = best_response(finals)
-        if best is None:
-            return self._no_answer()
-        if best.status == 503:
-            # our other requests may well be served: 503 would make the caller avoid this proxy (section 16.7 step 6)
-            return [Answer(500), *self._final(500)]
-        if best.status == _MERGED and (self.asked_before or self._is_of_ours()):
-            # the caller's request was sent once, and that is what he may be told of (section 8.2.2.2)
-            for number, branch in enumerate(self._branches):
-                if branch.given_up and branch.final is not None:
-                    return [ForwardResponse(branch.final, number), *self._final(branch.final.status)]
-            return [Answer(500), *self._final(500)]
-        if best.status == 430:
-            # the flow of a phone is gone; to the caller that is a phone which cannot be reached (RFC 5626 section 5.3.1)
-            return [Answer(480), *self._final(480)]
-        return [ForwardResponse(best, self._number_of(best)), *self._final(best.status)]
-
-    def _outcome(self) -> int:
-        """What came of the targets that were located last."""
-        branches = self._branches[self._located_from :]
-        best = best_response([b.final for b in branches if b.final is not None and not b.given_up])
-        if best is not None:
-            return best.status
-        unusable = [b.unusable for b in branches if b.unusable]
-        if unusable:
-            return unusable[0]
-        return 408 if any(b.rang_out or b.heard for b in branches) else 0
-
-    def _number_of(self, best: Response) -> int:
-        for number, branch in enumerate(self._branches):
-            if branch.final is not None and branch.final.start == best.start:
-                return number
-        return 0
-
-    def _no_answer(self) -> list[Effect]:
-        """No branch brought a response: nobody there (480), all unreachable (480 or 500), or silence (408)."""
-        if not self._branches:
-            return [Answer(480), *self._final(480)]
-        for branch in self._branches:
-            if branch.unusable:
-                return [Answer(branch.unusable), *self._final(branch.unusable)]
-        if all(b.unreachable for b in self._branches):
-            if any(b.throttled for b in self._branches):
-                # RFC 7339 section 5.10: who holds a request back says so as the server would, without Retry-After
-                return [Answer(503), *self._final(503)]
-            # section 16.9: as if each had answered 503; a registered phone that is gone is "unavailable" to its caller
-            phones = all(b.target.party is not None or b.target.flow is not None for b in self._branches)
-            status = 480 if phones else 500
-            return [Answer(status), *self._final(status)]
-        if self.invite:
-            return [Answer(408), *self._final(408)]
-        # RFC 4320 section 4.2: no 408 to a non-INVITE, the client has timed out by now itself
-        return self._final(0)
+        word = last_word(self._branches, self.invite, self._cancelled, self.asked_before)
+        if word is None:
+            return self._final(0)
+        return [
+            word,
+            *self._final(word.response.status if isinstance(word, ForwardResponse) else word.status),
+        ]
 
     def _final(self, status: int) -> list[Effect]:
         self._final_sent = True
