@@ -150,6 +150,22 @@ class AnswerTests(ReleasingCase):
             self.node, "ACK", self.bob.uri, to_tag=self.bob.tag, routes=routes[::-1][1:],
         )  # fmt: skip
 
+    def test_flows_of_another_node(self) -> None:
+        """Both parties have their connections to node a, and the call is served by b: each BYE takes the way over a."""
+        other = self.world.node("b", relay="userspace")
+        other.media.message_passes = self.passes
+        self.bob = self.world.phone("bob", "203.0.113.6", TCP, 40002)
+        self.bob.register(self.node)
+        self.alice = self.world.phone("alice", "203.0.113.5", TCP, 40001)
+        self.node.load(0.9)
+        self.breaks(Side.CALLEE, "INVITE", 200)
+        self.bob.reply(self.invite(), 200, headers=SDP, body=b"answer")
+        self.assertEqual((len(self.node.calls), len(other.calls)), (0, 1))
+        self.ack()
+        for bye in self.byes():
+            self.assertEqual(len(bye.values("via")), 2)
+        self.assertEqual(dict(other.calls.ended), {"not relayed": 1})
+
     def test_no_ack(self) -> None:
         """A caller that does not acknowledge: the callee gives up by 64*T1 (13.3.1.4), and hears no BYE before (section 15)."""
         self.breaks(Side.CALLEE, "INVITE", 200)
