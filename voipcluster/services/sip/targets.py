@@ -111,13 +111,21 @@ class Targets:
             return None
 
     def _locate_secure(self, bindings: list[Binding]) -> list[Target]:
-        """Only what is reached over TLS, each hop of it (section 26.2.2)."""
-        found = [target for binding in bindings if (target := self._target(binding, secure=True)) is not None]
-        targets = [
-            target
-            for target in found
-            if is_sips(target.uri) or (target.party is not None and target.party.flow.transport in SECURE)
-        ]
+        """Only what is reached over TLS, each hop of it (section 26.2.2); of the flows of one phone the others wait, too."""
+        targets: list[Target] = []
+        phones: dict[str, int] = {}
+        for binding in bindings:
+            target = self._target(binding, secure=True)
+            if target is None or not (
+                is_sips(target.uri) or (target.party is not None and target.party.flow.transport in SECURE)
+            ):
+                continue
+            first = phones.setdefault(binding.instance, len(targets)) if binding.instance else len(targets)
+            if first < len(targets):
+                chosen = targets[first]
+                targets[first] = chosen._replace(alternatives=(*chosen.alternatives, target))
+            else:
+                targets.append(target)
         if not targets:
             raise Refused("registered, but not to be reached over TLS", 480, _NO_SIPS)
         return targets

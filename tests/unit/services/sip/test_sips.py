@@ -104,6 +104,25 @@ class SipsTests(TransportsCase):
         self.assertEqual(self.answered(BOB, self.a)[-1], 480)
         self.assertEqual(bob.took(), [])
 
+    def test_flows_of_one_phone(self) -> None:
+        """Two of one phone are never rung together; when one is dead (430), it is reached over the other (RFC 5626 section 7)."""
+        flows = [self.world.phone("bob", "198.51.100.7", "TLS", 40000 + number) for number in (1, 2)]
+        for reg_id, flow in enumerate(flows, 1):
+            flow.send(
+                self.a, "REGISTER", "sip:example.com", call_id=f"reg-{reg_id}",
+                contact=f'<sips:bob@198.51.100.7:{40000 + reg_id}>;+sip.instance="<urn:uuid:1>";reg-id={reg_id}',
+                headers=["Supported: path, outbound", "Expires: 600"],
+            )  # fmt: skip
+            self.assertEqual(flow.took(), [200])
+        self.alice.send(self.a, "INVITE", BOB_SIPS)
+        asked = [flow for flow in flows if "INVITE" in [str(one) for one in flow.took()]]
+        self.assertEqual(len(asked), 1)
+        [other] = [flow for flow in flows if flow is not asked[0]]
+        self.a.transport.lose(asked[0].address)
+        self.world.run()
+        other.reply(other.request("INVITE"), 486)
+        self.assertEqual(self.alice.took()[-1], 486)
+
     def test_tls_all_the_way(self) -> None:
         """It goes to a phone on TLS, and between the nodes over TLS, too."""
         bob = self.on("TLS", self.b, "sips:bob@198.51.100.7:40000")
