@@ -156,9 +156,10 @@ class ProxyContext:
         if self._cancelled:
             return self._finish_when_done()
         used = [*(branch.target for branch in self._branches), *self._waiting]
-        seen = {(target.uri, target.routes, target.node) for target in used}
+        # two phones at home may have one and the same private Contact: their flows tell them apart (RFC 5626 section 7)
+        seen = {(target.uri, target.routes, target.flow, target.node) for target in used}
         for target in targets:
-            key = (target.uri, target.routes, target.node)
+            key = (target.uri, target.routes, target.flow, target.node)
             if key not in seen:  # a target is used once in a context (section 16.5)
                 seen.add(key)
                 self._waiting.append(target)

@@ -107,6 +107,22 @@ class TargetsTests(WorldCase):
         carol.register(self.a)
         self.assertEqual(sorted(len(target.alternatives) for target in self.locate()), [0, 1])
 
+    def test_same_private_contact(self) -> None:
+        """Two phones behind two NATs that give them the same address both ring: each has its own flow."""
+        phones = [self.world.phone("bob", f"203.0.113.{number}") for number in (5, 6)]
+        for number, phone in enumerate(phones):
+            phone.send(
+                self.a, "REGISTER", "sip:example.com", call_id=f"home-{number}",
+                headers=["Expires: 60", "Supported: outbound, path"],
+                contact=f'<sip:bob@192.168.1.2:5060>;+sip.instance="<urn:uuid:{number}>";reg-id=1',
+            )  # fmt: skip
+            self.assertEqual(phone.took(), [200])
+        alice = self.world.phone("alice", "198.51.100.1")
+        alice.send(self.a, "INVITE", BOB)
+        for phone in phones:
+            phone.reply(phone.request("INVITE"), 486)
+        self.assertEqual(alice.took()[-1], 486)
+
     def test_a_flow_that_is_gone_is_no_alternative(self) -> None:
         """Of two flows the one that is left is the target."""
         self.outbound(1)
