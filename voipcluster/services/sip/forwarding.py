@@ -183,7 +183,7 @@ class Forwarding(NamedTimers):
         elif status < 200:
             if context.invite:
                 self._heard_at = self._wheel.seconds()  # starting Timer C anew for each 1xx would cost more
-            self._forward(response, branch)
+                self._forward(response, branch)
         else:
             timer = self._timer
             if timer is not None:

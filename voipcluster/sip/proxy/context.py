@@ -134,7 +134,7 @@ class ProxyContext:
         The arrows of nearly every response on branch 0, as C{feed(BranchAnswered(0, response))} takes them.
 
         @return: whether it was one: with a 1xx Timer C of an INVITE is to be started anew, with a 2xx cancelled; the response
-            goes upstream; and with a 2xx all has ended.
+            goes upstream, a 1xx that of an INVITE alone; and with a 2xx all has ended.
         """
         if self._final_sent or self._cancelled or not 100 < status < 300 or len(self._branches) != 1:
             return False
@@ -258,9 +258,12 @@ class ProxyContext:
         if response.status > 100 and not (self._final_sent or branch.given_up):
             if len(self._branches) > 1:
                 effects += self._withdraw(lambda other: other.stands_by)
-            if self.invite and branch.state is State.PROCEEDING:
-                effects.append(SetTimer(f"C:{number}", self.timer_c))
-            effects.append(ForwardResponse(response, number))
+            if (
+                self.invite
+            ):  # to other requests there is none but a 100 of each hop's own (RFC 4320 section 4.1)
+                if branch.state is State.PROCEEDING:
+                    effects.append(SetTimer(f"C:{number}", self.timer_c))
+                effects.append(ForwardResponse(response, number))
         return effects
 
     def _take_back(self, branch: Branch) -> list[Effect]:

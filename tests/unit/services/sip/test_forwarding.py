@@ -63,6 +63,18 @@ class LifeTests(ForwardingCase):
         self.incoming.request = request
         self.incoming.answer(480)
 
+    def test_provisional_of_a_non_invite(self) -> None:
+        """It stays here; who asks again and again gets a 100 of ours in its place (RFC 4320 section 4.1)."""
+        self.alice.send(self.node, "MESSAGE", "sip:x@y", branch="m")
+        self.bob.reply(self.bob.request(), 182)
+        self.bob.reply(self.bob.request(), 183)
+        self.assertEqual((self.alice.took(), self.heard), ([], [182, 183]))
+        for _ in range(3):
+            self.alice.send(self.node, "MESSAGE", "sip:x@y", branch="m")
+        self.assertEqual(self.alice.took(), [100])
+        self.bob.reply(self.bob.request(), 200)
+        self.assertEqual((self.alice.took(), self.ends), ([200], [200]))
+
     def test_silence_of_a_non_invite(self) -> None:
         """A request that nobody answers is forgotten without an answer (RFC 4320 section 4.2)."""
         self.world.network.lost.add(self.bob.address)

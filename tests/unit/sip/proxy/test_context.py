@@ -706,6 +706,13 @@ class NonInviteTests(ContextCase):
         self.assertEqual(effects, [ForwardResponse(ok, 0), Ended(200)])
         self.assertEqual(self.answers((1, 200)), [])
 
+    def test_provisional(self) -> None:
+        """No 1xx goes up: who asks gets none but a 100, of our own (RFC 4320 section 4.1)."""
+        self.locate(A, B)
+        self.assertEqual(self.answers((0, 182), (0, 100), (1, 183)), [])
+        ok, effects = self.answer(0, 200)
+        self.assertEqual(effects, [ForwardResponse(ok, 0), Ended(200)])
+
     def test_silence(self) -> None:
         """Silence is not answered: the client has timed out by then itself (RFC 4320 section 4.2)."""
         self.locate(A)
@@ -730,7 +737,7 @@ class ShortWayTests(SynchronousTestCase):
             return
         forward = ForwardResponse(event.response, 0)
         if event.response.status < 200:
-            self.assertEqual(effects, [*([SetTimer("C:0", 185.0)] if invite else []), forward])
+            self.assertEqual(effects, [SetTimer("C:0", 185.0), forward] if invite else [])
         else:
             stops = [CancelTimer("C:0"), CancelTimer("X:0")] if invite else []
             self.assertEqual(effects, [*stops, forward, Ended(event.response.status)])
