@@ -22,7 +22,7 @@ _REASONS = {
     "media time-out": "ended: no media any more",
     "session expired": "ended: its session timer was not refreshed",
     "too long": "ended: nobody ended it",
-    "not relayed": "ended by the node: its media cannot be relayed",
+    "not relayed": "ended by the node with BYE to both: what was answered cannot be relayed",
 }
 
 Row = dict[str, Any]
@@ -121,4 +121,5 @@ def _of_call(node: str, call: Call) -> Iterator[Row]:
 
 
 def _ended(one: Over) -> str:
-    return _REASONS.get(one.reason, f"ended: {one.reason}")
+    reason, opened, why = one.reason.partition(" (")
+    return _REASONS.get(reason, f"ended: {reason}") + opened + why

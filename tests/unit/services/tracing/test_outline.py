@@ -93,6 +93,18 @@ class EventTests(SynchronousTestCase):
             "gateway trunk", self.texts(Over(call(gateway_in="trunk", user=""), 101.0, "failed 486"))[1][1]
         )
 
+    def test_why_it_ended(self) -> None:
+        """The words of who has ended it follow those of every such end."""
+        for reason, text in (
+            ("bye", "ended by BYE"),
+            ("refused 403 (the caller's preferences)", "ended: refused 403 (the caller's preferences)"),
+            (
+                "not relayed (SDP line m= (of audio))",
+                "ended by the node with BYE to both: what was answered cannot be relayed (SDP line m= (of audio))",
+            ),
+        ):
+            self.assertEqual(self.texts(Over(call(), 160.0, reason))[-1], (160.0, text))
+
 
 class OutlinesTests(SynchronousTestCase):
     def test_bounded(self) -> None:
