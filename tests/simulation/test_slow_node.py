@@ -72,3 +72,12 @@ class SlowNodeTests(SynchronousTestCase):
         """
         world, _ = self.run_with(seed=10, policy="sequence", sequence=("c", "a", "b"))
         self.assertEqual(set(world.outcome), {"up"}, world.outcome)
+
+    def test_first_at_the_phone(self) -> None:
+        """
+        A node that is late brings the request to the phone a moment before the node that asked it serves it itself.
+
+        With this seed one call once got 500: the phone merged the second copy (482), and the late node had been cancelled for it.
+        """
+        world, _ = self.run_with(seed=15, policy="sequence", sequence=("c", "a", "b"))
+        self.assertEqual(set(world.outcome), {"up"}, world.outcome)

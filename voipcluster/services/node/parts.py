@@ -65,7 +65,7 @@ from voipcluster.services.node.view import NodeView, durations
 from voipcluster.services.registrar.registrar import RegistrarService
 from voipcluster.services.registrar.writebehind import ILocationStore
 from voipcluster.services.sip.access import Access, credentials_lookup
-from voipcluster.services.sip.calls import Call, CallTable
+from voipcluster.services.sip.calls import ELSEWHERE, Call, CallTable
 from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.core import SipCore
 from voipcluster.services.sip.dialogs import Dialogs
@@ -390,6 +390,9 @@ class NodeParts:
     def _call_over(self, call: Call, reason: str) -> None:
         if self.number_side.counted:
             self.number_side.over(call, reason)
+        if reason == ELSEWHERE:
+            self.journal.ended(call.key)
+            return
         media = self.media.last_snapshot(call.key) if self.media.relays else None
         record = CallRecord(call, self.core.seconds(), reason, media)
         if call.answered:

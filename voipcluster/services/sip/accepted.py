@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from voipcluster.balance.handover import Handover
 from voipcluster.services.transaction.transactions import ServerTransaction
+
+if TYPE_CHECKING:
+    from voipcluster.services.sip.forwarding import Forwarding
 
 
 class Accepted(NamedTuple):
@@ -15,7 +18,7 @@ class Accepted(NamedTuple):
 
     @ivar uri: its Request-URI behind route processing; C{routes}: what is left of Route, L{None}: untouched.
     @ivar drop_lines: header lines that are used up (credentials of ours).
-    @ivar asked_before: whether other nodes were asked to serve it, and did not.
+    @ivar asked_before: by which other nodes were asked to serve it, and did not; L{None}: none was.
     """
 
     incoming: ServerTransaction
@@ -24,4 +27,4 @@ class Accepted(NamedTuple):
     routes: list[str] | None
     max_forwards: int
     drop_lines: Sequence[int] = ()
-    asked_before: bool = False
+    asked_before: Forwarding | None = None

@@ -98,6 +98,12 @@ class Attempts:
         if self._heard and self._clients and self._clients[-1] is not None:
             self._clients[-1].cancel()
 
+    def move_to(self, user: IClientUser, number: int) -> None:
+        """Somebody else hears of it from now on, as of that branch of his; it goes to no more servers then."""
+        self._user, self._number = user, number
+        self._servers = []
+        self._stop_timer()
+
     def caller_gave_up(self) -> None:
         """The request is cancelled: nothing was sent yet, so nothing is waited for."""
         self._cancelled = True

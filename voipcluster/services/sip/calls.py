@@ -14,6 +14,7 @@ from voipcluster.sip.route import place_hash, place_of_route
 MAX_CONTACTS = 16  # of one call: two parties that move, or a fork
 MAX_PROXIES = 16  # of one call, on both sides
 MAX_TRIED = 16  # places whose attempts are noted
+ELSEWHERE = "served elsewhere"  # why a call ends that another node has brought to its end: it is that node's to record
 
 
 @define(slots=True)

@@ -49,6 +49,7 @@ _ADDED = 250  # octets that a copy has more than its request: Via and Record-Rou
 
 
 _TIMER_C = "C:0"
+REQUEST_TERMINATED = 487
 _NO_CLIENTS: dict[int, ClientTransaction | Attempts] = {}
 
 
@@ -162,11 +163,53 @@ class Forwarding(NamedTimers):
 
     def abandon(self) -> None:
         """Somebody else answers this request from now on; what is still under way is cancelled, and nothing comes of it."""
-        for client in self._clients.values():
-            client.give_up()
+        self.let_go()
+        self.give_up()
+
+    def let_go(self) -> None:
+        """Somebody else answers this request from now on, and can L{take_over} what is under way before L{give_up} ends it."""
         self._cancel_timers()
         self._incoming.user = None
         self._release()
+
+    def give_up(self) -> None:
+        for client in self._clients.values():
+            client.give_up()
+
+    def take_over(self, other: Forwarding, elsewhere: Callable[[int], object]) -> None:
+        """
+        Nodes that were passed over there, and may bring the request to its targets all the same, are branches here, too.
+
+        Before it starts. What they answer is the caller's as it came: the request was served by them then, and not here.
+
+        @param elsewhere: told of the end in place of C{on_end} when it was one of them that has answered.
+        """
+        context, theirs = self._context, other._context
+        assert context is not None and theirs is not None, "neither has ended"
+        taken = context.take_over(theirs)
+        for number, known_as in enumerate(taken):
+            client = other._clients.pop(known_as, None)
+            if client is not None:
+                client.move_to(self, number)
+                self._clients[number] = client
+                if context.invite:
+                    self._set_timer(f"C:{number}", context.timer_c)
+        if not taken:
+            return
+        on_response, on_end, last = self._on_response, self._on_end, ("", 0)
+
+        def seen(target: Target, response: Response) -> bytes | None:
+            nonlocal last
+            last = target.node, response.status
+            return None if target.node or on_response is None else on_response(target, response)
+
+        def ended(status: int) -> None:
+            node, said = last
+            told = elsewhere if node and status in (said, REQUEST_TERMINATED) else on_end
+            if told is not None:
+                told(status)
+
+        self._on_response, self._on_end = seen, ended
 
     # -- IClientUser
 

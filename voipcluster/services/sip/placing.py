@@ -241,12 +241,17 @@ class _Delegation:
                     self._failed(target.node)
             again = placing.decide(self._request, accepted.client, self._refused)
             if not isinstance(again, HandOver):
-                forwarding.abandon()
                 if isinstance(again, Serve) or placing.for_help(accepted.uri):
+                    forwarding.let_go()
                     accepted.incoming.request = self._request
                     placing.served += 1
-                    placing._serve(accepted._replace(asked_before=True))
+                    # whose copy the phone has already is asked on; what is not taken over by then has an end
+                    try:
+                        placing._serve(accepted._replace(asked_before=forwarding))
+                    finally:
+                        forwarding.give_up()
                 else:
+                    forwarding.abandon()
                     placing.refused += 1
                     accepted.incoming.request = self._request
                     accepted.incoming.answer(again.status)

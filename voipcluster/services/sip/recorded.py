@@ -10,15 +10,12 @@ from typing import Any
 
 from voipcluster.machine import TimerFired
 from voipcluster.services.sip.calls import MAX_TRIED, Call, Tried
-from voipcluster.services.sip.forwarding import Forwarding
+from voipcluster.services.sip.forwarding import REQUEST_TERMINATED, Forwarding
 from voipcluster.sip.message import Response
 from voipcluster.sip.proxy.events import BranchFailed, BranchTimedOut, BranchUnusable, Event, Target
 from voipcluster.sip.resolution import Server
 
 CALLER, CALLEE, NODE = "caller", "callee", "node"  # who has ended an attempt, or a call
-
-
-_REQUEST_TERMINATED = 487
 
 
 class RecordedForwarding(Forwarding):
@@ -41,7 +38,7 @@ class RecordedForwarding(Forwarding):
 
     def response_received(self, branch: int, response: Response) -> None:
         status = response.status
-        if status == _REQUEST_TERMINATED and branch not in self._gave_up:
+        if status == REQUEST_TERMINATED and branch not in self._gave_up:
             self._over(branch, status, self._why_stopped(), NODE)
         elif status >= 200:
             if (
@@ -53,7 +50,7 @@ class RecordedForwarding(Forwarding):
                 self._is_heard(
                     branch
                 )  # who was silent says no for all the others (RFC 3261 section 16.7 step 5)
-            self._over(branch, status, "", CALLER if status == _REQUEST_TERMINATED else CALLEE)
+            self._over(branch, status, "", CALLER if status == REQUEST_TERMINATED else CALLEE)
         super().response_received(branch, response)
         if self._silent:
             self._take_back()

@@ -20,7 +20,7 @@ from voipcluster.services.gateway.outgoing import NumberAsked
 from voipcluster.services.media.relay import CallKey, MediaService
 from voipcluster.services.sip.accepted import Accepted
 from voipcluster.services.sip.answers import Answers
-from voipcluster.services.sip.calls import Call, CallTable
+from voipcluster.services.sip.calls import ELSEWHERE, Call, CallTable
 from voipcluster.services.sip.claims import Claims
 from voipcluster.services.sip.copies import Copy
 from voipcluster.services.sip.core import SipCore
@@ -35,10 +35,11 @@ from voipcluster.services.sip.targets import Targets
 from voipcluster.services.sip.within_dialogs import WithinDialogs
 from voipcluster.services.transaction.limiting import AMPLIFICATION
 from voipcluster.services.transaction.transactions import ServerTransaction
-from voipcluster.sip.message import Request
+from voipcluster.sip.message import Request, Response
 from voipcluster.sip.proxy.context import ProxyContext
+from voipcluster.sip.proxy.events import Target
 from voipcluster.sip.proxy.validation import Refused
-from voipcluster.sip.session_timer import SessionTimer
+from voipcluster.sip.session_timer import Session, SessionTimer
 from voipcluster.sip.uri import is_sips
 
 DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
@@ -328,30 +329,9 @@ class Serving:
             self._timer_c,
             64 * self._core.transactions.durations.t1,
             diverts=diverting is not None and invite,
-            asked_before=accepted.asked_before,
+            asked_before=accepted.asked_before is not None,
         )
-        on_response = None
-        if call is not None:
-            proved = bool(call.user) and client.user == call.user
-            call.learn_contact(True, contact := request.contact_uri, proved)
-            call.reached = targets[0].uri
-            proxies, recorded = self._dialogs.proxies_before_us(request)
-            if proxies:
-                call.learn_proxies(True, proxies, proved)
-            # whom we have looked up says himself where he is; whom the caller named may be anybody
-            looked_up = not accepted.routes and self._core.names.meaning(accepted.uri).local
-            on_response = partial(
-                self._answers.answered,
-                call.key,
-                request.cseq[0],
-                "INVITE",
-                Side.CALLEE,
-                session,
-                recorded,
-                looked_up,
-                contact,
-                None,
-            )
+        on_response = None if call is None else self._learning(accepted, call, targets[0], session)
         # one that may be tried at several places notes each of them; so does one to no phone that registered, but to a name or an
         # address: it may lead nowhere
         several = (
@@ -368,9 +348,37 @@ class Serving:
         if diverting is not None:
             forwarding.locate = diverting.locate
             diverting.begun()
+        elif accepted.asked_before is not None and outgoing is None:
+            forwarding.take_over(accepted.asked_before, partial(self._ended_elsewhere, call))
         if self.locating.outgoing is not None:
             self.locating.outgoing.applies(outgoing, call, forwarding, context, copy)
         forwarding.start_at(*targets)
+
+    def _learning(
+        self, accepted: Accepted, call: Call, first: Target, session: Session | None
+    ) -> Callable[[Target, Response], bytes | None]:
+        """What is known of both sides of a call from its INVITE, and who learns the rest from the responses."""
+        request, client = accepted.incoming.request, accepted.client
+        proved = bool(call.user) and client.user == call.user
+        call.learn_contact(True, contact := request.contact_uri, proved)
+        call.reached = first.uri
+        proxies, recorded = self._dialogs.proxies_before_us(request)
+        if proxies:
+            call.learn_proxies(True, proxies, proved)
+        # whom we have looked up says himself where he is; whom the caller named may be anybody
+        looked_up = not accepted.routes and self._core.names.meaning(accepted.uri).local
+        return partial(
+            self._answers.answered,
+            call.key,
+            request.cseq[0],
+            "INVITE",
+            Side.CALLEE,
+            session,
+            recorded,
+            looked_up,
+            contact,
+            None,
+        )
 
     def _offer(
         self, request: Request, client: Handover, call: Call, target: Hop | None, record: bool = True
@@ -417,6 +425,11 @@ class Serving:
                 self._calls.answered(call.key, self._core.wall())
             else:
                 self._calls.failed(call.key, f"failed {status}" if status else "no answer")
+        self.completed()
+
+    def _ended_elsewhere(self, call: Call | None, status: int) -> None:
+        if call is not None:
+            self._calls.failed(call.key, ELSEWHERE)
         self.completed()
 
 

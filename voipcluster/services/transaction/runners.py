@@ -294,6 +294,10 @@ class ClientTransaction(NamedTimers):
         if isinstance(self._machine, InviteClient) and self._machine.state is InviteState.PROCEEDING:
             self.cancel()
 
+    def move_to(self, user: IClientUser, branch: int) -> None:
+        """Somebody else hears of it from now on, as of that branch of his."""
+        self._user, self._user_branch = user, branch
+
     def lose(self, error: TransportError) -> None:
         """Its next hop is gone: our user learns that now; should it be there all the same, a pending INVITE is cancelled."""
         if isinstance(self._machine, InviteClient) and self._machine.state is InviteState.PROCEEDING:

@@ -82,6 +82,22 @@ class ProxyContext:
     def start(self) -> list[Effect]:
         return [LocateTargets(())]
 
+    def take_over(self, other: ProxyContext) -> list[int]:
+        """
+        The nodes that stand by there do so here from now on: the first branches, before there is any other one.
+
+        @return: the numbers that they have there.
+        """
+        assert not self._branches, "take_over() comes before start()"
+        kept = [
+            number
+            for number, branch in enumerate(other._branches)
+            if branch.stands_by and (branch.state is not _ENDED or branch.final is not None)
+        ]
+        self._branches = [other._branches[number] for number in kept]
+        self._located_from = len(kept)
+        return kept
+
     @property
     def ended(self) -> bool:
         """Whether the caller has its final response."""

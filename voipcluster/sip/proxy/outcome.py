@@ -80,12 +80,15 @@ def _without_answer(branches: Sequence[Branch], invite: bool) -> Answer | None:
     for branch in branches:
         if branch.unusable:
             return Answer(branch.unusable)
-    if all(branch.unreachable for branch in branches):
-        if any(branch.throttled for branch in branches):
+    asked = [
+        branch for branch in branches if not branch.stands_by
+    ] or branches  # of the others nobody knows anything
+    if all(branch.unreachable for branch in asked):
+        if any(branch.throttled for branch in asked):
             # RFC 7339 section 5.10: who holds a request back says so as the server would, without Retry-After
             return Answer(503)
         # section 16.9: as if each had answered 503; a registered phone that is gone is "unavailable" to its caller
-        phones = all(branch.target.party is not None or branch.target.flow is not None for branch in branches)
+        phones = all(branch.target.party is not None or branch.target.flow is not None for branch in asked)
         return Answer(480 if phones else 500)
     # RFC 4320 section 4.2: no 408 to a non-INVITE, the client has timed out by now itself
     return Answer(408) if invite else None

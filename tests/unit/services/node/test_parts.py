@@ -9,6 +9,7 @@ from tests.simulation.world import World
 from voipcluster.balance.state import NodeState
 from voipcluster.services.gateway.allowances import GATEWAY, USER
 from voipcluster.services.media.relay import CallKey
+from voipcluster.services.sip.calls import ELSEWHERE
 
 
 class PartsTests(SynchronousTestCase):
@@ -39,6 +40,16 @@ class PartsTests(SynchronousTestCase):
         attempt = world.callers[0].call("sip:nobody@example.com")
         world.run(5.0)
         self.assertEqual((attempt.answered, list(self.node.records.find(attempt.call_id))), (False, []))
+
+    def test_no_record_of_what_another_node_has_served(self) -> None:
+        """That node has it; here it was counted while nobody knew which one that would be."""
+        for reason, noted in (("failed 486", 1), (ELSEWHERE, 0)):
+            world = self.world()
+            attempt = world.call(world.callers[0], world.callees[0])
+            world.until(lambda: len(self.node.calls), "the call has come")
+            self.node.calls.failed(next(iter(self.node.calls)).key, reason)
+            self.assertEqual(len(self.node.calls), 0)
+            self.assertEqual(len(list(self.node.outlines.find(attempt.call_id))), noted, reason)
 
     def test_who_is_heard(self) -> None:
         """The node itself always, another one while its reports come, a stranger never."""

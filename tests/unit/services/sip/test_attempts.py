@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from itertools import product
 
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
 from tests.unit.services.names_world import NET, ONE, TWO, NamesCase
 from voipcluster.address import Hop
+from voipcluster.errors import TransportError
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.records.rows import row_of
+from voipcluster.services.sip.attempts import Attempts
 from voipcluster.services.sip.forwarding import Forwarding
 from voipcluster.services.transaction.resolving import REFUSED, SILENT, UNAVAILABLE
+from voipcluster.services.transaction.runners import IClientUser
 from voipcluster.sip.dns import NAPTR, SRV, A, Naptr, Srv
+from voipcluster.sip.message import Response
 from voipcluster.sip.proxy.events import Target
 
 CAROL = f"sip:carol@{NET}"
@@ -438,6 +445,41 @@ class LookupTests(AttemptsCase):
         incoming.request = request
         incoming.answer(480)
         self.node.calls.failed(next(iter(self.node.calls)).key, "abandoned")
+
+
+class MovedTests(AttemptsCase):
+    def test_who_hears(self) -> None:
+        """Whoever takes the branch over hears of it by a number of his own, and it goes to no more servers."""
+        heard: list[tuple[int, int]] = []
+
+        @implementer(IClientUser)
+        class Heir:
+            def response_received(self, branch: int, response: Response) -> None:
+                heard.append((branch, response.status))
+
+            def timed_out(self, branch: int) -> None:
+                heard.append((branch, 0))
+
+            def send_failed(self, branch: int, error: TransportError) -> None:
+                heard.append((branch, -1))
+
+        verifyObject(IClientUser, Heir())
+        self.invite()
+        (incoming,) = self.node.transactions.servers.values()
+        request, forwarding = incoming.request, incoming.user
+        assert isinstance(forwarding, Forwarding)
+        attempts = forwarding._clients.pop(0)
+        assert isinstance(attempts, Attempts)
+        attempts.move_to(Heir(), 7)
+        self.one.reply(self.one.request("INVITE"), 180)
+        self.world.wait(10)
+        self.assertEqual((heard, self.two.took()), ([(7, 180)], []))
+        self.one.reply(self.one.request("INVITE"), 486)
+        self.assertEqual((heard[1:], self.alice.took()), ([(7, 486)], [100]))
+        forwarding.abandon()
+        incoming.request = request
+        incoming.answer(480)
+        self.node.calls.failed(next(iter(self.node.calls)).key, "moved")
 
 
 class NoServerTests(AttemptsCase):

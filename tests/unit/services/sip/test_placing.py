@@ -309,6 +309,98 @@ class HandOverTests(ClusterCase):
         self.assertEqual(self.alice.took(), [486])
         self.all_is_over()
 
+    def late_and_here(self) -> tuple[Request, Request]:
+        """Node b gives its sign of life too late, and a serves the call itself; the INVITEs that Bob gets from a and from b."""
+        self.a.load(0.8)
+        self.c.load(0.8)
+        self.ends: list[tuple[str, str]] = []
+        for node in (self.a, self.b):
+            node.calls.over = lambda call, reason, name=node.name: self.ends.append((name, reason))
+        self.world.network.lost.add(self.b.address)
+        self.alice.send(self.a, "INVITE", BOB, branch="x")
+        self.world.wait(1.1)
+        by_a = self.bob.request("INVITE")
+        self.assertEqual((self.bob.took(), len(self.a.calls)), (["INVITE"], 1))
+        self.world.network.lost.clear()
+        self.world.wait(0.6)  # node b gets a copy of the INVITE now
+        through = self.b.address[0]  # and a, who owns the flow to Bob
+        by_b = next(m for m in self.bob.inbox if isinstance(m, Request) and through in str(m.get_all("via")))
+        self.assertEqual((set(self.bob.took()), self.alice.took()), ({"INVITE"}, [100, 100]))
+        return by_a, by_b
+
+    def test_served_here_and_rings(self) -> None:
+        """Where the phone rings by the copy of this node, the late one gets CANCEL."""
+        by_a, by_b = self.late_and_here()
+        self.assertEqual(self.sent_to(self.b, "CANCEL"), [])
+        self.bob.reply(by_a, 180)
+        self.assertEqual(len(self.sent_to(self.b, "CANCEL")), 1)
+        self.bob.reply(by_b, 487)
+        self.bob.reply(by_a, 486)
+        self.assertEqual(self.alice.took(), [180, 486])
+        self.assertEqual(self.ends, [("b", "failed 487"), ("a", "failed 486")])
+        self.all_is_over()
+
+    def test_served_here_too_late(self) -> None:
+        """
+        The phone has the copy of the late node, and merges that of this one (482, section 8.2.2.2).
+
+        The answer to the former is the caller's. The call is one of that node's, and not one of this node's.
+        """
+        by_a, by_b = self.late_and_here()
+        self.bob.reply(by_a, 482)
+        self.assertEqual(self.alice.took(), [])
+        self.bob.reply(by_b, 180)
+        self.bob.reply(by_b, 486)
+        self.assertEqual(self.alice.took(), [180, 486])
+        self.assertEqual(self.ends, [("b", "failed 486"), ("a", "served elsewhere")])
+        self.all_is_over()
+
+    def test_served_here_and_answered_there(self) -> None:
+        """The late node's phone rings before anything is heard of the other copy: it is the one that counts, up to its BYE."""
+        by_a, by_b = self.late_and_here()
+        self.bob.reply(by_b, 180)
+        self.bob.reply(by_a, 482)
+        self.bob.reply(by_b, 200)
+        self.assertEqual(self.alice.took(), [180, 200])
+        self.assertEqual(self.ends, [("a", "served elsewhere")])
+        self.assertEqual([len(node.calls) for node in (self.a, self.b, self.c)], [0, 1, 0])
+        self.b.calls.end(next(iter(self.b.calls)).key, "end of the test")
+
+    def test_served_here_and_given_up(self) -> None:
+        """A caller that gives up has both copies cancelled."""
+        by_a, by_b = self.late_and_here()
+        self.bob.reply(by_a, 180)
+        self.alice.send(self.a, "CANCEL", BOB, branch="x")
+        self.assertEqual(self.bob.took(), ["CANCEL"])
+        self.bob.reply(by_b, 180)
+        self.assertEqual(self.bob.took(), ["CANCEL"])
+        for invite in (by_b, by_a):
+            self.bob.reply(invite, 487)
+        self.assertEqual(self.alice.took(), [180, 200, 487])
+        self.all_is_over()
+
+    def test_served_here_and_nothing_comes_of_the_other_one(self) -> None:
+        """A node that is gone after all: Timer C ends its branch, and the caller hears that it is our fault."""
+        by_a, _ = self.late_and_here()
+        self.bob.reply(by_a, 482)
+        self.world.network.lost.add(self.b.address)
+        self.world.wait(230, step=0.5)
+        self.assertEqual(set(self.alice.took()), {500})
+        self.assertIn(("a", "failed 500"), self.ends)
+        self.assertEqual(len(self.a.calls), 0)
+
+    def test_turned_down_here(self) -> None:
+        """Where this node cannot bring it anywhere, the late one is not waited for."""
+        self.a.load(0.8)
+        self.c.load(0.8)
+        self.world.network.lost.add(self.b.address)
+        self.alice.send(self.a, "INVITE", "sip:nobody@example.com")
+        self.world.wait(1.1)
+        self.assertEqual(self.alice.took()[-1], 404)
+        self.world.network.lost.clear()
+        self.world.wait(0.6)
+        self.all_is_over()
+
     def busy(self) -> None:
         """Node a reads late, and hands a call over to b, which is not heard."""
         self.a.load(0.8)
@@ -363,13 +455,14 @@ class HandOverTests(ClusterCase):
         self.assertEqual(len(self.a.calls), 1)
         self.world.network.lost.clear()
         self.world.wait(0.6)
-        self.assertEqual(len(self.sent_to(self.b, "CANCEL")), 1)  # as soon as it said 100
         late = self.bob.request("INVITE")
+        self.assertEqual(self.sent_to(self.b, "CANCEL"), [])  # the phone may have that copy and no other
+        self.bob.reply(mine, 180)
+        self.assertEqual(len(self.sent_to(self.b, "CANCEL")), 1)
         self.bob.reply(late, 180)
         self.bob.reply(late, 487)
         self.assertEqual(len(self.b.calls), 0)
         self.bob.took()
-        self.bob.reply(mine, 180)
         self.world.wait(190, step=0.5)
         self.assertEqual({s for s in self.alice.took() if s != 100}, {180})
         self.bob.reply(mine, 486)

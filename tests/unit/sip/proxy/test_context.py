@@ -519,6 +519,51 @@ class HandOverTests(ContextCase):
             self.locate(A)
             self.assertEqual(self.answers((0, 482))[-len(end) :], end)
 
+    def here(self) -> None:
+        """The next one is this node itself, in a context of its own."""
+        before, self.context = self.context, ProxyContext(True, asked_before=True)
+        self.assertEqual(self.context.take_over(before), [0])
+        self.assertFalse(self.context.starts(A), "it is not the only branch")
+
+    def test_served_here(self) -> None:
+        """A node that is late stands by as before: it counts where it rings first, or where it was the first at the phone."""
+        for before in (((0, 180), (1, 482)), ((1, 482), (0, 180)), ((0, 100), (1, 482))):
+            self.setUp()
+            self.feed(TimerFired("answer:0"))
+            self.here()
+            self.assertIn(StartBranch(1, A), self.locate(A))
+            self.answers(*before)
+            busy, effects = self.answer(0, 486)
+            self.assertEqual(effects[-2:], [ForwardResponse(busy, 0), Ended(486)], before)
+
+    def test_served_here_and_rings(self) -> None:
+        """A node that is late is cancelled when the phone rings by this one's copy."""
+        self.feed(TimerFired("answer:0"))
+        self.here()
+        self.locate(A)
+        self.answers((0, 100))
+        _, effects = self.answer(1, 180)
+        self.assertEqual(effects[: len(self.cancelled(0))], self.cancelled(0))
+        self.answers((0, 487))
+        busy, effects = self.answer(1, 486)
+        self.assertEqual(effects[-2:], [ForwardResponse(busy, 1), Ended(486)])
+
+    def test_served_here_behind_a_late_answer(self) -> None:
+        """What the late node has brought before counts where this one's copy is merged; one that refused is no branch."""
+        self.next_is_asked()
+        busy, _ = self.answer(0, 486)
+        self.answers((1, 503))
+        self.here()
+        self.locate(A)
+        self.assertEqual(self.answers((1, 482))[-2:], [ForwardResponse(busy, 0), Ended(486)])
+
+    def test_served_here_and_nobody_there(self) -> None:
+        """That the phone cannot be reached is what it is, beside a node of which nothing is known."""
+        self.feed(TimerFired("answer:0"))
+        self.here()
+        self.locate(A._replace(flow=Flow("UDP", ("192.0.2.8", 5060), ("192.0.2.1", 5060))))
+        self.assertEqual(self.feed(BranchFailed(1, ERROR))[-2:], [Answer(480), Ended(480)])
+
     def test_silence_then_2xx(self) -> None:
         """A 2xx of the slow node counts all the same: the phone has answered."""
         self.feed(TimerFired("answer:0"))
