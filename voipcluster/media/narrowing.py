@@ -10,7 +10,7 @@ from voipcluster.errors import ParseError
 from voipcluster.media.codec import BESIDE, STATIC
 from voipcluster.media.sdp import MEDIA, SessionDescription, Transport, end_of_line
 
-_OF_FORMAT: Final = re.compile(rb"a=(?:rtpmap|fmtp|rtcp-fb|ptime):([0-9]{1,3})(?=[ \r\n])")
+_OF_FORMAT: Final = re.compile(rb"a=(?:rtpmap|fmtp|rtcp-fb):([0-9]{1,3})(?=[ \r\n])")
 _RTPMAP: Final = re.compile(rb"a=rtpmap:([0-9]{1,3}) +([\x21-\x2e\x30-\x7e]{1,32})/")
 _APT: Final = re.compile(rb"a=fmtp:([0-9]{1,3}) .*\bapt=([0-9]{1,3})")
 _MOST: Final = 128  # payload types there are

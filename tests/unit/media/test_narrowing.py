@@ -39,6 +39,11 @@ class NarrowingTests(SynchronousTestCase):
         )
         self.assertEqual(only_encodings(HEAD + AUDIO, ("PCMU", "PCMA", "Opus")), HEAD + AUDIO)
 
+    def test_packet_time(self) -> None:
+        """The number of a=ptime is no format, whatever else has that number (RFC 8866 section 6.4)."""
+        offer = AUDIO.replace(b"96", b"120").replace(b"a=ptime:20", b"a=ptime:120")
+        self.assertIn(b"a=ptime:120\r\n", only_encodings(HEAD + offer, ("PCMA",)))
+
     def test_video(self) -> None:
         """Retransmission goes with its codec; a line without a codec that is left is not wanted."""
         narrow = only_encodings(HEAD + AUDIO + VIDEO, ("PCMU", "H264"))
