@@ -189,7 +189,7 @@ class ProxyService:
         invite = request.method == "INVITE"
         if invite:
             incoming.answer(100)
-        context = ProxyContext(invite, timer_cancel=64 * self._core.transactions.durations.t1)
+        context = ProxyContext(invite, self._within.timer_c, 64 * self._core.transactions.durations.t1)
         target = Target(routed.uri)
         Forwarding(
             self._core,
@@ -450,7 +450,7 @@ class ProxyService:
         invite = request.method == "INVITE"
         if invite:
             incoming.answer(100)
-        context = ProxyContext(invite, timer_cancel=64 * self._core.transactions.durations.t1)
+        context = ProxyContext(invite, self._within.timer_c, 64 * self._core.transactions.durations.t1)
         Forwarding(
             self._core,
             incoming,

@@ -32,6 +32,7 @@ class WithinDialogs:
     """
     What follows the request that made a dialog.
 
+    @ivar timer_c: seconds, of every INVITE that is no new one here.
     @ivar identity: who we are towards a gateway, by its name; L{None}: it gets no password of ours.
     """
 
@@ -51,7 +52,7 @@ class WithinDialogs:
         self._calls = calls
         self._claims = claims
         self.answers = answers
-        self._timer_c = timer_c
+        self.timer_c = timer_c
         self.session_timer = session_timer
 
     @property
@@ -111,7 +112,7 @@ class WithinDialogs:
         incoming.accept()
         if method == "INVITE":
             incoming.answer(100)
-        context = ProxyContext(method == "INVITE", self._timer_c, 64 * self._core.transactions.durations.t1)
+        context = ProxyContext(method == "INVITE", self.timer_c, 64 * self._core.transactions.durations.t1)
         asserted = request.layout.indexes(ASSERTED)
         if passage.drop:
             asserted = (*passage.drop, *asserted)

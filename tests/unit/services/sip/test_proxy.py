@@ -349,6 +349,21 @@ class OneNodeTests(CallCase):
         self.alice.send(self.node, "OPTIONS", "sip:192.0.2.1")
         self.assertIn("INVITE", self.alice.response(200).values("allow"))
 
+    def test_timer_c_of_every_node(self) -> None:
+        """A phone may ring as long as the configuration says, also when another node has its flow (16.6 step 11)."""
+        other = self.world.node("b")
+        for node in (self.node, other):
+            node.serving._timer_c = node.serving.within.timer_c = 400.0
+        bob = self.world.phone("bob", "198.51.100.2", "TCP", 40123)
+        bob.register(other)
+        self.alice.send(self.node, "INVITE", BOB, branch="long")
+        bob.reply(bob.request("INVITE"), 180)
+        self.world.wait(300.0, step=0.5)
+        self.assertNotIn("CANCEL", bob.took())
+        self.world.wait(102.0, step=0.5)
+        cancel = bob.request("CANCEL")
+        bob.reply(cancel, 200)
+
     def test_what_is_copied(self) -> None:
         """The copy keeps all headers and their order; Max-Forwards is one less (section 16.6 steps 1 and 3)."""
         self.registered()
