@@ -56,6 +56,16 @@ class PeerInOverloadTests(TwoNodes):
             return all(server.loss > 0 for server in polite.servers.values())
 
         await self.until(is_limited, "both nodes say how much is to be held back")
+
+        async def are_full() -> bool:
+            """By the quota, of which nobody has told them; without it C{cpu} would be no more than C{SHARE}."""
+            rows = (await self.node.ask("status"))["nodes"]
+            return all(
+                row["measured"] and row["measured"]["quota"] == SHARE and row["components"]["cpu"] > 3 * SHARE
+                for row in rows
+            )
+
+        await self.until(are_full, "both nodes measure what they use of their quota")
         await self.counted(polite, 2.0)  # the values settle
         await self.counted(polite, 1.5)
         polite.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ class SimNode:
             random=chance.random,
             octets=chance.randbytes,
             cpu=reactor.cpu,
+            quota=lambda: math.inf,
             memory=lambda: 100 << 20,
             open_udp=reactor.open_udp,
             open_rtp=self.media.open_port,

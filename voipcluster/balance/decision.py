@@ -78,7 +78,7 @@ class Own:
     The own node at this moment.
 
     @ivar drowning: see L{voipcluster.balance.state.NodeStateMachine}.
-    @ivar delay: C{arrival_rate}, C{capacity}, C{weight}, C{refusal_rate}: see
+    @ivar delay: C{arrival_rate}, C{capacity}, C{weight}, C{refusal_rate}, C{quota}: see
         L{voipcluster.balance.report.Report}.
     @ivar controlled: overload control stands in front of placement: what comes here was let in, and is not refused once more
         because the node has no time.
@@ -92,6 +92,7 @@ class Own:
     capacity: float = 0.0
     weight: float = 1.0
     refusal_rate: float = 0.0
+    quota: float = 1.0
     controlled: bool = False
 
 

@@ -31,6 +31,7 @@ class Report:
     @ivar capacity: requests that it completes per second of busy CPU ("mu"); 0 when not known yet, L{NOTHING} when it can serve
         none.
     @ivar refusal_rate: new requests per second that overload control refuses unread, and that C{arrival_rate} does not count.
+    @ivar quota: CPUs that its thread may have, 1 at most: less where its control group has less, of which C{cpu} is a share.
     @ivar weight: part of its share that it takes: less than 1 after a start (L{voipcluster.balance.start}).
     @ivar calls: calls in progress; C{calls_limit} is what counts as workload 1.0.
     @ivar time: the sender's wall clock, seconds since 1970; for people, never compared.
@@ -49,6 +50,7 @@ class Report:
     capacity: float = 0.0
     weight: float = 1.0
     refusal_rate: float = 0.0
+    quota: float = 1.0
     calls: int = 0
     calls_limit: int = 0
     registrations: int = 0

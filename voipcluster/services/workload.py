@@ -7,6 +7,7 @@ start and end at once, because the next request may be placed before the next sa
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import time
@@ -30,6 +31,7 @@ from voipcluster.net.waiting import Waited
 SAMPLE = 0.1  # s between samples
 LOOK = 0.02  # s between looks at what waits, while the node is busy: others hear of a slow-down the sooner
 LOOK_FROM = 0.2  # share of a sample in which it worked, or something waited for it
+QUOTA_EVERY = 5.0  # s between looks at the quota of the CPU, which somebody may change
 CPU_SAMPLES = 5  # one sample holds a handshake or a garbage collection; half a second says what the node does
 TOO_LATE = 0.1  # s of delay that count as workload 1.0
 KERNEL_COST = 0.2  # of a packet that the kernel relays, in those of this process (bench/relay.py)
@@ -60,6 +62,7 @@ class Sources:
     @ivar waited: how long messages waited since this was last called, or L{None} when none came.
     @ivar refused: requests refused unread so far.
     @ivar cpu: CPU seconds that the reactor's thread used so far; it is called on that thread.
+    @ivar quota: CPUs that the process may use, infinity where it may use all; called each C{QUOTA_EVERY}, on that thread, too.
     @ivar packets: packets that this process relayed so far; C{kernel_rate}: those a second that the kernel relays for it.
     @ivar memory: resident bytes.
     @ivar wall: seconds since 1970, for the time in a report.
@@ -74,6 +77,7 @@ class Sources:
     waited: Callable[[], Waited | None] = lambda: None
     refused: Callable[[], int] = _nothing
     cpu: Callable[[], float] = time.thread_time
+    quota: Callable[[], float] = lambda: math.inf
     wall: Callable[[], float] = time.time
 
 
@@ -136,6 +140,7 @@ class WorkloadService(Service):
         self._others, self._changes, self._pace = others, Changes(step), Pace()
         self._start = SlowStart(clock.seconds(), slow_start)
         self._cpu: deque[tuple[float, float]] = deque(maxlen=CPU_SAMPLES + 1)  # (wall, CPU) seconds
+        self._quota, self._quota_at = 1.0, 0.0  # CPUs that the thread can have
         self._packets, self._sampled_at = 0, 0.0
         self._looked_at = self._looked_cpu = 0.0
         self._waited: Waited | None = None  # since the last sample
@@ -156,6 +161,7 @@ class WorkloadService(Service):
         self._start = SlowStart(now, self._start.step)
         self._looked_at, self._looked_cpu = now, self._sources.cpu()
         self._cpu.append((now, self._looked_cpu))
+        self._look_at_quota(now)
         self._packets, self._sampled_at = self._sources.packets(), now
         self._next = self._clock.callLater(SAMPLE, self._sample, now + SAMPLE)
         self.touch()
@@ -196,6 +202,7 @@ class WorkloadService(Service):
             capacity=own.capacity,
             weight=own.weight,
             refusal_rate=own.refusal_rate,
+            quota=own.quota,
             calls=self._calls,
             calls_limit=self._limits.calls,
             registrations=self._sources.registrations(),
@@ -248,13 +255,17 @@ class WorkloadService(Service):
         standing = self._delay.standing
         used = self._looked_cpu
         busy_now = used - self._cpu[-1][1]
-        self._often = max(busy_now, 0.0 if waited is None else waited.held) > LOOK_FROM * elapsed
+        if not 0.0 <= now - self._quota_at < QUOTA_EVERY:
+            self._look_at_quota(now)
+        self._often = (
+            max(busy_now / self._quota, 0.0 if waited is None else waited.held) > LOOK_FROM * elapsed
+        )
         if self._often and self._look_next is None:
             self._look_next = self._clock.callLater(LOOK, self._look_again)
         self.sampled(elapsed, busy_now, delay if waited is not None else standing)
         self._cpu.append((now, used))
         since, before = self._cpu[0]
-        busy = min(1.0, max(0.0, used - before) / max(now - since, 1e-6))
+        busy = min(1.0, max(0.0, used - before) / (max(now - since, 1e-6) * self._quota))
         self._measure_rates(elapsed)
         packets, self._packets = self._packets, self._sources.packets()
         limits, self._calls = self._limits, self._sources.calls()
@@ -293,6 +304,10 @@ class WorkloadService(Service):
             self._start = SlowStart(now, self._start.step)
         self._looked_at, self._looked_cpu, self._completed = now, cpu, 0
 
+    def _look_at_quota(self, now: float) -> None:
+        """A thread fills one CPU at most; of a process that may use less than one it is that which is used up."""
+        self._quota, self._quota_at = min(1.0, self._sources.quota()), now
+
     def _measure_rates(self, elapsed: float) -> None:
         self._arrivals.feed(self._arrived / elapsed, elapsed)
         self._arrived = 0
@@ -315,6 +330,7 @@ class WorkloadService(Service):
             capacity=self._delay.capacity,
             weight=self._start.weight(self._clock.seconds()),
             refusal_rate=self._refusals.value,
+            quota=self._quota,
             controlled=self._controlled,
         )
         if self.running and self._changes.matter(self._own, self._calls, self._limits.calls):

@@ -132,6 +132,7 @@ _MEASURED = (
     ("ARRIVE/S", "arrival_rate", 1.0),
     ("CAPACITY/S", "capacity", 1.0),
     ("REFUSED/S", "refusal_rate", 1.0),
+    ("QUOTA/%", "quota", 100.0),
 )
 
 

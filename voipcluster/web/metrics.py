@@ -130,6 +130,10 @@ CATALOGUE = {
             "voipcluster_capacity",
             "Requests completed per second of busy CPU; 0: not known yet, 0.001 or less: none.",
         ),
+        Described(
+            "voipcluster_cpu_quota",
+            "CPUs that the control group of the node leaves to its thread, 1 at most; workload component cpu is a share of it.",
+        ),
         Described("voipcluster_refusal_rate", "New requests per second refused for overload."),
         Described("voipcluster_overload", "1 while new requests are limited for overload, else 0."),
         Described("voipcluster_reactor_delay_seconds", "How late timers run."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from twisted.internet.task import Clock
@@ -12,7 +13,7 @@ from voipcluster.balance.delay import OVER
 from voipcluster.balance.report import NOTHING, Report
 from voipcluster.balance.state import Levels, NodeState
 from voipcluster.net.waiting import Waited
-from voipcluster.services.workload import Limits, Sources, WorkloadService, resident_bytes
+from voipcluster.services.workload import QUOTA_EVERY, Limits, Sources, WorkloadService, resident_bytes
 
 
 class WorkloadServiceCase(SynchronousTestCase):
@@ -23,12 +24,17 @@ class WorkloadServiceCase(SynchronousTestCase):
         self.calls = self.transactions = self.packets = self.memory = 0
         self.kernel_rate = 0.0
         self.busy = self.used = self.used_at = 0.0
+        self.quota, self.asked = math.inf, 0
         self.told: list[Report] = []
 
     def cpu(self) -> float:
         self.used += self.busy * (self.clock.seconds() - self.used_at)
         self.used_at = self.clock.seconds()
         return self.used
+
+    def cpus(self) -> float:
+        self.asked += 1
+        return self.quota
 
     def service(self, on_change: Callable[[], None] | None = None) -> WorkloadService:
         service = WorkloadService(
@@ -43,6 +49,7 @@ class WorkloadServiceCase(SynchronousTestCase):
                 kernel_rate=lambda: self.kernel_rate,
                 memory=lambda: self.memory,
                 cpu=self.cpu,
+                quota=self.cpus,
                 wall=lambda: 1.7e9,
             ),
             limits=Limits(calls=20, transactions=1000, packets_per_second=5000.0, memory=100_000),
@@ -180,6 +187,38 @@ class WorkloadServiceTests(WorkloadServiceCase):
         self.busy = 1.0
         self.run_for(0.1)
         self.assertApproximates(service.workload().cpu, 0.2, 0.001)
+
+    def test_cpu_of_a_quota(self) -> None:
+        """What is used counts by what a group of processes may use, up to one CPU; a quota may change while the node runs."""
+        self.quota = 0.25
+        service = self.start()
+        self.busy = 0.2
+        self.run_for(0.6)
+        self.assertApproximates(service.workload().cpu, 0.8, 0.001)
+        self.assertEqual((service.own().state, service.own().quota), (NodeState.SHED, 0.25))
+        self.quota = 0.5
+        self.run_for(QUOTA_EVERY + 5.0)
+        self.assertApproximates(service.workload().cpu, 0.4, 0.005)
+        self.assertEqual(service.report(1).quota, 0.5)
+        for quota in (4.0, math.inf):
+            self.quota = quota
+            self.run_for(QUOTA_EVERY + 5.0)
+            self.assertApproximates(service.workload().cpu, 0.2, 0.005)
+            self.assertEqual(service.report(1).quota, 1.0)
+
+    def test_the_quota_is_not_read_with_each_look(self) -> None:
+        """It is in files, some of which the kernel makes up when they are read."""
+        self.start()
+        self.busy = 0.5
+        self.run_for(4 * QUOTA_EVERY)
+        self.assertLessEqual(self.asked, 5)
+
+    def test_more_than_its_quota(self) -> None:
+        """A group may use more for a moment, of what it did not use before: that is all of it, and no more."""
+        self.quota, self.busy = 0.25, 1.0
+        service = self.start()
+        self.run_for(1.0)
+        self.assertEqual(service.workload().cpu, 1.0)
 
     def test_lag(self) -> None:
         """The delay is what stays: one late timer does not count, two in a row do; 50 ms are half of too much."""

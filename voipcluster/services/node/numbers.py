@@ -137,6 +137,7 @@ def numbers(node: NodeParts) -> Numbers:
         "voipcluster_queueing_delay_seconds": own.delay,
         "voipcluster_arrival_rate": own.arrival_rate,
         "voipcluster_capacity": own.capacity,
+        "voipcluster_cpu_quota": own.quota,
         "voipcluster_refusal_rate": own.refusal_rate,
         "voipcluster_overload": float(node.overload.active),
         "voipcluster_reactor_delay_seconds": node.wheel.lateness,

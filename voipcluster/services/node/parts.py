@@ -225,6 +225,7 @@ class NodeParts:
                 kernel_rate=lambda: self.media.kernel_rate,
                 memory=surroundings.memory,
                 cpu=surroundings.cpu,
+                quota=surroundings.quota,
                 wall=surroundings.wall,
                 waited=self.transport.waited,
                 refused=lambda: self.overload.refused,

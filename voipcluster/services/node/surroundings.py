@@ -26,6 +26,7 @@ from voipcluster.net.port_group import port_readers
 from voipcluster.net.rtp import IReaders, open_rtp_port
 from voipcluster.net.udp import open_udp_socket
 from voipcluster.services.cluster.admission import open_member
+from voipcluster.services.cpu_quota import CpuQuota
 from voipcluster.services.media.kernel_path import IKernel
 from voipcluster.services.media.ports import OpenPort
 from voipcluster.services.node.store import NodeStore
@@ -64,7 +65,7 @@ class Surroundings:
     """
     @ivar wall: seconds since 1970. The reactor's clock tells them too.
     @ivar random: from 0.0 to below 1.0; C{octets}: so many of them, for what nobody may guess.
-    @ivar cpu: CPU seconds that the reactor's thread used; C{memory}: resident octets.
+    @ivar cpu: CPU seconds that the reactor's thread used; C{quota}: CPUs that the process may use; C{memory}: resident octets.
     @ivar open_udp: a bound socket for SIP, by IP literal and port.
     @ivar open_rtp: a bound port of the relay, see L{OpenPort}; C{rtp_readers}: what reads such ports, made of the
         reactor and the seconds for which packets may wait for each other.
@@ -78,6 +79,7 @@ class Surroundings:
     random: Callable[[], float] = SystemRandom().random
     octets: Callable[[int], bytes] = os.urandom
     cpu: Callable[[], float] = time.thread_time
+    quota: Callable[[], float] = Factory(CpuQuota)
     memory: Callable[[], int] = resident_bytes
     open_udp: Callable[[str, int], socket.socket] = open_udp_socket
     open_rtp: OpenPort = open_rtp_port
