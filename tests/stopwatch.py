@@ -23,14 +23,19 @@ class Stopwatch:
     def __init__(self, *pids: int) -> None:
         self._before = {pid: _waited(pid) for pid in (os.getpid(), *pids)}
         self._waited = dict(self._before)
-        self._begun = time.monotonic() - _stolen()
+        self._stolen = _stolen()
+        self._begun = time.monotonic()
 
     @property
     def seconds(self) -> float:
+        return time.monotonic() - self._begun - self.waited
+
+    @property
+    def waited(self) -> float:
+        """What is left out."""
         for pid, before in self._waited.items():
             self._waited[pid] = max(before, _waited(pid))  # of one that has ended what was known last
-        lost = sum(now - self._before[pid] for pid, now in self._waited.items())
-        return time.monotonic() - _stolen() - self._begun - lost
+        return _stolen() - self._stolen + sum(now - self._before[pid] for pid, now in self._waited.items())
 
 
 def _waited(pid: int) -> float:

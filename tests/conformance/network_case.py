@@ -126,7 +126,7 @@ class NetworkTestCase(FlowTestCase):
             (call,) = await self.node.ask("calls", call_id=call_id)
             return bool(call["packets"] >= packets)
 
-        await self.until(enough, f"{packets} packets have reached the relay", 5.0)
+        await self.until(enough, f"{packets} packets have reached the relay", 30.0)
 
     async def settled(self, talk: Talk) -> None:
         """Return once media of a call takes the path that it is to take; both sides have been heard."""
@@ -135,7 +135,7 @@ class NetworkTestCase(FlowTestCase):
         def handed_over() -> bool:
             return self.relay != "kernel" or call_id in host.run("nft", "list", "ruleset")
 
-        await self.until(handed_over, "the kernel has the streams", 5.0)
+        await self.until(handed_over, "the kernel has the streams", 30.0)
 
     def took_the_path(self, talk: Talk, packets: int) -> None:
         """Fail unless the kernel, if it is to relay, has relayed so many packets of a call, and else none of any."""

@@ -37,6 +37,7 @@ class Peer:
         self.user, self.transport, self.host, self.port = user, transport, host, 0
         self.inbox: list[Message] = []
         self.heard: list[Message] = []
+        self._known: set[bytes] = set()  # requests that came over UDP
         self.on_message: Callable[[Message], object] | None = None
         self.connection: Stream | None = None
         self.connections: list[Stream] = []  # those that were opened to us
@@ -225,10 +226,22 @@ class Peer:
             return
         message.answer, message.source, message.transport = answer, source, transport
         message.at = self._case.reactor.seconds()
-        self.inbox.append(message)
         self.heard.append(message)
+        if not self._is_copy(data, message):
+            self.inbox.append(message)
         if self.on_message is not None:
             self.on_message(message)
+
+    def _is_copy(self, data: bytes, message: Message) -> bool:
+        """
+        Whether the node has sent this very request over UDP before (Timers A and E), as it does when we are slow to answer on a
+        busy machine: nobody is to take it for the next one. An ACK is sent again for a reason.
+        """
+        if message.transport != "UDP" or message.method in ("", "ACK"):
+            return False
+        known = data in self._known
+        self._known.add(data)
+        return known
 
     async def expect(
         self, what: int | str, method: str = "", *, where: Where | None = None, seconds: float = SOON

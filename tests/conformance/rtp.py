@@ -68,7 +68,7 @@ class MediaPort(DatagramProtocol):
             self.say(to)
             return any(payload.startswith(self.word) for payload, _ in other.heard[before:])
 
-        await self._case.until(arrives, f"media from {self.host} reaches {other.host}", 5.0)
+        await self._case.until(arrives, f"media from {self.host} reaches {other.host}", 30.0)
 
     def sdp(self, *attributes: str, version: int = 1, host: str = "") -> bytes:
         """A description of G.711 here; C{attributes}: such as C{"sendonly"}; C{host}: says another one in c=."""

@@ -59,7 +59,7 @@ class AdapterTests(NetworkTestCase):
             def all_came(sent: list[bytes] = sent, events: Callable[[], list[bytes]] = events) -> bool:
                 return len(events()) >= len(sent)
 
-            await self.until(all_came, "all events have come", 5.0)
+            await self.until(all_came, "all events have come", 30.0)
             self.assertEqual(events(), sent)
         await self.hangs_up(talk.caller, talk.callee)
 

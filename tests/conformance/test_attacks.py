@@ -376,7 +376,7 @@ class InjectionTests(ConformanceTestCase):
         routes = [("Route", f"<sip:{self.node_uri_host};lr>")] * 70
         stranger.send(stranger.request("MESSAGE", "bob", *routes, body=b"x"))
         await self.node_answers()
-        self.assertLessEqual(len([m for m in callee.heard if m.method == "MESSAGE"]), 1)
+        self.assertLessEqual(len({m.raw for m in callee.heard if m.method == "MESSAGE"}), 1)
         numbers = await self.node.numbers()
         self.assertLessEqual(numbers['voipcluster_transactions{side="client"}'], 1)
 

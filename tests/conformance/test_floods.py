@@ -413,11 +413,11 @@ class FullBufferTests(FloodCase):
             for _ in range(3):
                 call = await phones["alice"].call(f"bob@{self.domain}")
                 phones["alice"].hang_up(call)
-                await self.until(lambda call=call: call.over, "the call is over", 10.0)
+                await self.until(lambda call=call: call.over, "the call is over", 30.0)
         finally:
             over.set()
             await flooding
-        await self.until(lambda: "all is read again" in self.node.log.read_text(), "it is over", 10.0)
+        await self.until(lambda: "all is read again" in self.node.log.read_text(), "it is over", 30.0)
         self.assertGreater(
             (await self.node.numbers())['voipcluster_messages_dropped_total{reason="malformed"}'], 0
         )

@@ -57,7 +57,9 @@ class AttackTests(NetworkTestCase):
             mallory.send(injected[-1], talk.for_callee)
             said.append(spoken.say(talk.for_caller))
             replied.append(answered.say(talk.for_callee))
-            await self.until(lambda: said[-1] in answered.raw and replied[-1] in spoken.raw, "both hear", 5.0)
+            await self.until(
+                lambda: said[-1] in answered.raw and replied[-1] in spoken.raw, "both hear", 30.0
+            )
         self.assertEqual([packet for packet in answered.raw if packet in said], said)
         self.assertEqual([packet for packet in spoken.raw if packet in replied], replied)
         self.assertEqual({*injected, SPRAY} & {*answered.raw, *spoken.raw}, set())
@@ -242,7 +244,7 @@ class AttackTests(NetworkTestCase):
                 mallory.send(forged[0], for_alice, for_bob)
             return len(done) == 2
 
-        await self.until(shaken, "the handshake completes", 10.0)
+        await self.until(shaken, "the handshake completes", 30.0)
         self.assertEqual(self.sent_by_relay(mallory.host), [])
         await self.hangs_up(ours, theirs)
 

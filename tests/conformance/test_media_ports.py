@@ -94,7 +94,7 @@ class ShareTests(PortsTestCase):
         alice.send(again)
         bob.reply(await self.reached(bob, again), 486)
         self.assertEqual((await alice.final(again)).status, 486)
-        await self.returns_to(base, 10.0)
+        await self.returns_to(base, 30.0)
         self.assertTrue(re.search(r"address 127\S+ holds 10 pairs of media ports", self.node.program.output))
 
 

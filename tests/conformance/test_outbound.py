@@ -295,7 +295,7 @@ class FlowTimerTests(OutboundCase):
             lively.connection.write(b"\r\n\r\n")
             return silent.connection.is_closed
 
-        await self.until(pinged, "the silent connection is closed", 5.0)
+        await self.until(pinged, "the silent connection is closed", 30.0)
         self.assertFalse(lively.connection.is_closed)
         self.assertIn((await self.message(caller, "u57")).status, (404, 480))
         request = caller.request("MESSAGE", "v57")

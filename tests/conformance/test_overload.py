@@ -243,7 +243,7 @@ class RelayBoundTests(FlowTestCase):
         speaking.clock = self.reactor
         speaking.start(0.02)
         try:
-            await self.until(self.is_full, "the relay has more to do than it may", 10.0)
+            await self.until(self.is_full, "the relay has more to do than it may", 30.0)
             invite = carol.invite("bob", body=self.media(carol).sdp())
             refused = await carol.exchange(invite)
             self.assertEqual(refused.status, 503)
@@ -264,7 +264,7 @@ class RelayBoundTests(FlowTestCase):
             await self.both_hear(talk)
         finally:
             speaking.stop()
-        await self.until(self.has_room, "the relay has room again", 10.0)
+        await self.until(self.has_room, "the relay has room again", 30.0)
         again = await self.talk(carol, bob)
         await self.hangs_up(again.caller, again.callee)
         await self.hangs_up(talk.caller, talk.callee)

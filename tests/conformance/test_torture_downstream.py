@@ -60,7 +60,7 @@ class Rfc4475DownstreamTests(DownstreamTestCase):
         """A method that would be REGISTER were % an escape binds nothing (3.1.1.5)."""
         caller = self.udp("tester")
         caller.send(BY_NAME["esc02"].data)
-        await self.until(lambda: [m for m in caller.heard if m.status >= 200], "an answer", 8)
+        await self.until(lambda: [m for m in caller.heard if m.status >= 200], "an answer", 30.0)
         self.assertEqual(await self.node.ask("registrations", aor="resource@example.com"), [])
 
     @torture("rfc4475", "escnull")

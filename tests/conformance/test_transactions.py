@@ -10,7 +10,7 @@ from tests.conformance.marks import requirement
 
 T1 = 0.1  # seconds at the node with fast timers
 TICK = 0.05  # seconds that a timer of the node may be late on an idle machine
-LATE = 1.0  # seconds that it may be on a busy one
+LATE = 2.0  # seconds that it may be on a busy one
 
 
 def methods(messages: Sequence[Message]) -> list[str]:
@@ -188,18 +188,19 @@ class TimerTests(ConformanceTestCase):
 
     options = ("--set", f"sip.t1={T1}")
 
-    def assert_times(self, messages: Sequence[Message], intervals: Sequence[float]) -> None:
+    def assert_times(self, messages: Sequence[Message], intervals: Sequence[float], since: float) -> None:
         """
         The times between messages: not shorter, and longer only by what a busy machine needs.
 
-        They are added up for the lower bound: a message that we read late makes the time behind it short.
+        @param since: when the first of them was caused; for the lower bound they are added up from then on, because a message
+            that we read late makes the time behind it short.
         """
         got = [round(b.at - a.at, 3) for a, b in pairwise(messages)]
         self.assertEqual(len(got), len(intervals), got)
-        for measured, wanted, since, due in zip(
-            got, intervals, accumulate(got), accumulate(intervals), strict=True
+        for message, measured, wanted, due in zip(
+            messages[1:], got, intervals, accumulate(intervals), strict=True
         ):
-            self.assertGreater(since, due - TICK - 0.03, got)
+            self.assertGreater(message.at - since, due - TICK - 0.03, got)
             self.assertLess(measured, wanted + LATE, got)
 
     @requirement(106, 118)
@@ -207,14 +208,15 @@ class TimerTests(ConformanceTestCase):
         """INVITE over UDP is repeated after T1, 2*T1, 4*T1 ..., and given up at 64*T1: 408 (17.1.1.2, 16.8)."""
         caller, callee = self.udp("alice"), await self.phone("bob")
         invite = caller.invite("bob")
+        begun = self.reactor.seconds()
         caller.send(invite)
-        answer = await caller.final(invite, 64 * T1 + 4)
+        answer = await caller.final(invite, 64 * T1 + 20)
         self.assertEqual(answer.status, 408)
         copies = [m for m in callee.heard if m.method == "INVITE"]
-        self.assert_times(copies[:6], [T1 * factor for factor in (1, 2, 4, 8, 16)])
+        self.assert_times(copies[:6], [T1 * factor for factor in (1, 2, 4, 8, 16)], begun)
         self.assertLessEqual(len(copies), 7)  # the last one is due 0.1 s before the end
         self.assertEqual(len({copy.raw for copy in copies}), 1)
-        self.assertGreater(answer.at - copies[0].at, 64 * T1 - TICK)
+        self.assertGreater(answer.at - begun, 64 * T1 - TICK)
         caller.ack(invite, answer)
 
     @requirement(107, 118)
@@ -225,7 +227,7 @@ class TimerTests(ConformanceTestCase):
         invite, message = caller.invite("bob"), caller.request("MESSAGE", "bob")
         caller.send(invite)
         caller.send(message)
-        answer = await caller.final(invite, 64 * T1 + 4)
+        answer = await caller.final(invite, 64 * T1 + 20)
         self.assertEqual(answer.status, 408)
         self.assertEqual(sorted(m.method for m in callee.heard if m.method), ["INVITE", "MESSAGE"])
         caller.ack(invite, answer)
@@ -242,24 +244,28 @@ class TimerTests(ConformanceTestCase):
         acks = [await callee.expect("ACK")]
         for wait in (0.0, 0.0, 1.0, 4.5):
             await self.hold(wait, lambda: self.node.running, "the node runs")
+            if wait == 1.0:  # the node may have repeated it until it came to the caller's ACK
+                heard = len(caller.heard)
             callee.reply(arrived, 486)
             acks.append(await callee.expect("ACK"))
         self.assertEqual(len({ack.raw for ack in acks}), 1)
-        self.assertEqual([m.status for m in caller.heard], [100, 486])
+        self.assertEqual(sorted({m.status for m in caller.heard}), [100, 486])
+        self.assertEqual(len(caller.heard), heard)
 
     @requirement(110)
     async def test_non_invite_repeats(self) -> None:
         """Other requests: after T1, 2*T1, ... up to T2; at T2 once something came; given up at 64*T1 (17.1.2.2)."""
         caller, silent, slow = self.udp("alice"), await self.phone("bob"), await self.phone("carol")
+        begun = self.reactor.seconds()
         caller.send(caller.request("MESSAGE", "bob"))
         caller.send(caller.request("MESSAGE", "carol"))
         slow.reply(await slow.expect("MESSAGE"), 100)
         t2 = 8 * T1
-        await self.until(lambda: len(silent.heard) - 1 >= 10, "ten copies", 64 * T1 + 4)
+        await self.until(lambda: len(silent.heard) - 1 >= 10, "ten copies", 64 * T1 + 20)
         copies = [m for m in silent.heard if m.method == "MESSAGE"]
-        self.assert_times(copies[:7], [T1, 2 * T1, 4 * T1, t2, t2, t2])
+        self.assert_times(copies[:7], [T1, 2 * T1, 4 * T1, t2, t2, t2], begun)
         progress = [m for m in slow.heard if m.method == "MESSAGE"]
-        self.assert_times(progress[1:4], [t2, t2])
+        self.assert_times(progress[1:4], [t2, t2], begun)
         await self.hold(
             2 * t2, lambda: len([m for m in silent.heard if m.method]) <= 11, "no more behind 64*T1"
         )
@@ -271,12 +277,15 @@ class TimerTests(ConformanceTestCase):
         caller, callee = self.udp("alice"), await self.phone("bob")
         invite = caller.invite("bob", ("Subject", "room for repeats" * 100))
         caller.send(invite)
-        callee.reply(await callee.expect("INVITE"), 486)
-        await self.until(lambda: methods(caller.heard).count("486") == 4, "three repeats", 4)
+        arrived = await callee.expect("INVITE")
+        begun = self.reactor.seconds()
+        callee.reply(arrived, 486)
+        await self.until(lambda: methods(caller.heard).count("486") >= 4, "three repeats", 30.0)
         copies = [m for m in caller.heard if m.status == 486]
-        self.assert_times(copies, [T1, 2 * T1, 4 * T1])
+        self.assert_times(copies[:4], [T1, 2 * T1, 4 * T1], begun)
         caller.ack(invite, copies[0])
         await self.node_answers()
+        await self.tick()  # what came before that answer is read
         count = len(caller.heard)
         await self.hold(2.0, lambda: len(caller.heard) == count, "nothing is repeated behind the ACK")
 

@@ -12,8 +12,8 @@ from tests.conformance.torture import MESSAGES, Torture, is_right
 
 Test = Callable[[Any], Coroutine[Any, Any, None]]
 
-FINAL = 8.0  # seconds for an answer: what is forwarded to names may wait for a resolver
-GIVEN_UP = 20.0  # seconds until a connection with an unfinished message is closed
+FINAL = 20.0  # seconds for an answer: what is forwarded to names may wait for a resolver
+GIVEN_UP = 40.0  # seconds until a connection with an unfinished message is closed
 
 
 class TortureTestCase(ConformanceTestCase):
