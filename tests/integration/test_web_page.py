@@ -67,6 +67,7 @@ class OperatorTests(ClaimTestCase):
         await self.what_fails_is_said()
         await self.another_site_does_nothing()
         await self.his_session_ends()
+        await self.a_node_is_lost()
         await self.a_page_that_is_closed()
         self.assertEqual(page.errors, [])
 
@@ -369,6 +370,16 @@ class OperatorTests(ClaimTestCase):
             "without buttons",
         )
         self.assertNotEqual(await self.state_of("b"), "drain")
+
+    async def a_node_is_lost(self) -> None:
+        """One that is to stop with its last call says so; when it is gone with its calls, who is missing is named."""
+        self.assertEqual([await self.text(one) for one in ("#calls-missing", "#gateways-missing")], ["", ""])
+        await self.primary.voipctl("stop", "b")
+        await self.until_text("#nodes", "drain, will stop")
+        await self.kill(self.node("b"))
+        await self.until_text("#calls-missing", "calls are missing: node b does not answer")
+        await self.until_text("#gateways-missing", "what others count is missing: node b does not answer")
+        await self.until_text("#nodes", "unknown")
 
     async def a_page_that_is_closed(self) -> None:
         """Node c, which has TLS, shows nothing without log-in, and all with it; its log-out ends the session."""

@@ -108,7 +108,7 @@ function reportAge(age) {
 const NODE_COLUMNS = [
   ["node", nodeName, "name"],
   ["role", (node) => node.role],
-  ["state", (node) => make("span", orDash(node.state), `state ${stateKind(node.state)}`)],
+  ["state", (node) => make("span", orDash(node.state) + (node.stopping ? ", will stop" : ""), `state ${stateKind(node.state)}`)],
   ["workload", workloadBar, "half"],
   ["calls", (node) => node.calls, "right"],
   ["handed over", (node) => node.handed_over, "right"],
@@ -191,14 +191,24 @@ async function showGateways() {
   byId("gateways-box").hidden = !rows.length;
   fill(byId("gateways"), GATEWAY_COLUMNS, rows, "no gateway is declared");
   showMore("gateways-more", rows.length);
+  showMissing("gateways-missing", (rows.length && rows[0].silent) || [], "what others count is");
 }
 
-async function ask(path) {
+/* What the node answers, and the names of those whose part of it is missing, since they did not answer it. */
+async function answerOf(path) {
   const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
   const answer = await response.json();
   if (response.status === 401) mayRead.asked = false; /* it was closed meanwhile */
   if (!response.ok) throw new Error(answer.error || response.statusText);
-  return answer;
+  return [answer, (response.headers.get("Voipcluster-Silent") || "").split(", ").filter(Boolean)];
+}
+
+const ask = async (path) => (await answerOf(path))[0];
+
+function showMissing(id, nodes, what) {
+  const many = nodes.length > 1;
+  byId(id).hidden = !nodes.length;
+  byId(id).textContent = nodes.length ? `${what} missing: node${many ? "s" : ""} ${nodes.join(", ")} ${many ? "do" : "does"} not answer` : "";
 }
 
 function showStatus(status) {
@@ -217,12 +227,13 @@ function showStatus(status) {
   fill(byId("nodes"), nodeColumns(), nodes, "no node is known");
 }
 
-function showCalls(calls, total) {
+function showCalls(calls, silent, total) {
   const both = calls.filter((call) => call.audio === "both").length;
   /* of many calls the node tells some */
   byId("total-audio").textContent = calls.length < total ? `${both} of ${calls.length}` : both;
   fill(byId("calls"), CALL_COLUMNS, calls, "no call in progress");
   showMore("calls-more", Math.max(calls.length, total));
+  showMissing("calls-missing", silent, "calls are");
 }
 
 function showHistory(history) {
@@ -253,11 +264,11 @@ async function turn() {
     }
     document.querySelector("main").hidden = false;
     const since = plot.last === null ? "" : `?since=${plot.last}`;
-    const [status, calls, history] = await Promise.all([
-      ask("/api/status"), ask("/api/calls"), ask(`/api/history${since}`),
+    const [status, [calls, silent], history] = await Promise.all([
+      ask("/api/status"), answerOf("/api/calls"), ask(`/api/history${since}`),
     ]);
     showStatus(status);
-    showCalls(calls, status.nodes.reduce((total, node) => total + (node.calls || 0), 0));
+    showCalls(calls, silent, status.nodes.reduce((total, node) => total + (node.calls || 0), 0));
     showHistory(history);
     await Promise.all([showGateways(), showRegistrations(status.registrations ?? 0), refreshCall()]);
     live.className = "good";
