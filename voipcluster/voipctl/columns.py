@@ -46,10 +46,16 @@ def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> str:
 
 def aligned(columns: Sequence[tuple[str, Sequence[str], bool]]) -> str:
     """The same of whole columns: title, texts, and whether they are aligned to the right."""
-    widths = [max(len(title), max(map(len, cells), default=0)) for title, cells, _ in columns]
-    sides = ["" if right else "-" for _, _, right in columns]
+    titles = [(title, right) for title, _, right in columns]
+    return lined(titles, list(zip(*(cells for _, cells, _ in columns), strict=True)))
+
+
+def lined(titles: Sequence[tuple[str, bool]], rows: Sequence[tuple[str, ...]]) -> str:
+    """The same of rows of texts, under titles of which each is aligned to the right or not."""
+    names = tuple(title for title, _ in titles)
+    widths = [max(map(len, cells)) for cells in zip(names, *rows, strict=True)]
     # the percent sign formats a hundred thousand rows in half the time of str.format
-    line = "  ".join(f"%{side}{width}s" for side, width in zip(sides, widths, strict=True))
-    titles = tuple(title for title, _, _ in columns)
-    lines = map(line.__mod__, [titles, *zip(*(cells for _, cells, _ in columns), strict=True)])
-    return "\n".join(map(str.rstrip, lines))
+    line = "  ".join(
+        f"%{'' if right else '-'}{width}s" for (_, right), width in zip(titles, widths, strict=True)
+    )
+    return "\n".join(map(str.rstrip, map(line.__mod__, [names, *rows])))

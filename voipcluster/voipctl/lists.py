@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from operator import itemgetter
 from typing import Any
@@ -51,36 +51,47 @@ class Listing:
             return [None] * len(self.rows)
         return list(map(itemgetter(self.names.index(name)), self.rows))
 
-    def add(self, part: Any) -> None:
-        """
-        One more part of a list.
 
-        @raise TypeError: it is none; or C{KeyError}, C{ValueError}.
-        """
-        names, rows = part["names"], part["rows"]
-        if not self.names:
-            self.names = list(names)
-        if list(names) != self.names or set(map(len, rows)) > {len(self.names)}:
-            raise ValueError("rows of another list")
-        self.rows += rows
-
-    def sort(self, *names: str) -> None:
-        """@raise ValueError: there is no such column."""
-        if self.rows:
-            self.rows.sort(key=itemgetter(*map(self.names.index, names)))
-
-    def json(self) -> str:
-        """A list for programs, a row a line."""
-        if not self.rows:
-            return "[]"
-        names = ", ".join(f"{json.dumps(name).replace('%', '%%')}: %s" for name in self.names)
-        # a row after the other, as json.dumps has it, takes twice as long
-        columns = (map(_encoded, column) for column in zip(*self.rows, strict=True))
-        return "[\n" + ",\n".join(map(f"{{{names}}}".__mod__, zip(*columns, strict=True))) + "\n]"
+Shown = Callable[[Listing], Iterable[Any]]
+"""Makes of a part of a list what is printed of each row: while the next part is made by the node."""
 
 
-def _encoded(value: Any) -> str:
-    return encode_basestring_ascii(value) if type(value) is str else json.dumps(value)
+def part_of(answer: Any) -> Listing:
+    """
+    One part of a list.
+
+    @raise TypeError: it is none; or C{KeyError}, C{ValueError}.
+    """
+    part = Listing(answer["names"], answer["rows"])
+    if part.rows and set(map(len, part.rows)) != {len(part.names)}:
+        raise ValueError("rows of another list")
+    return part
+
+
+def json_rows(part: Listing) -> Iterable[str]:
+    """The rows for programs, each as an object on a line of its own."""
+    names = ", ".join(f"{json.dumps(name).replace('%', '%%')}: %s" for name in part.names)
+    # a row after the other, as json.dumps has it, takes twice as long
+    columns = map(_encoded, zip(*part.rows, strict=True))
+    return map(f"{{{names}}}".__mod__, zip(*columns, strict=True))
+
+
+def _encoded(values: Sequence[Any]) -> list[str]:
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return list(map(encode_basestring_ascii, values))
+    if kinds == {int}:
+        return list(map(str, values))
+    known: dict[tuple[type, str], str] = {}  # few of all others differ
+    keys = list(zip(map(type, values), map(repr, values), strict=True))
+    for key, value in zip(keys, values, strict=True):
+        if key not in known:
+            known[key] = json.dumps(value)
+    return list(map(known.__getitem__, keys))
+
+
+def json_list(rows: Sequence[str]) -> str:
+    return "[\n" + ",\n".join(rows) + "\n]" if rows else "[]"
 
 
 def listing_of(rows: Sequence[Mapping[str, Any]]) -> Listing:
@@ -90,16 +101,16 @@ def listing_of(rows: Sequence[Mapping[str, Any]]) -> Listing:
 
 
 def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The same of rows that have names of their own, and may lack some."""
-    return "[\n" + ",\n".join(map(json.JSONEncoder().encode, rows)) + "\n]" if rows else "[]"
+    """A list for programs of rows that have names of their own, and may lack some."""
+    return json_list(list(map(json.JSONEncoder().encode, rows)))
 
 
-def registrations(client: Client, most: int) -> tuple[Listing, int]:
+def registrations(client: Client, most: int, shown: Shown) -> tuple[list[Any], int]:
     """
     @param most: 0: all.
-    @return: the rows in the order of their users, and how many there are in all.
+    @return: what is shown of the rows, in the order of their users, and how many there are in all.
     """
-    found = _whole(client, "registrations", most, ("aor", "contact"), parts=most)
+    found = _whole(client, "registrations", most, ("aor", "contact"), shown, parts=most)
     total = int(client.ask("status").get("registrations") or 0) if most and len(found) >= most else 0
     return found, max(total, len(found))
 
@@ -124,37 +135,45 @@ def calls(client: Client, most: int) -> tuple[list[Any], int, list[str]]:
     )
 
 
-def users(client: Client, domain: str | None) -> Listing:
+def users(client: Client, domain: str | None, shown: Shown) -> list[Any]:
     """All of them, by name: they are short."""
-    return _whole(client, "user-list", 0, ("user",), domain=domain, parts=True)
+    return _whole(client, "user-list", 0, ("user",), shown, domain=domain, parts=True)
 
 
 def _whole(
-    client: Client, command: str, most: int, order: Sequence[str], parts: object, **arguments: object
-) -> Listing:
+    client: Client,
+    command: str,
+    most: int,
+    order: Sequence[str],
+    shown: Shown,
+    parts: object,
+    **arguments: object,
+) -> list[Any]:
     """@param parts: says that the list is to come in parts; C{order}: the columns that rows are sorted by."""
-    found = Listing()
+    found: list[tuple[Any, ...]] = []
+
+    def take(part: Listing) -> None:
+        if part.rows:
+            keys = (map(itemgetter(part.names.index(name)), part.rows) for name in order)
+            found.extend(zip(*keys, shown(part), strict=True))
+
     try:
         for part in client.stream(command, parts=parts, **arguments):
-            if isinstance(part, list):  # of the web page
-                found = listing_of(part)
+            # a list is that of the web page, which has one part
+            take(listing_of(part) if isinstance(part, list) else part_of(part))
+            if isinstance(part, list) or 0 < most <= len(found):
                 break
-            found.add(part)
-            if 0 < most <= len(found):
-                break
-        found.sort(*order)
+        found.sort()
     except UsageError as error:
         # a node of an earlier release, which is still running when this one has been installed
         if not str(error).startswith("unknown argument"):
             raise
         full = {"full": True} if command == "user-list" else {}
-        found = listing_of(_named(client, command, most, PAGE, **full, **arguments))
-        found.sort(*order)
+        take(listing_of(_named(client, command, most, PAGE, **full, **arguments)))
+        found.sort()
     except (TypeError, KeyError, ValueError):
         raise UsageError(f"the node's answer to {command} is no list") from None
-    if most:
-        del found.rows[most:]
-    return found
+    return [row[-1] for row in (found[:most] if most else found)]
 
 
 def _named(

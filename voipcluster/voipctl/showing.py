@@ -29,8 +29,9 @@ def show_warned(given: Given, answer: Any, text: str) -> int:
     return show(given, answer, lambda _: text)
 
 
-def show_listing(given: Given, found: lists.Listing, text: Callable[[lists.Listing], str]) -> int:
-    print(found.json() if given.json else text(found))
+def show_listing(given: Given, rows: Sequence[Any], text: Callable[[Sequence[Any]], str], none: str) -> int:
+    """What L{lists.Shown} made of each row: of the table, or for programs."""
+    print(lists.json_list(rows) if given.json else text(rows) if rows else none)
     return 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from voipcluster.voipctl.columns import Column, aligned, clean, cleaned, clock, each, table
+from voipcluster.voipctl.columns import Column, clean, cleaned, clock, each, lined, table
 from voipcluster.voipctl.lists import Listing
 
 
@@ -191,17 +191,15 @@ def _digests(row: Mapping[str, Any]) -> str:
     return ", ".join(clean(name) for name in row.get("digests") or ()) or "none"
 
 
-def users(found: Listing) -> str:
-    disabled = ["yes" if one else "no" for one in found.column("disabled")]
-    digests = [", ".join(names or ()) or "none" for names in found.column("digests")]
-    digests = each(clean, digests)
-    return aligned(
-        [
-            ("USER", cleaned(found.column("user")), False),
-            ("DIGESTS", digests, False),
-            ("DISABLED", disabled, False),
-        ]
-    )
+def user_cells(part: Listing) -> Iterable[tuple[str, ...]]:
+    """Of each row what L{users} shows."""
+    disabled = ["yes" if one else "no" for one in part.column("disabled")]
+    digests = [", ".join(names or ()) or "none" for names in part.column("digests")]
+    return zip(cleaned(part.column("user")), each(clean, digests), disabled, strict=True)
+
+
+def users(rows: Sequence[tuple[str, ...]]) -> str:
+    return lined([("USER", False), ("DIGESTS", False), ("DISABLED", False)], rows)
 
 
 def one_user(answer: Mapping[str, Any]) -> str:
@@ -212,18 +210,26 @@ def one_user(answer: Mapping[str, Any]) -> str:
     return "\n".join([f"# {clean(answer.get('user'))}: digests {_digests(answer)}{disabled}", *lines])
 
 
-def registrations(found: Listing) -> str:
-    return aligned(
-        [
-            ("AOR", cleaned(found.column("aor")), False),
-            ("CONTACT", cleaned(found.column("contact")), False),
-            ("NODE", each(clean, found.column("node")), False),
-            ("SOURCE", cleaned(found.column("source")), False),
-            ("TRANSPORT", each(clean, found.column("transport")), False),
-            ("EXPIRES", each(clock, found.column("expires")), True),
-            ("USER AGENT", each(clean, found.column("user_agent")), False),
-        ]
+def registration_cells(part: Listing) -> Iterable[tuple[str, ...]]:
+    """Of each row what L{registrations} shows."""
+    return zip(
+        cleaned(part.column("aor")),
+        cleaned(part.column("contact")),
+        each(clean, part.column("node")),
+        cleaned(part.column("source")),
+        each(clean, part.column("transport")),
+        each(clock, part.column("expires")),
+        each(clean, part.column("user_agent")),
+        strict=True,
     )
+
+
+def registrations(rows: Sequence[tuple[str, ...]]) -> str:
+    titles = [
+        ("AOR", False), ("CONTACT", False), ("NODE", False), ("SOURCE", False), ("TRANSPORT", False), ("EXPIRES", True),
+        ("USER AGENT", False),
+    ]  # fmt: skip
+    return lined(titles, rows)
 
 
 def calls(answer: Sequence[Mapping[str, Any]]) -> str:

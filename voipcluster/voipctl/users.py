@@ -104,10 +104,9 @@ def _remove(given: Given) -> int:
 
 
 def _list(given: Given) -> int:
-    found = lists.users(asked.client_of(given), given.domain)
-    return show_listing(
-        given, found, lambda found: tables.users(found) if len(found) else "there are no users"
-    )
+    shown = lists.json_rows if given.json else tables.user_cells
+    rows = lists.users(asked.client_of(given), given.domain, shown)
+    return show_listing(given, rows, tables.users, "there are no users")
 
 
 def _account(text: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.voipctl.columns import aligned, clean, cleaned, clock, each, table
+from voipcluster.voipctl.columns import aligned, clean, cleaned, clock, each, lined, table
 
 
 class CellTests(SynchronousTestCase):
@@ -55,3 +55,11 @@ class CellTests(SynchronousTestCase):
         columns = [("NAME", ["{0}", "longer"], False), ("N", ["7", "1000"], True), ("X", ["%s", " "], False)]
         self.assertEqual(aligned(columns), "NAME       N  X\n{0}        7  %s\nlonger  1000")
         self.assertEqual(aligned([("NAME", [], False), ("N", [], True)]), "NAME  N")
+
+    def test_rows(self) -> None:
+        """And of rows of texts."""
+        titles = [("NAME", False), ("N", True)]
+        self.assertEqual(
+            lined(titles, [("%s", "7"), ("longer", "1000")]), "NAME       N\n%s         7\nlonger  1000"
+        )
+        self.assertEqual(lined(titles, []), "NAME  N")
