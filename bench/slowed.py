@@ -51,8 +51,6 @@ SPAN = 0.2  # s over which a share is averaged
 SETTINGS = [
     "auth.required=false", 'limits.trusted=["127.0.0.0/8"]', "limits.calls=100000", "limits.transactions=1000000",
     'cluster.domain=["example.com"]', "media.relay=off",
-    # a node counts the time of its thread by that of a whole CPU, of which it has a share
-    f"cluster.threshold={0.75 * SHARE}", f"cluster.hard_limit={0.95 * SHARE}",
 ]  # fmt: skip
 
 
