@@ -86,7 +86,7 @@ class RelayedCall:
     _ports: tuple[RtpPort, ...] | None = None  # all of them, for counting every second; None after a change
     agents: Agents | None = None
     passed: frozenset[int] = frozenset()  # lines that are left to the ICE of both sides
-    _unheard: dict[str | None, str] | None = None  # To tags whose early answer did not go on, and why
+    _unheard: dict[str | None, str] | None = None  # by callee's tag: why an early answer did not go on
 
     def passes(self, message: MessagePassed, sdp: bytes | None, arrival: Arrival, now: float) -> bytes | None:
         """
@@ -106,7 +106,12 @@ class RelayedCall:
                 fault = error  # of no matter unless it is an offer or answer
         if description is not None and self._is_ours(description.media):
             return sdp  # the request came back to us on its way (a spiral), and was translated before
-        if self._unheard and sdp is None and message.method == "INVITE" and (message.status or 0) >= 200:
+        if (
+            self._unheard
+            and sdp is None
+            and message.method == "INVITE"
+            and 200 <= (message.status or 0) < 300
+        ):
             why = self._unheard.get(message.to_tag)
             if why is not None:  # it has answered in a 1xx or to an UPDATE, and believes that it was heard
                 raise PeerError(why, 488)
@@ -130,6 +135,8 @@ class RelayedCall:
                 if len(self._unheard) < MAX_FORKS:
                     self._unheard[message.to_tag] = str(error)
             raise
+        if self._unheard and described is not None and message.status is not None:
+            self._unheard.pop(message.to_tag, None)  # what it says now is heard
         return translated
 
     def _answered_offer(self, message: MessagePassed, effects: list[Effect]) -> tuple[MediaLine, ...] | None:

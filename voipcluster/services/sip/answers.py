@@ -92,7 +92,8 @@ class Answers:
                 method=method,
                 status=response.status,
                 cseq=cseq,
-                to_tag=response.to_tag,
+                # the callee's, who may have sent the request
+                to_tag=response.to_tag if sender is Side.CALLEE else response.from_tag,
                 content_type=response.get("content-type"),
                 body=response.body,
                 source=source,

@@ -100,6 +100,33 @@ class NegotiationTests(MediaTestCase):
             self.address(self.passes(B, "INVITE", audio(BOB, 5000), 200, to_tag="x", call=call))
             self.media.call_ended(call, "over")
 
+    def test_heard_after_all(self) -> None:
+        """
+        An early answer that did not go on matters no more once another one of that dialog did: not when the 2xx is without one,
+        nor when a later INVITE of the call is refused (RFC 3261 section 14.1).
+        """
+        broken = b"v=0\r\nm=audio\r\n"
+        for number, status in enumerate((183, 200)):
+            call = CallKey(f"c{status}", "t")
+            self.passes(A, "INVITE", audio(ALICE, 4000), call=call)
+            self.assertRaises(PeerError, self.passes, B, "INVITE", broken, 183, to_tag="x", call=call)
+            self.address(self.passes(B, "INVITE", audio(BOB, 5000), status, to_tag="x", call=call))
+            self.passes(B, "INVITE", status=200, to_tag="x", call=call)
+            for cseq, refusal in ((2, 491), (3, 488)):
+                self.passes(A, "INVITE", audio(ALICE, 4000), cseq=cseq, to_tag="x", call=call)
+                self.passes(B, "INVITE", status=refusal, cseq=cseq, to_tag="x", call=call)
+            self.assertEqual(len(self.media.calls()), 1, number)
+            self.media.call_ended(call, "over")
+
+    def test_refusal_in_a_call_with_an_early_answer_that_was_not_heard(self) -> None:
+        """Two phones have answered, of one of them nothing can be relayed: what it refuses later is a refusal all the same."""
+        self.passes(A, "INVITE", audio(ALICE, 4000))
+        self.assertRaises(PeerError, self.passes, B, "INVITE", b"v=0\r\nm=audio\r\n", 183, to_tag="x")
+        self.passes(B, "INVITE", audio(BOB, 5000), 200, to_tag="y")
+        self.assertRaises(PeerError, self.passes, B, "INVITE", status=200, to_tag="x")
+        self.passes(A, "INVITE", audio(ALICE, 4000), cseq=2, to_tag="x")
+        self.passes(B, "INVITE", status=491, cseq=2, to_tag="x")
+
     def test_branch_that_fails_before_another_answers(self) -> None:
         """A refusal from one branch leaves the offer to the others (RFC 3261 section 16.7)."""
         self.passes(A, "INVITE", audio(ALICE, 4000))

@@ -33,6 +33,9 @@ class ReleasingCase(WorldCase):
         self.node = self.world.node("a", relay="userspace")
         self.broken: dict[tuple[Side, str, int | None], PeerError] = {}  # what cannot be translated
         self.node.media.message_passes = self.passes
+        self.tags: dict[
+            tuple[Side, str, int | None], str | None
+        ] = {}  # by which the relay tells dialogs apart
         self.over: list[tuple[Call, str]] = []
         self.node.calls.over = lambda call, reason: self.over.append((call, reason))
         self.alice = self.world.phone("alice", "198.51.100.1")
@@ -43,6 +46,7 @@ class ReleasingCase(WorldCase):
     def passes(
         self, key: object, *, sender: Side, method: str, status: int | None, body: bytes, **more: Any
     ) -> bytes:
+        self.tags[sender, method, status] = more["to_tag"]
         error = self.broken.get((sender, method, status))
         if error is not None:
             raise error
@@ -287,6 +291,9 @@ class WithinDialogTests(ReleasingCase):
         update = self.request(self.bob, self.alice, "UPDATE")
         self.alice.reply(update, 200, headers=SDP, body=b"answer")
         self.assertEqual(self.bob.response(200).body, b"answer")
+        callee = self.bob.tag  # whose dialog it is, also where he has asked (RFC 3261 section 12.1)
+        told = self.tags[Side.CALLEE, "UPDATE", None], self.tags[Side.CALLER, "UPDATE", 200]
+        self.assertEqual(told, (callee, callee))
         self.world.wait(0.2)
         to_alice, to_bob = self.byes()
         self.assertEqual((to_alice.uri, to_bob.uri), (self.alice.uri, self.bob.uri))
