@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from voipcluster.balance import codec
 from voipcluster.balance.messages import StoredGateway
-from voipcluster.errors import PeerError, UsageError
+from voipcluster.errors import PeerError
 from voipcluster.gateway.dispatcher import DISABLED, PROBED
 from voipcluster.store.database import Database, Statement
 from voipcluster.store.tables import dispatcher
@@ -69,13 +69,7 @@ class Gateways:
             yield StoredGateway(name=name, removed=True, version=version)
 
     def stamped(self, gateway: StoredGateway) -> StoredGateway:
-        """
-        A change that is decided on now.
-
-        @raise UsageError: there is one already, and it was to be new.
-        """
-        if gateway.new and gateway.name in self._gateways:
-            raise UsageError(f"gateway {gateway.name} exists already: somebody has added it meanwhile")
+        """A change that is decided on now."""
         return evolve(gateway, version=self.versions.next(gateway.name), new=False)
 
     def put(self, *given: StoredGateway, also: Sequence[Statement] = ()) -> Deferred[None]:

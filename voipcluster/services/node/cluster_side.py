@@ -37,7 +37,7 @@ from voipcluster.balance.messages import (
 from voipcluster.balance.report import Report
 from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import NodeState
-from voipcluster.errors import PeerError
+from voipcluster.errors import PeerError, UsageError
 from voipcluster.net.envelope import Body
 from voipcluster.services.cluster.decided import Decided
 from voipcluster.services.cluster.received import IClusterUser
@@ -246,11 +246,18 @@ class ClusterSide:
                 self._store_gateways,
                 self._gateways_listed,
                 lambda *gateways: check_change(node.config.gateways, node.stored_gateways, *gateways),
-                merged=node.stored_gateways.stamped,
+                merged=self._decided_gateway,
                 adopt=self._adopt_gateways,
             ),
             node.page_access.decided(lambda: page_access.offer(node)),
         ]
+
+    def _decided_gateway(self, change: StoredGateway) -> StoredGateway:
+        """@raise UsageError: there is one already, and it was to be new; a row that stands for none may be replaced."""
+        node = self._node
+        if change.new and node.gateways.get(change.name) is not None:
+            raise UsageError(f"gateway {change.name} exists already: somebody has added it meanwhile")
+        return node.stored_gateways.stamped(change)
 
     def _full_gateways(self) -> Iterable[StoredGateway]:
         stored = self._node.stored_gateways

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.simulation.world import World
+from voipcluster.balance.messages import StoredGateway
 from voipcluster.errors import UsageError
 from voipcluster.services.commands import INodeControl
 from voipcluster.services.media.relay import CallKey
@@ -280,6 +281,22 @@ class ViewTests(SynchronousTestCase):
             kept = evolve(new_account("alice", "example.com", "secret of a"), version=0)
             self.assertEqual(evolve(node.accounts.get("alice", "example.com"), version=0), kept)
             self.assertEqual(node.stored_gateways.get("carrier").servers, tuple(servers[0]))
+
+    def test_gateway_where_a_row_stands_for_none(self) -> None:
+        """What is left of a gateway that the file had, and a row that is left out, may be replaced: nobody could remove them."""
+        self.world()
+        kept = self.nodes.nodes["a"].service
+        rows = [
+            StoredGateway(name="switched", switch=True, version=1),
+            StoredGateway(name="first", sources=("192.0.2.7",), version=1),
+            StoredGateway(name="same", sources=("192.0.2.7",), version=1),
+        ]
+        self.asked(kept.cluster.adopt("gateway", rows))
+        self.assertEqual([gateway.name for gateway in kept.gateways], ["first"])
+        for name, server in (("switched", "192.0.2.1"), ("same", "192.0.2.2")):
+            added = self.asked(self.view("b").gateway_add(name, {"servers": [server]}))
+            self.assertEqual(added, {"warnings": []})
+        self.assertEqual({gateway.name for gateway in kept.gateways}, {"first", "switched", "same"})
 
     def test_durations(self) -> None:
         """Times become durations: of what is over up to its end, and what is left of a session."""
