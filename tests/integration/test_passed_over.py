@@ -13,7 +13,8 @@ from tests.unit.balance.test_membership import members, report
 from voipcluster.balance.decision import Gates, Own, PlacementRequest
 from voipcluster.balance.membership import LinkLost, Membership, ReportReceived
 from voipcluster.balance.placement import Placement
-from voipcluster.balance.policy import IBalancingPolicy, InSequence
+from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded
+from voipcluster.balance.report import NOTHING
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 
@@ -82,6 +83,18 @@ class MomentTests(_Case):
         self.assertIn("silent or failing", self.moments()[0])
         self.tell("b")
         self.assertIn("refused it", self.moments(refused=("b",))[0])
+
+    def test_stopped(self) -> None:
+        """A node that was not run for a second says that it can serve nothing, and takes a part of its share behind that."""
+        self._told += 1
+        self.table.feed(ReportReceived(evolve(report("b", seq=self._told), capacity=NOTHING), 0.0))
+        self.assertIn("can serve nothing now", self.moments()[0])
+        self._told += 1
+        self.table.feed(ReportReceived(evolve(report("b", seq=self._told), weight=0.1), 0.0))
+        self.tell("c", calls=5)
+        self.own = Own(Workload(calls=0.8), SHED)
+        (why,) = moments(self.decide(LeastLoaded()), ("b",), LIMIT)
+        self.assertIn("takes a part of its share", why)
 
     def test_itself(self) -> None:
         """The node that was asked had no time, or gave a part of its clients' requests away."""
