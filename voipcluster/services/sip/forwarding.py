@@ -173,20 +173,23 @@ class Forwarding(NamedTimers):
         self._release()
 
     def give_up(self) -> None:
+        """What is under way is cancelled, and nobody can take it over any more."""
         for client in self._clients.values():
             client.give_up()
+        self._context, self._clients = None, _NO_CLIENTS
 
     def take_over(self, other: Forwarding, elsewhere: Callable[[int], object]) -> None:
         """
         Nodes that were passed over there, and may bring the request to its targets all the same, are branches here, too.
 
-        Before it starts. What they answer is the caller's as it came: the request was served by them then, and not here.
+        Before it starts, and before the other one gives up (as it has when a hook takes its time). What they answer is the
+        caller's as it came: the request was served by them then, and not here.
 
         @param elsewhere: told of the end in place of C{on_end} when it was one of them that has answered.
         """
         context, theirs = self._context, other._context
-        assert context is not None and theirs is not None, "neither has ended"
-        taken = context.take_over(theirs)
+        assert context is not None, "it has not started"
+        taken = [] if theirs is None else context.take_over(theirs)
         for number, known_as in enumerate(taken):
             client = other._clients.pop(known_as, None)
             if client is not None:

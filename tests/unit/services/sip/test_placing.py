@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
+from tests.unit.services.sip.test_hooks import Hook
 from tests.unit.services.sip.test_proxy import BOB, CallCase
 from tests.unit.services.sip_world import KEY, Node
 from tests.unit.sip.messages import response
@@ -388,6 +390,27 @@ class HandOverTests(ClusterCase):
         self.assertEqual(set(self.alice.took()), {500})
         self.assertIn(("a", "failed 500"), self.ends)
         self.assertEqual(len(self.a.calls), 0)
+
+    def test_served_here_when_a_hook_has_made_up_its_mind(self) -> None:
+        """Meanwhile the late node is cancelled, and so it is not waited for where this node's copy is merged all the same."""
+        hook = Hook()
+        hook.verdict = waiting = Deferred()
+        self.a.serving._hook = hook
+        self.a.load(0.8)
+        self.c.load(0.8)
+        self.world.network.lost.add(self.b.address)
+        self.alice.send(self.a, "INVITE", BOB)
+        self.world.wait(1.1)
+        self.world.network.lost.clear()
+        self.world.wait(0.6)
+        self.bob.reply(self.bob.request("INVITE"), 487)
+        self.assertEqual(len(self.sent_to(self.b, "CANCEL")), 1)
+        self.bob.took()
+        waiting.callback(None)
+        self.world.run()
+        self.bob.reply(self.bob.request("INVITE"), 482)
+        self.assertEqual(self.alice.took()[-1], 500)
+        self.all_is_over()
 
     def test_turned_down_here(self) -> None:
         """Where this node cannot bring it anywhere, the late one is not waited for."""
