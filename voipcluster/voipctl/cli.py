@@ -62,14 +62,15 @@ def _status(given: Given) -> int:
 
 def _registrations(given: Given) -> int:
     client = asked.client_of(given)
-    shown = lists.json_rows if given.json else tables.registration_cells
+    table = tables.Registrations()
+    shown = lists.json_rows if given.json else table
     if given.aor:
         rows = list(shown(lists.listing_of(client.ask("registrations", aor=given.aor))))
         total = len(rows)
     else:
         rows, total = lists.registrations(client, given.limit, shown)
     none = f"{given.aor} is not registered" if given.aor else "there are no registrations"
-    show_listing(given, rows, tables.registrations, none)
+    show_listing(given, rows, table.text, none)
     return say_rest(given, len(rows), total, "registrations")
 
 

@@ -46,16 +46,32 @@ def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> str:
 
 def aligned(columns: Sequence[tuple[str, Sequence[str], bool]]) -> str:
     """The same of whole columns: title, texts, and whether they are aligned to the right."""
-    titles = [(title, right) for title, _, right in columns]
-    return lined(titles, list(zip(*(cells for _, cells, _ in columns), strict=True)))
+    rows = Rows([(title, right) for title, _, right in columns])
+    return rows.text(list(rows.of([cells for _, cells, _ in columns])))
 
 
-def lined(titles: Sequence[tuple[str, bool]], rows: Sequence[tuple[str, ...]]) -> str:
-    """The same of rows of texts, under titles of which each is aligned to the right or not."""
-    names = tuple(title for title, _ in titles)
-    widths = [max(map(len, cells)) for cells in zip(names, *rows, strict=True)]
-    # the percent sign formats a hundred thousand rows in half the time of str.format
-    line = "  ".join(
-        f"%{'' if right else '-'}{width}s" for (_, right), width in zip(titles, widths, strict=True)
-    )
-    return "\n".join(map(str.rstrip, map(line.__mod__, [names, *rows])))
+class Rows:
+    """
+    The same of rows that come in parts, under titles of which each is aligned to the right or not.
+
+    How wide the columns are is known from all parts that L{of} was given.
+    """
+
+    def __init__(self, titles: Sequence[tuple[str, bool]]) -> None:
+        self._titles = titles
+        self._widths = [len(title) for title, _ in titles]
+
+    def of(self, columns: Sequence[Sequence[str]]) -> Iterable[tuple[str, ...]]:
+        """The rows of one more part, given by its columns."""
+        widths = (max(map(len, cells), default=0) for cells in columns)
+        self._widths = list(map(max, self._widths, widths))
+        return zip(*columns, strict=True)
+
+    def text(self, rows: Sequence[tuple[str, ...]]) -> str:
+        # the percent sign formats a hundred thousand rows in half the time of str.format
+        line = "  ".join(
+            f"%{'' if right else '-'}{width}s"
+            for (_, right), width in zip(self._titles, self._widths, strict=True)
+        )
+        titles = tuple(title for title, _ in self._titles)
+        return "\n".join(map(str.rstrip, map(line.__mod__, [titles, *rows])))

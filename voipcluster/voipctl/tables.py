@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from voipcluster.voipctl.columns import Column, clean, cleaned, clock, each, lined, table
+from voipcluster.voipctl.columns import Column, Rows, clean, cleaned, clock, each, table
 from voipcluster.voipctl.lists import Listing
 
 
@@ -191,15 +191,16 @@ def _digests(row: Mapping[str, Any]) -> str:
     return ", ".join(clean(name) for name in row.get("digests") or ()) or "none"
 
 
-def user_cells(part: Listing) -> Iterable[tuple[str, ...]]:
-    """Of each row what L{users} shows."""
-    disabled = ["yes" if one else "no" for one in part.column("disabled")]
-    digests = [", ".join(names or ()) or "none" for names in part.column("digests")]
-    return zip(cleaned(part.column("user")), each(clean, digests), disabled, strict=True)
+class Users(Rows):
+    """The accounts, a part at a time."""
 
+    def __init__(self) -> None:
+        super().__init__([("USER", False), ("DIGESTS", False), ("DISABLED", False)])
 
-def users(rows: Sequence[tuple[str, ...]]) -> str:
-    return lined([("USER", False), ("DIGESTS", False), ("DISABLED", False)], rows)
+    def __call__(self, part: Listing) -> Iterable[tuple[str, ...]]:
+        digests = [", ".join(names or ()) or "none" for names in part.column("digests")]
+        disabled = ["yes" if one else "no" for one in part.column("disabled")]
+        return self.of([cleaned(part.column("user")), each(clean, digests), disabled])
 
 
 def one_user(answer: Mapping[str, Any]) -> str:
@@ -210,26 +211,25 @@ def one_user(answer: Mapping[str, Any]) -> str:
     return "\n".join([f"# {clean(answer.get('user'))}: digests {_digests(answer)}{disabled}", *lines])
 
 
-def registration_cells(part: Listing) -> Iterable[tuple[str, ...]]:
-    """Of each row what L{registrations} shows."""
-    return zip(
-        cleaned(part.column("aor")),
-        cleaned(part.column("contact")),
-        each(clean, part.column("node")),
-        cleaned(part.column("source")),
-        each(clean, part.column("transport")),
-        each(clock, part.column("expires")),
-        each(clean, part.column("user_agent")),
-        strict=True,
-    )
+class Registrations(Rows):
+    """Who is registered, a part at a time."""
 
+    def __init__(self) -> None:
+        titles = ("AOR", "CONTACT", "NODE", "SOURCE", "TRANSPORT", "EXPIRES", "USER AGENT")
+        super().__init__([(title, title == "EXPIRES") for title in titles])
 
-def registrations(rows: Sequence[tuple[str, ...]]) -> str:
-    titles = [
-        ("AOR", False), ("CONTACT", False), ("NODE", False), ("SOURCE", False), ("TRANSPORT", False), ("EXPIRES", True),
-        ("USER AGENT", False),
-    ]  # fmt: skip
-    return lined(titles, rows)
+    def __call__(self, part: Listing) -> Iterable[tuple[str, ...]]:
+        return self.of(
+            [
+                cleaned(part.column("aor")),
+                cleaned(part.column("contact")),
+                each(clean, part.column("node")),
+                cleaned(part.column("source")),
+                each(clean, part.column("transport")),
+                each(clock, part.column("expires")),
+                each(clean, part.column("user_agent")),
+            ]
+        )
 
 
 def calls(answer: Sequence[Mapping[str, Any]]) -> str:

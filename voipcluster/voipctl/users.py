@@ -104,9 +104,9 @@ def _remove(given: Given) -> int:
 
 
 def _list(given: Given) -> int:
-    shown = lists.json_rows if given.json else tables.user_cells
-    rows = lists.users(asked.client_of(given), given.domain, shown)
-    return show_listing(given, rows, tables.users, "there are no users")
+    table = tables.Users()
+    rows = lists.users(asked.client_of(given), given.domain, lists.json_rows if given.json else table)
+    return show_listing(given, rows, table.text, "there are no users")
 
 
 def _account(text: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.voipctl.columns import aligned, clean, cleaned, clock, each, lined, table
+from voipcluster.voipctl.columns import Rows, aligned, clean, cleaned, clock, each, table
 
 
 class CellTests(SynchronousTestCase):
@@ -57,9 +57,8 @@ class CellTests(SynchronousTestCase):
         self.assertEqual(aligned([("NAME", [], False), ("N", [], True)]), "NAME  N")
 
     def test_rows(self) -> None:
-        """And of rows of texts."""
-        titles = [("NAME", False), ("N", True)]
-        self.assertEqual(
-            lined(titles, [("%s", "7"), ("longer", "1000")]), "NAME       N\n%s         7\nlonger  1000"
-        )
-        self.assertEqual(lined(titles, []), "NAME  N")
+        """And of rows that come in parts."""
+        rows = Rows([("NAME", False), ("N", True)])
+        self.assertEqual(rows.text([]), "NAME  N")
+        parts = [*rows.of([["%s"], ["7"]]), *rows.of([[], []]), *rows.of([["longer"], ["1000"]])]
+        self.assertEqual(rows.text(parts), "NAME       N\n%s         7\nlonger  1000")

@@ -130,7 +130,8 @@ class AnswerTests(SynchronousTestCase):
 
     def test_registrations_and_bans(self) -> None:
         """Times are left, and a User-Agent with an escape sequence is harmless."""
-        text = tables.registrations(list(tables.registration_cells(listing_of([BINDING]))))
+        table = tables.Registrations()
+        text = table.text(list(table(listing_of([BINDING]))))
         self.assertIn("59:59", text)
         self.assertNotIn("\x1b", text)
         self.assertIn("phone?[2J", text)

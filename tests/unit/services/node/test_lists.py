@@ -22,7 +22,7 @@ class ListsTests(SynchronousTestCase):
         """All of them are the list, whose rows have names; a part has no more than one may, and who wants few gets few."""
         whole = registrations(self.node, None, None, None)
         self.assertGreater(len(whole), 1)
-        self.patch(lists, "ROWS", 1)
+        self.patch(lists, "PART", 1)
         parts = list(registration_parts(self.node, 0))
         self.assertEqual({part["names"] for part in parts}, {BINDING})
         self.assertEqual({len(part["rows"]) for part in parts}, {1})
@@ -32,7 +32,7 @@ class ListsTests(SynchronousTestCase):
 
     def test_who_registers_meanwhile(self) -> None:
         """A phone that leaves and comes back while the list is read is in no second part, and hides no other one."""
-        self.patch(lists, "ROWS", 1)
+        self.patch(lists, "PART", 1)
         location = self.node.registrar.location
         users = location.aors()
         parts = registration_parts(self.node, 0)
@@ -48,7 +48,7 @@ class ListsTests(SynchronousTestCase):
         accounts = self.node.accounts
         for name in ("carol", "dave", "erin"):
             accounts.put(evolve(new_account(name, "example.com", "pw"), disabled=name == "dave"))
-        self.patch(lists, "ROWS", 1)
+        self.patch(lists, "PART", 1)
         whole = [row for part in user_parts(self.node, None) for row in part["rows"]]
         self.assertIn(("dave@example.com", ["MD5", "SHA-256"], True), whole)
         self.assertEqual(len(whole), len(accounts))

@@ -17,12 +17,13 @@ from voipcluster.balance.messages import StoredGateway
 from voipcluster.errors import UsageError
 from voipcluster.services.commands import INodeControl
 from voipcluster.services.media.relay import CallKey
+from voipcluster.services.node.lists import PART
 from voipcluster.services.node.records import CallRecord
 from voipcluster.services.node.view import NodeView, durations
 from voipcluster.services.sip.calls import Call
 from voipcluster.sip.location import Binding
 from voipcluster.store.accounts import new_account
-from voipcluster.web.slices import PAGE, ROWS, SHOWN
+from voipcluster.web.slices import PAGE, SHOWN
 
 AT_B = {"cluster": {"policy": "sequence", "sequence": ("b", "a")}}
 
@@ -126,7 +127,7 @@ class ViewTests(SynchronousTestCase):
                 break
             found.update(row[0] for row in part["rows"])
             last = part
-        self.assertEqual((len(found), len(costs)), (count, count // ROWS + 1))
+        self.assertEqual((len(found), len(costs)), (count, count // PART + 1))
         self.assertLess(statistics.median(costs), 0.02)
         row = dict(zip(last["names"], last["rows"][-1], strict=True))
         self.assertEqual([row], view.registrations(row["aor"]))
