@@ -29,8 +29,8 @@ class INodeControl(INodeView):
     def registration_parts(most: int) -> Iterator[Row]:
         """
         The bindings of all as L{registrations} has them, in no order, in parts of which each is made when it is asked for and
-        costs a few ms: C{{"names": [of columns], "rows": [[...]]}}. Who is registered all the time comes once, whoever else
-        comes and goes meanwhile.
+        costs some ms: C{{"names": [...], "columns": [[a value for each row]]}}. Who is registered all the time comes once,
+        whoever else comes and goes meanwhile.
 
         @param most: rows after which they may end, 0: all.
         """

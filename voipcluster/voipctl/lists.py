@@ -6,7 +6,6 @@ import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
-from operator import itemgetter
 from typing import Any
 
 from voipcluster.errors import UsageError
@@ -34,22 +33,20 @@ _limit.__name__ = "number"  # as argparse calls it
 
 class Listing:
     """
-    Rows that share the names of their columns.
+    Columns with names.
 
-    @ivar rows: each with as many values as there are C{names}.
+    @ivar columns: each with a value for every row, as many as there are C{names}.
     """
 
-    def __init__(self, names: Sequence[str] = (), rows: Iterable[Sequence[Any]] = ()) -> None:
-        self.names, self.rows = list(names), list(rows)
+    def __init__(self, names: Sequence[str] = (), columns: Sequence[Sequence[Any]] = ()) -> None:
+        self.names, self.columns = list(names), list(columns)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.columns[0]) if self.columns else 0
 
     def column(self, name: str) -> Sequence[Any]:
         """All values of one column; L{None}s when the node does not tell it."""
-        if name not in self.names:
-            return [None] * len(self.rows)
-        return list(map(itemgetter(self.names.index(name)), self.rows))
+        return self.columns[self.names.index(name)] if name in self.names else [None] * len(self)
 
 
 Shown = Callable[[Listing], Iterable[Any]]
@@ -62,9 +59,9 @@ def part_of(answer: Any) -> Listing:
 
     @raise TypeError: it is none; or C{KeyError}, C{ValueError}.
     """
-    part = Listing(answer["names"], answer["rows"])
-    if part.rows and set(map(len, part.rows)) != {len(part.names)}:
-        raise ValueError("rows of another list")
+    part = Listing(answer["names"], answer["columns"])
+    if len(part.names) != len(part.columns) or len(set(map(len, part.columns))) > 1:
+        raise ValueError("columns of another list")
     return part
 
 
@@ -72,8 +69,7 @@ def json_rows(part: Listing) -> Iterable[str]:
     """The rows for programs, each as an object on a line of its own."""
     names = ", ".join(f"{json.dumps(name).replace('%', '%%')}: %s" for name in part.names)
     # a row after the other, as json.dumps has it, takes twice as long
-    columns = map(_encoded, zip(*part.rows, strict=True))
-    return map(f"{{{names}}}".__mod__, zip(*columns, strict=True))
+    return map(f"{{{names}}}".__mod__, zip(*map(_encoded, part.columns), strict=True))
 
 
 def _encoded(values: Sequence[Any]) -> list[str]:
@@ -97,7 +93,7 @@ def json_list(rows: Sequence[str]) -> str:
 def listing_of(rows: Sequence[Mapping[str, Any]]) -> Listing:
     """Of rows that have names of their own; what one of them lacks is L{None} there."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return Listing(names, ([row.get(name) for name in names] for row in rows))
+    return Listing(names, [[row.get(name) for row in rows] for name in names])
 
 
 def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -153,8 +149,8 @@ def _whole(
     found: list[tuple[Any, ...]] = []
 
     def take(part: Listing) -> None:
-        if part.rows:
-            keys = (map(itemgetter(part.names.index(name)), part.rows) for name in order)
+        if len(part):
+            keys = (part.columns[part.names.index(name)] for name in order)
             found.extend(zip(*keys, shown(part), strict=True))
 
     try:

@@ -4,7 +4,7 @@ PAGE = 500
 """Rows of a list in one answer at most: to make them and to write them as JSON takes some 10 ms, in which no call goes on."""
 
 ROWS = 1000
-"""The same of rows without the names of their columns, and of users with what is known of each."""
+"""The same of users with what is known of each."""
 
 NAMES = 4000
 """The same of a list of names."""

@@ -52,7 +52,7 @@ class FakeClient:
 
     def stream(self, command: str, parts: object, **arguments: object) -> Iterator[Any]:
         found = listing_of(self.ask(command, **arguments))
-        yield {"names": found.names, "rows": found.rows}
+        yield {"names": found.names, "columns": found.columns}
 
 
 class Terminal(io.StringIO):

@@ -64,7 +64,7 @@ class Node:
             part = self.part(command, after, ROWS, **arguments)
             self.sizes.append(len(part))
             found = listing_of(part)
-            yield {"names": found.names, "rows": found.rows}
+            yield {"names": found.names, "columns": found.columns}
 
     def part(self, command: str, after: int, size: int, full: bool = True, domain: None = None) -> list[Any]:
         if command == "user-list":
@@ -129,7 +129,7 @@ class ListTests(SynchronousTestCase):
     def test_two_alike(self) -> None:
         """Two flows of one phone to one node (RFC 5626) are two rows, also where they are of one contact."""
         node = Node()
-        part = {"names": ["aor", "contact", "source"], "rows": [["a", "c", "1"], ["a", "c", "2"]]}
+        part = {"names": ["aor", "contact", "source"], "columns": [["a", "a"], ["c", "c"], ["1", "2"]]}
         node.stream = lambda *given, **arguments: iter([part])
         found, total = lists.registrations(node, 0, lambda part: part.column("source"))
         self.assertEqual((found, total), (["1", "2"], 2))
@@ -198,7 +198,12 @@ class ListTests(SynchronousTestCase):
     def test_an_answer_that_is_none(self) -> None:
         """What is no list is said in one line, and what the node says is not taken for something else."""
         node = Node()
-        for answer in ({"nodes": []}, 7, {"names": None, "rows": None}, {"names": ["aor"], "rows": [7]}):
+        for answer in (
+            {"nodes": []},
+            7,
+            {"names": None, "columns": None},
+            {"names": ["aor"], "columns": [7]},
+        ):
             node.stream = lambda *given, answer=answer, **arguments: iter([answer])
             self.assertRaises(UsageError, lists.registrations, node, 5, aors)
         node.parts = lambda *given, **arguments: iter([{"nodes": []}])
@@ -214,24 +219,24 @@ class ListTests(SynchronousTestCase):
 class ListingTests(SynchronousTestCase):
     def test_columns(self) -> None:
         """Columns are found by name, and one that is not told is empty."""
-        found = Listing(["b", "a"], [[1, 9], [2, 8], [1, 7]])
+        found = Listing(["b", "a"], [[1, 2, 1], [9, 8, 7]])
         self.assertEqual((found.column("a"), found.column("c")), ([9, 8, 7], [None] * 3))
 
     def test_part(self) -> None:
         """What is no part of a list is refused."""
-        part = part_of({"names": ["a", "b"], "rows": [[1, 2], [3, 4]]})
-        self.assertEqual((part.names, part.rows), (["a", "b"], [[1, 2], [3, 4]]))
-        self.assertEqual(len(part_of({"names": ["a"], "rows": []})), 0)
+        part = part_of({"names": ["a", "b"], "columns": [[1, 3], [2, 4]]})
+        self.assertEqual((len(part), part.column("b"), part.column("c")), (2, [2, 4], [None, None]))
+        self.assertEqual(len(part_of({"names": ["a"], "columns": [[]]})), 0)
         for wrong in (
-            7, {}, {"names": ["a", "b"], "rows": [[1, 2], [1]]}, {"names": ["a", "b"], "rows": [7]},
-            {"names": ["a", "b"], "rows": None}, {"names": None, "rows": []},
+            7, {}, {"names": ["a", "b"], "columns": [[1, 2], [1]]}, {"names": ["a", "b"], "columns": [[1, 2]]},
+            {"names": ["a"], "columns": [7]}, {"names": ["a", "b"], "columns": None}, {"names": None, "columns": []},
         ):  # fmt: skip
             self.assertRaises((TypeError, KeyError, ValueError), part_of, wrong)
 
     def test_of_rows_with_names(self) -> None:
         """Rows need not have the same ones."""
         found = listing_of([{"a": 1}, {"b": 2, "a": 3}])
-        self.assertEqual((found.names, found.rows), (["a", "b"], [[1, None], [3, 2]]))
+        self.assertEqual((found.names, found.columns), (["a", "b"], [[1, 3], [None, 2]]))
 
     def test_json(self) -> None:
         """A row a line, as any program reads it; what is equal to something else stays what it is."""

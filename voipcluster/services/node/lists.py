@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from voipcluster.sip.location import Binding
@@ -21,9 +21,9 @@ PART = 500  # users in a part: 2 ms of the reactor's time
 
 def registrations(node: NodeParts, aor: str | None, limit: int | None, after: int | None) -> list[Row]:
     """As L{voipcluster.web.view.INodeView.registrations}."""
-    found = node.registrar.registrations(aor, after or 0, min(limit or SHOWN, PAGE))
-    rows = _binding_rows(found, node.core.seconds())
-    return [dict(zip(BINDING, row, strict=True)) for row in sorted(rows)]
+    found = list(node.registrar.registrations(aor, after or 0, min(limit or SHOWN, PAGE)))
+    rows = sorted(zip(*_columns(found, node.core.seconds()), strict=True))
+    return [dict(zip(BINDING, row, strict=True)) for row in rows]
 
 
 def registration_parts(node: NodeParts, most: int) -> Iterator[Row]:
@@ -32,31 +32,26 @@ def registration_parts(node: NodeParts, most: int) -> Iterator[Row]:
     aors = location.aors()
     for start in range(0, len(aors), PART):
         now = node.core.seconds()
-        rows = _binding_rows(location.of_aors(aors[start : start + PART], now), now)
-        yield {"names": BINDING, "rows": rows}
-        told += len(rows)
+        found = list(location.of_aors(aors[start : start + PART], now))
+        yield {"names": BINDING, "columns": _columns(found, now)}
+        told += len(found)
         if 0 < most <= told:
             return
 
 
-def _binding_rows(bindings: Iterable[Binding], now: float) -> list[tuple[Any, ...]]:
-    rows = []
+def _columns(bindings: Sequence[Binding], now: float) -> list[list[Any]]:
+    """Of bindings that have not run out, in the order of L{BINDING}."""
+    sources = [one.source.partition(":") for one in bindings]
     begin = now - 0.5
-    for one in bindings:
-        transport, _, source = one.source.partition(":")
-        left = int(one.expires_at - begin)
-        rows.append(
-            (
-                one.aor,
-                without_password(one.contact),
-                one.node,
-                source,
-                transport.upper(),
-                one.user_agent,
-                left,
-            )
-        )
-    return rows
+    return [
+        [one.aor for one in bindings],
+        [without_password(one.contact) for one in bindings],
+        [one.node for one in bindings],
+        [place for _, _, place in sources],
+        [transport.upper() for transport, _, _ in sources],
+        [one.user_agent for one in bindings],
+        [int(one.expires_at - begin) for one in bindings],
+    ]
 
 
 def users(
@@ -77,11 +72,12 @@ def user_parts(node: NodeParts, domain: str | None) -> Iterator[Row]:
     keys = node.accounts.keys()
     for start in range(0, len(keys), PART):
         some = (key for key in keys[start : start + PART] if wanted is None or key[1] == wanted)
+        found = [one for one in (node.accounts.get(*key) for key in some) if one is not None]
         yield {
             "names": USER,
-            "rows": [
-                (f"{one.username}@{one.domain}", [of.algorithm for of in one.ha1], one.disabled)
-                for one in (node.accounts.get(*key) for key in some)
-                if one is not None
+            "columns": [
+                [f"{one.username}@{one.domain}" for one in found],
+                [[of.algorithm for of in one.ha1] for one in found],
+                [one.disabled for one in found],
             ],
         }

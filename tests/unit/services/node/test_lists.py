@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -10,6 +12,10 @@ from voipcluster.balance.messages import Account
 from voipcluster.services.node import lists
 from voipcluster.services.node.lists import BINDING, registration_parts, registrations, user_parts
 from voipcluster.store.accounts import new_account
+
+
+def rows_of(part: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return list(zip(*part["columns"], strict=True))
 
 
 class ListsTests(SynchronousTestCase):
@@ -25,8 +31,8 @@ class ListsTests(SynchronousTestCase):
         self.patch(lists, "PART", 1)
         parts = list(registration_parts(self.node, 0))
         self.assertEqual({part["names"] for part in parts}, {BINDING})
-        self.assertEqual({len(part["rows"]) for part in parts}, {1})
-        rows = sorted(row for part in parts for row in part["rows"])
+        self.assertEqual({len(part["columns"][0]) for part in parts}, {1})
+        rows = sorted(row for part in parts for row in rows_of(part))
         self.assertEqual([dict(zip(BINDING, row, strict=True)) for row in rows], whole)
         self.assertEqual(len(list(registration_parts(self.node, 1))), 1)
 
@@ -36,11 +42,11 @@ class ListsTests(SynchronousTestCase):
         location = self.node.registrar.location
         users = location.aors()
         parts = registration_parts(self.node, 0)
-        told = [row[0] for row in next(parts)["rows"]]
+        told = next(parts)["columns"][0]
         (first,) = location.bindings(users[0], 0.0)
         location.remove(first)
         location.put(first)
-        told += [row[0] for part in parts for row in part["rows"]]
+        told += [user for part in parts for user in part["columns"][0]]
         self.assertEqual(told, users)
 
     def test_users_in_parts(self) -> None:
@@ -49,16 +55,18 @@ class ListsTests(SynchronousTestCase):
         for name in ("carol", "dave", "erin"):
             accounts.put(evolve(new_account(name, "example.com", "pw"), disabled=name == "dave"))
         self.patch(lists, "PART", 1)
-        whole = [row for part in user_parts(self.node, None) for row in part["rows"]]
+        whole = [row for part in user_parts(self.node, None) for row in rows_of(part)]
         self.assertIn(("dave@example.com", ["MD5", "SHA-256"], True), whole)
         self.assertEqual(len(whole), len(accounts))
         self.assertEqual(
-            [row for part in user_parts(self.node, "Example.COM") for row in part["rows"]], whole
+            [row for part in user_parts(self.node, "Example.COM") for row in rows_of(part)], whole
         )
-        self.assertEqual([row for part in user_parts(self.node, "elsewhere.org") for row in part["rows"]], [])
+        self.assertEqual(
+            [row for part in user_parts(self.node, "elsewhere.org") for row in rows_of(part)], []
+        )
         parts = user_parts(self.node, None)
-        told = [row[0] for row in next(parts)["rows"]]
+        told = next(parts)["columns"][0]
         for name in ("carol", "dave"):
             accounts.put(Account(username=name, domain="example.com", removed=True))
-        told += [row[0] for part in parts for row in part["rows"]]
+        told += [user for part in parts for user in part["columns"][0]]
         self.assertEqual(told, ["carol@example.com", "erin@example.com"])

@@ -125,11 +125,11 @@ class ViewTests(SynchronousTestCase):
             costs.append(time.process_time() - begun)
             if part is None:
                 break
-            found.update(row[0] for row in part["rows"])
+            found.update(part["columns"][0])
             last = part
         self.assertEqual((len(found), len(costs)), (count, count // PART + 1))
         self.assertLess(statistics.median(costs), 0.02)
-        row = dict(zip(last["names"], last["rows"][-1], strict=True))
+        row = {name: column[-1] for name, column in zip(last["names"], last["columns"], strict=True)}
         self.assertEqual([row], view.registrations(row["aor"]))
 
     def test_password_in_a_uri(self) -> None:
@@ -240,7 +240,8 @@ class ViewTests(SynchronousTestCase):
         alice = {"user": "alice@example.com", "digests": ["MD5", "SHA-256"], "disabled": False}
         self.assertEqual(view.user_list(None, full=True), [alice])
         self.assertEqual(
-            list(view.user_parts(None)), [{"names": tuple(alice), "rows": [tuple(alice.values())]}]
+            list(view.user_parts(None)),
+            [{"names": tuple(alice), "columns": [[value] for value in alice.values()]}],
         )
         self.assertEqual(view.user_show("alice", "Example.com"), {})
         self.assertEqual(view.user_show("alice", "example.com", full=True), {**alice, "preferences": {}})
