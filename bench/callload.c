@@ -1,17 +1,20 @@
 /* SIP load for bench/proxy.py and bench/memory.py: caller and callee of whole calls through one proxy, UDP on loopback.
  *
  * usage: callload [-p HOST:PORT] [-c CALLER_PORT] [-e CALLEE_PORT] [-w WINDOW] [-s SECONDS] [-n CALLS] [-i US] [-u US] [-q RATE]
- *        [-b URI] [-r] [-h]
+ *        [-x SEED] [-b URI] [-r] [-h] [-v]
  * One call is INVITE, (100,) 180, 200 with SDP, ACK, BYE, 200; ACK and BYE go to the top of the route set. WINDOW calls are
  * in progress at any time, until SECONDS have passed or CALLS were begun. -r registers bob at the proxy first. -h holds the
  * WINDOW calls and says how many are up: they stay until standard input ends. -i opens (and ends) WINDOW one by one, US us
  * apart. -u looks for datagrams every US us instead of waiting for each (the proxy then wakes nobody). -q begins RATE calls a
- * second at even distance, whatever becomes of them, with up to WINDOW in progress. -b calls URI, as a user of its domain.
+ * second at even distance, whatever becomes of them, with up to WINDOW in progress; with -x by chance (Poisson), always the same
+ * with the same SEED. -b calls URI, as a user of its domain. -v tells each call that failed: "refused|lost SECONDS CALL-ID WHY",
+ * WHY being the status, or what got no answer; SECONDS are those at which that was sent.
  * Nothing is retransmitted: a call that takes longer than 2 s is lost.
  * Prints "SECONDS completed refused lost copies" every second: running totals; copies are requests the proxy sent twice.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <math.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -37,10 +40,11 @@ struct call { enum state state; uint32_t serial, invited, acknowledged, ended; i
 
 static struct call calls[MAX_WINDOW];
 static struct sockaddr_in proxy;
-static int caller_port = 5080, callee_port = 5070, caller, callee, window = 64, hold, held, interval_us;
+static int caller_port = 5080, callee_port = 5070, caller, callee, window = 64, hold, held, interval_us, by_chance, verbose;
 static long begun, limit = -1, completed, refused, lost, copies;
 static uint32_t run, branches;
 static double rate;
+static int64_t start;
 static char caller_uri[64];
 
 static int64_t now_ns(void)
@@ -261,6 +265,13 @@ static void begin(struct call *call)
     send_out(caller, &out, &proxy);
 }
 
+static void tell(const char *what, const struct call *call, const char *why)
+{
+    if (verbose)
+        printf("%s %.3f %u-%u-%u@127.0.0.1 %s\n", what, (call->since - start) / 1e9, (unsigned)(call - calls), call->serial, run,
+               why);
+}
+
 /* A call has ended: another one begins, unless they begin by the clock. */
 static void end(struct call *call)
 {
@@ -270,13 +281,16 @@ static void end(struct call *call)
         begin(call);
 }
 
-/* As many as ought to have begun by now, while there is room. */
+/* Those that ought to have begun by now, while there is room. */
 static void begin_by_the_clock(int64_t passed)
 {
     static int at;
-    for (int looked = 0; begun < rate * passed / 1e9 && looked < window; looked++, at = (at + 1) % window)
-        if (calls[at].state == IDLE)
+    static double due;          /* when the next one begins, in seconds */
+    for (int looked = 0; due < passed / 1e9 && looked < window; looked++, at = (at + 1) % window)
+        if (calls[at].state == IDLE) {
             begin(&calls[at]);
+            due += (by_chance ? -log(1.0 - drand48()) : 1.0) / rate;
+        }
 }
 
 /* A request of the dialog that the 200 in m has made: to its remote target, along the record-route backwards. */
@@ -314,6 +328,14 @@ static void hang_up(struct call *call, const struct message *m)
     in_dialog("BYE", 2, call, m);
 }
 
+static void tell_refused(const struct call *call, const struct message *m)
+{
+    char status[4];
+    snprintf(status, sizeof status, "%d", m->status);
+    refused++;
+    tell("refused", call, status);
+}
+
 static void at_caller(const char *data, int size)
 {
     struct message m;
@@ -322,7 +344,7 @@ static void at_caller(const char *data, int size)
         return;
     if (call->state == INVITED && method_is(m.cseq, "INVITE") && m.status >= 300) {
         acknowledge_refusal(&m);
-        refused++;
+        tell_refused(call, &m);
         end(call);
     } else if (call->state == INVITED && method_is(m.cseq, "INVITE") && m.status >= 200) {
         in_dialog("ACK", 1, call, &m);
@@ -338,7 +360,7 @@ static void at_caller(const char *data, int size)
         if (m.status < 300 && call->acknowledged == call->serial)
             completed++;
         else
-            refused++;
+            tell_refused(call, &m);
         end(call);
     }
 }
@@ -441,6 +463,7 @@ static void replace_lost(int64_t now)
     for (int i = 0; i < window; i++)
         if ((calls[i].state == INVITED || calls[i].state == ENDING) && now - calls[i].since > LOST_NS) {
             lost++;
+            tell("lost", &calls[i], calls[i].state == INVITED ? "INVITE" : "BYE");
             end(&calls[i]);
         }
 }
@@ -467,7 +490,7 @@ static int all_idle(void)
     return 1;
 }
 
-static void report(int64_t start)
+static void report(void)
 {
     printf("%.3f %ld %ld %ld %ld\n", (now_ns() - start) / 1e9, completed, refused, lost, copies);
     fflush(stdout);
@@ -477,7 +500,7 @@ int main(int argc, char **argv)
 {
     int option, seconds = 10, with_register = 0, every_us = 0;
     char uri[64] = "sip:127.0.0.1:5060";
-    while ((option = getopt(argc, argv, "p:c:e:w:s:n:i:u:q:b:rh")) != -1)
+    while ((option = getopt(argc, argv, "p:c:e:w:s:n:i:u:q:x:b:rhv")) != -1)
         switch (option) {
         case 'p': snprintf(uri, sizeof uri, "sip:%s", optarg); break;
         case 'c': caller_port = atoi(optarg); break;
@@ -488,9 +511,11 @@ int main(int argc, char **argv)
         case 'i': interval_us = atoi(optarg); break;
         case 'u': every_us = atoi(optarg); break;
         case 'q': rate = atof(optarg); break;
+        case 'x': by_chance = 1; srand48(atol(optarg)); break;
         case 'b': bob = (struct text){ optarg, strlen(optarg) }; break;
         case 'r': with_register = 1; break;
         case 'h': hold = 1; break;
+        case 'v': verbose = 1; break;
         default: window = 0;
         }
     if (window < 1 || window > MAX_WINDOW || seconds < 1 || optind != argc) {
@@ -513,7 +538,8 @@ int main(int argc, char **argv)
     }
 
     struct pollfd ready[3] = { { caller, POLLIN, 0 }, { callee, POLLIN, 0 }, { 0, POLLIN, 0 } };
-    int64_t start = now_ns(), shown = start, swept = start, now = start;
+    int64_t shown, swept, now;
+    start = shown = swept = now = now_ns();
     int opened = rate > 0 ? window : 0, said = 0;
     while (!(limit >= 0 && opened == window && all_idle() && !hold) && (hold || now - start < seconds * SECOND)) {
         /* not all at once: 16 more in each round; of those to hold only some at a time are being set up */
@@ -545,10 +571,10 @@ int main(int argc, char **argv)
         if (now - shown >= SECOND) {
             shown += SECOND;
             if (!hold)
-                report(start);
+                report();
         }
     }
     if ((now - start) % SECOND > SECOND / 20 || limit >= 0)
-        report(start);
+        report();
     return 0;
 }

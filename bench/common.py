@@ -95,7 +95,7 @@ def listens(port: int) -> bool:
 def compiled(name: str, folder: Path) -> Path:
     """The program F{bench/NAME.c}, compiled into the folder."""
     program = folder / name
-    subprocess.run(["gcc", "-O2", "-o", program, HERE / f"{name}.c", "-lpthread"], check=True)
+    subprocess.run(["gcc", "-O2", "-o", program, HERE / f"{name}.c", "-lpthread", "-lm"], check=True)
     return program
 
 

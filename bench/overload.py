@@ -2,8 +2,8 @@
 One node under more than it can do: voipcluster beside Kamailio, in the same run.
 
 Run: C{python -m bench.overload [model|refusal|processes|steady|recovery|slowed] [--loads 2,3,10] [--share 0.1] [--seed 2]
-[--only voipcluster|kamailio]}, as root for all but C{model}. Each prints its figures beside their goals, and fails when one is
-missed.
+[--only voipcluster|kamailio] [--hogs 1,9]}, as root for all but C{model}. Each prints its figures beside their goals, and
+fails when one is missed.
 
 C{model}: goodput of one node with upstreams that take part in overload control (RFC 7339, RFC 7415), false refusals and
 recovery on virtual time, with the real controller (tests/simulation/overload_model.py).
@@ -16,7 +16,7 @@ the same time (bench/twin.py), and Kamailio beside it (bench/rounds.py).
 C{steady}, C{recovery}: such a node (bench/steady.py): refusals at 0.90 of its capacity, and what is taken behind a minute of five
 times.
 
-C{slowed}: three such nodes, one of which a CPU hog slows to a tenth (bench/slowed.py).
+C{slowed}: three such nodes, one of which a CPU hog slows to half of its speed, or nine to a tenth (bench/slowed.py).
 """
 
 from __future__ import annotations
@@ -91,8 +91,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--settle", type=int, default=SETTLE, help="seconds before what is measured")
     parser.add_argument("--measure", type=int, default=MEASURE, help="seconds")
-    parser.add_argument("--rounds", type=int, default=3, help="of processes; the median counts")
+    parser.add_argument("--rounds", type=int, default=3, help="of processes (the median counts) and slowed")
     parser.add_argument("--seconds", type=int, default=60, help="of steady, and of the flood before recovery")
+    parser.add_argument("--hogs", default="1,9", help="of slowed: busy processes beside a node")
     options = parser.parse_args()
     if options.what == "model":
         sys.exit(0 if model(options.seed) else 1)
@@ -111,6 +112,7 @@ def main() -> None:
         measure=options.measure,
         seconds=options.seconds,
         rounds=options.rounds,
+        hogs=tuple(int(one) for one in options.hogs.split(",")),
     )
     run = {"processes": processes, "steady": steady, "recovery": recovery, "slowed": slowed}[options.what]
     sys.exit(0 if run(plan) else 1)

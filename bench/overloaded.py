@@ -235,6 +235,7 @@ class Plan:
     @ivar rounds: how often each load is offered, the proxies and loads in turns; the median counts.
     @ivar seconds: that the flood before a recovery lasts, and that false refusals are looked for.
     @ivar share: of a CPU.
+    @ivar hogs: how many busy processes slow one of three nodes, one number for each form of L{bench.slowed}.
     """
 
     names: tuple[str, ...]
@@ -245,6 +246,7 @@ class Plan:
     measure: int = MEASURE
     seconds: int = 60
     rounds: int = 3
+    hogs: tuple[int, ...] = (1, 9)
 
 
 if __name__ == "__main__":

@@ -1,52 +1,58 @@
 """
-Three real nodes, one of which a CPU hog slows to a tenth, at 0.8 of what is left: its share of new calls, and who is refused.
+Three real nodes, one of which a CPU hog slows, at 0.8 of what is left: its share of new calls, and who is refused.
 
-Each node is held to a share of a CPU (cgroup). The hogs are busy processes in the group of the third node, as many as leave it
-a tenth of what the group gets; they are stopped until then, so that the moment is known. Clients know the other two: what comes
-to the slow one itself, no balancing can help. What is left is measured first, with the hogs running: as many calls as the
-cluster completes when new ones begin as old ones end. The share is told by F{/metrics} of the two, read every tenth of a second.
+Each node is held to a share of a CPU (cgroup). The hogs are busy processes in the group of the third node: one leaves it half
+of what the group gets, nine a tenth. They are stopped until then, so that the moment is known. Clients know the other two: what
+comes to the slow one itself, no balancing can help. Calls come by chance (Poisson), whatever becomes of those before.
+
+What is left is searched first, in the same run: the greatest rate at which no call is refused or lost and at most one of a
+hundred comes twice, with the hogs running for long; and the same of the other two alone, the third one being drained. The
+greater one counts, so that what is left is not less because calls are placed badly. Each round begins with the hogs running
+before the first call (C{steady}): what is refused there is no fault of how a node becomes slow.
 """
 
 from __future__ import annotations
 
 import json
-import re
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from subprocess import Popen
 
 from attrs import define, field, frozen
 
-from bench.common import ROOT, compiled, running, start, wait_until
-from bench.overloaded import Plan, between
+from bench.common import ROOT, compiled, cpu_seconds, running, start, wait_until
+from bench.falling import Falling, Watch, read_metrics, refusals, risen
+from bench.overloaded import Plan
 from tests.integration.quota import Quota
 
 NODES = {"a": ("127.0.0.11", 0), "b": ("127.0.0.12", 0), "c": ("127.0.0.13", 1)}  # address, and CPU
 ASKED, SLOW = ("a", "b"), "c"
 LOAD_CPU = 1
 SHARE = 0.4  # of a CPU, each
-HOGS = 9  # which leave a tenth
 OFFERED = 0.8  # of what is left
 WINDOW = 12  # calls in progress at each of the two when all that is left is used
-WARM, LEFT, REST = (
-    4,
-    6,
-    5,
-)  # s: slowed before what is left is measured, measured, and at full speed before the load
+WARM = (
+    30  # s of load before anything is measured: a transaction is kept for 32 s, and a full table costs time
+)
+REST = 4  # s at full speed and without calls between two loads
 STEADY, AFTER = 6.0, 6.0  # s of the load before the hogs run, and while they do
-EVERY = 0.1  # s between two looks at /metrics of a node
-SHED, SHARE_LEFT = 0.5, 0.5  # goals: s until the share has fallen below that part of what it was
-FULLY = 0.15  # of its former share: what a node at a tenth of its speed has in a plan by capacity, all of it
-SPAN = 0.2  # s over which a share is averaged
+TRY, SETTLED = 5, 2  # s for which a rate is tried, and from where on all of it has to be done
+STEP = 0.08  # of a rate, between two that are tried
+LEAST, AGAIN = 0.4, 2.0  # of what is done in a closed loop, which is tried; s behind what was too much
+DONE, COPIES = 0.97, 0.01  # of what was offered: at least so many done, at most so many come twice
+LATER = 2  # s after which a call is lost
+SHED = 0.5  # goal: s until the share has fallen half way to what its speed is worth
+KEEP = os.environ.get("BENCH_KEEP")  # a directory for what the nodes said in each round
+EXPLAINED = 6  # failed calls whose placement is shown, in each round
 
 SETTINGS = [
     "auth.required=false", 'limits.trusted=["127.0.0.0/8"]', "limits.calls=100000", "limits.transactions=1000000",
@@ -84,21 +90,25 @@ def cluster(folder: Path, share: float) -> Iterator[dict[str, Running]]:
             stack.callback(quota.remove)
             nodes[name] = Running(name, process, quota)
         for name in NODES:
-            state = folder / name
-            wait_until(lambda state=state: _all_open(state), f"what {name} hears", folder / f"{name}.log")
+            _until_states(folder, name, dict.fromkeys(NODES, "open"))
         for node in nodes.values():
             node.quota.hold(node.process.pid)
         yield nodes
 
 
-def _voipctl(state: Path, *words: str) -> str:
+def _voipctl(state: Path, *words: str, check: bool = True) -> str:
     argv = [sys.executable, "-m", "voipcluster.voipctl", "--state-dir", str(state), *words]
-    return subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(argv, cwd=ROOT, check=check, capture_output=True, text=True).stdout
 
 
-def _all_open(state: Path) -> bool:
-    rows = json.loads(_voipctl(state, "--json", "status"))["nodes"]
-    return len(rows) == len(NODES) and all(row["state"] == "open" for row in rows)
+def _until_states(folder: Path, name: str, states: dict[str, str]) -> None:
+    """Until a node sees all nodes in these states."""
+
+    def seen() -> bool:
+        rows = json.loads(_voipctl(folder / name, "--json", "status"))["nodes"]
+        return {row["name"]: row["state"] for row in rows} == states
+
+    wait_until(seen, f"what {name} hears", folder / f"{name}.log")
 
 
 @contextmanager
@@ -122,81 +132,13 @@ def _signal(processes: list[Popen[str]], number: signal.Signals) -> None:
 
 
 @frozen
-class Falling:
-    """
-    The share of new calls that went to the slow node, over time.
+class Counts:
+    """Calls of all callers, up to the end of a second."""
 
-    @ivar seen: of each of the others: when (monotonic s), requests handed to the slow node so far, and calls begun so far.
-    @ivar begun: when the hogs began to run; the times below are from then on.
-    """
-
-    seen: Sequence[Sequence[tuple[float, float, float]]]
-    begun: float
-
-    def share(self, since: float, until: float) -> float:
-        """Of the calls begun between two moments."""
-        return self._rise(1, since, until) / max(1.0, self._rise(2, since, until))
-
-    def until(self, part: float, usual: float, most: float) -> float:
-        """
-        Seconds up to the end of the first span with a share below that part of the usual one; C{inf}: there was none.
-
-        @param most: how long it was looked at.
-        """
-        steps = [step * EVERY / 2 for step in range(round(2 * (most - SPAN) / EVERY))]
-        below = (step + SPAN for step in steps if self.share(step, step + SPAN) < part * usual)
-        return next(below, float("inf"))
-
-    def _rise(self, column: int, since: float, until: float) -> float:
-        total = 0.0
-        for rows in self.seen:
-            known = [(row[0], row[column]) for row in rows]
-            total += between(known, self.begun + until) - between(known, self.begun + since)
-        return total
-
-
-@define
-class Watch(threading.Thread):
-    """
-    Reads F{/metrics} of one node again and again.
-
-    @ivar seen: when (monotonic s), requests handed to the slow node so far, and with them the calls that it serves itself.
-    @ivar refused: requests that the node refused, the last time.
-    """
-
-    name_of: str
-    seen: list[tuple[float, float, float]] = field(factory=list)
-    refused: float = 0.0
-    _ended: threading.Event = field(factory=threading.Event)
-
-    def __attrs_pre_init__(self) -> None:
-        super().__init__(daemon=True)
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def run(self) -> None:
-        connection = HTTPConnection(NODES[self.name_of][0], 8080, timeout=10)
-        while not self._ended.wait(EVERY):
-            connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
-            self.refused = metric(text, "placements_total", decision="refuse") + metric(text, "refused_total")
-            handed = metric(text, "handed_over_total", node=SLOW)
-            # a call that it hands to the other of the two is counted there
-            self.seen.append((time.monotonic(), handed, handed + metric(text, "calls_total")))
-
-    def end(self) -> None:
-        self._ended.set()
-        self.join()
-
-
-def metric(text: str, name: str, /, **labels: str) -> float:
-    """The sum of the numbers of that name that have these labels."""
-    total = 0.0
-    for found in re.finditer(rf"^voipcluster_{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE):
-        if labels.items() <= dict(re.findall(r'(\w+)="([^"]*)"', found[1] or "")).items():
-            total += float(found[2])
-    return total
+    completed: int
+    refused: int
+    lost: int
+    copies: int
 
 
 @define
@@ -205,29 +147,45 @@ class Load:
     callload against each of the two.
 
     @param rate: calls a second of both; 0: as many as end.
+    @param seed: of when they come.
     """
 
     folder: Path
     program: Path
     rate: float
     seconds: int
+    seed: int = 1
     callers: list[Popen[str]] = field(factory=list)
 
     def begin(self, stack: ExitStack) -> None:
         for number, name in enumerate(ASKED):
             address = NODES[name][0]
-            argv = [self.program, "-p", f"{address}:5060", "-c", 5080 + number, "-e", 5070 + number]
+            argv = [self.program, "-v", "-p", f"{address}:5060", "-c", 5080 + number, "-e", 5070 + number]
             argv += ["-s", self.seconds, "-b", f"sip:bob@127.0.0.1:{5070 + number}"]
             argv += ["-w", 2000, "-q", self.rate / len(ASKED)] if self.rate else ["-w", WINDOW]
+            argv += ["-x", 2 * self.seed + number]
             output = self.output(name)
             output.unlink(missing_ok=True)
             self.callers.append(stack.enter_context(running(start(argv, output, LOAD_CPU))))
 
+    def run(self) -> list[Counts]:
+        """All of it, and what was counted, one for each second."""
+        with ExitStack() as stack:
+            self.begin(stack)
+            self.until_end()
+        return self.counts()
+
+    def until_end(self) -> None:
+        def ended() -> bool:
+            return all(caller.poll() is not None for caller in self.callers)
+
+        wait_until(ended, "the load", self.output("a"), self.seconds + 10)
+
     def output(self, name: str) -> Path:
         return self.folder / f"callload-{name}.out"
 
-    def counts(self) -> list[list[int]]:
-        """Completed, refused, lost and copies of both, a row for each second."""
+    def counts(self) -> list[Counts]:
+        """A row for each second."""
         read = [
             [
                 [int(word) for word in line.split()[1:]]
@@ -236,71 +194,203 @@ class Load:
             ]
             for name in ASKED
         ]
-        return [[sum(pair) for pair in zip(*both, strict=True)] for both in zip(*read, strict=False)]
+        return [Counts(*(sum(pair) for pair in zip(*both, strict=True))) for both in zip(*read, strict=False)]
+
+    def failed(self) -> list[tuple[str, list[str]]]:
+        """Of each call that failed the node that was asked, and what callload said of it: what, when, Call-ID, why."""
+        return [
+            (name, line.split())
+            for name in ASKED
+            for line in self.output(name).read_text().splitlines()
+            if line.startswith(("refused ", "lost "))
+        ]
 
 
-def _left(folder: Path, program: Path, slow: list[Popen[str]]) -> float:
-    """Calls a second that the cluster completes while the hogs run."""
-    _signal(slow, signal.SIGCONT)
-    time.sleep(1.0)
-    with ExitStack() as stack:
-        load = Load(folder, program, 0.0, WARM + LEFT + 2)
-        load.begin(stack)
-        wait_until(lambda: len(load.counts()) >= WARM + LEFT, "the load", load.output("a"), WARM + LEFT + 10)
-        counts = load.counts()
-    _signal(slow, signal.SIGSTOP)
-    return (counts[WARM + LEFT - 1][0] - counts[WARM - 1][0]) / LEFT
+@define
+class Bed:
+    """
+    The cluster with its hogs, and what callers run against it.
+
+    @ivar watches: of the two that clients know; they look all the time, since that takes time of the nodes, too.
+    @ivar work: CPU seconds of what always is the same work, while the last load ran; C{usual_work}: when what is left was found.
+    @ivar worth: what the slow node can do while the hogs run, of one at full speed.
+    """
+
+    folder: Path
+    program: Path
+    nodes: dict[str, Running]
+    hogs: list[Popen[str]]
+    watches: list[Watch]
+    rounds: int = 0
+    work: float = 1.0
+    usual_work: float = 1.0
+
+    @property
+    def worth(self) -> float:
+        return 1.0 / (1 + len(self.hogs))
+
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        """The hogs run."""
+        _signal(self.hogs, signal.SIGCONT)
+        try:
+            time.sleep(1.0)
+            yield
+        finally:
+            _signal(self.hogs, signal.SIGSTOP)
+
+    @contextmanager
+    def drained(self) -> Iterator[None]:
+        """The third node takes nothing."""
+        self._drain("drain")
+        try:
+            yield
+        finally:
+            self._drain("undrain")
+
+    def _drain(self, command: str) -> None:
+        _voipctl(self.folder / SLOW, command)
+        for name in ASKED:
+            states = dict.fromkeys(NODES, "open")
+            _until_states(self.folder, name, {**states, SLOW: "drain"} if command == "drain" else states)
+
+    def load(self, rate: float, seconds: float) -> Load:
+        self.rounds += 1
+        return Load(self.folder, self.program, rate, round(seconds), self.rounds)
+
+    def carried(self, rate: float) -> bool:
+        """Whether all calls of an open rate are completed, and hardly any comes twice."""
+        counts = self.run(rate, TRY + LATER)
+        first, last, end = counts[SETTLED - 1], counts[TRY - 1], counts[-1]
+        done = (last.completed - first.completed) / (TRY - SETTLED)
+        copies = COPIES * rate * len(counts)
+        fine = end.refused == end.lost == 0 and done >= DONE * rate and end.copies <= copies
+        print(f"    {rate:.0f} calls/s: {done:.0f} done, {end} {'' if fine else '- too much'}", flush=True)
+        if not fine:
+            time.sleep(AGAIN)
+        return fine
+
+    def run(self, rate: float, seconds: int) -> list[Counts]:
+        """A load, and how fast the machine was meanwhile."""
+        since = time.monotonic()
+        counts = self.load(rate, seconds).run()
+        self.work = self._work(since)
+        return counts
+
+    def _work(self, since: float) -> float:
+        return sum(watch.work(since, time.monotonic()) for watch in self.watches)
+
+    def left(self) -> float:
+        """Calls a second: the greatest rate that was found, of the other two alone or of all with the hogs running."""
+        with self.drained():
+            counts = self.run(0.0, WARM)
+            rate = (counts[-1].completed - counts[-1 - TRY].completed) / TRY
+            print(f"    the other two, closed loop: {rate:.0f} calls/s", flush=True)
+            least = LEAST * rate
+            while not self.carried(rate):
+                rate *= 1.0 - STEP
+                if rate < least:
+                    raise SystemExit("the other two carry nothing without refusals")
+            self.usual_work = self.work
+        with self.slow():
+            most = 0.0
+            while self.carried(max(rate, most * (1.0 + STEP))):
+                most, self.usual_work = max(rate, most * (1.0 + STEP)), self.work
+        print(
+            f"  {len(self.hogs)} hogs: the other two carry {rate:.0f} calls/s, all with the hogs running "
+            f"{f'{most:.0f}' if most else 'less'}; {max(rate, most):.0f} are left",
+            flush=True,
+        )
+        return max(rate, most)
+
+    def round(self, left: float) -> bool:
+        """The hogs run from before the first call on; then they begin amid the load. Whether all goals are reached."""
+        with self.slow():
+            steady = self.run(OFFERED * left * self.usual_work / self.work, TRY + LATER)[-1]
+        time.sleep(REST)
+        slower = self.work / self.usual_work
+        rate = OFFERED * left / slower
+        before = {name: refusals(read_metrics(NODES[name][0])) for name in NODES}
+        with ExitStack() as stack:
+            load = self.load(rate, STEADY + AFTER + LATER)
+            load.begin(stack)
+            time.sleep(STEADY)
+            used = [self._used()]
+            begun = time.monotonic()
+            _signal(self.hogs, signal.SIGCONT)
+            time.sleep(AFTER)
+            self.work = self._work(begun)
+            used.append(self._used())
+            load.until_end()
+            _signal(self.hogs, signal.SIGSTOP)
+        end = load.counts()[-1]
+        busy = " ".join(
+            f"{name} {(after - was) / AFTER / SHARE:.2f}"
+            for name, was, after in zip(NODES, *used, strict=True)
+        )
+        fell = Falling([watch.seen for watch in self.watches], begun)
+        usual, worth = fell.share(-2.0, 0.0), self.worth / (len(ASKED) + self.worth)
+        most = (usual + worth) / 2  # half way
+        took, after, later = fell.until(most, AFTER), fell.share(SHED, 2.0), fell.share(2.0, AFTER)
+        print(
+            f"{len(self.hogs)} hogs, {rate:.0f} calls/s, the machine {slower:.2f} times slower and "
+            f"{self.work / self.usual_work:.2f} then: the slow node, worth {worth:.3f} then, had {usual:.3f} of them, "
+            f"{after:.3f} from {SHED:g} to 2 s, {later:.3f} then; below {most:.3f} after {took:.2f} s (goal {SHED:g}); "
+            f"{end.refused} refused, {end.lost} lost (goal 0); slow from the first call on {steady.refused} and {steady.lost}; "
+            f"of their CPU time {busy}",
+            flush=True,
+        )
+        for name in NODES:
+            why = risen(before[name], refusals(read_metrics(NODES[name][0])))
+            if why:
+                print(f"    {name} refused {why}", flush=True)
+        self._explain(load)
+        if KEEP:
+            kept = {
+                "begun": begun,
+                "said": {name: one.said for name, one in zip(ASKED, self.watches, strict=True)},
+            }
+            (Path(KEEP) / f"slowed-{len(self.hogs)}-{self.rounds}.json").write_text(json.dumps(kept))
+        return usual > worth and took < SHED and after < most and end.refused == end.lost == 0
+
+    def _used(self) -> list[float]:
+        return [cpu_seconds(node.process.pid) for node in self.nodes.values()]
+
+    def _explain(self, load: Load) -> None:
+        """Why some of those that failed went where they went; of all it is told when they began."""
+        failed = sorted(load.failed(), key=lambda one: float(one[1][1]))
+        if failed:
+            moments = Counter(f"{words[0]} {words[3]} {float(words[1]) - STEADY:+.1f}" for _, words in failed)
+            print(
+                f"    s after the hogs: {', '.join(f'{count} {what}' for what, count in moments.items())}",
+                flush=True,
+            )
+        for name, words in failed[:: max(1, len(failed) // EXPLAINED)][:EXPLAINED]:
+            print(
+                f"    {' '.join(words)}: {_voipctl(self.folder / name, 'explain', words[2], check=False)}".rstrip(),
+                flush=True,
+            )
 
 
 def slowed(plan: Plan) -> bool:
     """Prints how the share falls, and who was refused; whether both goals are reached."""
+    reached = [_slowed(plan.rounds, count) for count in plan.hogs]
+    return all(reached)
+
+
+def _slowed(rounds: int, count: int) -> bool:
     folder = Path(tempfile.mkdtemp(prefix="voipcluster-slowed-"))
     try:
         program = compiled("callload", folder)
-        with cluster(folder, SHARE) as nodes, hogs(nodes[SLOW], HOGS) as slow:
-            watches = [Watch(name) for name in ASKED]
+        with cluster(folder, SHARE) as nodes, hogs(nodes[SLOW], count) as slow, ExitStack() as stack:
+            watches = [Watch(NODES[name][0], SLOW, said=[] if KEEP else None) for name in ASKED]
             for watch in watches:
                 watch.start()
-            left = _left(folder, program, slow)
-            print(f"  one of three nodes at a tenth: {left:.0f} calls/s are left", flush=True)
-            reached = True
-            for _ in range(plan.rounds):
-                time.sleep(REST)
-                reached = _round(folder, program, OFFERED * left, slow, watches) and reached
-            for watch in watches:
-                watch.end()
-        return reached
+                stack.callback(watch.end)
+            bed = Bed(folder, program, nodes, slow, watches)
+            left = bed.left()
+            time.sleep(REST)
+            reached = [bed.round(left) for _ in range(rounds)]
+        return all(reached)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _round(folder: Path, program: Path, rate: float, slow: list[Popen[str]], watches: list[Watch]) -> bool:
-    before = sum(watch.refused for watch in watches)
-    with ExitStack() as stack:
-        load = Load(folder, program, rate, round(STEADY + AFTER) + 3)
-        load.begin(stack)
-        time.sleep(STEADY)
-        begun = time.monotonic()
-        _signal(slow, signal.SIGCONT)
-        time.sleep(AFTER + SPAN)
-        _signal(slow, signal.SIGSTOP)
-        wait_until(lambda: all(one.poll() is not None for one in load.callers), "the end", load.output("a"))
-        _, refused, lost, _ = load.counts()[-1]
-    refused += round(sum(watch.refused for watch in watches) - before)
-
-    fell = Falling([watch.seen for watch in watches], begun)
-    usual = fell.share(-2.0, 0.0)
-    half, fully = (fell.until(part, usual, AFTER) for part in (SHARE_LEFT, FULLY))
-    print(
-        f"at {rate:.0f} calls/s the slow node had {usual:.3f} of them, {fell.share(SHED, 2.0):.3f} from {SHED:g} to 2 s, "
-        f"{fell.share(2.0, AFTER):.3f} then; below half of it after {half:.2f} s (goal {SHED:g}), below {FULLY:g} of it "
-        f"after {fully:.2f} s; {refused} refused, {lost} lost (goal 0)",
-        flush=True,
-    )
-    return (
-        usual > 0.0
-        and half < SHED
-        and fell.share(SHED, 2.0) < SHARE_LEFT * usual
-        and refused == 0
-        and lost == 0
-    )

@@ -1,52 +1,36 @@
-"""What is read from F{/metrics}, and when a share has fallen."""
+"""What callload says of its calls, second by second and one by one."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.slowed import EVERY, SPAN, Falling, metric
+from bench.slowed import Counts, Load
 
-TEXT = """# HELP voipcluster_handed_over_total Requests handed over to each node.
-voipcluster_handed_over_total{node="b"} 3.0
-voipcluster_handed_over_total{node="c"} 40.0
-voipcluster_capacity 812.5
-"""
-
-
-class MetricTests(SynchronousTestCase):
-    def test_by_label(self) -> None:
-        self.assertEqual(metric(TEXT, "handed_over_total", node="c"), 40.0)
-        self.assertEqual(metric(TEXT, "handed_over_total"), 43.0)
-
-    def test_without_labels(self) -> None:
-        self.assertEqual(metric(TEXT, "capacity"), 812.5)
-        self.assertEqual(metric(TEXT, "capa"), 0.0, "the whole name")
+OUTPUT = {
+    "a": "1.000 40 0 0 0\nrefused 1.250 3-9-77@127.0.0.1 503\n2.000 81 1 0 2\nlost 0.500 4-2-77@127.0.0.1 BYE\n3.000 120 1 1 2\n",
+    "b": "1.000 39 0 0 0\n2.000 80 0 0 0\n",
+}
 
 
-class FallingTests(SynchronousTestCase):
-    def watched(self, fell_at: float, rest: float = 0.0) -> Falling:
-        """A third of 100 calls a second up to a moment, and that part of it afterwards."""
-        rows, handed = [], 0.0
-        for tick in range(61):
-            at = tick / 10 - 2.0
-            rows.append((500.0 + at, handed, 10.0 * tick))
-            handed += (1.0 if at < fell_at - 0.001 else rest) * 10.0 / 3
-        return Falling([rows, rows], 500.0)
+class LoadTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.load = Load(folder, Path("callload"), 80.0, 3)
+        for name, text in OUTPUT.items():
+            self.load.output(name).write_text(text)
 
-    def test_share(self) -> None:
-        fell = self.watched(0.3)
-        self.assertAlmostEqual(fell.share(-2.0, 0.0), 1 / 3)
-        self.assertAlmostEqual(fell.share(0.5, 2.0), 0.0)
+    def test_counts(self) -> None:
+        """Of both together, as long as both have said something."""
+        self.assertEqual(self.load.counts(), [Counts(79, 0, 0, 0), Counts(161, 1, 0, 2)])
 
-    def test_end_of_the_first_span_below(self) -> None:
-        """A span that lies half before and half behind the moment has half of the share; so it is never too early."""
-        found = self.watched(0.3).until(0.49, 1 / 3, 4.0)
-        self.assertTrue(0.3 < found <= 0.3 + SPAN + EVERY, found)
-
-    def test_it_never_fell(self) -> None:
-        self.assertEqual(self.watched(9.0).until(0.5, 1 / 3, 4.0), float("inf"))
-        self.assertEqual(self.watched(0.3, rest=0.4).until(0.15, 1 / 3, 4.0), float("inf"))
-
-    def test_at_once(self) -> None:
-        """It takes a span to be seen."""
-        self.assertEqual(self.watched(-1.0).until(0.5, 1 / 3, 4.0), SPAN)
+    def test_failed(self) -> None:
+        self.assertEqual(
+            self.load.failed(),
+            [
+                ("a", ["refused", "1.250", "3-9-77@127.0.0.1", "503"]),
+                ("a", ["lost", "0.500", "4-2-77@127.0.0.1", "BYE"]),
+            ],
+        )
