@@ -320,7 +320,8 @@ class ProxyService:
         if request.method == "OPTIONS" and not target.user and local:
             tell(incoming, self._registrar.supported)
             return
-        self.arrived()
+        if not client.hops:  # else it was counted where its client sent it: that is what others plan with
+            self.arrived()
         registering = request.method == "REGISTER" and local
         if not registering and "max-breadth" in request.layout.at:
             incoming_breadth(request)  # who may not be forwarded even once is told so before anything is kept

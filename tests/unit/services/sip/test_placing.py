@@ -180,6 +180,17 @@ class HandOverTests(ClusterCase):
         self.caller_hangs_up(self.alice, self.bob, self.b, ok)
         self.assertEqual(len(self.b.calls), 0)
 
+    def test_counted_where_its_client_sent_it(self) -> None:
+        """What clients send is what others plan with: a request that is handed over is no client's of the node that takes it."""
+        counted: list[str] = []
+        for name, node in (("a", self.a), ("b", self.b)):
+            node.proxy.arrived = lambda name=name: counted.append(name)
+        self.a.load(0.8)
+        self.c.load(0.5)
+        ok = self.call(self.alice, self.bob, self.a, at=self.b)
+        self.caller_hangs_up(self.alice, self.bob, self.b, ok)
+        self.assertEqual(counted, ["a"])
+
     def ride(self, node: Node) -> None:
         """Let a node put reports on what it hands over, and note those that it hears."""
         heard = self.rode.setdefault(node.core.node, [])
