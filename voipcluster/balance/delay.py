@@ -75,8 +75,9 @@ class Delay:
         @param completed: requests that were worked off.
         @return: whether what was learnt in pauses is forgotten with this: the capacity is that of before, or not known.
         """
+        # what was read in one wake-up may have waited through several looks
+        mean = area / max(held, elapsed)
         held = min(held, elapsed)
-        mean = area / elapsed
         paused = held > PAUSED * busy and mean >= NOISE
         self._mean = mean if mean >= NOISE else 0.0
         self._pauses.feed(mean if paused else 0.0, now)

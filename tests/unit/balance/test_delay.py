@@ -36,6 +36,10 @@ class DelayTests(SynchronousTestCase):
         self.assertAlmostEqual(self.look(0.02, 0.02, held=0.02, area=0.02 * 0.03), 0.03)
         self.assertEqual(self.look(0.02, 0.02), 0.0)
 
+    def test_no_wait_is_longer_than_it_was(self) -> None:
+        """What is read in one wake-up may have waited through several looks: it waited no longer for that."""
+        self.assertAlmostEqual(self.look(0.02, 0.01, held=0.1, area=0.1**2 / 2), 0.05)
+
     def test_pauses_are_expected_again(self) -> None:
         """Stopped for 120 of each 135 ms it has no queue between two pauses, and whoever comes waits for 53 ms."""
         waited = self.look(0.135, 0.013, held=0.12, area=0.12**2 / 2)
