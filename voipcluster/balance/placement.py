@@ -48,6 +48,7 @@ OPEN, SHED, FULL, DRAIN, UNKNOWN = (
 STARTING = "it has just started, and takes a part of its share"
 OVERDUE = "has not answered what was handed to it"
 NO_CAPACITY = "can serve nothing now, as it says"
+AS_LATE = "as much waits there"
 EPSILON = 1e-9  # workloads are quotients: 0.85 - 0.80 is a little less than 0.05
 REFUSED_FOR = 0.5  # s, the default of oc-validity (RFC 7339 section 4.3)
 SLOW_TIMES, LATE_TIMES = 2.0, 3.0  # of the mean wait of all: from there on Gates.slow and Gates.late count
@@ -252,6 +253,7 @@ class Placement:
     def _first(self, search: _Search, plan: IPlan, rand: Rand, planned: bool) -> str:
         """The first name of the order that passes the gate, or an empty string."""
         seen, own_name, waiting = search.seen, self.table.own, ""
+        late = self._late(plan) if plan is self._leveller else math.inf
         for name in plan.order(rand, planned):
             if name == own_name:
                 if search.below:
@@ -265,6 +267,8 @@ class Placement:
                 reason = STANDING[node.state]
             if not reason and node.load >= self.gates.threshold:
                 reason = "at its threshold with what we handed to it"
+            if not reason and node.wait >= late:
+                reason = AS_LATE  # it is below because it had nothing to do, and can do little
             if not reason and not planned and not self.policy.own_place and self._holds_back(node, rand):
                 reason, waiting = STARTING, waiting or name
             if not reason:
@@ -314,7 +318,7 @@ class Placement:
             return "", ""
         share = plan.share_at(own.delay) if own.delay > gates.plan_delay else 0.0
         if share and self._even.part(share, rand):
-            late = max(gates.late, LATE_TIMES * plan.wait) if plan.pairs else math.inf
+            late = self._late(plan)
             for name in plan.order(self._even.draw, True):
                 if self._takes(search, name, late, rand):
                     return name, "the plan gives this share away"
@@ -323,6 +327,10 @@ class Placement:
                 if self._takes(search, name, gates.improve * own.delay, rand):
                     return name, "much less waits there"
         return "", ""
+
+    def _late(self, plan: Any) -> float:
+        """Seconds: a node where a request would wait for longer takes nothing. An old table does not show that."""
+        return max(self.gates.late, LATE_TIMES * plan.wait) if plan.pairs else math.inf
 
     def _takes(self, search: _Search, name: str, most: float, rand: Rand) -> bool:
         """Whether a node above its threshold is fit to take a request, with less than C{most} seconds to wait."""
@@ -337,7 +345,7 @@ class Placement:
         if not reason and node.counted >= self.gates.hard_limit:
             reason = "at its hard limit with what we handed to it"
         if not reason and node.wait >= most:
-            reason = "as much waits there"
+            reason = AS_LATE
         if not reason and self._holds_back(node, rand):
             reason = STARTING
         if reason:

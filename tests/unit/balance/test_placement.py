@@ -12,11 +12,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.balance.test_membership import members, report
 from voipcluster.balance.codec import decode, encode
 from voipcluster.balance.decision import Decision, Gates, HandOver, Own, PlacementRequest, Refuse, Serve
-from voipcluster.balance.membership import LinkLost, Membership, ReportReceived, Resumed, Tick
-from voipcluster.balance.placement import NO_CAPACITY, OVERDUE, REFUSED_FOR, STUCK, Placement
+from voipcluster.balance.membership import (
+    LinkLost,
+    Membership,
+    ReportReceived,
+    Resumed,
+    RiderReceived,
+    Tick,
+)
+from voipcluster.balance.placement import AS_LATE, NO_CAPACITY, OVERDUE, REFUSED_FOR, STUCK, Placement
 from voipcluster.balance.planned import SETTLE_OWN, Planned
 from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded, TwoChoices
 from voipcluster.balance.report import NOTHING
+from voipcluster.balance.rider import Rider
 from voipcluster.balance.state import NodeState
 from voipcluster.balance.workload import Workload
 
@@ -649,6 +657,25 @@ class PlannedTests(PlacementCase):
             served[delay] = count
         self.assertEqual(served[0.0], 300)
         self.assertApproximates(served[0.01] / 300, 1 / 3, 0.08)
+
+    def test_idle_and_slow(self) -> None:
+        """
+        A node that is below its threshold, since it got nothing, gets no more than it has answered but for what it can do soon.
+
+        All that two nodes with too much to do hand on came to it at once, before it could say that it is slow.
+        """
+        self.own = Own(Workload(cpu=0.9), SHED, delay=0.02, arrival_rate=90.0, capacity=100.0)
+        self.table.feed(ReportReceived(report("b", capacity=30.0), 0.0))
+        first, second = (self.assertHanded("b") for _ in range(2))
+        decision = self.place()
+        assert isinstance(decision, Serve)
+        self.assertEqual(decision.explanation.candidates[0].reason, AS_LATE)
+        self.placement.answered(first.ticket, 180, 0.01)
+        self.assertHanded("b")
+        self.placement.answered(second.ticket, 180, 0.02)
+        rider = Rider(1, 1, 1, OPEN, 0.0, 0.06, 0.0, 30.0, 1.0)
+        self.table.feed(RiderReceived("b", rider, 0.02))
+        self.assertServed()
 
     def test_plan_is_kept(self) -> None:
         """A plan serves until a state changes, or numbers changed and 50 ms passed."""
