@@ -30,6 +30,7 @@ EARLIER: Final[Edits] = {
         ('        Field("age", float, -1, TIME, -1.0),\n    ),\n)\n_BINDINGS', "    ),\n)\n_BINDINGS"),
         ('        Field("refusal_rate", float, 0, 1e9, 0.0),\n', ""),
         ('        Field("quota", float, 0, 1, 1.0),\n', ""),
+        ('        Field("granted", float, 0, 1, 1.0),\n', ""),
         ('        Field("period", float, 0, 3600, 0.0),\n', ""),
     ),
 }

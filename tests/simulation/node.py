@@ -17,6 +17,7 @@ from voipcluster.config import Config
 from voipcluster.services.media.kernel_path import NoKernel
 from voipcluster.services.node.service import NodeService
 from voipcluster.services.node.surroundings import Surroundings
+from voipcluster.services.queued import NEVER
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -69,6 +70,7 @@ class SimNode:
             octets=chance.randbytes,
             cpu=reactor.cpu,
             quota=lambda: math.inf,
+            queued=lambda: NEVER,
             memory=lambda: 100 << 20,
             open_udp=reactor.open_udp,
             open_rtp=self.media.open_port,

@@ -58,6 +58,7 @@ _REPORT = Schema(
         Field("capacity", float, 0, 1e9, 0.0),
         Field("refusal_rate", float, 0, 1e9, 0.0),
         Field("quota", float, 0, 1, 1.0),
+        Field("granted", float, 0, 1, 1.0),
         Field("weight", float, 0, 1, 1.0),
         Field("calls", int, 0, U31, 0),
         Field("calls_limit", int, 0, U31, 0),

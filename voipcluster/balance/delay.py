@@ -34,8 +34,9 @@ ANEW = 20  # requests worked off in busy looks since: enough for the capacity to
 @define(slots=True)
 class Delay:
     """
-    @ivar capacity: requests per second that the node works off while it has something to do, be it run all that time or not; 0.0
-        before it is known, L{NOTHING} when none was for a second in which something waited, where some were before.
+    @ivar capacity: requests per second that the node works off while it has something to do and gets the processor; where nobody
+        can say how long it waited for that, be it run all that time or not. 0.0 before it is known, L{NOTHING} when none was for
+        a second in which something waited, where some were before.
     """
 
     capacity: float = 0.0
@@ -65,7 +66,14 @@ class Delay:
         self._standing.append(least)
 
     def looked(
-        self, elapsed: float, busy: float, held: float, area: float, completed: int, now: float
+        self,
+        elapsed: float,
+        busy: float,
+        held: float,
+        area: float,
+        completed: int,
+        now: float,
+        unrun: float = 0.0,
     ) -> bool:
         """
         Take what was found since the last look; more often than samples, or with them.
@@ -73,6 +81,8 @@ class Delay:
         @param elapsed: seconds since; C{busy}: CPU seconds used; C{held}: seconds in which something waited; C{area}: the age of
             what waited longest, summed up over time.
         @param completed: requests that were worked off.
+        @param unrun: seconds in which the node waited for the processor, where that is known;
+            L{voipcluster.balance.granted.Granted} counts them, and they must not count twice.
         @return: whether what was learnt in pauses is forgotten with this: the capacity is that of before, or not known.
         """
         # what was read in one wake-up may have waited through several looks
@@ -90,7 +100,7 @@ class Delay:
         if completed:
             self._vain = 0.0
         if used > BUSY * elapsed:
-            self._used += used
+            self._used += max(busy, used - unrun)
             self._over += elapsed
         if self._used and (completed or (paused and self.capacity)):
             worked_off = self._worked_off.feed(completed, self._used, self._over, mean >= NOISE)

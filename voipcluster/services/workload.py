@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from voipcluster.balance.decision import Own
 from voipcluster.balance.delay import Delay
+from voipcluster.balance.granted import Granted
 from voipcluster.balance.rate import MovingRate
 from voipcluster.balance.report import Report
 from voipcluster.balance.start import SlowStart
@@ -27,6 +28,7 @@ from voipcluster.balance.state import DrainOrdered, DrainRevoked, Levels, Measur
 from voipcluster.balance.trigger import Changes, Pace
 from voipcluster.balance.workload import PeakEwma, Workload
 from voipcluster.net.waiting import Waited
+from voipcluster.services.queued import NEVER, Queued
 
 SAMPLE = 0.1  # s between samples
 LOOK = 0.02  # s between looks at what waits, while the node is busy: others hear of a slow-down the sooner
@@ -63,6 +65,7 @@ class Sources:
     @ivar refused: requests refused unread so far.
     @ivar cpu: CPU seconds that the reactor's thread used so far; it is called on that thread.
     @ivar quota: CPUs that the process may use, infinity where it may use all; called each C{QUOTA_EVERY}, on that thread, too.
+    @ivar queued: how long that thread waited for the CPU so far; it is called there, too.
     @ivar packets: packets that this process relayed so far; C{kernel_rate}: those a second that the kernel relays for it.
     @ivar memory: resident bytes.
     @ivar wall: seconds since 1970, for the time in a report.
@@ -78,6 +81,7 @@ class Sources:
     refused: Callable[[], int] = _nothing
     cpu: Callable[[], float] = time.thread_time
     quota: Callable[[], float] = lambda: math.inf
+    queued: Callable[[], Queued] = lambda: NEVER
     wall: Callable[[], float] = time.time
 
 
@@ -137,6 +141,7 @@ class WorkloadService(Service):
         self._far = levels.threshold - 5 * step
         self._cpu_peak, self._lag_peak = PeakEwma(), PeakEwma()
         self._arrivals, self._delay = MovingRate(tau=0.75), Delay()
+        self._granted, self._queued, self._looked_queued = Granted(), NEVER, NEVER
         self._others, self._changes, self._pace = others, Changes(step), Pace()
         self._start = SlowStart(clock.seconds(), slow_start)
         self._cpu: deque[tuple[float, float]] = deque(maxlen=CPU_SAMPLES + 1)  # (wall, CPU) seconds
@@ -160,6 +165,7 @@ class WorkloadService(Service):
         now = self._clock.seconds()
         self._start = SlowStart(now, self._start.step)
         self._looked_at, self._looked_cpu = now, self._sources.cpu()
+        self._queued = self._looked_queued = self._sources.queued()
         self._cpu.append((now, self._looked_cpu))
         self._look_at_quota(now)
         self._packets, self._sampled_at = self._sources.packets(), now
@@ -200,6 +206,7 @@ class WorkloadService(Service):
             delay=own.delay,
             arrival_rate=own.arrival_rate,
             capacity=own.capacity,
+            granted=own.granted,
             weight=own.weight,
             refusal_rate=own.refusal_rate,
             quota=own.quota,
@@ -263,6 +270,9 @@ class WorkloadService(Service):
         if self._often and self._look_next is None:
             self._look_next = self._clock.callLater(LOOK, self._look_again)
         self.sampled(elapsed, busy_now, delay if waited is not None else standing)
+        queued, self._queued = self._queued, self._looked_queued
+        runs, unrun = self._queued.runs - queued.runs, self._queued.waited - queued.waited
+        self._granted.sampled(elapsed, busy_now, unrun, runs)
         self._cpu.append((now, used))
         since, before = self._cpu[0]
         busy = min(1.0, max(0.0, used - before) / (max(now - since, 1e-6) * self._quota))
@@ -299,10 +309,12 @@ class WorkloadService(Service):
             self._looked_at = min(self._looked_at, now)
             return  # the same moment, or a clock that was set back
         held, area = (waited.held, waited.area) if waited else (0.0, 0.0)
-        if self._delay.looked(elapsed, busy, held, area, self._completed, now):
+        queued = self._sources.queued()
+        unrun = queued.waited - self._looked_queued.waited
+        if self._delay.looked(elapsed, busy, held, area, self._completed, now, unrun):
             # it is given next to nothing for what it could do while it was stopped: that it can do more now is to be tried
             self._start = SlowStart(now, self._start.step)
-        self._looked_at, self._looked_cpu, self._completed = now, cpu, 0
+        self._looked_at, self._looked_cpu, self._looked_queued, self._completed = now, cpu, queued, 0
 
     def _look_at_quota(self, now: float) -> None:
         """A thread fills one CPU at most; of a process that may use less than one it is that which is used up."""
@@ -327,7 +339,8 @@ class WorkloadService(Service):
             drowning=machine.drowning,
             delay=self._delay.value,
             arrival_rate=self._arrivals.value,
-            capacity=self._delay.capacity,
+            capacity=self._delay.capacity * self._granted.value,
+            granted=self._granted.value,
             weight=self._start.weight(self._clock.seconds()),
             refusal_rate=self._refusals.value,
             quota=self._quota,

@@ -133,6 +133,7 @@ _MEASURED = (
     ("CAPACITY/S", "capacity", 1.0),
     ("REFUSED/S", "refusal_rate", 1.0),
     ("QUOTA/%", "quota", 100.0),
+    ("GRANTED/%", "granted", 100.0),
 )
 
 

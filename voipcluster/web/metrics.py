@@ -134,6 +134,9 @@ CATALOGUE = {
             "voipcluster_cpu_quota",
             "CPUs that the control group of the node leaves to its thread, 1 at most; workload component cpu is a share of it.",
         ),
+        Described(
+            "voipcluster_cpu_granted", "Share of a CPU that the reactor's thread gets when it wants one."
+        ),
         Described("voipcluster_refusal_rate", "New requests per second refused for overload."),
         Described("voipcluster_overload", "1 while new requests are limited for overload, else 0."),
         Described("voipcluster_reactor_delay_seconds", "How late timers run."),

@@ -61,6 +61,16 @@ class DelayTests(SynchronousTestCase):
             self.look(0.1, 0.05, held=0.05, area=1e-4, completed=50)
         self.assertGreater(self.delay.capacity, 500.0, "and it is noticed that it is over")
 
+    def test_waits_for_the_processor_are_told_apart(self) -> None:
+        """Capacity is of the time that it runs, where it is known for how long it did not: the share of it is another number."""
+        for _ in range(20):
+            self.look(0.1, 0.05, held=0.05, area=1e-4, completed=50)
+        for _ in range(3):
+            self.now += 0.135
+            self.delay.looked(0.135, 0.013, 0.12, 0.12**2 / 2, 13, self.now, 0.107)
+        self.assertAlmostEqual(self.delay.capacity, 1000.0)
+        self.assertGreater(self.delay.value, 0.05)
+
     def test_nothing_is_done_while_it_is_stopped(self) -> None:
         """A pause in which nothing was completed counts before anything is."""
         for _ in range(20):

@@ -13,6 +13,7 @@ from voipcluster.balance.delay import OVER
 from voipcluster.balance.report import NOTHING, Report
 from voipcluster.balance.state import Levels, NodeState
 from voipcluster.net.waiting import Waited
+from voipcluster.services.queued import Queued
 from voipcluster.services.workload import QUOTA_EVERY, Limits, Sources, WorkloadService, resident_bytes
 
 
@@ -332,6 +333,37 @@ class SourcesTests(WorkloadServiceCase):
         service.startService()
         self.addCleanup(self.stop, service)
         return service
+
+    def test_others_take_the_processor(self) -> None:
+        """A node that waits for the CPU can do the less, and with nothing to do it knows already."""
+        waited = [0.0]
+        service = WorkloadService(
+            self.clock,
+            node="a",
+            epoch=1,
+            sources=Sources(
+                cpu=self.cpu,
+                memory=lambda: 0,
+                queued=lambda: Queued(waited[0] * self.clock.seconds(), round(20 * self.clock.seconds())),
+            ),
+            limits=Limits(),
+            levels=Levels(),
+        )
+        service.startService()
+        self.addCleanup(self.stop, service)
+        self.busy = 0.5
+        for _ in range(30):
+            service.request_completed()
+            self.clock.advance(0.1)
+        self.assertLess(abs(service.own().capacity - 20.0), 1.0)
+        self.assertEqual(service.own().granted, 1.0)
+        self.busy, waited[0] = 0.04, 0.36
+        self.clock.advance(0.1)  # the wait of all the time before, in one sample
+        for _ in range(30):
+            self.clock.advance(0.1)
+        own = service.own()
+        self.assertAlmostEqual(own.granted, 0.1, 2)
+        self.assertLess(abs(own.capacity - 2.0), 0.2)
 
     def test_the_wait_of_datagrams_is_the_delay(self) -> None:
         """The lesser of two samples, so that one stall is no queue; overload control is told each."""

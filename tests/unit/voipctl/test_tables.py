@@ -53,19 +53,23 @@ class AnswerTests(SynchronousTestCase):
             "capacity": 900.0,
             "refusal_rate": 0.0,
             "quota": 0.5,
+            "granted": 0.4,
         }
         nodes = [{**STATUS["nodes"][0], "measured": measured}, STATUS["nodes"][1]]
         titles, one, other = tables.status({"cluster": "c", "nodes": nodes}, True).splitlines()[1:]
-        self.assertEqual(titles.split()[-5:], ["DELAY/MS", "ARRIVE/S", "CAPACITY/S", "REFUSED/S", "QUOTA/%"])
-        shown = ["12.3", "7.2", "900.0", "0.0", "50.0"]
-        self.assertEqual((one.split()[-5:], other.split()[-5:]), (shown, ["-"] * 5))
+        self.assertEqual(
+            titles.split()[-6:],
+            ["DELAY/MS", "ARRIVE/S", "CAPACITY/S", "REFUSED/S", "QUOTA/%", "GRANTED/%"],
+        )
+        shown = ["12.3", "7.2", "900.0", "0.0", "50.0", "40.0"]
+        self.assertEqual((one.split()[-6:], other.split()[-6:]), (shown, ["-"] * 6))
 
     def test_no_capacity(self) -> None:
         """A capacity that is not known yet is no number; that of a node that can serve nothing is."""
         for capacity, shown in ((0.0, "-"), (0.001, "0.0")):
             nodes = [{**STATUS["nodes"][0], "measured": {"capacity": capacity}}]
             row = tables.status({"cluster": "c", "nodes": nodes}, True).splitlines()[2]
-            self.assertEqual(row.split()[-3], shown)
+            self.assertEqual(row.split()[-4], shown)
 
     def test_why_not_the_kernel(self) -> None:
         """Below the nodes: who relays media itself although it might not, one line a reason, safe to print."""

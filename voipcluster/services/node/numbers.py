@@ -138,6 +138,7 @@ def numbers(node: NodeParts) -> Numbers:
         "voipcluster_arrival_rate": own.arrival_rate,
         "voipcluster_capacity": own.capacity,
         "voipcluster_cpu_quota": own.quota,
+        "voipcluster_cpu_granted": own.granted,
         "voipcluster_refusal_rate": own.refusal_rate,
         "voipcluster_overload": float(node.overload.active),
         "voipcluster_reactor_delay_seconds": node.wheel.lateness,

@@ -226,6 +226,7 @@ class NodeParts:
                 memory=surroundings.memory,
                 cpu=surroundings.cpu,
                 quota=surroundings.quota,
+                queued=surroundings.queued,
                 wall=surroundings.wall,
                 waited=self.transport.waited,
                 refused=lambda: self.overload.refused,

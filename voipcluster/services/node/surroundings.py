@@ -30,6 +30,7 @@ from voipcluster.services.cpu_quota import CpuQuota
 from voipcluster.services.media.kernel_path import IKernel
 from voipcluster.services.media.ports import OpenPort
 from voipcluster.services.node.store import NodeStore
+from voipcluster.services.queued import Queued, queued
 from voipcluster.services.workload import resident_bytes
 from voipcluster.store.calls import CallStore
 from voipcluster.store.database import Database
@@ -65,7 +66,8 @@ class Surroundings:
     """
     @ivar wall: seconds since 1970. The reactor's clock tells them too.
     @ivar random: from 0.0 to below 1.0; C{octets}: so many of them, for what nobody may guess.
-    @ivar cpu: CPU seconds that the reactor's thread used; C{quota}: CPUs that the process may use; C{memory}: resident octets.
+    @ivar cpu: CPU seconds that the reactor's thread used; C{queued}: how long it waited for them; C{quota}: CPUs that the process
+        may use; C{memory}: resident octets.
     @ivar open_udp: a bound socket for SIP, by IP literal and port.
     @ivar open_rtp: a bound port of the relay, see L{OpenPort}; C{rtp_readers}: what reads such ports, made of the
         reactor and the seconds for which packets may wait for each other.
@@ -80,6 +82,7 @@ class Surroundings:
     octets: Callable[[int], bytes] = os.urandom
     cpu: Callable[[], float] = time.thread_time
     quota: Callable[[], float] = Factory(CpuQuota)
+    queued: Callable[[], Queued] = queued
     memory: Callable[[], int] = resident_bytes
     open_udp: Callable[[str, int], socket.socket] = open_udp_socket
     open_rtp: OpenPort = open_rtp_port

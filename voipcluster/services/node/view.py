@@ -451,8 +451,8 @@ _NAMES: tuple[str, ...] = ("cpu", "lag", "calls", "transactions", "packets", "me
 
 
 def _measured(of: Own | Report) -> dict[str, float]:
-    """What the workload comes from: C{delay} in seconds, C{quota} in CPUs, the others per second (docs/workload.md)."""
-    names = ("delay", "arrival_rate", "capacity", "refusal_rate", "quota")
+    """What the workload comes from: C{delay} in seconds, C{quota}, C{granted} in CPUs, others per second (docs/workload.md)."""
+    names = ("delay", "arrival_rate", "capacity", "refusal_rate", "quota", "granted")
     return {name: round(getattr(of, name), 4) for name in names}
 
 
