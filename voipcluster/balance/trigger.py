@@ -15,6 +15,7 @@ DELAY_STEP = 0.010  # s: a wait that changed by less is noise
 DELAY_SHARE = 0.25
 CAPACITY_SHARE = 0.2
 SPARE = 2.0  # reports that are kept for what is urgent
+LEAST = 2.0  # per second, however little of a processor the node gets
 URGENT_DELAY, URGENT_TIMES = 0.02, 2.0  # s, and times what was told: more waits than the plan can have meant
 URGENT_CAPACITY = 0.6  # of what was told: less is another machine
 
@@ -76,20 +77,25 @@ class Changes:
 class Pace:
     """
     How often a node may report changes: not more than some 50 times a second, and in a large cluster less often, since each
-    report is read by all the others.
+    report is read by all the others. A node that gets a part of a processor reports that part as often: one that got a twentieth
+    used it up to say so, and served nothing.
     """
 
     _bucket: Bucket = field(factory=lambda: Bucket(REPORTS, BURST))
     _others: int = -1
+    _most: float = REPORTS
 
-    def wait(self, now: float, others: int, urgent: bool = False) -> float:
+    def wait(self, now: float, others: int, urgent: bool = False, granted: float = 1.0) -> float:
         """
         Take one report and return 0.0, or take none and return the seconds until there is one.
 
         @param urgent: some are kept for that.
+        @param granted: share of a processor that the node gets.
         """
         if others != self._others:
             self._others = others
             rate = min(REPORTS, READ / max(1, others))
+            self._most = rate
             self._bucket = Bucket(rate, min(BURST, max(1.0, rate)))
+        self._bucket.rate = min(self._most, max(LEAST, granted * self._most))
         return self._bucket.take(now, 0.0 if urgent else min(SPARE, self._bucket.size - 1.0))

@@ -31,7 +31,7 @@ from voipcluster.net.waiting import Waited
 from voipcluster.services.queued import NEVER, Queued
 
 SAMPLE = 0.1  # s between samples
-LOOK = 0.02  # s between looks at what waits, while the node is busy: others hear of a slow-down the sooner
+LOOK = 0.02  # s of its own time between looks at what waits, while the node is busy: others hear of a slow-down the sooner
 LOOK_FROM = 0.2  # share of a sample in which it worked, or something waited for it
 QUOTA_EVERY = 5.0  # s between looks at the quota of the CPU, which somebody may change
 CPU_SAMPLES = 5  # one sample holds a handshake or a garbage collection; half a second says what the node does
@@ -268,7 +268,7 @@ class WorkloadService(Service):
             max(busy_now / self._quota, 0.0 if waited is None else waited.held) > LOOK_FROM * elapsed
         )
         if self._often and self._look_next is None:
-            self._look_next = self._clock.callLater(LOOK, self._look_again)
+            self._look_soon()
         self.sampled(elapsed, busy_now, delay if waited is not None else standing)
         queued, self._queued = self._queued, self._looked_queued
         runs, unrun = self._queued.runs - queued.runs, self._queued.waited - queued.waited
@@ -294,9 +294,17 @@ class WorkloadService(Service):
             )
         )
 
+    def _look_soon(self) -> None:
+        """Looks take time, too: where the node gets a part of a processor it looks less often, or with each sample only."""
+        wait = LOOK / self._granted.value
+        if wait < SAMPLE:
+            self._look_next = self._clock.callLater(wait, self._look_again)
+
     def _look_again(self) -> None:
         """Between two samples: only what others plan with, and may have to hear of at once."""
-        self._look_next = self._clock.callLater(LOOK, self._look_again) if self._often else None
+        self._look_next = None
+        if self._often:
+            self._look_soon()
         self._look(self._clock.seconds())
         self._changed()
 
@@ -352,9 +360,13 @@ class WorkloadService(Service):
 
     def _tell(self) -> None:
         """Call C{on_change}, or do so when the rate allows it again."""
+        own, urgent = self._own, self._changes.urgent(self._own)
         if self._trailing is not None:
-            return
-        wait = self._pace.wait(self._clock.seconds(), self._others(), self._changes.urgent(self._own))
+            if not urgent:
+                return
+            self._trailing.cancel()  # what it would tell is told now, if any report is left
+            self._trailing = None
+        wait = self._pace.wait(self._clock.seconds(), self._others(), urgent, own.granted)
         if wait:
             self._trailing = self._clock.callLater(wait, self._tell_late)
         else:

@@ -108,6 +108,15 @@ class PaceTests(SynchronousTestCase):
             self.assertLess(self.sent(others) / 4 * others, 1000, others)
             self.assertGreater(self.sent(others), 0)
 
+    def test_a_part_of_a_processor(self) -> None:
+        """A node that gets a tenth of one reports a tenth as often, and what is urgent at once all the same."""
+        pace = Pace()
+        sent = sum(pace.wait(step / 1000, 2, granted=0.1) == 0.0 for step in range(4000))
+        self.assertTrue(15 <= sent <= 22, sent)
+        self.assertEqual(pace.wait(4.0, 2, urgent=True, granted=0.1), 0.0)
+        sent = sum(pace.wait(4.0 + step / 1000, 2) == 0.0 for step in range(4000))
+        self.assertGreater(sent, 160, "and as often as before when it gets all of it")
+
     def test_members_change(self) -> None:
         """The pace follows the number of nodes."""
         pace = Pace()

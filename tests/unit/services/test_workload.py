@@ -365,6 +365,28 @@ class SourcesTests(WorkloadServiceCase):
         self.assertAlmostEqual(own.granted, 0.1, 2)
         self.assertLess(abs(own.capacity - 2.0), 0.2)
 
+    def test_a_part_of_a_processor(self) -> None:
+        """
+        What looking and telling takes is a part of what the node gets: with a tenth it looks with each sample only.
+
+        What is urgent does not wait behind a report that waits for its turn.
+        """
+        waits: list[Waited | None] = [Waited(0.0, 0.05, 0.0)]
+        service = self.made(waits)
+        service._granted.value = 0.1
+        told: list[float] = []
+        service.on_change = lambda: told.append(service.report(1).delay)
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        for delay in (0.015, 0.03, 0.045, 0.06, 0.075, 0.06, 0.045):
+            service._delay._mean = delay
+            service._changed()
+        self.assertLess(len(told), 5)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 2, "the next report waits for its turn")
+        service._delay._mean = 0.3
+        service._changed()
+        self.assertEqual(told[-1], 0.3)
+
     def test_the_wait_of_datagrams_is_the_delay(self) -> None:
         """The lesser of two samples, so that one stall is no queue; overload control is told each."""
         told: list[float] = []
