@@ -31,7 +31,7 @@ class Gates:
     @ivar late: seconds; a node where a request would wait longer takes no planned share, unless it is less than three times the
         mean delay of all.
     @ivar answer: seconds; a node that has not answered what we handed to it for so much longer than it takes there and back gets
-        nothing more until it does.
+        nothing more until it does; three times what its answers take usually, and 0.03, are too long before.
     @ivar fresh: share of the nodes that must be heard on time for reports to be compared.
     @ivar replan: seconds between plans while only numbers change.
     """

@@ -20,6 +20,8 @@ from attrs import define, field
 LATENCY = 0.25  # s: an assignment answered this long ago is in the node's report, or less than a step
 GONE = 4.0  # s after which an assignment that nobody closed is none; each is closed after 1 s (services/sip/placing)
 NEARER = 0.002  # s per second by which the least answer time is believed to rise: a route may become longer
+KNOWN, WEIGHT = 8, 0.125  # answers that tell what is usual, and the weight of a new one in their mean
+SOON, TIMES = 0.03, 3.0  # s, and times the mean: no answer is late before
 OVERTAKING = 0.05  # s: a report that comes this much later than an answer was sent after it
 
 
@@ -32,6 +34,8 @@ class Assignments:
     _open: dict[int, float] = field(factory=dict)  # the same, also of what a report has made us forget
     _quickest: float = 0.0  # s, the least time of an answer; 0.0 before the first one
     _answered_at: float = 0.0
+    _usual: float = 0.0  # s, the mean time of an answer
+    _answers: int = 0
     _calls: dict[int, float | None] = field(
         factory=dict
     )  # call not reported yet, oldest first -> when answered
@@ -58,6 +62,15 @@ class Assignments:
             del self._open[ticket]
         return 0.0
 
+    def is_late(self, now: float, most: float) -> bool:
+        """
+        Whether an answer takes so much longer than usual that the node has become slow, or stopped.
+
+        @param most: seconds that are too long for any node, and for one of which too little is known.
+        """
+        known = self._answers >= KNOWN
+        return self.overdue(now) > (min(most, max(SOON, TIMES * self._usual)) if known else most)
+
     def assigned(self, call: bool, now: float) -> int:
         self._number = ticket = self._number + 1
         self._pending[ticket] = self._open[ticket] = now
@@ -72,6 +85,8 @@ class Assignments:
             took, rise = now - since, NEARER * (now - self._answered_at)
             self._quickest = min(took, self._quickest + rise) if self._answered_at else took
             self._answered_at = now
+            self._usual += (took - self._usual) * (WEIGHT if self._answers else 1.0)
+            self._answers += 1
         if self._pending.pop(ticket, None) is None or ticket not in self._calls:
             return
         if accepted:

@@ -293,7 +293,7 @@ class Placement:
             return "refused a request just now"
         if node.serves_nothing:
             return NO_CAPACITY
-        if node.assigned.overdue(search.now) > self.gates.answer:
+        if node.assigned.is_late(search.now, self.gates.answer):
             return OVERDUE
         if report.spontaneous:
             node.assigned.settle(search.now)

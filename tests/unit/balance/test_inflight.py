@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from voipcluster.balance.inflight import GONE, LATENCY, OVERTAKING, Assignments
+from voipcluster.balance.inflight import GONE, KNOWN, LATENCY, OVERTAKING, Assignments
 
 
 class AssignmentsTests(SynchronousTestCase):
@@ -71,6 +71,23 @@ class AssignmentsTests(SynchronousTestCase):
         self.assertAlmostEqual(sent.overdue(4.5), 0.45, 2)
         sent.answered(oldest, False, 4.5)
         self.assertAlmostEqual(sent.overdue(4.5), 0.05, 2)
+
+    def test_late(self) -> None:
+        """What is late is told by what is usual there; of a node of which little is known by the most that any node may take."""
+        sent = Assignments()
+        for number in range(KNOWN):
+            ticket = sent.assigned(True, float(number))
+            self.assertEqual(
+                (sent.is_late(number + 0.09, 0.1), sent.is_late(number + 0.11, 0.1)), (False, True)
+            )
+            sent.answered(ticket, True, number + 0.004)
+        sent.assigned(True, 20.0)
+        self.assertEqual((sent.is_late(20.03, 0.1), sent.is_late(20.04, 0.1)), (False, True))
+        slow = Assignments()
+        for number in range(5 * KNOWN):
+            slow.answered(slow.assigned(True, float(number)), True, number + (0.001, 0.04)[number % 2])
+        slow.assigned(True, 50.0)
+        self.assertEqual((slow.is_late(50.055, 0.1), slow.is_late(50.08, 0.1)), (False, True))
 
     def test_overdue_by_the_way_there_and_back(self) -> None:
         """Two continents are 0.2 s apart, also after a redirect, which answers itself; a way that becomes longer is learnt."""
