@@ -59,7 +59,11 @@ class Database:
             raise UsageError(f"{path}: {error.strerror}") from None
         # connections stay open: closing the last one would copy the whole write-ahead log into the file, at each write
         self._engine = create_engine(
-            f"sqlite:///{path}", poolclass=QueuePool, pool_size=2, connect_args={"check_same_thread": False}
+            f"sqlite:///{path}",
+            poolclass=QueuePool,
+            pool_size=2,
+            connect_args={"check_same_thread": False},
+            hide_parameters=True,  # an error is logged and shown: digests and who called whom are nobody's business there
         )
         event.listen(self._engine, "connect", _set_pragmas)
         try:

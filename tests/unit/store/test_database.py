@@ -6,6 +6,8 @@ import sqlite3
 import stat
 
 from attrs import evolve
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from tests.unit.store.database_case import DatabaseCase, Later
 from tests.unit.store.former import make_file
@@ -20,6 +22,21 @@ class File(DatabaseCase):
         self.successResultOf(Accounts(self.open()).put(new_account("alice", "example.com", "pw")))
         for path in self.path.parent.glob(self.path.name + "*"):
             self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600, path)
+
+    def test_errors_tell_no_secrets(self) -> None:
+        """They go to the log and to the operator: no digest, nor who has called whom, is in them."""
+        database = self.open()
+        self.successResultOf(database.write((text("DROP TABLE subscriber"), None)))
+        known = {"ha1": "d41d8cd98f00b204"}
+        rows = [("webhook", "alice has called"), ("webhook", "bob")]
+        for written in (
+            database.write((text("INSERT INTO subscriber (ha1) VALUES (:ha1)"), [known])),
+            database.write_rows(("INSERT INTO nowhere (consumer, body) VALUES (?, ?)", rows)),
+        ):
+            said = self.failureResultOf(written, OperationalError).getErrorMessage()
+            self.assertIn("no such table", said)
+            for secret in (known["ha1"], "alice"):
+                self.assertNotIn(secret, said)
 
     def test_damage_is_one_line(self) -> None:
         """What is no database, and a database of a newer version, give one line that names the file."""

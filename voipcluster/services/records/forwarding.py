@@ -53,6 +53,7 @@ class RecordForwarder:
         self._bounded = clock.seconds()  # when the queue was last looked at
         self.waiting = self.taken = self.lost = 0
         self.trouble = self.disk_trouble = ""
+        self._unread = False  # the disk did not give what waits on it, the last time that it was asked
 
     @property
     def name(self) -> str:
@@ -93,14 +94,16 @@ class RecordForwarder:
     def _next(self) -> None:
         self._call, self._again = None, False
         done = self._store.waiting(self.name, BATCH)
-        done.addCallbacks(self._read, self._disk_failed)
+        done.addCallbacks(self._read, self._unreadable)
         done.addErrback(lambda failure: self._log.failure("{what}", failure=failure, what=self._what))
         self._busy = done
         done.addCallback(self._go_on)
 
     def _read(self, rows: list[Any]) -> Any:
-        if not rows:
+        # it may be long until the consumer takes something, and the disk is not what stops it
+        if self._unread or not rows:
             self._disk_is_well()
+        if not rows:
             return False
         taken = maybeDeferred(self._consumer.take, rows)
         return taken.addCallbacks(self._taken, self._failed, callbackArgs=(rows,))
@@ -136,6 +139,10 @@ class RecordForwarder:
         self.trouble = reason
         return self._bound()
 
+    def _unreadable(self, failure: Failure) -> None:
+        self._disk_failed(failure)
+        self._unread = True
+
     def _disk_failed(self, failure: Failure) -> None:
         """Nothing of it is the consumer's fault, nor is more given up for it."""
         reason = in_one_line(failure)
@@ -146,9 +153,10 @@ class RecordForwarder:
                 consumer=self.name,
                 error=reason,
             )
-        self.disk_trouble = reason
+        self.disk_trouble, self._unread = reason, False
 
     def _disk_is_well(self) -> None:
+        self._unread = False
         if self.disk_trouble:
             self.disk_trouble = ""
             self._log.info(
@@ -185,5 +193,7 @@ class RecordForwarder:
 
 
 def in_one_line(failure: Failure) -> str:
-    """Why something failed; never empty."""
-    return " ".join(failure.getErrorMessage().split())[:300] or type(failure.value).__name__
+    """Why something failed; never empty. Of a database what it says, and not the statement that it did not like."""
+    cause = getattr(failure.value, "orig", None)
+    text = failure.getErrorMessage() if cause is None else str(cause)
+    return " ".join(text.split())[:300] or type(failure.value).__name__

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.exc import OperationalError
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from voipcluster.services.records.forwarding import BATCH, FIRST_RETRY, LAST_RETRY, IConsumer, RecordForwarder
+from voipcluster.services.records.forwarding import (
+    BATCH,
+    FIRST_RETRY,
+    LAST_RETRY,
+    IConsumer,
+    RecordForwarder,
+    in_one_line,
+)
 from voipcluster.store.acc import Waiting
 
 
@@ -209,6 +218,33 @@ class ForwarderTests(SynchronousTestCase):
             self.assertEqual(
                 self.lines[1:], ["the queue of call records for the database is used again"], broken
             )
+
+    def test_the_disk_is_well_and_the_consumer_is_not(self) -> None:
+        """A disk that gives again what it did not give is well, however long the consumer then takes nothing."""
+        self.queue.broken, self.consumer.trouble = {"waiting"}, "gone"
+        self.queue.put(1)
+        self.forwarder.startService()
+        self.assertEqual((self.forwarder.trouble, self.forwarder.disk_trouble), ("", "disk I/O error"))
+        self.queue.broken = {"taken"}
+        self.clock.advance(FIRST_RETRY)
+        self.assertEqual((self.forwarder.trouble, self.forwarder.disk_trouble), ("gone", ""))
+        self.consumer.trouble = ""
+        self.clock.advance(2 * FIRST_RETRY)
+        self.assertEqual((self.forwarder.trouble, self.forwarder.disk_trouble), ("", "disk I/O error"))
+        self.consumer.trouble = "gone"
+        self.clock.advance(4 * FIRST_RETRY)
+        # which gives, but still has not let go of anything
+        self.assertEqual((self.forwarder.trouble, self.forwarder.disk_trouble), ("gone", "disk I/O error"))
+
+    def test_what_a_database_says(self) -> None:
+        """Not the statement that it could not do, nor what was to be written with it."""
+        of_disk = OperationalError("INSERT INTO outbox", ("alice",), OSError("database or disk is full\n"))
+        for error, text in (
+            (of_disk, "database or disk is full"),
+            (OSError("a\nb"), "a b"),
+            (OSError(), "OSError"),
+        ):
+            self.assertEqual(in_one_line(Failure(error)), text)
 
     def test_stopped_while_asking(self) -> None:
         """Waits for the answer, so that nothing that was taken comes twice."""
