@@ -16,6 +16,7 @@ from bench.proxies import CALLER
 from bench.twin import open_capacity, twin
 
 RECOVERED, FALSE = 0.99, 0  # goals: of what is offered, from the first second on; refusals at 0.90
+TRIES = 3  # of the search for the capacity
 AFTER = 15  # seconds that are looked at behind the first one after the flood
 
 
@@ -27,7 +28,7 @@ def steady(plan: Plan) -> bool:
     that what comes in any short time is all but Poisson's.
     """
     with bed(guarded, plan.share) as there, twin("voipcluster", plan.share) as beside:
-        capacity = open_capacity(there, beside, "voipcluster")
+        capacity = open_capacity(there, beside, "voipcluster", TRIES)
         scenario = there.folder / "steady.xml"
         text = (HERE / "sipp" / "uac_overload.xml").read_text()
         pause = '<pause distribution="uniform" min="0" max="4000"/>\n  <send retrans="500">'
@@ -51,7 +52,7 @@ def recovery(plan: Plan) -> bool:
     """
     seconds = plan.seconds
     with bed(guarded, plan.share) as there, twin("voipcluster", plan.share) as beside:
-        part = open_capacity(there, beside, "voipcluster").part
+        part = open_capacity(there, beside, "voipcluster", TRIES).part
 
         def much() -> float:
             return 5.0 * part * beside.lately()

@@ -174,13 +174,17 @@ def compared(
     return found
 
 
-def open_capacity(there: Bed, beside: Twin, name: str) -> Capacity:
-    """The highest rate that is carried, as a part of what the twin does at the same time: see above."""
+def open_capacity(there: Bed, beside: Twin, name: str, tries: int = TRIES) -> Capacity:
+    """
+    The highest rate that is carried, as a part of what the twin does at the same time: see above.
+
+    @param tries: that count.
+    """
     part, step, turns = FIRST, COARSE, 0
     before: bool | None = None
     parts: list[float] = []
     costs: list[float] = []
-    while len(parts) < TRIES:
+    while len(parts) < tries:
         tried = compared(there, beside, f"{name:12} {part:8.2f} offered", part, *SEARCH)
         if before not in (None, tried.carried):
             step, turns = FINE, turns + 1
