@@ -71,10 +71,11 @@ def recovery(plan: Plan) -> bool:
             begun = time.time()
             with running(there.call("after", enough(), AFTER)) as after:
                 there.wait(AFTER, enough)
-                load = _offered(there, "after") / AFTER / beside.done(begun, time.time()) / part
+                ended = time.time()
                 let_end(after)
         last = there.rows("after")[-1]
-    offered, done, refused, copies = (int(last[column]) for column in COUNTED)
+        offered, done, refused, copies = (int(last[column]) for column in COUNTED)
+        load = offered / beside.done(begun, ended) / (ended - begun) / part
     taken = done / max(1, offered)
     print(
         f"behind {seconds} s of {times:.1f} times, at {load:.2f}: {taken:.4f} of {offered} calls from the first second on "
