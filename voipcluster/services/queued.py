@@ -24,7 +24,7 @@ NEVER = Queued(0.0, 0)
 
 
 def queued() -> Queued:
-    """What proc(5), C{schedstat}, says of this thread; L{NEVER} where the kernel does not count that."""
+    """What proc(5), C{schedstat}, says of this thread; L{NEVER} where the kernel does not count that, or it cannot be read."""
     try:
         schedstat = os.open(_SCHEDSTAT, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -32,5 +32,7 @@ def queued() -> Queued:
     try:
         _, waited, runs = os.read(schedstat, 128).split()
         return Queued(int(waited) / 1e9, int(runs))
+    except ValueError:  # a system that has the file, and something else in it
+        return NEVER
     finally:
         os.close(schedstat)

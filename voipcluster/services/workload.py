@@ -318,6 +318,8 @@ class WorkloadService(Service):
             return  # the same moment, or a clock that was set back
         held, area = (waited.held, waited.area) if waited else (0.0, 0.0)
         queued = self._sources.queued()
+        if queued.runs < self._looked_queued.runs:  # no descriptor was left to read it
+            queued = self._looked_queued
         unrun = queued.waited - self._looked_queued.waited
         if self._delay.looked(elapsed, busy, held, area, self._completed, now, unrun):
             # it is given next to nothing for what it could do while it was stopped: that it can do more now is to be tried

@@ -27,3 +27,11 @@ class QueuedTests(SynchronousTestCase):
         """Nothing is known then, and nothing is wrong."""
         self.patch(module, "_SCHEDSTAT", "/proc/thread-self/no such file")
         self.assertEqual(queued(), NEVER)
+
+    def test_something_else(self) -> None:
+        """A /proc that is not the kernel's may have the file, and not its numbers."""
+        for text in ("", "12 34", "some words here"):
+            path = self.mktemp()
+            Path(path).write_text(text)
+            self.patch(module, "_SCHEDSTAT", path)
+            self.assertEqual(queued(), NEVER, text)

@@ -13,7 +13,7 @@ from voipcluster.balance.delay import OVER
 from voipcluster.balance.report import NOTHING, Report
 from voipcluster.balance.state import Levels, NodeState
 from voipcluster.net.waiting import Waited
-from voipcluster.services.queued import Queued
+from voipcluster.services.queued import NEVER, Queued
 from voipcluster.services.workload import QUOTA_EVERY, Limits, Sources, WorkloadService, resident_bytes
 
 
@@ -364,6 +364,31 @@ class SourcesTests(WorkloadServiceCase):
         own = service.own()
         self.assertAlmostEqual(own.granted, 0.1, 2)
         self.assertLess(abs(own.capacity - 2.0), 0.2)
+
+    def test_a_wait_that_cannot_be_read(self) -> None:
+        """With all descriptors in use nothing is known for a moment: that is no wait that never was, and none as long as all."""
+        readable = [True]
+        sources = Sources(
+            cpu=self.cpu,
+            memory=lambda: 0,
+            queued=lambda: (
+                Queued(1000.0 + 0.01 * self.clock.seconds(), round(20 * (100 + self.clock.seconds())))
+                if readable[0]
+                else NEVER
+            ),
+        )
+        service = WorkloadService(
+            self.clock, node="a", epoch=1, sources=sources, limits=Limits(), levels=Levels()
+        )
+        service.startService()
+        self.addCleanup(self.stop, service)
+        self.busy = 0.5
+        for number in range(30):
+            readable[0] = not 20 <= number < 23
+            service.request_completed()
+            self.clock.advance(0.1)
+            if number >= 10:
+                self.assertLess(abs(service.own().capacity - 20.0), 3.0, number)
 
     def test_a_part_of_a_processor(self) -> None:
         """
