@@ -80,7 +80,7 @@ class Own:
     @ivar drowning: see L{voipcluster.balance.state.NodeStateMachine}.
     @ivar delay: C{arrival_rate}, C{capacity}, C{weight}, C{refusal_rate}, C{quota}: see
         L{voipcluster.balance.report.Report}.
-    @ivar granted: see L{voipcluster.balance.granted.Granted}; C{capacity} is what is left by it.
+    @ivar granted: see L{voipcluster.balance.granted.Granted}; C{capacity} is what is left by it, and by the quota.
     @ivar controlled: overload control stands in front of placement: what comes here was let in, and is not refused once more
         because the node has no time.
     """

@@ -28,8 +28,8 @@ class Report:
     @ivar value: the workload as one number; the greatest component, unless a later version knows more components.
     @ivar delay: seconds that a request waits before the reactor comes to it ("d").
     @ivar arrival_rate: new requests per second from clients, not from other nodes ("lambda").
-    @ivar capacity: requests that it completes per second of busy CPU, times C{granted} ("mu"); 0 when not known yet, L{NOTHING}
-        or less when it can serve none.
+    @ivar capacity: requests that it completes per second of busy CPU, times C{granted} or C{quota}, the lesser ("mu"); 0 when
+        not known yet, L{NOTHING} or less when it can serve none.
     @ivar granted: share of a CPU that it gets when it wants one.
     @ivar refusal_rate: new requests per second that overload control refuses unread, and that C{arrival_rate} does not count.
     @ivar quota: CPUs that its thread may have, 1 at most: less where its control group has less, of which C{cpu} is a share.

@@ -349,7 +349,7 @@ class WorkloadService(Service):
             drowning=machine.drowning,
             delay=self._delay.value,
             arrival_rate=self._arrivals.value,
-            capacity=self._delay.capacity * self._granted.value,
+            capacity=self._delay.capacity * self._part(),
             granted=self._granted.value,
             weight=self._start.weight(self._clock.seconds()),
             refusal_rate=self._refusals.value,
@@ -359,6 +359,15 @@ class WorkloadService(Service):
         if self.running and self._changes.matter(self._own, self._calls, self._limits.calls):
             self._untold = True
             self._tell()
+
+    def _part(self) -> float:
+        """
+        Of a CPU, that the node gets when it wants one. A quota shows in its waits when it is used up, and holds before.
+
+        Where nobody counts waits they are part of the capacity, and a quota must not count twice.
+        """
+        granted = self._granted.value
+        return min(granted, self._quota) if self._looked_queued.runs else granted
 
     def _tell(self) -> None:
         """Call C{on_change}, or do so when the rate allows it again."""

@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.clock import HeapClock
+from voipcluster.balance.decision import Own
 from voipcluster.balance.delay import OVER
 from voipcluster.balance.report import NOTHING, Report
 from voipcluster.balance.state import Levels, NodeState
@@ -364,6 +365,48 @@ class SourcesTests(WorkloadServiceCase):
         own = service.own()
         self.assertAlmostEqual(own.granted, 0.1, 2)
         self.assertLess(abs(own.capacity - 2.0), 0.2)
+
+    def with_quota(self, queued: Callable[[float], Queued], waited: Waited | None) -> Own:
+        """A node with 0.4 of a CPU that uses 0.32 for 20 requests a second."""
+        service = WorkloadService(
+            self.clock,
+            node="a",
+            epoch=1,
+            sources=Sources(
+                cpu=self.cpu,
+                memory=lambda: 0,
+                quota=lambda: 0.4,
+                queued=lambda: queued(self.clock.seconds()),
+                waited=lambda: waited,
+            ),
+            limits=Limits(),
+            levels=Levels(),
+        )
+        service.startService()
+        self.addCleanup(self.stop, service)
+        self.busy = 0.32
+        for _ in range(30):
+            service.request_completed()
+            service.request_completed()
+            self.clock.advance(0.1)
+        return service.own()
+
+    def test_a_quota_that_is_not_used_up(self) -> None:
+        """Of what a whole CPU could do a quota leaves a part, and that is known before the node waits for the rest."""
+        own = self.with_quota(lambda now: Queued(0.0, round(20 * now)), None)
+        self.assertEqual(own.granted, 1.0)
+        self.assertLess(abs(own.capacity - 0.4 * 20 / 0.32), 1.0)
+
+    def test_a_quota_that_is_used_up(self) -> None:
+        """What it waits for then is the quota, which does not count twice."""
+        own = self.with_quota(lambda now: Queued(0.48 * now, round(20 * now)), None)
+        self.assertAlmostEqual(own.granted, 0.4, 2)
+        self.assertLess(abs(own.capacity - 0.4 * 20 / 0.32), 1.0)
+
+    def test_a_quota_without_counted_waits(self) -> None:
+        """Where nobody can say how long it waited for the CPU, what it does in pauses is what the quota leaves."""
+        own = self.with_quota(lambda now: NEVER, Waited(0.0, 0.1, 0.1**2 / 2))
+        self.assertLess(abs(own.capacity - 20.0), 1.0)
 
     def test_a_wait_that_cannot_be_read(self) -> None:
         """With all descriptors in use nothing is known for a moment: that is no wait that never was, and none as long as all."""
