@@ -16,7 +16,7 @@ from twisted.trial.unittest import FailTest
 
 from demo.cluster import Cluster
 from voipcluster.balance.decision import Gates
-from voipcluster.balance.placement import NO_CAPACITY, OVERDUE, STARTING
+from voipcluster.balance.placement import AS_LATE, NO_CAPACITY, OVERDUE, STARTING
 from voipcluster.balance.reasons import STANDING
 from voipcluster.balance.state import NodeState
 
@@ -35,6 +35,7 @@ ABOVE = (
 SILENT = (
     STANDING[NodeState.UNKNOWN],
     OVERDUE,
+    AS_LATE,
     NO_CAPACITY,  # it was stopped for a second
     STARTING,  # or was so before
     "its report is too old",

@@ -13,6 +13,7 @@ from tests.unit.balance.test_membership import members, report
 from voipcluster.balance.decision import Gates, Own, PlacementRequest
 from voipcluster.balance.membership import LinkLost, Membership, ReportReceived
 from voipcluster.balance.placement import Placement
+from voipcluster.balance.planned import Planned
 from voipcluster.balance.policy import IBalancingPolicy, InSequence, LeastLoaded
 from voipcluster.balance.report import NOTHING
 from voipcluster.balance.state import NodeState
@@ -83,6 +84,16 @@ class MomentTests(_Case):
         self.assertIn("silent or failing", self.moments()[0])
         self.tell("b")
         self.assertIn("refused it", self.moments(refused=("b",))[0])
+
+    def test_waits(self) -> None:
+        """A node that is below its threshold, where more waits than elsewhere."""
+        for name, delay, capacity in (("b", 0.2, 10.0), ("c", 0.0, 5.0)):
+            self._told += 1
+            told = report(name, seq=self._told, capacity=capacity, delay=delay)
+            self.table.feed(ReportReceived(told, 0.0))
+        self.own = Own(Workload(calls=0.8), SHED, capacity=1000.0)
+        (why,) = moments(self.decide(Planned()), ("b",), LIMIT)
+        self.assertIn("as much waits there", why)
 
     def test_stopped(self) -> None:
         """A node that was not run for a second says that it can serve nothing, and takes a part of its share behind that."""
