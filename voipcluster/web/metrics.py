@@ -128,7 +128,7 @@ CATALOGUE = {
         Described("voipcluster_arrival_rate", "New requests of clients per second."),
         Described(
             "voipcluster_capacity",
-            "Requests completed per second of busy CPU; 0: not known yet, 0.001 or less: none.",
+            "Requests completed per second of busy CPU, times the share of a CPU it gets; 0: not known yet, 0.001 or less: none.",
         ),
         Described(
             "voipcluster_cpu_quota",
