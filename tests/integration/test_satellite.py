@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from demo.cluster import Cluster, Node
+from demo.programs import ProgramFailed
 from tests.integration.harness import DOMAIN, ClusterTestCase
+from tests.integration.passed_over import PassedOver, again_if_passed_over
 from tests.integration.run_sipp import credentials
 from tests.network import Host, Network, NetworkReactor, refused
 from tests.slow_wire import SlowWire
@@ -78,14 +82,25 @@ class SatelliteTests(ClusterTestCase):
         await self.until(self.no_calls, "the node has no call left")
         self.no_time_out()
 
+    async def begin_anew(self) -> None:
+        await self.tearDown()
+        self.net.close()
+        await self.setUp()
+
     async def no_calls(self) -> bool:
         return not await self.primary.ask("calls", call_id=None)
 
     def credentials(self, user: str) -> str:
         return credentials(user, self.passwords[user])
 
+    @again_if_passed_over
     async def test_hold(self) -> None:
-        """A caller up there puts the call on hold and takes it back; no request of it was given up."""
+        """
+        A caller up there puts the call on hold and takes it back; no request of it was given up.
+
+        sipp does not look at CSeq: of the copies that are on their way for a second here, one of an earlier answer may count as
+        that of its next request, and it waits for ever then. That shows nothing, and the test begins anew.
+        """
         with self.bob_host.inside():
             bob = self.phone("bob", host="198.51.100.20", tone=700)
             registering = bob.register()
@@ -97,7 +112,12 @@ class SatelliteTests(ClusterTestCase):
             caller = self.sipp(
                 "call_held", "10.20.0.10", self.primary.hop(), rows=[row], hold=0.5, options=options
             )
-        await caller.finished(100)
+        try:
+            await caller.finished(60)
+        except ProgramFailed as error:
+            self.no_time_out()
+            told = re.findall(r"^(?:SIP/2\.0 \d+|CSeq:.*)", caller.messages, re.MULTILINE)
+            raise PassedOver(f"{error}; it sent and was told {told}") from None
         self.assertEqual((caller.successful, caller.failed), (1, 0))
         await self.until(self.no_calls, "the node has no call left")
         self.no_time_out()
