@@ -7,7 +7,9 @@ import hashlib
 import hmac
 import io
 import json
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -110,6 +112,19 @@ class NodeRecordTests(ClaimTestCase):
         self.assertEqual(len(table.splitlines()), 2)
         whole = json.loads(await self.node("a").voipctl("records", "--json", "--since", "1h"))
         self.assertEqual(len(whole), 6)
+        by_sql: list[tuple[str, str, str]] = []
+        for name in "ab":
+            with closing(sqlite3.connect(self.node(name).state_dir / "voipcluster.db")) as database:
+                by_sql += database.execute("SELECT callid, method, to_tag FROM acc WHERE sip_code = '200'")
+        for row in rows:
+            if row["sip_code"] == "200":
+                self.assertRegex(row["to_tag"], "^[0-9]+uas[0-9]+$")  # as uas.xml has it
+                self.assertEqual(
+                    sorted((method, tag) for call_id, method, tag in by_sql if call_id == row["callid"]),
+                    [("BYE", row["to_tag"]), ("INVITE", row["to_tag"])],
+                )
+            else:
+                self.assertEqual(row["to_tag"], "")
         (sounding,) = [one for one in whole if one["src_user"] == "u3@example.com"]
         self.assertEqual(sounding["quality"][0]["kind"], "audio")
         await self.kill(self.node("b"))

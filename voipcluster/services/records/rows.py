@@ -65,7 +65,7 @@ def row_of(record: CallRecord, node: str, to_user: bool) -> Row:
     reached = call.tried[0].target if call.tried else call.reached
     caller, callee, target = map(without_password, (call.caller, call.callee, reached))
     texts: tuple[str, ...] = (
-        call.key.call_id, call.key.from_tag, call.legs[0] if call.legs else "", caller, callee, call.user,
+        call.key.call_id, call.key.from_tag, call.legs[0] if call.legs else call.last_leg, caller, callee, call.user,
         call.gateway_in, call.gateway_out, call.number, why, target,
     )  # fmt: skip
     if not _fits_anywhere(texts):

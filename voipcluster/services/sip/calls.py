@@ -52,6 +52,7 @@ class Call:
     @ivar expires: when the session is over unless it is refreshed (RFC 4028), in seconds since 1970; 0: nobody agreed on that.
     @ivar origin: whom it counts for while it is not answered: the user, or the host of somebody unknown.
     @ivar legs: the callee's tags of its dialogs that are up: several when several phones have answered at once.
+    @ivar last_leg: the tag of the last one that was up, when it is over.
     @ivar gateway_in: the gateway that it came from, C{gateway_out}: the one that has answered it; or empty.
     @ivar number: what was called, as the number plan reads it; empty when it was no number.
     @ivar moved: by how much the caller's CSeq is greater behind us, see L{voipcluster.sip.renumbering}; C{proves_to}: the
@@ -89,6 +90,7 @@ class Call:
     tried: tuple[Tried, ...] = ()
     fault: str = ""
     ended_by: str = ""
+    last_leg: str = ""
     origin: str = field(init=False)
 
     def leg_up(self, tag: str) -> None:
@@ -99,7 +101,10 @@ class Call:
     def leg_over(self, tag: str) -> bool:
         """One dialog has ended. @return: whether no other one is up."""
         self.legs = tuple(leg for leg in self.legs if leg != tag)
-        return not self.legs
+        if self.legs:
+            return False
+        self.last_leg = tag
+        return True
 
     def lasts_until(self, expires: float) -> None:
         """A 2xx said how long its session lasts; the call does as long as the longest of its dialogs."""

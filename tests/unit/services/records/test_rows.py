@@ -55,6 +55,20 @@ class RowTests(SynchronousTestCase):
         )
         self.assertEqual((row["mos_caller"], row["quality"], row["missed"]), (None, "[]", False))
 
+    def test_the_tag_of_the_callee(self) -> None:
+        """The dialog that was up last, whether its BYE has ended it or the node has; no tag where nobody answered."""
+        by_media = call(110.0)
+        by_media.leg_up("tt")
+        by_bye = call(110.0)
+        by_bye.leg_up("other")
+        by_bye.leg_up("tt")
+        for tag, over in (("other", False), ("unknown", False), ("tt", True)):
+            self.assertIs(by_bye.leg_over(tag), over, tag)
+        for one, reason, tag in (
+            (by_media, "media time-out", "tt"), (by_bye, "bye", "tt"), (call(), "failed 486", ""),
+        ):  # fmt: skip
+            self.assertEqual(row_of(record(one, reason), "b", True)["to_tag"], tag, reason)
+
     def test_who_missed_a_call(self) -> None:
         """A user who was there to be called; a number that does not exist missed nothing."""
         for reason, to_user, missed in (

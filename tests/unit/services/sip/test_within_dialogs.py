@@ -42,9 +42,11 @@ class WithinDialogsTests(WorldCase):
         self.send("INVITE")
         self.bob.reply(self.bob.request("INVITE"), 488)
         self.assertEqual((len(self.node.calls), self.ended()), (1, {}))
+        (call,) = self.node.calls
         self.send("INVITE", 3)
         self.bob.reply(self.bob.request("INVITE"), 481)
         self.assertEqual((len(self.node.calls), self.ended()), (0, {"lost 481": 1}))
+        self.assertEqual((call.legs, call.last_leg), ((), self.bob.tag))
 
     def test_one_of_two_dialogs(self) -> None:
         """The end of a dialog ends the call when no other one is up (13.2.2.4)."""
