@@ -130,6 +130,7 @@ class SharedDirectoryTests(ClaimTestCase):
         await self.at_all("his preference is known", self.has_preference)
         await self.sql("DELETE FROM subscriber WHERE username = 'sql'")
         await self.at_all("user sql is gone", partial(self.has_user, "sql", there=False))
+        await self.at_all("nobody calls him any more", partial(self.has_registration, "sql", there=False))
         self.assertEqual(await self.sql("SELECT * FROM usr_preferences"), [])
 
     async def _upserted(self) -> None:
@@ -369,6 +370,9 @@ class SharedDirectoryTests(ClaimTestCase):
 
     async def has_user(self, name: str, node: Node, there: bool = True) -> bool:
         return (f"{name}@{DOMAIN}" in await node.ask("user-list")) == there
+
+    async def has_registration(self, name: str, node: Node, there: bool = True) -> bool:
+        return bool(await node.ask("registrations", aor=f"{name}@{DOMAIN}")) == there
 
     async def has_preference(self, node: Node) -> bool:
         return bool(await node.ask("user-show", name="sql", domain=DOMAIN) == {"forward.busy": "carol"})

@@ -157,14 +157,19 @@ class VoipctlTests(ClusterTestCase):
         self.assertIn(
             "empty", await self.refused(a, "user", "add", "carol@example.com", "--password-stdin", stdin="\n")
         )
+        self.passwords["bob"] = "another"
+        bob = self.phone("bob", a, host=self.address(121))
+        await bob.register()
+        await self.reachable("bob")
         await c.voipctl("user", "rm", "bob@example.com")
         for node in self.cluster.nodes:
 
             async def removed(node: Node = node) -> bool:
                 rows = await node.voipctl_json("user", "list")
-                return [row["user"] for row in rows] == ["Alice@example.com"]
+                bindings = await node.ask("registrations", aor="bob@example.com")
+                return [row["user"] for row in rows] == ["Alice@example.com"] and bindings == []
 
-            await self.until(removed, f"{node.name} has forgotten bob")
+            await self.until(removed, f"{node.name} has forgotten bob, and where he is")
 
     async def test_import(self) -> None:
         """Users of a Kamailio: its digests let their phones register at any node, and nothing is changed by half."""

@@ -70,6 +70,7 @@ class Accounts:
     @param shared: whether the shared database has them too.
     @ivar preferences: what users want, by address of record, of all who want anything.
     @ivar versions: of each account.
+    @ivar unusable: called with each address of record whose account is removed or disabled, when that counts.
     """
 
     _log = Logger()
@@ -84,6 +85,7 @@ class Accounts:
         )  # fmt: skip
         self._accounts: dict[tuple[str, str], Account] = {}
         self.preferences: dict[str, Preferences] = {}
+        self.unusable: Callable[[str], object] = lambda aor: None
         wanted: dict[tuple[str, str], list[Preference]] = {}
         for row in database.rows(select(usr_preferences)):
             wanted.setdefault((row.username, row.domain), []).append(
@@ -177,6 +179,8 @@ class Accounts:
             self.versions.stored(accounts)
             for account in accounts:
                 self._keep(account)
+                if account.removed or account.disabled:
+                    self.unusable("@".join(account_key(account)))
 
         return written.addCallbacks(count, self.versions.not_stored, errbackArgs=(accounts,))
 

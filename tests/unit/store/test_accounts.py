@@ -54,6 +54,32 @@ class TheAccounts(DatabaseCase):
         self.successResultOf(put)
         self.assertIsNotNone(accounts.get("alice", "example.com"))
 
+    def test_who_may_not_register_any_more(self) -> None:
+        """A removed or disabled account is told of when that is durable, however the node has heard of it; older news is none."""
+        later, told = Later(), list[str]()
+        accounts = Accounts(self.open(later), shared=True)
+        accounts.unusable = told.append
+        alice, bob = (evolve(new_account(name, "Example.COM", "pw"), version=5) for name in ("alice", "bob"))
+        accounts.put(alice, bob)
+        later.work()
+        self.assertIsNotNone(accounts.get("bob", "example.com"))
+        for account, expected in (
+            (evolve(alice, removed=True, version=4), []),
+            (evolve(bob, version=6), []),
+            (evolve(bob, disabled=True, version=7), ["bob@example.com"]),
+            (evolve(alice, removed=True, version=8), ["alice@example.com"]),
+        ):
+            put = accounts.put(account)
+            self.assertEqual(told, [])
+            while later.waiting:
+                later.work()
+            self.successResultOf(put)
+            self.assertEqual(told, expected)
+            told.clear()
+        accounts.keep_only([])
+        later.work()
+        self.assertEqual(told, ["bob@example.com"])
+
     def test_accounts_survive_a_restart(self) -> None:
         """Added, changed, disabled and removed accounts are the same ones later."""
         accounts = Accounts(self.open())

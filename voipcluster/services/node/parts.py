@@ -285,6 +285,7 @@ class NodeParts:
             refused=self.limiting.registration_refused,
         )
         self.registrar.offer = self.cluster_side.offer
+        self.accounts.unusable = self.registrar.forget_user
         dialogs = self.dialogs = Dialogs(core)
         targets = Targets(core, dialogs, self.registrar, self.is_user, self.is_heard)
         authenticator = self.authenticator = Authenticator(

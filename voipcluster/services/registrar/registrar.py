@@ -10,6 +10,7 @@ from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from voipcluster.address import Flow
 from voipcluster.balance import messages
@@ -46,6 +47,8 @@ class RegistrarService(Service):
     @ivar offer: tells a node of a binding that is its own, see C{take_over}, and gives what that returns there; fails with
         L{PeerError} when it was not told.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -167,6 +170,27 @@ class RegistrarService(Service):
         for binding in lost:
             self._end(binding, binding.registered_at)
         return lost
+
+    def forget_user(self, aor: str) -> None:
+        """
+        Whose account may not be used any more is not reached: all its bindings end here, and ours everywhere.
+
+        Every node hears of the account and does the same; ours are told besides, since a node may have it from us that the
+        phone was still let in when it had heard already.
+        """
+        now = self._clock.seconds()
+        gone = self.location.bindings(aor, now)
+        for binding in gone:
+            if binding.node == self._node:
+                self._end(binding, now)
+            else:
+                self._remove(binding)
+        if gone:
+            self._log.info(
+                "{aor} may not register any more: {count} registrations are forgotten",
+                aor=aor,
+                count=len(gone),
+            )
 
     # -- the cluster link --------------------------------------------------------------------------------------------
 

@@ -6,10 +6,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.phones import Attempt
 from tests.simulation.world import World
+from voipcluster.balance.messages import Account
 from voipcluster.balance.state import NodeState
 from voipcluster.services.gateway.allowances import GATEWAY, USER
 from voipcluster.services.media.relay import CallKey
 from voipcluster.services.sip.calls import ELSEWHERE
+from voipcluster.store.accounts import key_of_text
 
 
 class PartsTests(SynchronousTestCase):
@@ -33,6 +35,20 @@ class PartsTests(SynchronousTestCase):
         [record] = self.node.records.find(attempt.call_id)
         self.assertEqual((record.reason, record.call.key.call_id), ("bye", attempt.call_id))
         self.assertEqual((len(self.node.calls), self.node.media.statistics().sessions), (0, 0))
+
+    def test_a_user_who_is_removed(self) -> None:
+        """Nobody can call him any more, while his call goes on."""
+        world = self.world()
+        self.call(world, 30.0)
+        aor = world.callees[0].aor.removeprefix("sip:")
+        self.assertEqual(len(self.node.registrar.lookup(aor)), 1)
+        username, domain = key_of_text(aor)
+        self.node.accounts.put(Account(username=username, domain=domain, removed=True))
+        world.run(1.0)
+        attempt = world.callers[0].call(f"sip:{aor}")
+        world.run(5.0)
+        self.assertEqual((attempt.answered, self.node.registrar.lookup(aor)), (False, []))
+        self.assertEqual(len(self.node.calls), 1)
 
     def test_no_record_of_what_was_never_up(self) -> None:
         """A call that nobody answered is no record."""

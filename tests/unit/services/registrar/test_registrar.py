@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.services.sip.location_store import FakeStore
@@ -204,6 +205,30 @@ class ReplicationTests(ServiceCase):
         self.assertEqual([n.service.lookup(AOR)[0].node for n in (one, other)], ["b", "b"])
         self.assertEqual(one.service.connection_lost(tcp(3)), [])
         self.assertEqual((one.contacts(), other.contacts()), (["sip:1@h"], ["sip:1@h"]))
+
+    def test_a_user_who_is_none_any_more(self) -> None:
+        """His bindings end at each node that hears of it, whoever owns them; one who is let in again later may come back."""
+        one, other = self.pair()
+        one.register("<sip:1@h>", udp())
+        other.register("<sip:2@h>", udp(), call_id="d")
+        other.register("<sip:bob@h>", udp(), user="bob", call_id="e")
+        with capturedLogs() as logs:
+            one.service.forget_user(AOR)
+        self.assertEqual((one.contacts(), other.contacts()), ([], ["sip:2@h"]))
+        (said,) = [formatEvent(event) for event in logs]
+        self.assertEqual(said, f"{AOR} may not register any more: 2 registrations are forgotten")
+        # the other node, which has not heard yet, lets its phone in once more: what it hears then is for all
+        other.register("<sip:2@h>", udp(), call_id="d", cseq=2)
+        self.assertEqual(one.contacts(), ["sip:2@h"])
+        other.service.forget_user(AOR)
+        self.assertEqual((one.contacts(), other.contacts()), ([], []))
+        self.assertEqual(one.contacts("bob@example.com"), ["sip:bob@h"])
+        with capturedLogs() as logs:
+            one.service.forget_user(AOR)
+        self.assertEqual(len(logs), 0)
+        self.clock.advance(1)
+        other.register("<sip:2@h>", udp(), call_id="d", cseq=3)
+        self.assertEqual((one.contacts(), other.contacts()), (["sip:2@h"], ["sip:2@h"]))
 
     def test_late_news_is_old_news(self) -> None:
         """What was overtaken changes nothing, be it a refresh or a removal."""
