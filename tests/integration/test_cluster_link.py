@@ -56,6 +56,14 @@ def open_sockets() -> set[object]:
     return {one for one in found if isinstance(one, FileDescriptor)}
 
 
+class Closing(Protocol):
+    """Takes what comes, and closes."""
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+
 class Raw(Protocol):
     """A client that sends what it is told and notes what it hears and when it is closed."""
 
@@ -284,6 +292,11 @@ class Joining(LinkCase):
         self.addCleanup(listening.stopListening)
         error = yield self.why("b", token)
         self.assertIn("is not the cluster link", error)
+        yield listening.stopListening()
+        listening = reactor.listenTCP(port, Factory.forProtocol(Closing), interface="127.0.8.7")
+        self.addCleanup(listening.stopListening)
+        error = yield self.why("b", token)
+        self.assertIn(f"127.0.8.7:{port} closed the connection before the node had joined; try again", error)
 
     @inlineCallbacks
     def test_a_running_name_is_taken(self) -> Generator[Any, Any, None]:

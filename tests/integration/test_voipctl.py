@@ -129,7 +129,8 @@ class VoipctlTests(ClusterTestCase):
                 return [row.split()[0] for row in rows] == ["Alice@example.com", "bob@example.com"]
 
             await self.until(listed, f"{node.name} knows both users")
-        self.assertEqual(await c.voipctl_json("user", "list", "example.net"), [])
+        said = await self.refused(c, "user", "list", "example.net")
+        self.assertIn("not a domain of this cluster; cluster.domain is example.com", said)
 
         self.passwords["Alice"] = "first secret"
         phone = self.phone("Alice", c)

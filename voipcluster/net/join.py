@@ -170,6 +170,12 @@ def join(
     except OSError as error:
         reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
         raise UsageError(f"cannot join: the primary at {where} is not reachable: {reason}") from None
+    except (SSL.SysCallError, SSL.ZeroReturnError):
+        # as the primary's gate does when it takes more than some seconds (gate.HANDSHAKE_TIMEOUT)
+        raise UsageError(
+            f"cannot join: what listens at {where} closed the connection before the node had joined; try again, and look "
+            "into the log of the primary if it is so again"
+        ) from None
     except SSL.Error:
         raise UsageError(
             f"cannot join: what listens at {where} is not the cluster link of a primary"

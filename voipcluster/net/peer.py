@@ -15,7 +15,7 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
 )
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -116,6 +116,7 @@ class PeerLink:
         self._wall_clock, self._advice = wall_clock, advice
         self._running, self._delay, self._spoke, self._fault = False, FIRST_DELAY, 0.0, ""
         self._up_since = 0.0
+        self._closed_in_a_row = 0  # attempts that the peer ended behind the handshake, since the link was up
         self._timer: IDelayedCall | None = (
             None  # next attempt, end of this attempt, or next ping: never two of them
         )
@@ -239,9 +240,10 @@ class PeerLink:
         self._broker, was_up, self.up = None, self.up, False
         if was_up and self._reactor.seconds() - self._up_since >= LAST_DELAY:
             self._delay = FIRST_DELAY  # it was a good one
-        if not was_up and self._running:
-            reason = f"{reason}. {NOT_TAKEN}"  # who is refused is told nothing
-        self.attempt_ended(reason)
+        self._closed_in_a_row = 0 if was_up else self._closed_in_a_row + 1
+        # who is refused is told nothing; once it may be one that has just stopped
+        refused = self._closed_in_a_row > 1 and not self._fault
+        self.attempt_ended(f"{reason.rstrip('.')}. {NOT_TAKEN}" if refused else reason, refused)
         if was_up:
             if self.leaving:
                 self._log.info("link to node {name} has ended: it stops", name=self.name)
@@ -249,15 +251,20 @@ class PeerLink:
                 self._log.warn("link to node {name} is lost: {reason}", name=self.name, reason=reason)
             self._on_lost(self, reason)
 
-    def attempt_ended(self, reason: str) -> None:
-        """There is no connection; try again after a delay that grows and is never the same at two nodes."""
+    def attempt_ended(self, reason: str, refused: bool = False) -> None:
+        """
+        There is no connection; try again after a delay that grows and is never the same at two nodes.
+
+        @param refused: it seems that the peer does not want this node, which somebody has to see.
+        """
         self._connector = None
         if not self._running:
             return
         advice = self._advice()
         reason = self._fault or (f"{reason.rstrip('.')}. {advice}" if advice else reason)
         if self._limiter.take(reason, self._reactor.seconds()) is not None:
-            self._log.info("no link to node {name} yet: {reason}", name=self.name, reason=reason)
+            level = LogLevel.warn if refused else LogLevel.info
+            self._log.emit(level, "no link to node {name} yet: {reason}", name=self.name, reason=reason)
         delay = self._delay * (0.5 + self._random())
         self._delay = min(LAST_DELAY, self._delay * 1.6)
         self._set_timer(self._reactor.callLater(delay, self._connect))

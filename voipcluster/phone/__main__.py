@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import socket
 import sys
 from getpass import getpass
@@ -59,6 +60,8 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     arguments = parser.parse_args(given)
     if arguments.tone % 50 or not 200 <= arguments.tone <= 3500:
         parser.error("--tone is a multiple of 50 from 200 to 3500")
+    if not 0 < arguments.seconds < math.inf:  # nor is it "nan"
+        parser.error("--seconds is a number above 0")
     if "@" not in arguments.account:
         parser.error("the account is USER@DOMAIN")
     try:

@@ -6,6 +6,7 @@ Drawn by matplotlib, which is an extra (C{pip install 'voipcluster[plot]'}): not
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KINDS = (".svg", ".png", ".pdf")
-MISSING = "a plot needs matplotlib, which is not installed: pip install 'voipcluster[plot]'"
+MISSING = (
+    f"a plot needs matplotlib, which is not installed: {sys.executable} -m pip install 'voipcluster[plot]'"
+)
 
 
 def check(path: str) -> None:

@@ -57,8 +57,12 @@ def run(client: Client, given: argparse.Namespace) -> int:
         raise UsageError(f"--messages is for voipctl trace CALL-ID, not for voipctl trace {given.what}")
     if given.what == "on":
         asked = {"user": given.user, "address": given.address, "call_id": given.call_id}
-        if sum(one is not None for one in asked.values()) + given.all != 1:
-            raise UsageError("voipctl trace on needs one of --user, --address, --call-id and --all")
+        count = sum(one is not None for one in asked.values()) + given.all
+        if count != 1:
+            raise UsageError(
+                "voipctl trace on needs one of --user, --address, --call-id and --all"
+                + (f", and not {count} of them" if count else "")
+            )
         rows = client.ask("trace-on", **asked, all=given.all, seconds=duration(given.seconds))
     elif given.what == "off":
         rows = client.ask("trace-off", forget=given.forget)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -46,7 +47,12 @@ class PeerCase(SynchronousTestCase):
         self.network.settle()
         self.assertEqual(self.network.getDelayedCalls(), [])
 
-    def listen(self, name: str = "b", authority: Authority | None = None) -> GateFactory:
+    def listen(
+        self,
+        name: str = "b",
+        authority: Authority | None = None,
+        check: Callable[[Certified], None] = lambda peer: None,
+    ) -> GateFactory:
         identity = (authority or self.authority).identity(name)
 
         def serve(peer: Certified) -> Callable[[str, bytes], Deferred[bytes]]:
@@ -56,7 +62,7 @@ class PeerCase(SynchronousTestCase):
 
             return answer
 
-        gates = GateFactory(self.network, lambda: identity, lambda peer: None, serve, None)
+        gates = GateFactory(self.network, lambda: identity, check, serve, None)
         factory: Any = TLSMemoryBIOFactory(LinkTls(identity), False, gates, self.network)
         self.network.listenTCP(PLACE[1], factory, interface=PLACE[0])
         return gates
@@ -136,6 +142,28 @@ class WhoIsThere(PeerCase):
         self.listen("b", Authority(now=time.time()))
         self.start()
         self.assertEqual((self.events, self.link.up), ([], False))
+
+    def test_not_taken(self) -> None:
+        """Closed behind the handshake again and again it warns, once, that it may have been forgotten; after one time not."""
+
+        def check(peer: Certified) -> None:
+            raise PeerError("not a member", 403)
+
+        self.listen(check=check)
+        with capturedLogs() as events:
+            self.start()
+            self.network.pass_time(30)
+        told = [
+            (event["log_level"].name, formatEvent(event))
+            for event in events
+            if event["log_namespace"].endswith("PeerLink")
+        ]
+        self.assertGreater(len(self.attempts), 3)
+        self.assertEqual([level for level, _ in told], ["info", "warn"])
+        self.assertNotIn("forgotten", told[0][1])
+        self.assertIn(". It closes the connection after the handshake", told[1][1])
+        self.assertIn("may have been forgotten (voipctl forget)", told[1][1])
+        self.assertNotIn("..", told[1][1])
 
     def test_silence(self) -> None:
         """Who takes the connection and says nothing is given up after 5 s, and tried again."""

@@ -266,6 +266,9 @@ class TerminalTests(SynchronousTestCase):
         self.assertEqual(FakePhone.made[4], Hop("UDP", "2001:db8::1", 5062))
         for tone in ("1001", "150", "3550"):
             self.assertIn("--tone is a multiple of 50", self.refused("a@b", "--proxy", "h", "--tone", tone))
+        for seconds in ("-3", "0", "nan", "inf"):
+            said = self.refused("a@b", "--proxy", "h", "--seconds", seconds)
+            self.assertIn("--seconds is a number above 0", said)
         self.assertIn("USER@DOMAIN", self.refused("alice", "--proxy", "h"))
         self.assertIn("--proxy: not a port", self.refused("a@b", "--proxy", "h:99999"))
         self.assertIn("--proxy", self.refused("a@b"))

@@ -46,4 +46,4 @@ class PlotTests(SynchronousTestCase):
         else:
             self.addCleanup(sys.modules.__setitem__, "matplotlib.figure", kept)
         error = self.assertRaises(UsageError, plot.check, str(self.folder / "x.svg"))
-        self.assertIn("pip install 'voipcluster[plot]'", str(error))
+        self.assertIn(f"{sys.executable} -m pip install 'voipcluster[plot]'", str(error))

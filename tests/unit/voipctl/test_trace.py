@@ -87,7 +87,10 @@ class TraceTests(SynchronousTestCase):
         """One line, and nothing is asked of the node."""
         for argv, words in (
             (("on",), "one of --user"),
-            (("on", "--user", "a", "--all"), "one of --user"),
+            (
+                ("on", "--user", "a", "--all"),
+                "one of --user, --address, --call-id and --all, and not 2 of them",
+            ),
             (("on", "--all", "--for", "soon"), "10m"),
             (("off", "--messages"), "CALL-ID"),
         ):

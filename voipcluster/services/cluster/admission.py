@@ -59,7 +59,11 @@ def open_member(
                     f"{directory} belongs to another cluster than the one that the token of --join names"
                 )
             if token is not None:
-                _log.info("node {name} is a member already; --join is left alone", name=state.name)
+                _log.info(
+                    "node {name} is a member already, by {directory}; --join is left alone. If the cluster has forgotten it "
+                    "(voipctl forget), it joins again with an empty state directory",
+                    name=state.name, directory=str(directory),
+                )  # fmt: skip
         elif not role:
             raise UsageError(
                 f"{directory} is not the state of a member yet: --role (node.role) is needed, primary to found a cluster, "

@@ -373,9 +373,11 @@ class NodeView:
         after: int | None = None,
         full: bool | None = None,
     ) -> list[str] | list[Row] | None:
+        self._with_users(domain)
         return lists.users(self._node, domain, limit, after, full)
 
     def user_parts(self, domain: str | None) -> Iterator[Row]:
+        self._with_users(domain)
         return lists.user_parts(self._node, domain)
 
     def user_set(self, name: str, domain: str, preferences: Mapping[str, str]) -> Deferred[Row]:
@@ -390,6 +392,11 @@ class NodeView:
         account = self._existing(name, domain)
         preferences = {one.name: one.text for one in account.preferences}
         return {**shown(account), "preferences": preferences} if full else preferences
+
+    def _with_users(self, domain: str | None) -> None:
+        """@raise UsageError: a domain that is not ours, and that nobody is left of from when it was."""
+        if domain is not None and not any(one.domain == domain.lower() for one in self._node.accounts):
+            self._own_domain(domain)
 
     def _own_domain(self, domain: str) -> str:
         domains = self._node.core.names.domains

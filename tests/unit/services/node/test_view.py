@@ -236,7 +236,11 @@ class ViewTests(SynchronousTestCase):
         view.user_add("alice", "EXAMPLE.com", "secret")
         self.nodes.run(0.1)
         self.assertEqual(view.user_list(None), ["alice@example.com"])
-        self.assertEqual(view.user_list("elsewhere.org"), [])
+        for listing in (view.user_list, view.user_parts):
+            error = self.assertRaises(UsageError, listing, "elsewhere.org")
+            self.assertEqual(
+                str(error), "elsewhere.org is not a domain of this cluster; cluster.domain is example.com"
+            )
         alice = {"user": "alice@example.com", "digests": ["MD5", "SHA-256"], "disabled": False}
         self.assertEqual(view.user_list(None, full=True), [alice])
         self.assertEqual(
