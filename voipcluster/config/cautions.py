@@ -32,6 +32,14 @@ def cautions(config: Config, where: Where) -> Iterator[Problem]:
         if not any(digits.startswith(route.prefix) for route in config.routes):
             text = f"no route takes {digits}: such a call is refused"
             yield Problem(where("numbers", "emergency"), "numbers.emergency", text)
+    if config.numbers.country and not config.numbers.emergency:
+        is_written_out = config.numbers.area and config.numbers.extensions < len("112")
+        written = ", which the area code is put in front of," if is_written_out else ""
+        text = (
+            f"[numbers] has a country and no emergency numbers: 112 is a number like others{written} "
+            "and may be refused for load, channels, hours or credit"
+        )
+        yield Problem(where("numbers", "country"), "numbers.emergency", text)
     if not config.auth.required and (config.routes or config.numbers.enum):
         text = (
             "is false: whoever puts a domain of this cluster into From may call every number that has a route"

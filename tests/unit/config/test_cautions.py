@@ -70,6 +70,18 @@ class CautionsTests(SynchronousTestCase):
             [],
         )
 
+    def test_no_numbers_for_help(self) -> None:
+        """Where numbers are written out 112 would be one of this area; without a country it stays what it is."""
+        for area, more in (
+            ("", "others and may"),
+            ('area = "30"\nextensions = 3\n', "others and may"),
+            ('area = "30"\n', "others, which the area code is put in front of, and may"),
+        ):
+            (found,) = self.warnings(f'[numbers]\ncountry = "49"\n{area}')
+            told = "2: numbers.emergency: [numbers] has a country and no emergency numbers: 112 is a number like "
+            self.assertTrue(found.startswith(told + more), found)
+        self.assertEqual(self.warnings("[numbers]\nextensions = 3\n"), [])
+
     def test_open_to_everybody(self) -> None:
         """Without passwords whoever says that he is one of ours can call numbers."""
         (found,) = self.warnings(f"[auth]\nrequired = false\n{GATEWAY}{ROUTE}")
