@@ -130,6 +130,9 @@ gateway = "carrier"
         again = node.voipctl_program("gateway", "add", "twin", f"sources={self.address(STRANGER)}")
         self.assertEqual(await again.ended(20), 1)
         self.assertIn("is that of gateway adapters, too", again.output)
+        ours = node.voipctl_program("gateway", "add", "twin", f"servers={self.primary.address}")
+        self.assertEqual(await ours.ended(20), 1)
+        self.assertIn(f"is node {self.primary.name} of this cluster", ours.output)
 
         async def known() -> bool:
             rows = await self.primary.voipctl_json("gateway", "list")

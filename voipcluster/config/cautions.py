@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from ipaddress import ip_address
 
+from voipcluster.config.addresses import host_names
 from voipcluster.config.options import Config
 from voipcluster.config.problem import Problem, shown
 from voipcluster.gateway.codecs import KNOWN, is_known
@@ -19,9 +20,14 @@ def cautions(config: Config, where: Where) -> Iterator[Problem]:
     """
     @param config: without mistakes, so that its gateways and routes are numbered as in the file.
     """
+    ports = (config.sip.port, *((config.tls.port,) if config.tls.certificate else ()))
+    own = [(host, port) for host in host_names(config.node) for port in ports]
     for number, gateway in enumerate(config.gateways):
         for text in codec_cautions(gateway):
             yield Problem(where("gateway", f"#{number}", "codecs"), "gateway.codecs", text)
+        for server, _ in gateway.servers_among(own):
+            text = f"{server} is this node itself: a call that goes there comes back"
+            yield Problem(where("gateway", f"#{number}", "servers"), "gateway.servers", text)
     by_name = {gateway.name: gateway for gateway in config.gateways}
     for number, route in enumerate(config.routes):
         target = by_name.get(route.gateway)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable, Iterator
 
 from attrs import field, frozen
 
@@ -95,6 +96,25 @@ class Gateway:
     @spans.default
     def _read_hours(self) -> tuple[Span, ...]:
         return tuple(map(parse_span, self.hours))
+
+    def servers_among(self, places: Iterable[tuple[str, int]]) -> Iterator[tuple[str, tuple[str, int]]]:
+        """
+        Its servers that are one of some hosts and ports, each with that one.
+
+        A name is compared as it is written: where it leads nobody has asked yet.
+        """
+        known = {(_plain(host), port): (host, port) for host, port in places}
+        default = 5061 if self.transport == "tls" else 5060
+        for server in self.servers:
+            host, port = split_host_port(server, default)
+            place = known.get((_plain(host), port))
+            if place is not None:
+                yield server, place
+
+
+def _plain(host: str) -> str:
+    """An IPv6 address has many forms, and a name may be in capitals."""
+    return str(ipaddress.ip_address(host)) if _is_literal(host) else host.lower()
 
 
 def _is_literal(host: str) -> bool:

@@ -82,6 +82,14 @@ class CautionsTests(SynchronousTestCase):
             self.assertTrue(found.startswith(told + more), found)
         self.assertEqual(self.warnings("[numbers]\nextensions = 3\n"), [])
 
+    def test_a_gateway_that_is_this_node(self) -> None:
+        """What is sent there comes back to us: the address with the port of SIP or TLS; another port is another program."""
+        node = '[node]\naddress = "192.0.2.9"\nalso = ["2001:db8::9"]\n'
+        for server in ("192.0.2.9", "192.0.2.9:5060", "[2001:DB8:0::9]:5060"):
+            (found,) = self.warnings(f'{node}[[gateway]]\nname = "a"\nservers = ["192.0.2.1", "{server}"]\n')
+            self.assertTrue(found.startswith(f"6: gateway.servers: {server} is this node itself"), found)
+        self.assertEqual(self.warnings(f'{node}[[gateway]]\nname = "a"\nservers = ["192.0.2.9:5070"]\n'), [])
+
     def test_open_to_everybody(self) -> None:
         """Without passwords whoever says that he is one of ours can call numbers."""
         (found,) = self.warnings(f"[auth]\nrequired = false\n{GATEWAY}{ROUTE}")

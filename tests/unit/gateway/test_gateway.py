@@ -22,6 +22,15 @@ class GatewayTests(SynchronousTestCase):
         self.assertEqual(self.networks(certificates=("gw.example.com",)), [])
         self.assertEqual(self.networks(username="gw@example.com"), [])
 
+    def test_which_servers_are_some_places(self) -> None:
+        """By host and port in whatever form; without a port that of the transport is meant."""
+        servers = ("192.0.2.1", "192.0.2.1:5061", "[2001:DB8:0::1]:5070", "GW.example.com", "192.0.2.2")
+        places = [("192.0.2.1", 5060), ("2001:db8::1", 5070), ("gw.example.com", 5060)]
+        found = list(Gateway("a", servers=servers).servers_among(places))
+        self.assertEqual(found, list(zip((servers[0], *servers[2:4]), places, strict=True)))
+        over_tls = Gateway("a", servers=servers, transport="tls").servers_among([("192.0.2.1", 5061)])
+        self.assertEqual([server for server, _ in over_tls], list(servers[:2]))
+
     def test_secret(self) -> None:
         """Its password is in no log."""
         self.assertNotIn("sesame", repr(Gateway("a", password="sesame")))

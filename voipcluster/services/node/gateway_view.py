@@ -131,7 +131,7 @@ class GatewayView:
         for name, options in tables:
             try:
                 gateway = gateway_of(_table({"name": name}, options))
-                self._check_tls(gateway)
+                self._check_here(gateway)
             except UsageError as error:
                 raise UsageError(f"gateway {name}: {error}") from None
             row, known = stored(gateway), node.gateways.get(name)
@@ -164,7 +164,7 @@ class GatewayView:
         return self._declare(gateway_of(_table(table, options)))
 
     def _declare(self, gateway: Gateway, new: bool = False) -> Deferred[Row]:
-        self._check_tls(gateway)
+        self._check_here(gateway)
         warnings = [f"codecs: {text}" for text in codec_cautions(gateway)]
         if not gateway.servers:
             warnings.append("servers: there are none, so no call goes to it")
@@ -174,10 +174,17 @@ class GatewayView:
                 )
         return self._change(evolve(stored(gateway), new=new)).addCallback(lambda _: {"warnings": warnings})
 
-    def _check_tls(self, gateway: Gateway) -> None:
+    def _check_here(self, gateway: Gateway) -> None:
+        """@raise UsageError: it cannot be a gateway of this cluster."""
         if gateway.transport == "tls" and not self._node.config.tls.certificate:
             raise UsageError(
                 "transport: tls needs tls.certificate, which is not set in the configuration file"
+            )
+        core = self._node.core
+        for server, (host, _) in gateway.servers_among(core.names.cluster):
+            name = next((name for name, (of, _) in core.addresses.items() if of == host), core.node)
+            raise UsageError(
+                f"servers: {server} is node {name} of this cluster: a call that goes there would come back"
             )
 
     def switch(self, name: str, on: bool) -> Deferred[None]:

@@ -75,7 +75,14 @@ class GatewayViewTests(SynchronousTestCase):
         self.node: Any = Part(
             gateways=self.book,
             incoming=Part(refused={("carrier", "number"): 2, ("carrier", "full"): 1, ("", "stranger"): 9}),
-            core=Part(node="a"),
+            core=Part(
+                node="a",
+                addresses={"a": ("192.0.2.91", 5060), "b": ("192.0.2.92", 5060)},
+                names=Part(
+                    cluster={(f"192.0.2.9{n}", port) for n in (1, 2) for port in (5060, 5061)}
+                    | {("gw.example.com", 5060)}
+                ),
+            ),
             stored_gateways=Stored(self.rows),
             config=Config(gateways=tuple(self.of_file)),
             cluster=Cluster(self),
@@ -210,6 +217,20 @@ class GatewayViewTests(SynchronousTestCase):
         self.assertEqual(answer["warnings"], [])
         error = str(self.assertRaises(UsageError, self.view.add, "z", {"transport": "tls"}))
         self.assertIn("needs tls.certificate", error)
+
+    def test_a_node_is_no_gateway(self) -> None:
+        """A call to it would come back: one line that names the node, also of one of many, and of a change."""
+        for server, name in (
+            ("192.0.2.92", "b"), ("192.0.2.91:5061", "a"), ("GW.example.com", "a"),
+        ):  # fmt: skip
+            options = {"servers": ["192.0.2.8", server]}
+            said = f"servers: {server} is node {name} of this cluster: a call that goes there would come back"
+            for change, of in ((self.view.add, "x"), (self.view.set, "carrier")):
+                self.assertEqual(str(self.assertRaises(UsageError, change, of, options)), said)
+            error = self.assertRaises(UsageError, self.import_all, ("x", options))
+            self.assertEqual(str(error), f"gateway x: {said}")
+        self.assertEqual(self.rows, {})
+        self.successResultOf(self.view.add("pbx", {"servers": ["192.0.2.92:5070"]}))
 
     def test_what_a_removal_leaves(self) -> None:
         """Of a gateway of the file only the changes go."""
