@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from voipcluster.config.gateways import Unreadable, read_secret
 from voipcluster.config.options import Config
+from voipcluster.config.privacy import open_to_others
 from voipcluster.config.problem import Problem
 from voipcluster.errors import UsageError
 
@@ -45,7 +44,7 @@ def look_at_files(config: Config, where: Where) -> Findings:
 
 def secret_of(name: str) -> bytes:
     """
-    The key in a file that only its owner can read; empty when no file is named.
+    The key in a file that only its owner, or this service, can read; empty when no file is named.
 
     @raise UsageError: it cannot be read (L{Unreadable}: by this user), is empty, or others can read it.
     """
@@ -53,7 +52,7 @@ def secret_of(name: str) -> bytes:
         return b""
     try:
         with open(name, "rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            if open_to_others(name, file):
                 raise UsageError(f"{name}: others may read or write this file; chmod 600 {name}")
             secret = file.read(MAX_SECRET).strip()
     except PermissionError as error:

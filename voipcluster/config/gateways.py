@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,6 +13,7 @@ from attrs import fields, frozen
 
 from voipcluster.address import split_host_port
 from voipcluster.config.kinds import Choice, Domain, FilePath, Flag, Kind, Network, Number, Whole, Word, Words
+from voipcluster.config.privacy import open_to_others
 from voipcluster.config.problem import Problem, guess, shown
 from voipcluster.errors import UsageError
 from voipcluster.gateway.gateway import KINDS, TRANSPORTS, Gateway
@@ -247,8 +249,8 @@ def read_secret(path: str) -> str:
     """
     try:
         with Path(path).open("rb") as file:
-            mode = stat.S_IMODE(Path(path).stat().st_mode)
-            if mode & 0o077:
+            if open_to_others(path, file):
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
                 raise UsageError(f"{path} has mode {mode:04o}: others can read it; chmod 600 {path}")
             line = file.readline(MAX_SECRET * 4 + 2)
         return _Password().take(line.decode("utf-8").rstrip("\r\n"))
