@@ -65,6 +65,8 @@ cp -a "$1/bin" /opt/voipcluster/bin
 mount --bind "$1/units" /run/units
 mount --bind "$1/var" /var
 mount -t tmpfs -o mode=1777 none /tmp
+# as on any machine: credentials of a unit are mounted by a child, and reach the others by propagation alone
+mount --make-rshared /
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin SYSTEMD_UNIT_PATH=/run/units \
   SYSTEMD_LOG_TARGET=null "$4" --system --unit=multi-user.target
 """

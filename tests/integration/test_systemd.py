@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import Any
 
@@ -26,7 +25,6 @@ CALLS = 4
 DOCUMENTED_CALL = "7f3a@192.0.2.1"
 PACKETS = 50  # a second of voice
 OPERATIONS = DOCS / "guide" / "operations.md"
-GROUP = 4711  # that no user has
 KEYS = {"ca.key", "ca.pem", "cluster.key", "node.key", "node.pem"}
 
 
@@ -40,16 +38,18 @@ class UnitTests(ClusterTestCase):
         self.assertEqual(said.returncode, 0, said.stdout + said.stderr)
         self.assertRegex(said.stdout, "Overall exposure level for voipcluster.service: 1[.][0-9] OK")
 
-    async def boot(self, relay: str, prepare: Callable[[], None] | None = None, **of_phones: Any) -> None:
+    async def boot(
+        self, relay: str, prepare: Callable[[], Awaitable[None]] | None = None, **of_phones: Any
+    ) -> None:
         """A systemd, and under it a node with two users; C{prepare} is called before the node is started."""
         options = f"--role primary --name a --address {self.address(1)}"
         self.systemd = Systemd(self.reactor, self.address(1), options)
         self._programs.append(self.systemd.program)
         self.at_end(self._end)
         self.configure(relay)
-        if prepare:
-            prepare()
         await self.until(self.systemd.is_up, "systemd answers")
+        if prepare:
+            await prepare()
         self.cluster = Cluster(self.reactor, self.folder)
         self.cluster.nodes.append(self.systemd.node)
         await self.systemd.control("start", UNIT)
@@ -295,11 +295,10 @@ class UnitTests(ClusterTestCase):
         await self.bye(*callers)
         self.assertEqual(await self.primary.ask("calls", call_id=None), [])
 
-    async def recipe(self, number: int) -> None:
-        """Type a block of the documented backup where the unit lives."""
-        found = [block.text for block in blocks(OPERATIONS) if block.heading == "Backup and restore"]
-        text = found[number]
-        program = await self.systemd.run("sh", "-e", "-c", text)
+    async def recipe(self, heading: str, number: int) -> None:
+        """Type a block of the operations guide where the unit lives."""
+        found = [b.text for b in blocks(OPERATIONS) if (b.heading, b.language) == (heading, "sh")]
+        program = await self.systemd.run("sh", "-e", "-c", found[number])
         self.assertEqual((program.status, program.output), (0, ""))
 
     async def test_backup(self) -> None:
@@ -308,14 +307,14 @@ class UnitTests(ClusterTestCase):
         private = self.primary.state_dir.resolve()
         self.assertEqual((private.parent.name, private.name), ("private", "voipcluster"))
         before = {name: (private / name).read_bytes() for name in KEYS}
-        await self.recipe(0)
+        await self.recipe("Backup and restore", 0)
         copy = self.systemd.folder / "var/backups/voipcluster"
         saved = {path.name for path in copy.iterdir()}
         self.assertEqual(saved & {*KEYS, "voipcluster.db", "lock"}, {*KEYS, "voipcluster.db"})
         await self.systemd.control("stop", UNIT)
         self.primary.state_dir.unlink()
         shutil.rmtree(private)
-        await self.recipe(1)
+        await self.recipe("Backup and restore", 1)
         await self.answers()
         self.assertEqual({name: (private / name).read_bytes() for name in KEYS}, before)
         await self.register(self.alice)
@@ -325,35 +324,29 @@ class UnitTests(ClusterTestCase):
         What only root may read reaches the node by the lines that the unit shows as comments: passwords as credentials of
         systemd, a key of TLS by a group. Who looks with voipctl as root is told the same as the node.
         """
-        etc = "/etc/voipcluster"
-        sample = (CHECKOUT / "etc" / UNIT).read_text()
-        (credential,) = [
-            line[1:] for line in sample.splitlines() if line.startswith("#LoadCredential=carrier")
-        ]
-        name, _, source = credential.removeprefix("LoadCredential=").partition(":")
-        self.assertEqual(source, f"{etc}/{name}")
-        self.assertIn("\n#SupplementaryGroups=", sample)
-        secret = f"/run/credentials/{UNIT}/{name}"
+        etc, credential = "/etc/voipcluster", "carrier-b.secret"
+        sample = (CHECKOUT / "etc" / UNIT).read_text().splitlines()
+        lines = [f"LoadCredential={credential}:{etc}/{credential}", "SupplementaryGroups=voipcluster-keys"]
+        self.assertEqual([f"#{line}" for line in lines if f"#{line}" not in sample], [])
+        secret = f"/run/credentials/{UNIT}/{credential}"
 
-        def prepare() -> None:
+        async def prepare() -> None:
             folder = self.systemd.folder
-            (folder / "units" / f"{UNIT}.d" / "secrets.conf").write_text(
-                f"[Service]\n{credential}\nSupplementaryGroups={GROUP}\n"
-            )
-            (folder / "etc" / name).write_text("s3cret\n")
-            (folder / "etc" / name).chmod(0o600)
-            pair = Authority(folder / "etc").issue("node", [DOMAIN], [self.address(1)])
-            os.chown(pair.key, 0, GROUP)
-            pair.key.chmod(0o640)
+            (folder / "units" / f"{UNIT}.d" / "secrets.conf").write_text("\n".join(["[Service]", *lines, ""]))
+            (folder / "etc" / credential).write_text("s3cret\n")
+            (folder / "etc" / credential).chmod(0o600)
+            Authority(folder / "etc").issue("node", [DOMAIN], [self.address(1)])
+            await self.recipe("Keys and passwords of the service", 0)
             self.configure(
                 "userspace",
                 f'[tls]\ncertificate = "{etc}/node.pem"\nkey = "{etc}/node.key"\n'
                 f'[hep]\nserver = "{self.address(50)}:9060"\nauth_key_file = "{secret}"\n'
                 f'[[gateway]]\nname = "b"\nservers = ["{self.address(51)}"]\nauth_user = "u"\nsecret = "{secret}"\n',
             )
+            await self.systemd.control("daemon-reload")
 
         await self.boot("userspace", prepare)
         checked = await self.systemd.run("/opt/voipcluster/bin/voipctl", "check", f"{etc}/voipcluster.toml")
         self.assertEqual(checked.status, 0, checked.output)
-        modes = await self.systemd.run("stat", "-c", "%a %u", f"{etc}/{name}", f"{etc}/node.key")
+        modes = await self.systemd.run("stat", "-c", "%a %u", f"{etc}/{credential}", f"{etc}/node.key")
         self.assertEqual(modes.standard_output, "600 0\n640 0\n")
