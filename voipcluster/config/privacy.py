@@ -12,7 +12,7 @@ CREDENTIALS = "/run/credentials"
 
 def open_to_others(path: str, file: IO[bytes]) -> bool:
     """
-    Whether somebody else than the owner may read or write a file. Of one below F{/run/credentials} or C{$CREDENTIALS_DIRECTORY}
+    Whether somebody else than the owner may read or write a file. Of one below C{/run/credentials} or C{$CREDENTIALS_DIRECTORY}
     the group's bits say nothing: there they are the mask of the access control list that lets the service's own user read
     (acl(5)), and systemd lets nobody else into the directory.
 
