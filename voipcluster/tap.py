@@ -164,7 +164,7 @@ def _own_log(options: Options) -> ILogObserver | None:
     elsewhere = given.get("logger") or given.get("syslog") or given.get("logfile") not in (None, "", "-")
     if elsewhere or not given.get("nodaemon"):
         return None
-    from voipcluster.services.log import standard_log  # noqa: PLC0415 - as makeService has it
+    from voipcluster.services.log import standard_log  # noqa: PLC0415 - not before the reactor of --reactor
 
     return standard_log(sys.stdout, os.environ)
 
@@ -406,7 +406,7 @@ def _start_error(error: BaseException) -> StartError:
 
 def _line(text: str) -> str:
     """C{text} on one line, without control characters, for standard error."""
-    from voipcluster.services.log import error_line  # noqa: PLC0415 - as makeService has it
+    from voipcluster.services.log import error_line  # noqa: PLC0415 - not before the reactor of --reactor
 
     line = "voipcluster: " + "".join(c if c.isprintable() else " " for c in text).strip()
     return error_line(line, sys.__stderr__, os.environ)
@@ -430,7 +430,7 @@ def _print_join_line(shared: list[str], token: str) -> None:
     For the operator's eyes: the log, which twistd has put in the place of sys.stdout, is kept and read by others. So is the
     journal of systemd, where nobody looks at that moment; there voipctl join-token tells it.
     """
-    from voipcluster.services.log import is_journal  # noqa: PLC0415 - as makeService has it
+    from voipcluster.services.log import is_journal  # noqa: PLC0415 - not before the reactor of --reactor
 
     if sys.__stdout__ is None or is_journal(sys.__stdout__, os.environ):
         return

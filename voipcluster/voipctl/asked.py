@@ -15,7 +15,7 @@ def client_of(given: Given) -> Client:
     if not given.url:
         return SocketClient(given.state_dir or DEFAULT_STATE_DIR)
     # Here, because HTTP takes as long to import as all the rest, and hardly anybody asks over it.
-    from voipcluster.voipctl.web_client import WebClient  # noqa: PLC0415 - see above
+    from voipcluster.voipctl.web_client import WebClient  # noqa: PLC0415 - slow, and seldom wanted
 
     return WebClient(given.url)
 
